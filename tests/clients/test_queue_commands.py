@@ -30,7 +30,7 @@ from waiting import stays, wait_for
 LATER = {b"RCPT": b"451 4.2.0 later\r\n"}
 
 
-class Desk(Console):
+class QueueConsole(Console):
     """The command line beside a server, and the server elsewhere."""
 
     def __init__(self, folder: Path, server: MailServer, other: Server) -> None:
@@ -61,17 +61,17 @@ class Desk(Console):
 
 
 @contextmanager
-def desks(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[Desk]:
+def queue_console(folder: Path, answers: dict[bytes, bytes] | None = None) -> Iterator[QueueConsole]:
     with office(folder, dict(LATER if answers is None else answers)) as (server, other):
-        yield Desk(folder, server, other)
+        yield QueueConsole(folder, server, other)
 
 
 @pytest.mark.clause("4.2")
 def test_what_waits_is_seen(tmp_path: Path) -> None:
     """Whose, where to, since when, why not yet; nothing of what it says."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example", "c@one.example")
-        (row,) = desk.json("queue", "list")
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example", "c@one.example")
+        (row,) = commands.json("queue", "list")
         assert (row["id"], row["sender"], row["recipients"], row["domains"]) == (
             entry_id, "dvbe@mic.gov.vn", 2, {"one.example": 2},
         )  # fmt: skip
@@ -82,85 +82,80 @@ def test_what_waits_is_seen(tmp_path: Path) -> None:
             ("--sender DVBE@mic.gov.vn", 1), ("--sender x@mic.gov.vn", 0), ("--domain @One.example", 1),
             ("--domain two.example", 0), ("--held", 0),
         ):  # fmt: skip
-            assert len(desk.json("queue", "list", *word.split())) == count, word
-        assert desk.run("queue", "list") == 0
-        assert entry_id in desk.out
-        one = desk.json("queue", "show", entry_id[:-1].lower())
+            assert len(commands.json("queue", "list", *word.split())) == count, word
+        commands.done("queue", "list")
+        assert entry_id in commands.out
+        one = commands.json("queue", "show", entry_id[:-1].lower())
         assert [(each["address"], each["standing"], each["server"]) for each in one["recipients"]] == [
             ("b@one.example", "open", "mx.one.example"), ("c@one.example", "open", "mx.one.example"),
         ]  # fmt: skip
         assert (one["submitted_by"], one["warned"], one["decisions"]) == ("dvbe@mic.gov.vn", False, [])
-        assert desk.run("queue", "show", entry_id) == 0
-        assert "Báo cáo" not in desk.out
-        assert "Sender notified of the delay" in desk.out
+        commands.done("queue", "show", entry_id)
+        assert "Báo cáo" not in commands.out
+        assert "Sender notified of the delay" in commands.out
         for word in ("nothing", "", "../live"):
-            assert desk.run("queue", "show", word) == 2
-        desk.submit("d@one.example")
-        assert desk.run("queue", "show", entry_id[:2]) == 2
-        assert "2 ids begin with" in desk.err
-        assert desk.run("queue", "list", "--limit", "1") == 0
-        assert "Only the oldest 1 are shown; 2 messages wait in all" in desk.err
+            commands.refused("queue", "show", word, code=2)
+        commands.submit("d@one.example")
+        commands.refused("queue", "show", entry_id[:2], says="2 ids begin with", code=2)
+        commands.done("queue", "list", "--limit", "1")
+        assert "Only the oldest 1 are shown; 2 messages wait in all" in commands.err
 
 
 @pytest.mark.clause("4.2")
 def test_why_it_waits_is_told_in_the_readers_language(tmp_path: Path) -> None:
     """A reason that this server found itself is in Vietnamese for a Vietnamese reader, and in English for another."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example")
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example")
         own = Text("4.4.1 không kết nối được", "4.4.1 no connection")
-        desk.queue.read(entry_id).tried([0], Standing.OPEN, own, next_try_us=0)
+        commands.queue.read(entry_id).tried([0], Standing.OPEN, own, next_try_us=0)
         for language, reason in (("vi", own.vi), ("en", own.en)):
             for command in (("list",), ("show", entry_id)):
-                assert desk.run("--lang", language, "queue", *command) == 0, desk.err
-                assert reason in " ".join(desk.out.split()), command
+                commands.done("--lang", language, "queue", *command)
+                assert reason in " ".join(commands.out.split()), command
 
 
 @pytest.mark.clause("4.2")
 def test_one_that_cannot_be_read_is_shown(tmp_path: Path) -> None:
     """Whatever was asked for; it is sent by nobody and dropped by nobody."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example")
-        (desk.queue._live / "00BROKEN.env").write_bytes(b"{}")
-        (desk.queue._live / "00GONE.env").write_bytes((desk.queue._live / f"{entry_id}.env").read_bytes())
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example")
+        (commands.queue._live / "00BROKEN.env").write_bytes(b"{}")
+        (commands.queue._live / "00GONE.env").write_bytes((commands.queue._live / f"{entry_id}.env").read_bytes())
         for words in ((), ("--held",), ("--sender", "x@y")):
-            rows = desk.json("queue", "list", *words)
+            rows = commands.json("queue", "list", *words)
             assert [(row["id"], row["held"]) for row in rows][:2] == [("00BROKEN", "damaged"), ("00GONE", "damaged")], words
         for act in (("show",), ("drop", "--reason", "x"), ("hold", "--reason", "x"), ("retry",)):
-            assert desk.run("queue", act[0], "00BROKEN", *act[1:]) == 1, act
-            assert "cannot be read" in desk.err
-        desk.other.answers.clear()
-        assert desk.run("queue", "retry", "--all") == 0, desk.err
-        wait_for(lambda: desk.queue.names() == ["00BROKEN", "00GONE"])
+            assert commands.run("queue", act[0], "00BROKEN", *act[1:]) == 1, act
+            assert "cannot be read" in commands.err
+        commands.other.answers.clear()
+        commands.done("queue", "retry", "--all")
+        wait_for(lambda: commands.queue.names() == ["00BROKEN", "00GONE"])
 
 
 @pytest.mark.clause("4.2", "8.2")
 def test_what_people_decide_is_done_at_once_and_on_record(tmp_path: Path) -> None:
     """Held, not retried while held, let go, sent; who said what stands in the entry, and the log has the whole way."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example")
-        assert desk.run("queue", "hold", entry_id, "--reason", " ") == 2
-        assert desk.run("queue", "release", entry_id) == 1
-        assert desk.run("queue", "hold", entry_id, "--reason", "chờ văn bản", "--document", "3/CV", "--actor", "mai") == 0, (
-            desk.err
-        )
-        desk.other.answers.clear()
-        assert desk.run("queue", "retry", entry_id) == 1
-        assert "queue release" in desk.err
-        assert desk.run("queue", "retry", "--all") == 0
-        assert "0 messages are tried again within seconds; 1 that are held" in desk.err
-        assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["person"]
-        stays(lambda: desk.queue.names() == [entry_id])
-        one = desk.json("queue", "show", entry_id)
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example")
+        commands.refused("queue", "hold", entry_id, "--reason", " ", code=2)
+        commands.refused("queue", "release", entry_id)
+        commands.done("queue", "hold", entry_id, "--reason", "chờ văn bản", "--document", "3/CV", "--actor", "mai")
+        commands.other.answers.clear()
+        commands.refused("queue", "retry", entry_id, says="queue release")
+        commands.done("queue", "retry", "--all")
+        assert "0 messages are tried again within seconds; 1 that are held" in commands.err
+        assert [row["held"] for row in commands.json("queue", "list", "--held")] == ["person"]
+        stays(lambda: commands.queue.names() == [entry_id])
+        one = commands.json("queue", "show", entry_id)
         assert [(each["act"], each["actor"], each["reason"], each["document"]) for each in one["decisions"]] == [
             ("hold", "mai", "chờ văn bản", "3/CV")
         ]
-        assert desk.run("queue", "release", entry_id, "--reason", "xong", "--actor", "mai") == 0, desk.err
-        assert desk.run("queue", "retry", "--domain", "ONE.example", "--actor", "mai") == 0, desk.err
-        desk.until_ended()
-        assert desk.run("queue", "show", entry_id) == 2
-        assert "log trace" in desk.err
-        whole = desk.trace(entry_id)
-    assert len(desk.other.messages) == 2, "one of them has no recipients"
+        commands.done("queue", "release", entry_id, "--reason", "xong", "--actor", "mai")
+        commands.done("queue", "retry", "--domain", "ONE.example", "--actor", "mai")
+        commands.until_ended()
+        commands.refused("queue", "show", entry_id, says="log trace", code=2)
+        whole = commands.trace(entry_id)
+    assert len(commands.other.messages) == 2, "one of them has no recipients"
     wanted = """message_accepted message_queued sending_deferred queue_release queue_release_refused queue_hold queue_retry
                 queue_retry_refused queue_release message_sent""".split()
     assert [step for step in whole if step in wanted] == wanted
@@ -169,29 +164,29 @@ def test_what_people_decide_is_done_at_once_and_on_record(tmp_path: Path) -> Non
 @pytest.mark.clause("4.2")
 def test_what_is_dropped_is_told(tmp_path: Path) -> None:
     """One recipient, then the rest: each once, with the reason, whatever NOTIFY says; nobody gets the message."""
-    with desks(tmp_path) as desk:
-        submit(desk.server, letter("b@one.example", "c@one.example"), options=["NOTIFY=NEVER"])
-        (entry_id,) = wait_for(desk.queue.names)
-        wait_for(lambda: desk.rcpts)
-        assert desk.run("queue", "drop", entry_id, "--reason", "", "--actor", "mai") == 2
-        assert desk.run("queue", "drop", entry_id, "--recipient", "x@one.example", "--reason", "x") == 2
-        assert desk.run("queue", "drop", entry_id, "--recipient", "B@one.example", "--reason", "sai địa chỉ") == 0, desk.err
-        (first,) = wait_for(lambda: reports(desk.server, "dvbe"))
+    with queue_console(tmp_path) as commands:
+        submit(commands.server, letter("b@one.example", "c@one.example"), options=["NOTIFY=NEVER"])
+        (entry_id,) = wait_for(commands.queue.names)
+        wait_for(lambda: commands.rcpts)
+        commands.refused("queue", "drop", entry_id, "--reason", "", "--actor", "mai", code=2)
+        commands.refused("queue", "drop", entry_id, "--recipient", "x@one.example", "--reason", "x", code=2)
+        commands.done("queue", "drop", entry_id, "--recipient", "B@one.example", "--reason", "sai địa chỉ")
+        (first,) = wait_for(lambda: reports(commands.server, "dvbe"))
         words = first.get_payload()[0].get_content()
         assert "Lý do: sai địa chỉ" in words
         assert "b@one.example" in words
         assert "c@one.example" not in words
         assert [part["Status"] for part in first.get_payload()[1].get_payload()[1:]] == ["5.7.1"]
-        assert desk.run("queue", "drop", entry_id, "--recipient", "b@one.example", "--reason", "x") == 1
-        assert desk.run("queue", "drop", entry_id, "--reason", "đơn vị đề nghị") == 0, desk.err
-        desk.until_ended()
-        assert len(reports(desk.server, "dvbe")) == 2
-        assert desk.run("queue", "drop", entry_id, "--reason", "x") == 2
-        whole = desk.trace(entry_id)
+        commands.refused("queue", "drop", entry_id, "--recipient", "b@one.example", "--reason", "x")
+        commands.done("queue", "drop", entry_id, "--reason", "đơn vị đề nghị")
+        commands.until_ended()
+        assert len(reports(commands.server, "dvbe")) == 2
+        commands.refused("queue", "drop", entry_id, "--reason", "x", code=2)
+        whole = commands.trace(entry_id)
     assert whole.count("message_dropped") == 2
     assert whole.count("queue_drop") - whole.count("queue_drop_refused") == 2
     assert whole.count("report_sent") == 2
-    assert [message for message in desk.other.messages if b"Subject" in message] == []
+    assert [message for message in commands.other.messages if b"Subject" in message] == []
 
 
 @pytest.mark.clause("4.2")
@@ -201,17 +196,17 @@ def test_without_a_server(tmp_path: Path) -> None:
         config = config_for(tmp_path, {"dns": {"nameservers": (names.place,)}, "sending": {"port": port}})
         server = MailServer(config)
         server.issue("dvbe", password=PASSWORD)
-        desk = Desk(tmp_path, server, other)
-        dropped, held = desk.submit("b@one.example"), desk.submit("c@one.example")
+        commands = QueueConsole(tmp_path, server, other)
+        dropped, held = commands.submit("b@one.example"), commands.submit("c@one.example")
         server.stop()
-        assert desk.run("queue", "drop", dropped, "--reason", "sai địa chỉ") == 0, desk.err
-        assert desk.run("queue", "hold", held, "--reason", "chờ") == 0, desk.err
+        commands.done("queue", "drop", dropped, "--reason", "sai địa chỉ")
+        commands.done("queue", "hold", held, "--reason", "chờ")
         other.answers.clear()
         server = MailServer(config)
         try:
-            wait_for(lambda: desk.queue.names() == [held])
+            wait_for(lambda: commands.queue.names() == [held])
             assert len(reports(server, "dvbe")) == 1
-            stays(lambda: desk.queue.names() == [held])
+            stays(lambda: commands.queue.names() == [held])
         finally:
             server.stop()
 
@@ -221,7 +216,7 @@ def test_a_domain_in_either_spelling(tmp_path: Path) -> None:
     config = config_for(tmp_path)
     server = MailServer(config)
     server.stop()
-    desk, message = Desk(tmp_path, server, Server()), tmp_path / "message"
+    commands, message = QueueConsole(tmp_path, server, Server()), tmp_path / "message"
     message.write_bytes(b"Return-Path: <>\r\n\r\nx\r\n")
     for number, domain in enumerate(("bộ.example", "xn--b-8xm.example", "one.example")):
         to = (QueueRecipient(parsed(f"b@{domain}")),)
@@ -232,34 +227,33 @@ def test_a_domain_in_either_spelling(tmp_path: Path) -> None:
             return_path_octets=17,
             recipients=to,
         )
-        desk.queue.put(f"E{number}", message, envelope)
+        commands.queue.put(f"E{number}", message, envelope)
     for word in ("bộ.example", "BỘ.example", "@xn--b-8xm.example", "XN--B-8XM.example"):
-        assert [row["id"] for row in desk.json("queue", "list", "--domain", word)] == ["E0", "E1"], word
-        assert desk.run("queue", "retry", "--domain", word) == 0, desk.err
-        assert "2 messages are tried again" in desk.err
-    assert [row["id"] for row in desk.json("queue", "list", "--domain", "no name!ộ")] == []
+        assert [row["id"] for row in commands.json("queue", "list", "--domain", word)] == ["E0", "E1"], word
+        commands.done("queue", "retry", "--domain", word)
+        assert "2 messages are tried again" in commands.err
+    assert [row["id"] for row in commands.json("queue", "list", "--domain", "no name!ộ")] == []
 
 
 @pytest.mark.clause("7.1")
 def test_what_a_restored_mailbox_had_sent_goes_at_once(tmp_path: Path) -> None:
     """While it is still waited for, not after a minute; it is logged once that it waits, and `queue list` says why."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example")
-        own = desk.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
-        desk.server.suspend(own)
-        desk.other.answers.clear()
-        assert desk.run("queue", "retry", entry_id) == 1
-        assert "mailbox restore" in desk.err
-        desk.server.running.context.queue.read(entry_id).retry()
-        assert [row["held"] for row in desk.json("queue", "list", "--held")] == ["suspended"]
-        desk.server.call(_tell(desk.server, entry_id))
-        held = wait_for(lambda: [event for event in desk.server.events() if event.get("event") == "delivery_held"])
-        desk.server.call(_tell(desk.server, entry_id))
-        stays(lambda: desk.queue.names() == [entry_id])
-        desk.server.record(own, Draft(FactKind.RESTORED, desk.server.clock.now(), "test", "", "3/CV"))
-        desk.until_ended()
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example")
+        own = commands.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
+        commands.server.suspend(own)
+        commands.other.answers.clear()
+        commands.refused("queue", "retry", entry_id, says="mailbox restore")
+        commands.server.running.context.queue.read(entry_id).retry()
+        assert [row["held"] for row in commands.json("queue", "list", "--held")] == ["suspended"]
+        commands.server.call(_tell(commands.server, entry_id))
+        held = wait_for(lambda: [event for event in commands.server.events() if event.get("event") == "delivery_held"])
+        commands.server.call(_tell(commands.server, entry_id))
+        stays(lambda: commands.queue.names() == [entry_id])
+        commands.server.record(own, Draft(FactKind.RESTORED, commands.server.clock.now(), "test", "", "3/CV"))
+        commands.until_ended()
         assert [event["recipients"] for event in held] == [["b@one.example"]]
-        assert len([event for event in desk.server.events() if event.get("event") == "delivery_held"]) == 1
+        assert len([event for event in commands.server.events() if event.get("event") == "delivery_held"]) == 1
 
 
 async def _tell(server: MailServer, entry_id: str) -> None:
@@ -270,32 +264,31 @@ async def _tell(server: MailServer, entry_id: str) -> None:
 @pytest.mark.parametrize("queued", ["send", "drop"])
 def test_what_a_hijacked_mailbox_had_sent_is_asked_for(tmp_path: Path, queued: str) -> None:
     """Also what waits to leave: `mailbox restore` refuses until it is said whether it goes, or its owner hears."""
-    with desks(tmp_path) as desk:
-        desk.submit("b@one.example")
-        desk.submit("c@one.example", "d@one.example")
-        own = desk.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
-        desk.server.suspend(own)
-        desk.other.answers.clear()
+    with queue_console(tmp_path) as commands:
+        commands.submit("b@one.example")
+        commands.submit("c@one.example", "d@one.example")
+        own = commands.server.running.context.access.snapshot.resolve("dvbe@mic.gov.vn")
+        commands.server.suspend(own)
+        commands.other.answers.clear()
         restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV", "--actor", "mai")
-        assert desk.run(*restore) == 1
-        assert "2 messages wait" in desk.err
-        assert len(desk.queue.names()) == 2
-        assert desk.run(*restore, "--queued", queued) == 0, desk.err
-        desk.server.refresh()
+        commands.refused(*restore, says="2 messages wait")
+        assert len(commands.queue.names()) == 2
+        commands.done(*restore, "--queued", queued)
+        commands.server.refresh()
         if queued == "send":
-            desk.run("queue", "retry", "--all")
-        desk.until_ended()
-        letters = _subjects(desk, own)
-    sent = [message for message in desk.other.messages if b"Subject" in message]
+            commands.run("queue", "retry", "--all")
+        commands.until_ended()
+        letters = _subjects(commands, own)
+    sent = [message for message in commands.other.messages if b"Subject" in message]
     assert len(sent) == (2 if queued == "send" else 0)
     assert [subject for subject in letters if "Message not sent" in subject] == (
         [] if queued == "send" else ["Thư chưa được gửi / Message not sent"] * 2
     )
 
 
-def _subjects(desk: Desk, mailbox: Any) -> list[str]:
+def _subjects(commands: QueueConsole, mailbox: Any) -> list[str]:
     """By the store: nobody has the new password."""
-    account = desk.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
+    account = commands.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     folder = account.folder(INBOX).folder_id
     found = []
     for uid in account.view(folder).uids:
@@ -309,8 +302,8 @@ def _subjects(desk: Desk, mailbox: Any) -> list[str]:
 @pytest.mark.clause("4.2")
 def test_ten_at_once(tmp_path: Path) -> None:
     """Ten who drop, hold and retry the same message: it ends once, its sender hears once, and nobody sees a traceback."""
-    with desks(tmp_path) as desk:
-        entry_id = desk.submit("b@one.example")
+    with queue_console(tmp_path) as commands:
+        entry_id = commands.submit("b@one.example")
         acts = [("drop", "--reason", "x"), ("hold", "--reason", "y"), ("retry",), ("release",), ("show",)] * 2
         codes: list[int] = []
         said: list[str] = []
@@ -324,11 +317,11 @@ def test_ten_at_once(tmp_path: Path) -> None:
         _at_once([lambda act=act: run(act) for act in acts])  # type: ignore[misc]
         assert len(codes) == 10
         assert set(codes) <= {0, 1, 2}, said
-        desk.run("queue", "drop", entry_id, "--reason", "x")
-        desk.until_ended()
-        assert len(reports(desk.server, "dvbe")) == 1
-        wait_for(lambda: not any(desk.queue._live.iterdir()))  # the envelope goes first, and by it the entry is seen
-    assert [message for message in desk.other.messages if b"Subject" in message] == []
+        commands.run("queue", "drop", entry_id, "--reason", "x")
+        commands.until_ended()
+        assert len(reports(commands.server, "dvbe")) == 1
+        wait_for(lambda: not any(commands.queue._live.iterdir()))  # the envelope goes first, and by it the entry is seen
+    assert [message for message in commands.other.messages if b"Subject" in message] == []
 
 
 def _at_once(work: list[Callable[[], None]]) -> None:
@@ -355,19 +348,19 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
             wait_for(lambda: len(queue.names()) == 5 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
             entry_ids = queue.names()
             state = server.wait_for(lambda state: any(one.get("queued") == 5 for one in state["processes"]))
-            assert console.run("status") == 0
+            console.done("status")
             assert "Waiting for other domains: 5 messages, 0 being sent" in console.out
-            assert console.run("status", "--prometheus") == 0
+            console.done("status", "--prometheus")
             assert "mic_mail_queue_entries 5.0" in console.out
             assert "mic_mail_queue_sending 0.0" in console.out
             assert 'mic_mail_queue_transactions_total{connection="new"}' in console.out
-            assert console.run("queue", "hold", entry_ids[0], "--reason", "chờ") == 0, console.err
+            console.done("queue", "hold", entry_ids[0], "--reason", "chờ")
             _kill_sender(server, state)
             other.answers.clear()
-            assert console.run("queue", "drop", entry_ids[1], entry_ids[2], "--reason", "sai địa chỉ") == 0, console.err
+            console.done("queue", "drop", entry_ids[1], entry_ids[2], "--reason", "sai địa chỉ")
             state = server.wait_for(lambda state: state["ready"])
             _kill_sender(server, state)
-            assert console.run("queue", "retry", "--all") == 0, console.err
+            console.done("queue", "retry", "--all")
             wait_for(lambda: queue.names() == [entry_ids[0]])
             wait_for(lambda: len(reports(server, "dvbe")) == 2)  # type: ignore[arg-type]
         finally:
@@ -397,7 +390,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
             wait_for(lambda: len(queue.names()) == 2 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
             known = _known_to_sender(server)
-            assert console.run("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x") == 0, console.err
+            console.done("mailbox", "suspend", "dvbe@mic.gov.vn", "--cause", "c", "--reason", "x")
             wait_for(lambda: _known_to_sender(server) > known)  # else a retry may be quicker than the word of it
             other.answers.clear()
             for entry in queue.entries():
@@ -406,7 +399,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
             wait_for(lambda: len(_held(server)) == 2)
             assert {row["held"] for row in console.json("queue", "list")} == {"suspended"}
             restore = ("mailbox", "restore", "dvbe@mic.gov.vn", "--asked-by", "CNTT", "--document", "1/CV")
-            assert console.run(*restore, "--queued", "send") == 0, console.err
+            console.done(*restore, "--queued", "send")
             wait_for(lambda: not queue.names())
             assert len(_held(server)) == 2
         finally:

@@ -1,13 +1,8 @@
 """Commands about staff life on a server at a moved clock."""
 
-import io
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
-from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
@@ -20,25 +15,21 @@ from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from population import credential
+from regulation.console import Console
 
 ADDRESS = "dvbe@mic.gov.vn"
 
 
-class Desk:
-    """The Centre's command line on a server that `init` made, with one mailbox."""
+class LifecycleConsole(Console):
+    """The Centre's command line on a server that `init` made, with one mailbox that was issued 100 days ago."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.file = folder / "mic-mail.toml"
-        for name, value in {"MIC_MAIL_CONFIG": str(self.file), "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(folder)}.items():
-            patch.setenv(name, value)
-        patch.setenv("COLUMNS", "1000")  # each row and each sentence on a line of its own
-        self.err = ""
-        self.out = ""
-        self.done("init", "--yes", "--data-dir", str(folder / "data"), "--user", "")
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.init()
         self.done("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT")
         self.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
         self.config = load(self.file)
-        directory, clock = self.directory(100), self.clock(100)
+        directory, clock = self.directory(100), self.clock_of(100)
         issuing = Issuing(directory, self.config, clock, credential)
         mailbox = issuing.issue_personal(directory.person(1), "first", Ground(ActContext("test", "", "12/CV")))
         store = MailStore(self.config.mail_root, clock=clock, host="test")
@@ -46,29 +37,16 @@ class Desk:
         store.close()
         directory.close()
 
-    def run(self, *words: str) -> int:
-        out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            code = main(list(words))
-            out.flush()
-        assert isinstance(out.buffer, io.BytesIO)
-        self.out, self.err = out.buffer.getvalue().decode(), err.getvalue()
-        return code
-
-    def done(self, *words: str) -> str:
-        assert self.run(*words) == 0, self.err
-        return self.out
-
-    def clock(self, days_ago: float) -> ManualClock:
+    def clock_of(self, days_ago: float) -> ManualClock:
         return ManualClock(SystemClock().now() - timedelta(days=days_ago))
 
     def directory(self, days_ago: float) -> Directory:
         """Facts through it are recorded so long ago."""
-        return Directory(self.config.directory_url, clock=self.clock(days_ago))
+        return Directory(self.config.directory_url, clock=self.clock_of(days_ago))
 
     def restore(self) -> None:
         """Another administrator brings the mailbox back and issues it again."""
-        directory, clock, origin = self.directory(0), self.clock(0), ActContext("mai", "x", "1/CV")
+        directory, clock, origin = self.directory(0), self.clock_of(0), ActContext("mai", "x", "1/CV")
         store = MailStore(self.config.mail_root, clock=clock, host="other")
         mailbox = directory.mailbox(ADDRESS)
         fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
@@ -79,9 +57,9 @@ class Desk:
 
     def deliver(self) -> None:
         """One more letter."""
-        store, directory = MailStore(self.config.mail_root, clock=self.clock(0), host="test"), self.directory(0)
+        store, directory = MailStore(self.config.mail_root, clock=self.clock_of(0), host="test"), self.directory(0)
         letter = CATALOGUE["suspended"].sample()
-        Notices(store, self.config, self.clock(0)).deliver(directory.mailbox(ADDRESS), letter, origin="test:1")
+        Notices(store, self.config, self.clock_of(0)).deliver(directory.mailbox(ADDRESS), letter, origin="test:1")
         store.close()
         directory.close()
 
@@ -92,7 +70,7 @@ class Desk:
     def reclaim(self, days_ago: int, *, warned: bool = True) -> None:
         """Reclaimed on request and archived so many days ago, as the housekeeper does it."""
         directory = self.directory(days_ago)
-        clock = self.clock(days_ago)
+        clock = self.clock_of(days_ago)
         mailbox = directory.mailbox(ADDRESS)
         directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RECLAIMED, clock.now(), "test", "giải thể", "7/QĐ"))
         store = MailStore(self.config.mail_root, clock=clock, host="test")

@@ -1,55 +1,72 @@
 """A small ministry with officers of the Centre, of a unit and an auditor, and the command line under their names."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mic_mail.cli import caller
-from mic_mail.clock import SystemClock
+from mic_mail.clock import Clock, SystemClock
 from mic_mail.directory.repository import Directory
 from regulation.console import Console
 
 WHY = ("--document", "3/QĐ-TTTT")
 
 
-class Desk(Console):
-    """A server's command line as different people sit at it: by `sudo` from their own login, or as automation."""
+class OfficersConsole(Console):
+    """A server's command line as different people type at it: by `sudo` from their own login, or as automation."""
 
-    def _main(self, words):
+    def run(self, *words: object) -> int:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
             patch.delenv("SUDO_USER", raising=False)
-            return super()._main(words)
+            return super().run(*words)
 
-    def by(self, login, *words):
+    def by(self, login: str, *words: object) -> int:
         """The exit code of a command that `login` types."""
+        with self._typing(login):
+            return self.run(*words)
+
+    def done_by(self, login: str, *words: object) -> str:
+        """`done`, typed by `login`."""
+        with self._typing(login):
+            return self.done(*words)
+
+    def refused_by(self, login: str, *words: object, says: str | tuple[str, ...] = (), code: int = 1) -> str:
+        """`refused`, typed by `login`."""
+        with self._typing(login):
+            return self.refused(*words, says=says, code=code)
+
+    def json_by(self, login: str, *words: object) -> Any:
+        """`json`, typed by `login`."""
+        with self._typing(login):
+            return self.json(*words)
+
+    @contextmanager
+    def _typing(self, login: str) -> Iterator[None]:
         self.env["SUDO_USER"] = login
         try:
-            return self.run(*words)
+            yield
         finally:
             del self.env["SUDO_USER"]
 
-    def seen_by(self, login, *words):
-        """What `login` reads as JSON."""
-        assert self.by(login, *words, "--json") == 0, self.err
-        return json.loads(self.out)
-
     @property
-    def acts(self):
+    def acts(self) -> list[dict[str, Any]]:
         """The audit log."""
         return [json.loads(line) for path in (self.folder / "data" / "log").glob("audit-*") for line in path.open()]
 
-    def directory(self, clock=None):
+    def directory(self, clock: Clock | None = None) -> Directory:
         return Directory(f"sqlite:///{self.folder / 'data' / 'directory' / 'directory.sqlite'}", clock=clock or SystemClock())
 
 
-def furnish(folder):
+def officers_console(folder: Path) -> OfficersConsole:
     """Three units, one below the other and one beside, a person and a mailbox in each; two officers of the Centre, a unit's
     administrator of CNTT, and an auditor."""
-    desk = Desk(folder)
-    assert desk.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0, desk.err
-    assert "No officer is recorded yet: anybody who runs commands on this machine counts as the Centre." in desk.err
+    console = OfficersConsole(folder).init()
+    assert "No officer is recorded yet: anybody who runs commands on this machine counts as the Centre." in console.err
     for words in (
         ("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin"),
         ("unit", "add", "--document", "1/CV", "CNTT-P1", "Phòng 1", "--parent", "CNTT"),
@@ -64,11 +81,11 @@ def furnish(folder):
         ("mailbox", "issue", "--document", "1/CV", "--group", "Công đoàn", "--sponsor", "KHTC"),
         ("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY),
     ):
-        assert desk.run(*words) == 0, desk.err
+        console.done(*words)
     for words in (
         ("minh", "Ngô Minh", "--role", "centre"),
         ("hoa", "Vũ Hoà", "--role", "unit", "--unit", "CNTT"),
         ("kiem", "Bùi Kiểm", "--role", "auditor"),
     ):
-        assert desk.by("mai", "officer", "add", *words, "--no-login", *WHY) == 0, desk.err
-    return desk
+        console.done_by("mai", "officer", "add", *words, "--no-login", *WHY)
+    return console

@@ -12,11 +12,10 @@ CLERK = ("--position", "Chuyên viên", "--employment", "công chức")
 
 def requests_console(folder: Path) -> Console:
     """A server with two units, and one person with a mailbox in the first."""
-    console = Console(folder)
-    assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
+    console = Console(folder).init()
     for symbol, name in (("CNTT", "Vụ Công nghệ thông tin"), ("PC", "Vụ Pháp chế")):
-        assert console.run("unit", "add", symbol, name, "--document", "1553/QĐ-BTTTT") == 0, console.err
-    assert console.run("person", "add", "Trần Văn An", "--unit", "CNTT") == 0, console.err
+        console.done("unit", "add", symbol, name, "--document", "1553/QĐ-BTTTT")
+    console.done("person", "add", "Trần Văn An", "--unit", "CNTT")
     console.json("mailbox", "issue", "--person", "1", "--document", "1/CV")
     return console
 

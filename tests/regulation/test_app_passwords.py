@@ -40,19 +40,19 @@ def acts(console: Console) -> list[dict[str, object]]:
 def test_one_is_made_on_a_document_and_revoked(console: Console) -> None:
     """Shown once; listed with who made it and on what; the record of acts has no password; ended by whom stays listed."""
     words = ("app-password", "add", DVBE, "Điện thoại", "--door", "imap", "--door", "submission")
-    assert console.run(*words) == 2
-    assert console.run(*words, "--document", " ") == 2
+    console.refused(*words, code=2)
+    console.refused(*words, "--document", " ", code=2)
     added = console.json(*words, "--document", "31/CV-CNTT")
     assert len(added["password"].replace("-", "")) == 28
     (listed,) = console.json("app-password", "list", DVBE)
     assert (listed["number"], listed["name"], listed["doors"]) == (added["number"], "Điện thoại", ["imap", "submission"])
     assert (listed["used_at"], listed["ended_at"]) == (None, None)
-    assert console.run("app-password", "list", DVBE) == 0
+    console.done("app-password", "list", DVBE)
     assert "IMAP, sending" in console.out
-    assert console.run("app-password", "revoke", DVBE) == 2
-    assert console.run("app-password", "revoke", DVBE, "99") == 2
-    assert console.run("app-password", "revoke", DVBE, str(added["number"]), "--reason", "mất máy") == 0
-    assert console.run("app-password", "revoke", DVBE, "--all") == 0
+    console.refused("app-password", "revoke", DVBE, code=2)
+    console.refused("app-password", "revoke", DVBE, "99", code=2)
+    console.done("app-password", "revoke", DVBE, added["number"], "--reason", "mất máy")
+    console.done("app-password", "revoke", DVBE, "--all")
     assert "None of them was still valid." in console.err
     (listed,) = console.json("app-password", "list", DVBE)
     assert listed["ended_because"]["en"] == "app password revoked"
@@ -74,18 +74,17 @@ def test_a_password_that_the_centre_sets_ends_them(console: Console, act: str) -
     """On whatever document it does so, something was wrong with the old ones."""
     added = console.json("app-password", "add", DVBE, f"máy {act}", "--document", "1")
     if act == "reset":
-        assert console.run("password", "reset", DVBE, "--document", "2") == 0
+        console.done("password", "reset", DVBE, "--document", "2")
     else:
         choose(console, "tám cái nón lá treo tường", "--document", "2")
     ended = next(one for one in console.json("app-password", "list", DVBE) if one["number"] == added["number"])
     assert ended["ended_because"]["en"] == {"reset": "password reset", "set": "password chosen"}[act]
     if act == "reset":
-        assert console.run("app-password", "add", DVBE, "mới", "--document", "3") == 1
-        assert "15.2" in console.err
+        console.refused("app-password", "add", DVBE, "mới", "--document", "3", says="15.2")
         choose(console, "chín con cá lội ao sâu")
 
 
 def choose(console: Console, password: str, *words: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
-        assert console.run("password", "set", DVBE, "--stdin", *words) == 0, console.err
+        console.done("password", "set", DVBE, "--stdin", *words)

@@ -1,6 +1,5 @@
 """The working calendar as the Centre enters it: prefilled, mended, signed, counted by (Reg. 7.3.b, 10.3, 12.4)."""
 
-import json
 import tomllib
 from collections.abc import Iterator
 from datetime import date
@@ -20,9 +19,7 @@ from regulation.console import Console
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     """A fresh server."""
-    console = Console(tmp_path_factory.mktemp("calendar"))
-    assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
-    return console
+    return Console(tmp_path_factory.mktemp("calendar")).init()
 
 
 @pytest.fixture
@@ -46,34 +43,30 @@ worked = ["10/01/2026", "22/08/2026"]
 
 def test_what_is_expected_is_marked_so(console: Console) -> None:
     """A library's guess can be entered as it is, and counts as one until the announcement replaces it."""
-    assert console.run("calendar", "prefill", "2027") == 0
+    console.done("calendar", "prefill", "2027")
     path = console.folder / "2027.toml"
     path.write_text(console.out)
     assert tomllib.loads(console.out)["provisional"] is True
     assert "dự kiến" in console.out
-    assert console.run("calendar", "set", str(path), "--actor", "lan") == 0, console.err
-    assert console.run("calendar", "show", "2027", "--json") == 0
-    (year,) = json.loads(console.out)
+    console.done("calendar", "set", path, "--actor", "lan")
+    (year,) = console.json("calendar", "show", "2027")
     assert year["provisional"] is True
     assert "2027-01-01" in year["off"]
-    assert console.run("calendar", "set", str(path), "--document", "1/TB") == 0
-    assert console.run("calendar", "show", "2027", "--json") == 0
-    assert json.loads(console.out)[0]["provisional"] is False
+    console.done("calendar", "set", path, "--document", "1/TB")
+    assert console.json("calendar", "show", "2027")[0]["provisional"] is False
 
 
 @pytest.mark.clause("7.3.b")
 def test_terms_count_by_what_was_entered(console: Console) -> None:
     """The Centre's own examples; a year that nobody entered counts weekends alone, and says so."""
-    assert console.run("calendar", "count", "13/02/2019", "1", "--json") == 0
-    assert json.loads(console.out) == {
+    assert console.json("calendar", "count", "13/02/2019", "1") == {
         "start": "2019-02-13", "days": 1, "due": "2019-02-14", "known": False, "expected": False,
     }  # fmt: skip
     path = console.folder / "2026.toml"
     path.write_text(ANNOUNCED_2026)
-    assert console.run("calendar", "set", str(path)) == 0, console.err
+    console.done("calendar", "set", path)
     for start, days, due in (("31/12/2025", 1, "2026-01-05"), ("13/02/2026", 2, "2026-02-24"), ("28/08/2026", 2, "2026-09-04")):
-        assert console.run("calendar", "count", start, str(days), "--json") == 0
-        assert json.loads(console.out)["due"] == due
+        assert console.json("calendar", "count", start, days)["due"] == due
 
 
 @pytest.mark.clause("7.3.b", "10.3", "12.4")
@@ -114,30 +107,25 @@ def test_what_the_centre_entered_is_never_replaced(fresh: Directory) -> None:
 
 def test_an_expected_year_is_confirmed_by_its_document(console: Console) -> None:
     """The days stay, the document is on record, and nothing is confirmed without one, or that is not on record."""
-    assert console.run("calendar", "show", "--json") == 0
-    year = json.loads(console.out)[0]["year"]  # the last one, which no other test enters
-    assert console.run("calendar", "confirm", str(year)) == 2
-    assert console.run("calendar", "confirm", "2199", "--document", "1/TB") == 2
-    assert console.run("calendar", "show", str(year), "--json") == 0
-    (before,) = json.loads(console.out)
+    year = console.json("calendar", "show")[0]["year"]  # the last one, which no other test enters
+    console.refused("calendar", "confirm", year, code=2)
+    console.refused("calendar", "confirm", "2199", "--document", "1/TB", code=2)
+    (before,) = console.json("calendar", "show", year)
     assert before["provisional"] is True
-    assert console.run("calendar", "confirm", str(year), "--document", "12/TB-BNV", "--actor", "lan") == 0, console.err
-    assert console.run("calendar", "show", str(year), "--json") == 0
-    assert json.loads(console.out) == [before | {"provisional": False, "document": "12/TB-BNV"}]
+    console.done("calendar", "confirm", year, "--document", "12/TB-BNV", "--actor", "lan")
+    assert console.json("calendar", "show", year) == [before | {"provisional": False, "document": "12/TB-BNV"}]
 
 
 def test_the_days_of_a_year_are_listed(console: Console) -> None:
     """Each day off and each one worked instead, what it is called, and whether the calendar is expected or announced."""
 
     def days() -> dict[str, dict[str, object]]:
-        assert console.run("calendar", "list", "2028", "--json") == 0, console.err
-        return {row["day"]: row for row in json.loads(console.out)}
+        return {row["day"]: row for row in console.json("calendar", "list", "2028")}
 
     path = console.folder / "2028.toml"
     path.write_text('year = 2028\nprovisional = true\noff = ["01/05/2028", "02/05/2028"]\nworked = ["06/05/2028"]\n')
-    assert console.run("calendar", "list", "2028") == 2
-    assert "calendar set 2028.toml" in console.err
-    assert console.run("calendar", "set", str(path)) == 0, console.err
+    console.refused("calendar", "list", "2028", says="calendar set 2028.toml", code=2)
+    console.done("calendar", "set", path)
     assert [(day, row["kind"], row["state"], row["document"]) for day, row in days().items()] == [
         ("2028-05-01", "off", "expected", None),
         ("2028-05-02", "off", "expected", None),
@@ -145,10 +133,10 @@ def test_the_days_of_a_year_are_listed(console: Console) -> None:
     ]
     assert days()["2028-05-01"]["name"] == {"vi": "Ngày Quốc tế Lao động", "en": "International Labor Day"}
     assert "calendar confirm" in console.err
-    assert console.run("calendar", "confirm", "2028", "--document", "7/TB") == 0, console.err
+    console.done("calendar", "confirm", "2028", "--document", "7/TB")
     assert {(row["state"], row["document"]) for row in days().values()} == {("confirmed", "7/TB")}
     assert "calendar confirm" not in console.err
-    assert console.run("--lang", "vi", "calendar", "list", "2028") == 0
+    console.done("--lang", "vi", "calendar", "list", "2028")
     for word in ("01/05/2028", "thứ hai", "nghỉ", "làm bù", "chính thức", "7/TB"):
         assert word in console.out
 
@@ -172,11 +160,10 @@ def test_what_makes_no_calendar_is_refused(console: Console, text: str, why: str
     """With what is wrong, and nothing is entered."""
     path = console.folder / "bad.toml"
     path.write_text(text)
-    assert console.run("calendar", "show", "--json") == 0
+    console.done("calendar", "show", "--json")
     before = console.out
-    assert console.run("--lang", "en", "calendar", "set", str(path)) == 2
-    assert why in console.err
-    assert console.run("calendar", "show", "--json") == 0
+    console.refused("--lang", "en", "calendar", "set", path, says=why, code=2)
+    console.done("calendar", "show", "--json")
     assert console.out == before
 
 
@@ -195,4 +182,4 @@ def test_files_that_cannot_be_read(console: Console, tmp_path: Path) -> None:
     """A missing file and one that is no text."""
     (tmp_path / "x").write_bytes(b"\xff\xfe")
     for name in ("x", "missing"):
-        assert console.run("calendar", "set", str(tmp_path / name)) == 2
+        console.refused("calendar", "set", tmp_path / name, code=2)

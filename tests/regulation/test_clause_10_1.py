@@ -150,13 +150,13 @@ def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:
     old, new = Console(tmp_path / "old"), Console(tmp_path / "new")
     for console in (old, new):
         console.folder.mkdir()
-        assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
-    assert old.run("unit", "add", "CNTT", "Vụ CNTT", "--document", "1") == 0, old.err
-    assert old.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, old.err
+        console.init()
+    old.done("unit", "add", "CNTT", "Vụ CNTT", "--document", "1")
+    old.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
     old.json("mailbox", "issue", "--person", "1", "--document", "1")
     first, last = tmp_path / "first", tmp_path / "last"
-    assert old.run("backup", str(first)) == 0, old.err
-    assert old.run("backup", str(last), "--earlier", str(first)) == 0, old.err
+    old.done("backup", first)
+    old.done("backup", last, "--earlier", first)
     (message,) = last.rglob("cur/*")
     assert message.stat().st_nlink == 2
     shutil.rmtree(old.folder)
@@ -165,29 +165,26 @@ def test_on_another_machine_from_the_last_backup(tmp_path: Path) -> None:
     addresses = [row["address"] for row in new.json("mailbox", "list")]
     assert addresses == ["dvbe@mic.gov.vn"]
     for address in addresses:
-        assert new.run("restore", address, str(last)) == 0, new.err
+        new.done("restore", address, last)
     (back,) = (new.folder / "data" / "mail").rglob("cur/*")
     assert back.read_bytes() == message.read_bytes()
     assert new.json("mailbox", "show", "dvbe@mic.gov.vn")["states"] == ["active", "password_due"]
 
 
 def test_an_earlier_backup_that_is_none(tmp_path: Path) -> None:
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("backup", str(tmp_path / "c"), "--earlier", str(tmp_path / "nothing")) == 2
+    console = Console(tmp_path).init()
+    console.refused("backup", tmp_path / "c", "--earlier", tmp_path / "nothing", code=2)
     assert not (tmp_path / "c").exists()
 
 
 def test_what_a_backup_cannot_copy_is_named(tmp_path: Path) -> None:
     """With the system's reason, as of every other trouble with a disk, and not as an error that nobody foresaw."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "CNTT", "Vụ CNTT", "--document", "1") == 0, console.err
-    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, console.err
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "CNTT", "Vụ CNTT", "--document", "1")
+    console.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
     console.json("mailbox", "issue", "--person", "1", "--document", "1")
     inventories = tmp_path / "data" / "handovers" / "mic.gov.vn" / "dvbe"
     inventories.mkdir(parents=True)
     (inventories / "1.json").symlink_to("gone")
-    assert console.run("--lang", "en", "backup", str(tmp_path / "b")) == 3
-    assert "The handover inventories cannot be backed up: " in console.err
+    console.refused("--lang", "en", "backup", tmp_path / "b", says="The handover inventories cannot be backed up: ", code=3)
     assert "Unexpected" not in console.err

@@ -89,10 +89,10 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     """Into the empty folder of another machine: codes are right, mail is signed as announced, what is held can be released."""
     secret = with_device(house, "dvbe")
     (record,) = house.console.json("dkim", "key", "add", "--selector", "s1")
-    assert house.console.run("dkim", "key", "use", "s1", "--now") == 0, house.console.err
+    house.console.done("dkim", "key", "use", "s1", "--now")
     reference = house.keep("ttlan")
     backup = tmp_path / "backup"
-    assert house.console.run("backup", str(backup)) == 0, house.console.err
+    house.console.done("backup", backup)
     decoys = (house.server.config.server.data_dir / "decoy.key").read_bytes()
     house.server.stop()
     shutil.rmtree(tmp_path / "old")
@@ -100,11 +100,11 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     new = Console(tmp_path / "new")
     new.folder.mkdir()
     data = new.folder / "data"
-    assert new.run("init", "--yes", "--data-dir", str(data), "--user", "") == 0, new.err
+    new.init()
     copied_back(backup, data)
     config = load(new.folder / "mic-mail.toml")
     for address in ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn"):
-        assert new.run("restore", address, str(backup)) == 0, new.err
+        new.done("restore", address, backup)
 
     house.clock.move_to(house.clock.now() + timedelta(seconds=30))  # the code of before is used up
     factors = SecondFactors(Directory(config.directory_url, clock=house.clock), config, house.clock)
@@ -114,7 +114,7 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     said = record["value"].strip('"').replace('" "', "").encode()
     assert dkimpy.verify(signed(config, new.folder), dnsfunc=lambda name, timeout=5: said)
     assert [row["id"] for row in new.json("quarantine", "list")] == [reference]
-    assert new.run("quarantine", "release", reference, *WHY) == 0, new.err
+    new.done("quarantine", "release", reference, *WHY)
     kept = Quarantine(config.quarantine_dir)
     path = kept.message(kept.record(reference))
     assert path is not None
@@ -132,7 +132,7 @@ def test_what_was_delivered_already_comes_no_second_time(house: House, tmp_path:
     before = tmp_path / "before"
     house.quarantine.copy_into(before)
     for _ in range(2):
-        assert house.console.run("quarantine", "release", reference, *WHY) == 0, house.console.err
+        house.console.done("quarantine", "release", reference, *WHY)
         house.server.housekeep()
         house.server.call(house.server.running.context.mailflow.settle())
         assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
@@ -143,10 +143,10 @@ def test_what_was_delivered_already_comes_no_second_time(house: House, tmp_path:
 def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> None:
     """Each backup is whole, and only what is new takes room; what was decided is there with its decision alone."""
     first, second = house.keep(), house.keep()
-    assert house.console.run("backup", str(tmp_path / "1")) == 0, house.console.err
-    assert house.console.run("quarantine", "drop", second, *WHY) == 0, house.console.err
+    house.console.done("backup", tmp_path / "1")
+    house.console.done("quarantine", "drop", second, *WHY)
     third = house.keep()
-    assert house.console.run("backup", str(tmp_path / "2"), "--earlier", str(tmp_path / "1")) == 0, house.console.err
+    house.console.done("backup", tmp_path / "2", "--earlier", tmp_path / "1")
     links = {path.name: path.stat().st_nlink for path in (tmp_path / "2" / "quarantine").glob("*.msg")}
     assert links == {f"{first}.msg": 2, f"{third}.msg": 1}
     found = Quarantine(tmp_path / "2" / "quarantine").records()
@@ -159,7 +159,7 @@ def test_of_named_mailboxes_nothing_that_is_others(house: House, tmp_path: Path)
     """Whoever gets the copy of one mailbox gets no key, and no mail that was for somebody else."""
     house.console.json("dkim", "key", "add")
     house.keep("ttlan")
-    assert house.console.run("backup", str(tmp_path / "b"), "dvbe@mic.gov.vn") == 0, house.console.err
+    house.console.done("backup", tmp_path / "b", "dvbe@mic.gov.vn")
     assert not (tmp_path / "b" / "keys").exists()
     assert not (tmp_path / "b" / "quarantine").exists()
     acts = [json.loads(line) for path in house.server.config.log_dir.glob("audit-*") for line in path.open()]
@@ -173,8 +173,9 @@ def test_a_key_that_cannot_be_used_keeps_nothing_else_back(house: House, tmp_pat
         house.console.json("dkim", "key", "add", "--selector", selector, "--algorithm", algorithm)
     (house.server.config.server.data_dir / "dkim" / f"s1._domainkey.{DOMAIN}.pem").write_text("no key")
     backup = tmp_path / "b"
-    assert house.console.run("--lang", "en", "backup", str(backup)) == 3
-    assert f"s1._domainkey.{DOMAIN}.pem: not an RSA or Ed25519 key" in house.console.err
+    house.console.refused(
+        "--lang", "en", "backup", backup, says=f"s1._domainkey.{DOMAIN}.pem: not an RSA or Ed25519 key", code=3
+    )
     keys = KeyFolder(backup / "keys")
     bad, good = keys.read()
     keys.private(good)

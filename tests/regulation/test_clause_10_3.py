@@ -53,9 +53,7 @@ def test_seventy_two_hours_by_setting() -> None:
 @pytest.fixture(scope="module")
 def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     """A fresh server."""
-    console = Console(tmp_path_factory.mktemp("maintenance"))
-    assert console.run("init", "--yes", "--data-dir", str(console.folder / "data"), "--user", "") == 0, console.err
-    return console
+    return Console(tmp_path_factory.mktemp("maintenance")).init()
 
 
 def test_the_refusal_names_the_earliest_lawful_start(console: Console) -> None:
@@ -64,27 +62,27 @@ def test_the_refusal_names_the_earliest_lawful_start(console: Console) -> None:
     before = console.json("maintenance", "list")
     soon = console.clock.now().astimezone(HO_CHI_MINH) + timedelta(days=1)
     words = ("--lang", "vi", "maintenance", "announce", "--from", f"{soon:%d/%m/%Y} 08:00", "--until", f"{soon:%d/%m/%Y} 12:00")
-    assert console.run(*words, "--reason", "nâng cấp", "--document", "12/TB") == 1
+    console.refused(*words, "--reason", "nâng cấp", "--document", "12/TB")
     earliest = earliest_start(console.clock.now(), WorkingDays(), Count.WORKING_DAYS).astimezone(HO_CHI_MINH)
     assert f"Sớm nhất là 00 giờ 00 phút ngày {earliest:%d/%m/%Y}" in console.err
     assert "khoản 3 Điều 10 Quy chế" in console.err
     assert console.json("maintenance", "list") == before
-    assert console.run("maintenance", "announce", "--from", "24/02/2099 08:00", "--until", "24/02/2099 07:00") == 2
+    console.refused("maintenance", "announce", "--from", "24/02/2099 08:00", "--until", "24/02/2099 07:00", code=2)
 
 
 def test_an_incident_owes_a_report(console: Console) -> None:
     """No notice is asked for, but a reason; it is overdue once it is over, until a document reports it."""
     past = datetime.now(HO_CHI_MINH) - timedelta(days=1)
     words = ("maintenance", "announce", "--incident", "--from", f"{past:%d/%m/%Y} 08:00", "--until", f"{past:%d/%m/%Y} 08:30")
-    assert console.run(*words) == 2
-    assert console.run(*words, "--reason", "mất điện", "--actor", "lan") == 0, console.err
+    console.refused(*words, code=2)
+    console.done(*words, "--reason", "mất điện", "--actor", "lan")
     (one,) = console.json("maintenance", "list")
     assert one["overdue"] is True
-    assert console.run("maintenance", "report", "1") == 2
-    assert console.run("maintenance", "report", "7", "--document", "3/BC") == 2
+    console.refused("maintenance", "report", "1", code=2)
+    console.refused("maintenance", "report", "7", "--document", "3/BC", code=2)
     evidence = {each["what"]["en"]: each for each in console.json("regulation", "show", "10.1")["evidence"]}
     assert evidence["incidents without a report"]["overdue"] is True
-    assert console.run("maintenance", "report", "1", "--document", "3/BC-TTTT") == 0, console.err
+    console.done("maintenance", "report", "1", "--document", "3/BC-TTTT")
     (one,) = console.json("maintenance", "list")
     assert (one["overdue"], one["report"]) == (False, "3/BC-TTTT")
     assert console.run("maintenance", "cancel", "1") == 1, "it is over"

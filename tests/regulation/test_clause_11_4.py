@@ -19,7 +19,7 @@ from mic_mail.services.exports import records_export
 from mic_mail.services.exports.records_export import JOURNAL, RecordsExport
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import SEEN, AccountRef
-from regulation.officers import WHY, furnish
+from regulation.officers import WHY, officers_console
 from store_harness import deliver, message
 
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
@@ -27,7 +27,7 @@ ASKED = ("--asked-by", BE, *WHY)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def console(tmp_path_factory):
     """For tests that leave the mail as it is."""
     return made(tmp_path_factory.mktemp("records"))
 
@@ -35,15 +35,15 @@ def desk(tmp_path_factory):
 @pytest.fixture
 def own_desk(tmp_path):
     """One of the test's own."""
-    (tmp_path / "desk").mkdir()
-    return made(tmp_path / "desk")
+    (tmp_path / "console").mkdir()
+    return made(tmp_path / "console")
 
 
 def made(folder):
     """cntt@ in the keeping of dvbe@, with messages in three folders, one read, one passed on, one in a folder that says so."""
-    desk = furnish(folder)
-    assert desk.by("mai", "mailbox", "grant", CNTT, "1", "--as", "keeper", *WHY) == 0, desk.err
-    store, account = opened(desk)
+    console = officers_console(folder)
+    console.done_by("mai", "mailbox", "grant", CNTT, "1", "--as", "keeper", *WHY)
+    store, account = opened(console)
     inbox = account.folder("INBOX").folder_id
     deliver(account, inbox, ["a", "b"])
     account.store_flags(inbox, [2], "+", SEEN)
@@ -51,21 +51,21 @@ def made(folder):
     deliver(account, account.create("Đã chuyển QLVB/2026").folder_id, ["c"])
     deliver(account, account.create(".. ../=cmd").folder_id, ["d"])
     store.close()
-    return desk
+    return console
 
 
-def opened(desk):
-    directory = desk.directory()
+def opened(console):
+    directory = console.directory()
     mailbox = directory.mailbox(CNTT)
     directory.close()
-    store = MailStore(desk.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    store = MailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     return store, store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 
-def export(desk, target, *words, by="mai", code=0):
+def export(console, target, *words, by="mai", code=0):
     """What `mailbox export` says."""
-    assert desk.by(by, "mailbox", "export", CNTT, str(target), *ASKED, *words, "--json") == code, desk.err
-    return json.loads(desk.out) if code == 0 else {}
+    assert console.by(by, "mailbox", "export", CNTT, target, *ASKED, *words, "--json") == code, console.err
+    return json.loads(console.out) if code == 0 else {}
 
 
 def checked(target):
@@ -81,9 +81,9 @@ def rows(target):
 
 def test_clause_11_4_octet_for_octet_with_a_list_that_proves_them(own_desk, tmp_path):
     """Two lists and sums, verified by sha256sum; private; the digest is among the acts, and the keeper is told."""
-    desk = own_desk
+    console = own_desk
     target = tmp_path / "out"
-    told = export(desk, target)
+    told = export(console, target)
     assert (told["messages"], told["resumed"]) == (5, 0)
     found = {row["file"]: row for row in rows(target)}
     assert checked(target) == {*found, "manifest.json", "manifest.csv"}
@@ -110,30 +110,30 @@ def test_clause_11_4_octet_for_octet_with_a_list_that_proves_them(own_desk, tmp_
     for path in (target, *target.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
         assert path == target or target in path.resolve().parents
-    acts = [act for act in desk.acts if act["act"].startswith("mailbox_export")]
+    acts = [act for act in console.acts if act["act"].startswith("mailbox_export")]
     assert [act["act"] for act in acts[-2:]] == ["mailbox_export", "mailbox_exported"]
     assert (acts[-1]["sums"], acts[-1]["asked_by"], acts[-1]["document"]) == (told["digest"], BE, WHY[1])
-    own = (desk.folder / "data/mail/mic.gov.vn/dvbe/Maildir/cur").iterdir()
+    own = (console.folder / "data/mail/mic.gov.vn/dvbe/Maildir/cur").iterdir()
     texts = [email.message_from_bytes(path.read_bytes()).get_payload(decode=True).decode() for path in own]
     assert any(told["digest"] in text.replace("\n", "") for text in texts)
-    evidence = desk.seen_by("kiem", "regulation", "show", "11.4")["evidence"]
+    evidence = console.json_by("kiem", "regulation", "show", "11.4")["evidence"]
     assert evidence[0]["count"] == 1
 
 
-def test_clause_11_4_a_part_of_it(desk, tmp_path):
+def test_clause_11_4_a_part_of_it(console, tmp_path):
     """By folder, by day, what was passed on and what was not."""
-    assert export(desk, tmp_path / "a", "--folder", "INBOX")["messages"] == 3
-    assert export(desk, tmp_path / "b", "--only-passed-on")["messages"] == 2
-    assert export(desk, tmp_path / "c", "--only-not-passed-on")["messages"] == 3
-    assert export(desk, tmp_path / "d", "--until", "2020-01-01")["messages"] == 0
+    assert export(console, tmp_path / "a", "--folder", "INBOX")["messages"] == 3
+    assert export(console, tmp_path / "b", "--only-passed-on")["messages"] == 2
+    assert export(console, tmp_path / "c", "--only-not-passed-on")["messages"] == 3
+    assert export(console, tmp_path / "d", "--until", "2020-01-01")["messages"] == 0
     assert checked(tmp_path / "d") == {"manifest.json", "manifest.csv"}
-    export(desk, tmp_path / "e", "--folder", "none", code=2)
+    export(console, tmp_path / "e", "--folder", "none", code=2)
     assert not (tmp_path / "e").exists(), "what was mistyped takes no place"
-    export(desk, tmp_path / "f", "--since", "2026-02-01", "--until", "2026-01-01", code=2)
+    export(console, tmp_path / "f", "--since", "2026-02-01", "--until", "2026-01-01", code=2)
 
 
 @pytest.mark.clause("4.3")
-def test_clause_11_4_on_whose_request(desk, tmp_path):
+def test_clause_11_4_on_whose_request(console, tmp_path):
     """Of who holds the mailbox now, with the unit's document, to an officer of the Centre who is somebody else."""
     target = str(tmp_path / "out")
     for login, words, clause in (
@@ -143,47 +143,44 @@ def test_clause_11_4_on_whose_request(desk, tmp_path):
         ("hoa", (CNTT, target, *ASKED), "6.1"),
         ("kiem", (CNTT, target, *ASKED), "6.1"),
     ):
-        assert desk.by(login, "mailbox", "export", *words) == (2 if " " in words else 1), (login, words)
-        assert f"Reg. {clause}" in desk.err, (login, desk.err)
-    assert desk.by("mai", "officer", "add", "be", "Đỗ Văn Bê", "--role", "centre", "--person", "1", "--no-login", *WHY) == 0, (
-        desk.err
-    )
-    assert desk.by("be", "mailbox", "export", CNTT, target, *ASKED) == 1
-    assert "must differ from the first" in desk.err
+        assert console.by(login, "mailbox", "export", *words) == (2 if " " in words else 1), (login, words)
+        assert f"Reg. {clause}" in console.err, (login, console.err)
+    console.done_by("mai", "officer", "add", "be", "Đỗ Văn Bê", "--role", "centre", "--person", "1", "--no-login", *WHY)
+    console.refused_by("be", "mailbox", "export", CNTT, target, *ASKED, says="must differ from the first")
     assert not os.path.lexists(target)
 
 
-def test_clause_11_4_never_over_what_is_there(desk, tmp_path):
+def test_clause_11_4_never_over_what_is_there(console, tmp_path):
     """A folder of somebody's, an export that is finished, one of another selection, a link, a file."""
     done = tmp_path / "done"
-    export(desk, done)
+    export(console, done)
     before = {path: path.read_bytes() for path in done.rglob("*") if path.is_file()}
-    export(desk, done, code=2)
+    export(console, done, code=2)
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "x").write_text("x")
     (tmp_path / "link").symlink_to(tmp_path / "theirs")
     (tmp_path / "file").write_text("x")
     for name in ("theirs", "link", "file"):
-        export(desk, tmp_path / name, code=2)
+        export(console, tmp_path / name, code=2)
     half = tmp_path / "half"
-    export(desk, half)
+    export(console, half)
     (half / JOURNAL).write_text("{}\n")
-    export(desk, half, code=2)
-    assert "another export" in desk.err
+    export(console, half, code=2)
+    assert "another export" in console.err
     assert {path: path.read_bytes() for path in done.rglob("*") if path.is_file()} == before
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["x"]
 
 
-def test_clause_11_4_never_among_the_servers_own_files(desk, tmp_path):
+def test_clause_11_4_never_among_the_servers_own_files(console, tmp_path):
     """A folder beside the mailboxes would be taken for one; nor by a link."""
-    (tmp_path / "mail").symlink_to(desk.folder / "data" / "mail")
-    for target in (desk.folder / "data/mail/mic.gov.vn/ttlan2", desk.folder / "data/out", tmp_path / "mail/mic.gov.vn/x"):
-        export(desk, target, code=2)
-        assert "inside the server's own folders" in desk.err
+    (tmp_path / "mail").symlink_to(console.folder / "data" / "mail")
+    for target in (console.folder / "data/mail/mic.gov.vn/ttlan2", console.folder / "data/out", tmp_path / "mail/mic.gov.vn/x"):
+        export(console, target, code=2)
+        assert "inside the server's own folders" in console.err
         assert not target.exists()
 
 
-def _killed(desk, target, step):
+def _killed(console, target, step):
     """Whether an export in a process of its own was killed at its n-th step that writes anything."""
     child = os.fork()
     if child == 0:
@@ -203,31 +200,31 @@ def _killed(desk, target, step):
             for name in ("fsync", "mkdir", "rename", "unlink"):
                 setattr(os, name, dying(getattr(os, name)))
             records_export._encoded = dying(records_export._encoded)
-            run(desk, target)
+            run(console, target)
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
-def run(desk, target):
-    store, account = opened(desk)
-    config = load(desk.folder / "mic-mail.toml")
+def run(console, target):
+    store, account = opened(console)
+    config = load(console.folder / "mic-mail.toml")
     try:
         return RecordsExport(store, config, SystemClock()).run(account, Selection(), target, {"mailbox": CNTT})
     finally:
         store.close()
 
 
-def test_clause_11_4_killed_anywhere_it_goes_on(desk, tmp_path):
+def test_clause_11_4_killed_anywhere_it_goes_on(console, tmp_path):
     """At each step that writes: the same call again ends in the same files and the same sums as one that was left alone."""
     whole = tmp_path / "whole"
-    assert run(desk, whole).messages == 5
+    assert run(console, whole).messages == 5
     wanted = {path.relative_to(whole): path.read_bytes() for path in whole.rglob("*.eml")}
     step = 1
-    while _killed(desk, tmp_path / f"out{step}", step):
+    while _killed(console, tmp_path / f"out{step}", step):
         target = tmp_path / f"out{step}"
         if (target / JOURNAL).exists() or not (target / "SHA256SUMS").exists():
-            assert run(desk, target).messages == 5
+            assert run(console, target).messages == 5
         assert {path.relative_to(target): path.read_bytes() for path in target.rglob("*.eml")} == wanted, step
         assert len(checked(target)) == 7
         assert [path.name for path in target.iterdir() if path.name.startswith(".")] == []
@@ -235,10 +232,10 @@ def test_clause_11_4_killed_anywhere_it_goes_on(desk, tmp_path):
     assert step > 20
 
 
-def test_clause_11_4_torn_lines_and_files(desk, tmp_path):
+def test_clause_11_4_torn_lines_and_files(console, tmp_path):
     """A last line that is torn, a file that is shorter than its line says, one that has no line: made anew."""
-    config = load(desk.folder / "mic-mail.toml")
-    store, account = opened(desk)
+    config = load(console.folder / "mic-mail.toml")
+    store, account = opened(console)
     basis = {"mailbox": CNTT, "document": "1"}
 
     def stopped(target, stop=99):
@@ -268,10 +265,10 @@ def test_clause_11_4_torn_lines_and_files(desk, tmp_path):
     store.close()
 
 
-def test_clause_11_4_on_record_before_it_is_finished(desk, tmp_path):
+def test_clause_11_4_on_record_before_it_is_finished(console, tmp_path):
     """Who is killed between has the digest on record, and may go on: it is told once more, and is the same."""
-    config = load(desk.folder / "mic-mail.toml")
-    store, account = opened(desk)
+    config = load(console.folder / "mic-mail.toml")
+    store, account = opened(console)
     told = []
 
     def whole(exported):
@@ -291,10 +288,10 @@ def test_clause_11_4_on_record_before_it_is_finished(desk, tmp_path):
     store.close()
 
 
-def test_clause_11_4_two_at_once(desk, tmp_path):
+def test_clause_11_4_two_at_once(console, tmp_path):
     """The second is refused, and the first is none the worse."""
-    config = load(desk.folder / "mic-mail.toml")
-    store, account = opened(desk)
+    config = load(console.folder / "mic-mail.toml")
+    store, account = opened(console)
     target, refused = tmp_path / "out", []
 
     def meanwhile(done):
@@ -311,9 +308,9 @@ def test_clause_11_4_two_at_once(desk, tmp_path):
 
 def test_clause_11_4_what_comes_meanwhile(own_desk, tmp_path):
     """A message that comes, one that is expunged and one that is marked while it runs harm nothing; days are the ministry's."""
-    desk = own_desk
-    config = load(desk.folder / "mic-mail.toml")
-    store, account = opened(desk)
+    console = own_desk
+    config = load(console.folder / "mic-mail.toml")
+    store, account = opened(console)
     fresh = account.create("Mới").folder_id
     uids = deliver(account, fresh, [f"m{n}" for n in range(20)])
 
@@ -335,11 +332,11 @@ def test_clause_11_4_what_comes_meanwhile(own_desk, tmp_path):
 def test_clause_11_4_folders_of_one_uidvalidity(own_desk, tmp_path):
     """Folders that came from another server may have the same UIDVALIDITY and UIDs (RFC 3501 §2.3.1.1: a message is known by
     the name of its folder too): nothing is left out, and a run that was broken off goes on rightly."""
-    desk = own_desk
-    config = load(desk.folder / "mic-mail.toml")
-    store, account = opened(desk)
+    console = own_desk
+    config = load(console.folder / "mic-mail.toml")
+    store, account = opened(console)
     for name in ("Moi-1", "Moi+1"):
-        cur = desk.folder / "data/mail/mic.gov.vn/cntt/Maildir" / f".{name}" / "cur"
+        cur = console.folder / "data/mail/mic.gov.vn/cntt/Maildir" / f".{name}" / "cur"
         cur.mkdir(parents=True)
         (cur.parent / "new").mkdir()
         (cur.parent / "tmp").mkdir()

@@ -30,7 +30,7 @@ from mic_mail.policy.unit_mail.opening_windows import (
 )
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
 from regulation.test_clause_10_3 import letters
-from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, Desk, at, shown
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, UnitMailServer, at, shown
 
 ONE = timedelta(days=1)
 WINDOWS = (Window(time(7, 30), time(9)), Window(time(10, 30), time(12)), Window(time(16), time(17, 30)))
@@ -38,16 +38,16 @@ DAYS = [MONDAY + ONE * n for n in range(3)]
 
 
 @pytest.fixture
-def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
-    return Desk(serve, tmp_path)
+def unit_mail(serve: Callable[..., MailServer], tmp_path: Path) -> UnitMailServer:
+    return UnitMailServer(serve, tmp_path)
 
 
-def report(desk: Desk, *words: str, runs_on: bool = True) -> list[dict[str, object]]:
+def report(unit_mail: UnitMailServer, *words: str, runs_on: bool = True) -> list[dict[str, object]]:
     """`report openings` of cntt@ over Monday to Wednesday, by a server that has run since then or has not."""
     if runs_on:
-        desk.runs_on()
+        unit_mail.runs_on()
     span = ("--from", MONDAY.isoformat(), "--until", DAYS[-1].isoformat())
-    found: list[dict[str, object]] = desk.console.json("report", "openings", "--mailbox", CNTT, *span, *words)
+    found: list[dict[str, object]] = unit_mail.console.json("report", "openings", "--mailbox", CNTT, *span, *words)
     return found
 
 
@@ -58,50 +58,50 @@ def verdicts(rows: list[dict[str, object]]) -> list[str]:
 # ---------------------------------------------------------------- by sessions
 
 
-def test_one_session_that_stays_open_all_day_counts_in_each_window(desk: Desk) -> None:
+def test_one_session_that_stays_open_all_day_counts_in_each_window(unit_mail: UnitMailServer) -> None:
     """SELECT once; what is fetched in each window counts there, to the minute at its edges; STATUS and IDLE count nowhere."""
-    desk.put(desk.cntt, b"From: a@b\r\n\r\nx\r\n")
-    client = desk.sign_in()
-    desk.move_to(MONDAY, "07:26")
+    unit_mail.put(unit_mail.cntt, b"From: a@b\r\n\r\nx\r\n")
+    client = unit_mail.sign_in()
+    unit_mail.move_to(MONDAY, "07:26")
     client.select("Shared/cntt")
-    desk.move_to(MONDAY, "07:30")  # four minutes later: in the window
+    unit_mail.move_to(MONDAY, "07:30")  # four minutes later: in the window
     client.fetch("1", "(BODY[])")
     client.fetch("1", "(FLAGS)")
-    desk.move_to(MONDAY, "11:59")
+    unit_mail.move_to(MONDAY, "11:59")
     client.fetch("1", "(FLAGS)")
-    desk.move_to(MONDAY, "12:00")  # the window is over
+    unit_mail.move_to(MONDAY, "12:00")  # the window is over
     client.fetch("1", "(FLAGS)")
-    desk.move_to(MONDAY, "16:10")
+    unit_mail.move_to(MONDAY, "16:10")
     client.status("Shared/cntt", "(UNSEEN)")
     client.noop()
-    desk.opened(4)
-    rows = report(desk)
+    unit_mail.opened(4)
+    rows = report(unit_mail)
     assert verdicts(rows) == ["opened", "opened", *["missed"] * 7]
     first, second = rows[:2]
     assert [(shown(str(r["opened_at"])), r["opened_by"]) for r in (first, second)] == [
         (f"{MONDAY:%d/%m/%Y} 07:30", DVBE),
         (f"{MONDAY:%d/%m/%Y} 11:59", DVBE),
     ]
-    assert [event["how"] for event in desk.opened(4)] == ["select", "fetch", "fetch", "fetch"]
+    assert [event["how"] for event in unit_mail.opened(4)] == ["select", "fetch", "fetch", "fetch"]
 
 
-def test_who_counts(desk: Desk) -> None:
+def test_who_counts(unit_mail: UnitMailServer) -> None:
     """The keeper, the mailbox's own password; a substitute on the named days alone. Others are told, and do not count."""
-    desk.move_to(MONDAY, "08:00")
-    desk.sign_in(CNTT).select("INBOX")
-    desk.server.allow(desk.cntt, desk.ttlan, "substitute", until=DAYS[1].isoformat())
-    lan = desk.sign_in(TTLAN)
-    desk.move_to(MONDAY, "11:00")
+    unit_mail.move_to(MONDAY, "08:00")
+    unit_mail.sign_in(CNTT).select("INBOX")
+    unit_mail.server.allow(unit_mail.cntt, unit_mail.ttlan, "substitute", until=DAYS[1].isoformat())
+    lan = unit_mail.sign_in(TTLAN)
+    unit_mail.move_to(MONDAY, "11:00")
     lan.select("Shared/cntt")
-    desk.move_to(DAYS[1], "08:00")
+    unit_mail.move_to(DAYS[1], "08:00")
     lan.select("Shared/cntt")
-    desk.server.deny(desk.cntt, desk.dvbe)
-    desk.server.allow(desk.cntt, desk.ttlan, "keeper")
-    desk.move_to(DAYS[2], "08:00")
-    desk.server.allow(desk.cntt, desk.dvbe, "keeper")  # and lan is nothing any more
-    desk.sign_in(DVBE).select("Shared/cntt")
-    desk.opened(4)
-    rows = report(desk)
+    unit_mail.server.deny(unit_mail.cntt, unit_mail.dvbe)
+    unit_mail.server.allow(unit_mail.cntt, unit_mail.ttlan, "keeper")
+    unit_mail.move_to(DAYS[2], "08:00")
+    unit_mail.server.allow(unit_mail.cntt, unit_mail.dvbe, "keeper")  # and lan is nothing any more
+    unit_mail.sign_in(DVBE).select("Shared/cntt")
+    unit_mail.opened(4)
+    rows = report(unit_mail)
     assert [row["opened_by"] for row in rows if row["verdict"] == "opened"] == [CNTT, TTLAN, TTLAN, DVBE]
     assert [str(row["day"]) for row in rows if row["verdict"] == "opened"] == [
         day.isoformat() for day in (MONDAY, MONDAY, DAYS[1], DAYS[2])
@@ -110,137 +110,136 @@ def test_who_counts(desk: Desk) -> None:
 
 def test_any_poll_counts_where_the_setting_says_so(serve: Callable[..., MailServer], tmp_path: Path) -> None:
     """`unit.openings.counts = "poll"`: STATUS, NOOP in the open mailbox; else a look by a program is none."""
-    desk = Desk(serve, tmp_path, {"unit": {"openings": {"counts": "poll"}}})
-    client = desk.sign_in()
-    desk.move_to(MONDAY, "08:00")
+    unit_mail = UnitMailServer(serve, tmp_path, {"unit": {"openings": {"counts": "poll"}}})
+    client = unit_mail.sign_in()
+    unit_mail.move_to(MONDAY, "08:00")
     client.status("Shared/cntt", "(UNSEEN)")
     client.status("Shared/cntt", "(UNSEEN)")
     client.status("INBOX", "(UNSEEN)")
     client.select("Shared/cntt")
-    desk.move_to(MONDAY, "11:00")
+    unit_mail.move_to(MONDAY, "11:00")
     client.noop()
-    desk.move_to(MONDAY, "16:05")
+    unit_mail.move_to(MONDAY, "16:05")
     client.xatom("LIST", '"" "Shared/*" RETURN (STATUS (UNSEEN))')
-    assert [event["how"] for event in desk.opened(4)] == ["poll", "select", "poll", "poll"]
-    assert verdicts(report(desk))[:4] == ["opened", "opened", "opened", "missed"]
+    assert [event["how"] for event in unit_mail.opened(4)] == ["poll", "select", "poll", "poll"]
+    assert verdicts(report(unit_mail))[:4] == ["opened", "opened", "opened", "missed"]
     assert [counts(how, Counts.READ) for how in ("select", "fetch", "retr", "pop3", "poll")] == [True] * 3 + [False] * 2
 
 
-def test_what_nobody_could_help_is_explained(desk: Desk) -> None:
+def test_what_nobody_could_help_is_explained(unit_mail: UnitMailServer) -> None:
     """Downtime, suspension; days of rest are left out; before the log begins nothing is known."""
-    directory = desk.server.population.directory
+    directory = unit_mail.server.population.directory
     directory.downtimes.add(
         Downtime(0, at(MONDAY, "08:30"), at(MONDAY, "10:00"), "điện", "1", True, at(MONDAY, "08:30"), "mai")
     )
-    desk.move_to(DAYS[1], "09:30")
-    desk.server.record(desk.cntt, Draft(FactKind.SUSPENDED, at(DAYS[1], "09:30"), "test", data={"cause": "c"}))
-    rows = report(desk)
+    unit_mail.move_to(DAYS[1], "09:30")
+    unit_mail.server.record(unit_mail.cntt, Draft(FactKind.SUSPENDED, at(DAYS[1], "09:30"), "test", data={"cause": "c"}))
+    rows = report(unit_mail)
     assert [(row["verdict"], row["why"]) for row in rows] == [
         ("shut", "downtime"), ("missed", None), ("missed", None),
         ("missed", None), ("shut", "suspended"), ("shut", "suspended"),
         *[("shut", "suspended")] * 3,
     ]  # fmt: skip
     before = (MONDAY - ONE * 7).isoformat()
-    week = desk.console.json("report", "openings", "--mailbox", CNTT, "--from", before, "--until", MONDAY.isoformat())
+    week = unit_mail.console.json("report", "openings", "--mailbox", CNTT, "--from", before, "--until", MONDAY.isoformat())
     assert {(row["verdict"], row["why"]) for row in week[:-3]} == {("shut", "unlogged")}
     assert len(week) == 3 * 6, "the week-end is left out"
 
 
 def test_before_the_first_line_of_the_log_nothing_is_missed(serve: Callable[..., MailServer], tmp_path: Path) -> None:
     """A server that was first started on Monday at noon, or whose older log is past keeping, knows nothing of the morning."""
-    desk = Desk(serve, tmp_path, begins="11:00")
-    desk.move_to(MONDAY, "16:05")
-    desk.sign_in().select("Shared/cntt")
-    desk.opened(1)
-    assert [(row["verdict"], row["why"]) for row in report(desk)[:4]] == [
+    unit_mail = UnitMailServer(serve, tmp_path, begins="11:00")
+    unit_mail.move_to(MONDAY, "16:05")
+    unit_mail.sign_in().select("Shared/cntt")
+    unit_mail.opened(1)
+    assert [(row["verdict"], row["why"]) for row in report(unit_mail)[:4]] == [
         ("shut", "unlogged"), ("shut", "unlogged"), ("opened", None), ("missed", None),
     ]  # fmt: skip
 
 
-def test_days_on_which_the_server_did_not_run_are_not_missed(desk: Desk) -> None:
+def test_days_on_which_the_server_did_not_run_are_not_missed(unit_mail: UnitMailServer) -> None:
     """A running server writes some lines each hour; of a day without any nobody knows."""
-    desk.move_to(DAYS[2], "08:00")
-    desk.sign_in().select("Shared/cntt")
-    desk.opened(1)
-    rows = report(desk, runs_on=False)
+    unit_mail.move_to(DAYS[2], "08:00")
+    unit_mail.sign_in().select("Shared/cntt")
+    unit_mail.opened(1)
+    rows = report(unit_mail, runs_on=False)
     assert [row["why"] for row in rows] == [*[None] * 3, *["unlogged"] * 3, *[None] * 3]
     assert verdicts(rows) == [*["missed"] * 3, *["shut"] * 3, "opened", "missed", "missed"]
 
 
-def test_while_the_server_is_down_nothing_is_missed(desk: Desk) -> None:
+def test_while_the_server_is_down_nothing_is_missed(unit_mail: UnitMailServer) -> None:
     """Asked of a server that has been down since Monday: no log says what nobody did on the days since then."""
-    desk.move_to(MONDAY, "08:00")
-    desk.sign_in().select("Shared/cntt")
-    desk.opened(1)
-    desk.server.stop()
-    assert [(row["verdict"], row["why"]) for row in report(desk, runs_on=False)] == [
+    unit_mail.move_to(MONDAY, "08:00")
+    unit_mail.sign_in().select("Shared/cntt")
+    unit_mail.opened(1)
+    unit_mail.server.stop()
+    assert [(row["verdict"], row["why"]) for row in report(unit_mail, runs_on=False)] == [
         ("opened", None), ("missed", None), ("missed", None), *[("shut", "unlogged")] * 6,
     ]  # fmt: skip
 
 
-def test_a_damaged_record_is_no_reproach(desk: Desk) -> None:
+def test_a_damaged_record_is_no_reproach(unit_mail: UnitMailServer) -> None:
     """It lets nobody in, so nobody has missed anything."""
-    desk.server.record(desk.cntt, Draft(FactKind.SUSPENDED, at(MONDAY, "07:00"), "test", data={"cause": "?"}))
-    assert [(row["verdict"], row["why"]) for row in report(desk)[:3]] == [("shut", "unreadable")] * 3
+    unit_mail.server.record(unit_mail.cntt, Draft(FactKind.SUSPENDED, at(MONDAY, "07:00"), "test", data={"cause": "?"}))
+    assert [(row["verdict"], row["why"]) for row in report(unit_mail)[:3]] == [("shut", "unreadable")] * 3
 
 
-def test_reports_and_papers(desk: Desk, tmp_path: Path) -> None:
+def test_reports_and_papers(unit_mail: UnitMailServer, tmp_path: Path) -> None:
     """Figures by mailbox, files of every kind, what is refused, and the evidence of the clause."""
-    desk.move_to(MONDAY, "08:00")
-    desk.sign_in().select("Shared/cntt")
-    desk.opened(1)
-    desk.runs_on()
+    unit_mail.move_to(MONDAY, "08:00")
+    unit_mail.sign_in().select("Shared/cntt")
+    unit_mail.opened(1)
+    unit_mail.runs_on()
     span = ("--from", MONDAY.isoformat(), "--until", MONDAY.isoformat())
-    (row,) = desk.console.json("report", "openings", *span)
+    (row,) = unit_mail.console.json("report", "openings", *span)
     assert (row["mailbox"], row["keepers"], row["due"], row["opened"], row["missed"]) == (CNTT, [DVBE], 3, 1, 2)
     assert row["share"] == 33.3
-    desk.console.installed = True
-    assert [row] == desk.console.json("report", "openings", "--unit", "CNTT", *span)
-    desk.console.installed = False
+    unit_mail.console.installed = True
+    assert [row] == unit_mail.console.json("report", "openings", "--unit", "CNTT", *span)
+    unit_mail.console.installed = False
     for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
-        assert desk.console.run("report", "openings", *span, "--out", str(tmp_path / name)) == 0, desk.console.err
+        unit_mail.console.done("report", "openings", *span, "--out", tmp_path / name)
     assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF-")
     told = (tmp_path / "x-2.csv").read_text("utf-8-sig")
     assert told.splitlines()[1] == f"{MONDAY:%d/%m/%Y},08:00 {DVBE},không mở,không mở,"
-    assert desk.console.run("report", "openings", "--mailbox", DVBE, *span) == 2
-    assert "Reg. 12.3.a" in desk.console.err
-    assert desk.console.run("report", "openings", "--mailbox", CNTT, "--unit", "CNTT") == 2
-    found = desk.console.json("regulation", "show", "12.3.a")["evidence"]
+    unit_mail.console.refused("report", "openings", "--mailbox", DVBE, *span, says="Reg. 12.3.a", code=2)
+    unit_mail.console.refused("report", "openings", "--mailbox", CNTT, "--unit", "CNTT", code=2)
+    found = unit_mail.console.json("regulation", "show", "12.3.a")["evidence"]
     assert [finding["count"] for finding in found] == [1, 1, 1]
     assert found[-1]["overdue"] is True
     assert CNTT in json.dumps(found)
 
 
-def test_the_keeper_is_told_once_a_week(desk: Desk) -> None:
+def test_the_keeper_is_told_once_a_week(unit_mail: UnitMailServer) -> None:
     """In the own mailbox, on the week's first working day, whatever is restarted; nobody where every window was opened."""
-    client = desk.sign_in()
+    client = unit_mail.sign_in()
     for day in (MONDAY + ONE * n for n in range(5)):
         for clock in ("08:00", "11:00", "16:30"):
-            desk.move_to(day, clock)
+            unit_mail.move_to(day, clock)
             if (day, clock) != (DAYS[1], "11:00"):
                 client.select("Shared/cntt")
-    desk.opened(14)
-    before = len(letters(desk.server, "dvbe"))
+    unit_mail.opened(14)
+    before = len(letters(unit_mail.server, "dvbe"))
     sunday, monday = MONDAY + ONE * 6, MONDAY + ONE * 7
     for day, clock in ((sunday, "10:00"), (monday, "05:30"), (monday, "08:00"), (monday, "08:30")):
-        desk.move_to(day, clock)
-        desk.server.housekeep()
-    told = letters(desk.server, "dvbe")
+        unit_mail.move_to(day, clock)
+        unit_mail.server.housekeep()
+    told = letters(unit_mail.server, "dvbe")
     assert len(told) == before + 1
     assert f"- {DAYS[1]:%d/%m/%Y}: 10:30 - 12:00." in told[-1]
     assert CNTT in told[-1]
 
 
 @pytest.mark.parametrize("kind", [FactKind.SUSPENDED, FactKind.RECLAIMED])
-def test_a_keeper_who_cannot_read_it_is_not_told(desk: Desk, kind: FactKind) -> None:
+def test_a_keeper_who_cannot_read_it_is_not_told(unit_mail: UnitMailServer, kind: FactKind) -> None:
     """A suspended or reclaimed mailbox shows it to nobody (7.1, 6.4.c): it is told in the unit's own mailbox."""
-    desk.move_to(MONDAY + ONE * 2, "10:00")
-    desk.server.record(desk.dvbe, Draft(kind, at(MONDAY + ONE * 2, "10:00"), "test", data={"cause": "c"}))
-    before = [len(letters(desk.server, name)) for name in ("dvbe", "cntt")]
-    desk.move_to(MONDAY + ONE * 7, "08:00")
-    desk.server.housekeep()
-    assert [text for text in letters(desk.server, "dvbe")[before[0] :] if f"{MONDAY:%d/%m/%Y}: 07:30" in text] == []
-    assert [text for text in letters(desk.server, "cntt")[before[1] :] if f"- {MONDAY:%d/%m/%Y}: 07:30" in text]
+    unit_mail.move_to(MONDAY + ONE * 2, "10:00")
+    unit_mail.server.record(unit_mail.dvbe, Draft(kind, at(MONDAY + ONE * 2, "10:00"), "test", data={"cause": "c"}))
+    before = [len(letters(unit_mail.server, name)) for name in ("dvbe", "cntt")]
+    unit_mail.move_to(MONDAY + ONE * 7, "08:00")
+    unit_mail.server.housekeep()
+    assert [text for text in letters(unit_mail.server, "dvbe")[before[0] :] if f"{MONDAY:%d/%m/%Y}: 07:30" in text] == []
+    assert [text for text in letters(unit_mail.server, "cntt")[before[1] :] if f"- {MONDAY:%d/%m/%Y}: 07:30" in text]
 
 
 # ---------------------------------------------------------------- by rule
@@ -283,21 +282,21 @@ def test_each_window_of_each_working_day_as_one_would_by_hand(these: list[Openin
             assert cell.verdict is (WindowOutcome.PENDING if clock < cell.window.on(cell.day)[1] else WindowOutcome.MISSED)
 
 
-def test_the_log_is_read_alike_with_an_index_and_without(desk: Desk) -> None:
+def test_the_log_is_read_alike_with_an_index_and_without(unit_mail: UnitMailServer) -> None:
     """Of one mailbox by its name, of all by the event."""
     for clock in ("08:00", "11:00", "16:30"):
-        desk.move_to(MONDAY, clock)
-        desk.sign_in().select("Shared/cntt")
-    desk.opened(3)
+        unit_mail.move_to(MONDAY, clock)
+        unit_mail.sign_in().select("Shared/cntt")
+    unit_mail.opened(3)
     found = []
     for _ in range(2):
-        context = desk.server.running.context
+        context = unit_mail.server.running.context
         snapshot = context.directory.load_snapshot()
         finder = Openings(snapshot, (), context.config, context.clock)
         entries: list[Entry] = unit_mailboxes(snapshot)
         for named in (entries, entries * 2):
             attended = finder.of(named, DateRange(MONDAY, MONDAY))[-1]
             found.append([cell.first for cell in attended.cells])
-        desk.server.housekeep()
+        unit_mail.server.housekeep()
     assert found[0] == found[1] == found[2] == found[3]
     assert all(found[0])

@@ -28,8 +28,7 @@ from mic_mail.policy.unit_mail.correspondence import (
 )
 from mic_mail.services.unit_mail.correspondence import Correspondences
 from regulation.officers import WHY
-from regulation.officers import Desk as Officers
-from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, Desk, at, letter, shown
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, UnitMailServer, at, letter, shown
 from waiting import wait_for
 
 ONE = timedelta(days=1)
@@ -38,64 +37,64 @@ MESSAGE_ID = "<42.7@mail.mic.gov.vn>"
 
 
 @pytest.fixture
-def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
-    desk = Desk(serve, tmp_path)
-    desk.move_to(MONDAY, "09:00")
-    return desk
+def unit_mail(serve: Callable[..., MailServer], tmp_path: Path) -> UnitMailServer:
+    unit_mail = UnitMailServer(serve, tmp_path)
+    unit_mail.move_to(MONDAY, "09:00")
+    return unit_mail
 
 
-def send(desk: Desk, to: str, message_id: str, *, login: str = DVBE, **header: str) -> None:
+def send(unit_mail: UnitMailServer, to: str, message_id: str, *, login: str = DVBE, **header: str) -> None:
     """A message of cntt@, by submission."""
     message = mail(CNTT, to, body="xin chào")
     message["Message-ID"] = message_id
     for name, value in header.items():
         message[name.replace("_", "-")] = value
-    with submission(desk.server, login.partition("@")[0]) as client:
+    with submission(unit_mail.server, login.partition("@")[0]) as client:
         client.send_message(message)
 
 
-def arrive(desk: Desk, octets: bytes, sender: str = "") -> None:
+def arrive(unit_mail: UnitMailServer, octets: bytes, sender: str = "") -> None:
     """A message from elsewhere, by SMTP."""
-    with smtplib.SMTP(desk.server.host, desk.server.ports["smtp"], "mx.example", timeout=10) as client:
+    with smtplib.SMTP(unit_mail.server.host, unit_mail.server.ports["smtp"], "mx.example", timeout=10) as client:
         client.sendmail(sender, [CNTT], octets)
 
 
-def accepted_for_elsewhere(desk: Desk, *recipients: str, envid: str | None = None) -> None:
+def accepted_for_elsewhere(unit_mail: UnitMailServer, *recipients: str, envid: str | None = None) -> None:
     """As the log has a message that went to other servers: there is no way to them here."""
-    desk.server.running.context.log.event(
+    unit_mail.server.running.context.log.event(
         "message_accepted", trace="T" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=list(recipients),
         octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid=envid,
     )  # fmt: skip
 
 
-def report(desk: Desk, *words: str) -> dict[str, Any]:
+def report(unit_mail: UnitMailServer, *words: str) -> dict[str, Any]:
     """`report correspondence` of cntt@ over Monday and Tuesday, once the log holds what was sent."""
     span = ("--from", MONDAY.isoformat(), "--until", (MONDAY + ONE).isoformat())
-    desk.console.json("report", "correspondence", "--mailbox", CNTT, *span, *words)
-    found: dict[str, Any] = json.loads(desk.console.out)
+    unit_mail.console.json("report", "correspondence", "--mailbox", CNTT, *span, *words)
+    found: dict[str, Any] = json.loads(unit_mail.console.out)
     return found
 
 
-def settled(desk: Desk, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def settled(unit_mail: UnitMailServer, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The report, as soon as it is as wanted: the log is written in a thread of its own."""
-    return wait_for(lambda: wanted(found := report(desk)) and found, lambda: report(desk))
+    return wait_for(lambda: wanted(found := report(unit_mail)) and found, lambda: report(unit_mail))
 
 
 # ---------------------------------------------------------------- by sessions
 
 
-def test_sent_within_the_house(desk: Desk) -> None:
+def test_sent_within_the_house(unit_mail: UnitMailServer) -> None:
     """Of each recipient when it came into the mailbox, and when an answer came back; by whom it was sent is known."""
-    send(desk, TTLAN, "<1@x>")
-    desk.move_to(MONDAY, "10:30")
-    with submission(desk.server, "ttlan") as client:
+    send(unit_mail, TTLAN, "<1@x>")
+    unit_mail.move_to(MONDAY, "10:30")
+    with submission(unit_mail.server, "ttlan") as client:
         answer = mail(TTLAN, CNTT, body="đồng ý")
         answer["Message-ID"], answer["In-Reply-To"] = "<2@x>", "<1@x>"
         client.send_message(answer)
-    desk.move_to(MONDAY, "11:15")
-    send(desk, TTLAN, "<3@x>", References="<1@x> <2@x>")
-    desk.put(desk.cntt, letter(3, CNTT, TTLAN, "References: <1@x> <2@x>\r\n"), folder="Sent")
-    found = settled(desk, lambda found: found["delivered"] == 2)
+    unit_mail.move_to(MONDAY, "11:15")
+    send(unit_mail, TTLAN, "<3@x>", References="<1@x> <2@x>")
+    unit_mail.put(unit_mail.cntt, letter(3, CNTT, TTLAN, "References: <1@x> <2@x>\r\n"), folder="Sent")
+    found = settled(unit_mail, lambda found: found["delivered"] == 2)
     first, second = found["sent_to"]
     assert (first["recipient"], first["fate"], first["actor"], first["message_id"]) == (TTLAN, "delivered", DVBE, "<1@x>")
     assert [shown(first[name])[-5:] for name in ("at", "fate_at", "answered_at")] == ["09:00", "09:00", "10:30"]
@@ -105,22 +104,22 @@ def test_sent_within_the_house(desk: Desk) -> None:
     assert (received["sender"], shown(received["answered_at"])[-5:], received["answered_by"]) == (TTLAN, "11:15", CNTT)
     assert (found["sent"], found["answered"], found["received"]) == (2, 1, 1)
     assert "subject" not in first
-    assert "Thu so" not in desk.console.out
+    assert "Thu so" not in unit_mail.console.out
 
 
-def test_a_report_of_delivery_within_the_house(desk: Desk) -> None:
+def test_a_report_of_delivery_within_the_house(unit_mail: UnitMailServer) -> None:
     """Asked for with NOTIFY=SUCCESS: confirmed by the log and by the report that lies in the mailbox, which is no letter."""
     message = mail(CNTT, TTLAN, body="xin chào")
     message["Message-ID"] = MESSAGE_ID
-    with submission(desk.server, "dvbe") as client:
+    with submission(unit_mail.server, "dvbe") as client:
         client.send_message(message, mail_options=["ENVID=QQ1"], rcpt_options=["NOTIFY=SUCCESS,FAILURE"])
-    desk.server.call(desk.server.running.context.mailflow.settle())
-    found = settled(desk, lambda found: found["delivered"] == 1)
+    unit_mail.server.call(unit_mail.server.running.context.mailflow.settle())
+    found = settled(unit_mail, lambda found: found["delivered"] == 1)
     (line,) = found["sent_to"]
     assert (line["recipient"], line["fate"]) == (TTLAN, "delivered")
     assert found["received_from"] == []
-    context = desk.server.running.context
-    came = [path.read_bytes() for path in (desk.server.config.mail_root / desk.cntt.home).glob("Maildir/cur/*")]
+    context = unit_mail.server.running.context
+    came = [path.read_bytes() for path in (unit_mail.server.config.mail_root / unit_mail.cntt.home).glob("Maildir/cur/*")]
     (told,) = (read_report(octets) for octets in came if b"report-type" in octets)
     assert isinstance(told, DeliveryReport)
     assert (told.envelope_id, told.message_ids) == ("QQ1", {MESSAGE_ID})
@@ -130,28 +129,28 @@ def test_a_report_of_delivery_within_the_house(desk: Desk) -> None:
         "message_accepted", trace="U" * 16, message_id=MESSAGE_ID.strip("<>"), sender=CNTT, recipients=[TTLAN],
         octets=100, peer="127.0.0.1", session="S", login=DVBE, written_as=[CNTT], envid="QQ1",
     )  # fmt: skip
-    found = settled(desk, lambda found: len(found["sent_to"]) == 2)
+    found = settled(unit_mail, lambda found: len(found["sent_to"]) == 2)
     assert sorted(each["fate"] for each in found["sent_to"]) == ["delivered", "reported_delivered"]
 
 
-def test_what_this_server_gave_up(desk: Desk) -> None:
+def test_what_this_server_gave_up(unit_mail: UnitMailServer) -> None:
     """A mailbox here that stayed full, though the sender asked for no report."""
-    accepted_for_elsewhere(desk, TTLAN)
+    accepted_for_elsewhere(unit_mail, TTLAN)
     for event in ("delivery_deferred", "delivery_given_up"):
-        desk.server.running.context.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
-    found = settled(desk, lambda found: [each["fate"] for each in found["sent_to"]] == ["reported_failed"])
+        unit_mail.server.running.context.log.event(event, trace="T" * 16, mailbox=TTLAN, recipient=TTLAN, reason="OverQuota")
+    found = settled(unit_mail, lambda found: [each["fate"] for each in found["sent_to"]] == ["reported_failed"])
     assert found["failed"] == 1
 
 
-def test_what_others_report(desk: Desk) -> None:
+def test_what_others_report(unit_mail: UnitMailServer) -> None:
     """Postfix: one failed, one relayed; Thunderbird: read. Said to be reported, and matched by the Message-ID."""
-    accepted_for_elsewhere(desk, "khong.co@mof.gov.vn", "vp@mof.gov.vn", "hoa@mof.gov.vn", "ai.do@gmail.com")
-    desk.move_to(MONDAY, "09:10")
-    arrive(desk, POSTFIX)
-    arrive(desk, GMAIL)
-    desk.move_to(MONDAY, "14:00")
-    arrive(desk, THUNDERBIRD, "hoa@mof.gov.vn")
-    found = settled(desk, lambda found: len(found["sent_to"]) == 4)
+    accepted_for_elsewhere(unit_mail, "khong.co@mof.gov.vn", "vp@mof.gov.vn", "hoa@mof.gov.vn", "ai.do@gmail.com")
+    unit_mail.move_to(MONDAY, "09:10")
+    arrive(unit_mail, POSTFIX)
+    arrive(unit_mail, GMAIL)
+    unit_mail.move_to(MONDAY, "14:00")
+    arrive(unit_mail, THUNDERBIRD, "hoa@mof.gov.vn")
+    found = settled(unit_mail, lambda found: len(found["sent_to"]) == 4)
     by_recipient = {each["recipient"]: each for each in found["sent_to"]}
     assert {name: (each["fate"], each["status"]) for name, each in by_recipient.items()} == {
         "khong.co@mof.gov.vn": ("reported_failed", "5.1.1"),
@@ -163,103 +162,100 @@ def test_what_others_report(desk: Desk) -> None:
     assert (found["failed"], found["read"]) == (2, 1)
 
 
-def test_the_envelope_id_names_the_message_too(desk: Desk) -> None:
+def test_the_envelope_id_names_the_message_too(unit_mail: UnitMailServer) -> None:
     """Where nothing of the message is returned (RFC 3461 §4.4)."""
-    accepted_for_elsewhere(desk, "vp@mof.gov.vn", envid="QQ314159")
+    accepted_for_elsewhere(unit_mail, "vp@mof.gov.vn", envid="QQ314159")
     head, _, _ = POSTFIX.partition(b"--4XyZ.1732/mx.mof.gov.vn\r\nContent-Description: Undelivered")
-    arrive(desk, head + b"--4XyZ.1732/mx.mof.gov.vn--\r\n")
-    found = settled(desk, lambda found: bool(found["sent_to"]))
+    arrive(unit_mail, head + b"--4XyZ.1732/mx.mof.gov.vn--\r\n")
+    found = settled(unit_mail, lambda found: bool(found["sent_to"]))
     assert [each["fate"] for each in found["sent_to"]] == ["reported_failed"], (
         "one recipient: whatever it was called on the way"
     )
 
 
-def test_a_forged_report_undoes_nothing(desk: Desk) -> None:
+def test_a_forged_report_undoes_nothing(unit_mail: UnitMailServer) -> None:
     """What this server delivered it knows; a report of a message that was never sent is no line."""
-    send(desk, TTLAN, MESSAGE_ID)
+    send(unit_mail, TTLAN, MESSAGE_ID)
     forged = POSTFIX.replace(b"khong.co@mof.gov.vn", b"ttlan@mic.gov.vn").replace(b"Khong.Co@mof.gov.vn", b"ttlan@mic.gov.vn")
-    arrive(desk, forged)
-    arrive(desk, POSTFIX.replace(b"42.7@mail", b"43@mail"))
-    found = settled(desk, lambda found: found["delivered"] == 1)
+    arrive(unit_mail, forged)
+    arrive(unit_mail, POSTFIX.replace(b"42.7@mail", b"43@mail"))
+    found = settled(unit_mail, lambda found: found["delivered"] == 1)
     assert [(each["recipient"], each["fate"]) for each in found["sent_to"]] == [(TTLAN, "delivered")]
 
 
-def test_nobody_outside_speaks_for_people_of_this_server(desk: Desk) -> None:
+def test_nobody_outside_speaks_for_people_of_this_server(unit_mail: UnitMailServer) -> None:
     """Neither answers nor confirms in the name of a recipient here, nor answers, nor names what was sent, in the mailbox's own;
     what came is told as received, and what the recipient sends by submission counts."""
-    send(desk, TTLAN, MESSAGE_ID)
-    desk.put(desk.cntt, letter(7))
-    desk.put(desk.cntt, letter(0, CNTT, TTLAN).replace(b"<0@x>", MESSAGE_ID.encode()), folder="Sent")
-    desk.move_to(MONDAY, "10:00")
-    arrive(desk, letter(8, TTLAN, CNTT, f"In-Reply-To: {MESSAGE_ID}\r\n"), TTLAN)
-    arrive(desk, letter(9, CNTT, CNTT, "In-Reply-To: <7@x>\r\n"), CNTT)
-    arrive(desk, letter(0, CNTT, CNTT).replace(b"<0@x>", MESSAGE_ID.encode()).replace(b"Thu so 0", b"Khac"), CNTT)
+    send(unit_mail, TTLAN, MESSAGE_ID)
+    unit_mail.put(unit_mail.cntt, letter(7))
+    unit_mail.put(unit_mail.cntt, letter(0, CNTT, TTLAN).replace(b"<0@x>", MESSAGE_ID.encode()), folder="Sent")
+    unit_mail.move_to(MONDAY, "10:00")
+    arrive(unit_mail, letter(8, TTLAN, CNTT, f"In-Reply-To: {MESSAGE_ID}\r\n"), TTLAN)
+    arrive(unit_mail, letter(9, CNTT, CNTT, "In-Reply-To: <7@x>\r\n"), CNTT)
+    arrive(unit_mail, letter(0, CNTT, CNTT).replace(b"<0@x>", MESSAGE_ID.encode()).replace(b"Thu so 0", b"Khac"), CNTT)
     displayed = THUNDERBIRD.replace(b"hoa@mof.gov.vn", TTLAN.encode())
-    arrive(desk, displayed, TTLAN)
-    arrive(desk, displayed.replace(f"Le Hoa <{TTLAN}>".encode(), b"x@outside.example"))
-    found = settled(desk, lambda found: found["received"] == 5)
+    arrive(unit_mail, displayed, TTLAN)
+    arrive(unit_mail, displayed.replace(f"Le Hoa <{TTLAN}>".encode(), b"x@outside.example"))
+    found = settled(unit_mail, lambda found: found["received"] == 5)
     (line,) = found["sent_to"]
     assert (line["answered_at"], line["read_at"]) == (None, None)
     by_sender = {each["sender"]: each for each in found["received_from"] if not each["automatic"]}
     assert by_sender["a@mof.gov.vn"]["answered_at"] is None
     assert {CNTT, TTLAN} <= set(by_sender)
     correspondence = Correspondences(
-        desk.server.running.context.store, desk.server.running.context.access.snapshot, desk.server.config
+        unit_mail.server.running.context.store, unit_mail.server.running.context.access.snapshot, unit_mail.server.config
     )
-    entry = desk.server.running.context.access.snapshot.entries[desk.cntt.mailbox_id]
+    entry = unit_mail.server.running.context.access.snapshot.entries[unit_mail.cntt.mailbox_id]
     assert correspondence.of(entry, DateRange(MONDAY, MONDAY)).subjects[MESSAGE_ID] == "Thu so 0"
-    desk.move_to(MONDAY, "11:00")
-    with submission(desk.server, "ttlan") as client:
+    unit_mail.move_to(MONDAY, "11:00")
+    with submission(unit_mail.server, "ttlan") as client:
         client.sendmail("", [CNTT], displayed)
         client.sendmail(TTLAN, [CNTT], letter(10, TTLAN, CNTT, f"In-Reply-To: {MESSAGE_ID}\r\n"))
-    (line,) = settled(desk, lambda found: found["received"] == 7)["sent_to"]
+    (line,) = settled(unit_mail, lambda found: found["received"] == 7)["sent_to"]
     assert [shown(line[name])[-5:] for name in ("answered_at", "read_at")] == ["11:00", "11:00"]
 
 
-def test_papers(desk: Desk, tmp_path: Path) -> None:
+def test_papers(unit_mail: UnitMailServer, tmp_path: Path) -> None:
     """Every kind of file; subjects stand in none unless they are asked for."""
-    send(desk, TTLAN, "<1@x>")
-    desk.put(desk.cntt, letter(1, CNTT, TTLAN), folder="Sent")
-    desk.put(desk.cntt, letter(7))
-    settled(desk, lambda found: found["delivered"] == 1)
+    send(unit_mail, TTLAN, "<1@x>")
+    unit_mail.put(unit_mail.cntt, letter(1, CNTT, TTLAN), folder="Sent")
+    unit_mail.put(unit_mail.cntt, letter(7))
+    settled(unit_mail, lambda found: found["delivered"] == 1)
     words = ("report", "correspondence", "--mailbox", CNTT, "--from", MONDAY.isoformat(), "--until", MONDAY.isoformat())
     for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
-        assert desk.console.run(*words, "--out", str(tmp_path / name)) == 0, desk.console.err
+        unit_mail.console.done(*words, "--out", tmp_path / name)
     assert "Thu so" not in (tmp_path / "x.html").read_text() + (tmp_path / "x-2.csv").read_text("utf-8-sig")
-    assert desk.console.run(*words, "--subjects", "--document", "3/CV-CNTT", "--out", str(tmp_path / "y.html")) == 0
+    unit_mail.console.done(*words, "--subjects", "--document", "3/CV-CNTT", "--out", tmp_path / "y.html")
     told = (tmp_path / "y.html").read_text()
     assert "Thu so 1" in told
     assert "Thu so 7" in told
-    assert desk.console.run(*words, "--subjects") == 1
-    assert "Reg. 4.3" in desk.console.err
-    assert desk.console.run("report", "correspondence", "--mailbox", DVBE) == 2
-    found = desk.console.json("regulation", "show", "12.3.b")["evidence"]
+    unit_mail.console.refused(*words, "--subjects", says="Reg. 4.3")
+    unit_mail.console.refused("report", "correspondence", "--mailbox", DVBE, code=2)
+    found = unit_mail.console.json("regulation", "show", "12.3.b")["evidence"]
     assert found[0]["count"] >= 6
 
 
 @pytest.mark.clause("4.3")
 def test_who_may_see_it(tmp_path: Path) -> None:
     """The unit's administrator, with subjects; the Centre and auditors without; the Centre on the unit's document."""
-    from regulation.officers import furnish
+    from regulation.officers import officers_console
 
-    desk: Officers = furnish(tmp_path)
+    unit_mail = officers_console(tmp_path)
     words = ("report", "correspondence", "--mailbox", CNTT)
     for login, more, code in (
         ("hoa", (), 0), ("hoa", ("--subjects",), 0), ("kiem", (), 0), ("kiem", ("--subjects", "--document", "1"), 1),
         ("mai", (), 0), ("mai", ("--subjects",), 1), ("mai", ("--subjects", *WHY), 0), ("stranger", (), 1),
     ):  # fmt: skip
-        assert desk.by(login, *words, *more) == code, (login, more, desk.err)
+        assert unit_mail.by(login, *words, *more) == code, (login, more, unit_mail.err)
     for report in ("openings", "passed-on"):
         for login, more, code in (
             ("hoa", ("--unit", "CNTT"), 0), ("hoa", ("--mailbox", CNTT), 0), ("hoa", (), 1), ("hoa", ("--unit", "KHTC"), 2),
             ("kiem", (), 0), ("mai", (), 0), ("stranger", (), 1),
         ):  # fmt: skip
-            assert desk.by(login, "report", report, *more) == code, (report, login, more, desk.err)
-    assert desk.by("mai", "officer", "add", "xa", "Lê Xa", "--role", "unit", "--unit", "KHTC", "--no-login", *WHY) == 0, (
-        desk.err
-    )
-    assert desk.by("xa", *words) == 2, "what is another unit's is not there"
-    acts = [act for act in desk.acts if act["act"].startswith("report_correspondence")]
+            assert unit_mail.by(login, "report", report, *more) == code, (report, login, more, unit_mail.err)
+    unit_mail.done_by("mai", "officer", "add", "xa", "Lê Xa", "--role", "unit", "--unit", "KHTC", "--no-login", *WHY)
+    assert unit_mail.by("xa", *words) == 2, "what is another unit's is not there"
+    acts = [act for act in unit_mail.acts if act["act"].startswith("report_correspondence")]
     assert {(act["actor"], act["act"]) for act in acts if "refused" in act["act"]} == {
         ("kiem", "report_correspondence_refused"), ("mai", "report_correspondence_refused"),
     }  # fmt: skip

@@ -19,150 +19,150 @@ from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark, age, due_a
 from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
 from regulation.test_clause_10_3 import letters
-from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, Desk, at, letter
+from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, UnitMailServer, at, letter
 
 ONE = timedelta(days=1)
 FOLDER = f'"Shared/cntt/{modified_utf7.encode("Đã chuyển QLVB").decode()}"'
 
 
 @pytest.fixture
-def desk(serve: Callable[..., MailServer], tmp_path: Path) -> Desk:
-    desk = Desk(serve, tmp_path)
-    desk.move_to(MONDAY, "09:00")
-    return desk
+def unit_mail(serve: Callable[..., MailServer], tmp_path: Path) -> UnitMailServer:
+    unit_mail = UnitMailServer(serve, tmp_path)
+    unit_mail.move_to(MONDAY, "09:00")
+    return unit_mail
 
 
-def pending(desk: Desk) -> list[Pending]:
-    context = desk.server.running.context
+def pending(unit_mail: UnitMailServer) -> list[Pending]:
+    context = unit_mail.server.running.context
     snapshot = context.directory.load_snapshot()
     return PassedOn(context.store, context.config).pending(
-        snapshot.entries[desk.cntt.mailbox_id], snapshot, desk.server.clock.now()
+        snapshot.entries[unit_mail.cntt.mailbox_id], snapshot, unit_mail.server.clock.now()
     )
 
 
-def subjects(desk: Desk) -> list[str]:
-    return [each.subject for each in pending(desk)]
+def subjects(unit_mail: UnitMailServer) -> list[str]:
+    return [each.subject for each in pending(unit_mail)]
 
 
-def test_a_keeper_marks_from_any_program(desk: Desk) -> None:
+def test_a_keeper_marks_from_any_program(unit_mail: UnitMailServer) -> None:
     """A keyword, a Thunderbird tag, a move or a copy into the folder; what is taken back waits again; who did is on record."""
     for number in range(1, 6):
-        desk.put(desk.cntt, letter(number))
-    client = desk.sign_in()
+        unit_mail.put(unit_mail.cntt, letter(number))
+    client = unit_mail.sign_in()
     client.create(FOLDER)
     client.select("Shared/cntt")
-    assert subjects(desk) == [f"Thu so {number}" for number in range(1, 6)]
+    assert subjects(unit_mail) == [f"Thu so {number}" for number in range(1, 6)]
     client.store("1", "+FLAGS", "($PassedOn)")
     client.store("2", "+FLAGS.SILENT", "(passedon)")
     client.copy("3", FOLDER)
     client.uid("MOVE", "4", FOLDER)
-    assert subjects(desk) == ["Thu so 5"]
+    assert subjects(unit_mail) == ["Thu so 5"]
     client.store("1", "-FLAGS", "($PassedOn)")
-    assert subjects(desk) == ["Thu so 1", "Thu so 5"]
+    assert subjects(unit_mail) == ["Thu so 1", "Thu so 5"]
     client.store("4", "+FLAGS", r"(\Seen other)")
     client.logout()
-    desk.server.stop()  # what is on record is written
-    events = [event for event in desk.server.events() if event.get("event") == "messages_passed_on"]
+    unit_mail.server.stop()  # what is on record is written
+    events = [event for event in unit_mail.server.events() if event.get("event") == "messages_passed_on"]
     assert [(event["mailbox"], event["actor"], event["uids"]) for event in events] == [(CNTT, DVBE, "1"), (CNTT, DVBE, "2")]
 
 
-def test_what_is_nothing_to_pass_on(desk: Desk) -> None:
+def test_what_is_nothing_to_pass_on(unit_mail: UnitMailServer) -> None:
     """Automatic mail, notices of the server, the mailbox's own, junk, what was thrown away; and what came 90 days ago."""
-    desk.put(desk.cntt, letter(1, header="Auto-Submitted: auto-generated\r\n"))
-    desk.put(desk.cntt, letter(2, CNTT, "a@mof.gov.vn"))
-    desk.put(desk.cntt, letter(3), folder="Junk")
-    desk.put(desk.cntt, letter(4), folder="Trash")
-    desk.put(desk.cntt, letter(5), folder="Drafts")
-    desk.put(desk.cntt, letter(6), folder="Archive")
-    desk.put(desk.cntt, letter(7, to="nhom@mic.gov.vn"))
-    assert sorted(subjects(desk)) == ["Thu so 6", "Thu so 7"]
-    desk.move_to(MONDAY + ONE * 91, "09:00")
-    assert subjects(desk) == []
+    unit_mail.put(unit_mail.cntt, letter(1, header="Auto-Submitted: auto-generated\r\n"))
+    unit_mail.put(unit_mail.cntt, letter(2, CNTT, "a@mof.gov.vn"))
+    unit_mail.put(unit_mail.cntt, letter(3), folder="Junk")
+    unit_mail.put(unit_mail.cntt, letter(4), folder="Trash")
+    unit_mail.put(unit_mail.cntt, letter(5), folder="Drafts")
+    unit_mail.put(unit_mail.cntt, letter(6), folder="Archive")
+    unit_mail.put(unit_mail.cntt, letter(7, to="nhom@mic.gov.vn"))
+    assert sorted(subjects(unit_mail)) == ["Thu so 6", "Thu so 7"]
+    unit_mail.move_to(MONDAY + ONE * 91, "09:00")
+    assert subjects(unit_mail) == []
 
 
-def test_mail_from_outside_in_the_mailbox_s_own_name_is_passed_on_too(desk: Desk) -> None:
+def test_mail_from_outside_in_the_mailbox_s_own_name_is_passed_on_too(unit_mail: UnitMailServer) -> None:
     """It came, whoever wrote it; what the mailbox did send itself is none."""
-    with smtplib.SMTP("localhost", desk.server.ports["smtp"], timeout=10) as client:
+    with smtplib.SMTP("localhost", unit_mail.server.ports["smtp"], timeout=10) as client:
         client.sendmail(CNTT, [CNTT], letter(1, CNTT, CNTT))
-    with submission(desk.server, "cntt") as client:
+    with submission(unit_mail.server, "cntt") as client:
         client.sendmail(CNTT, [CNTT], letter(2, CNTT, CNTT))
-    assert subjects(desk) == ["Thu so 1"]
+    assert subjects(unit_mail) == ["Thu so 1"]
 
 
-def test_deadlines_and_ages(desk: Desk) -> None:
+def test_deadlines_and_ages(unit_mail: UnitMailServer) -> None:
     """The end of office hours of the next working day; ages in working days."""
-    desk.put(desk.cntt, letter(1))
-    desk.move_to(MONDAY + ONE * 4, "18:00")
-    desk.put(desk.cntt, letter(2))
-    desk.move_to(MONDAY + ONE * 7, "08:00")
-    first, second = pending(desk)
+    unit_mail.put(unit_mail.cntt, letter(1))
+    unit_mail.move_to(MONDAY + ONE * 4, "18:00")
+    unit_mail.put(unit_mail.cntt, letter(2))
+    unit_mail.move_to(MONDAY + ONE * 7, "08:00")
+    first, second = pending(unit_mail)
     assert (first.due_at, first.age) == (at(MONDAY + ONE, "17:30"), 5)
     assert (second.due_at, second.age) == (at(MONDAY + ONE * 7, "17:30"), 1)
 
 
-def test_the_mailbox_is_reminded_once_a_week(desk: Desk) -> None:
+def test_the_mailbox_is_reminded_once_a_week(unit_mail: UnitMailServer) -> None:
     """Of what is overdue, with its subjects, in the mailbox itself; never of what is marked."""
-    desk.put(desk.cntt, letter(1))
-    desk.put(desk.cntt, letter(2), keywords=("$PassedOn",))
+    unit_mail.put(unit_mail.cntt, letter(1))
+    unit_mail.put(unit_mail.cntt, letter(2), keywords=("$PassedOn",))
     for days, clock in ((0, "18:00"), (7, "08:00"), (7, "12:00"), (8, "08:00")):
-        desk.move_to(MONDAY + ONE * days, clock)
-        desk.server.housekeep()
-    told = [text for text in letters(desk.server, "cntt") if "hệ thống quản lý văn bản" in text]
+        unit_mail.move_to(MONDAY + ONE * days, clock)
+        unit_mail.server.housekeep()
+    told = [text for text in letters(unit_mail.server, "cntt") if "hệ thống quản lý văn bản" in text]
     assert len(told) == 1
     assert f"- {MONDAY:%d/%m/%Y} 09:00, từ a@mof.gov.vn: Thu so 1." in told[0]
     assert "Thu so 2" not in told[0]
-    desk.move_to(MONDAY + ONE * 14, "08:00")
-    desk.server.housekeep()
-    assert len([text for text in letters(desk.server, "cntt") if "hệ thống quản lý văn bản" in text]) == 2
+    unit_mail.move_to(MONDAY + ONE * 14, "08:00")
+    unit_mail.server.housekeep()
+    assert len([text for text in letters(unit_mail.server, "cntt") if "hệ thống quản lý văn bản" in text]) == 2
 
 
-def test_by_command(desk: Desk, tmp_path: Path) -> None:
+def test_by_command(unit_mail: UnitMailServer, tmp_path: Path) -> None:
     """Figures of all, deadlines of one, never a subject; marked by Message-ID with a document; files; evidence."""
     for number in (1, 2, 3):
-        desk.put(desk.cntt, letter(number))
-    desk.put(desk.cntt, letter(1), folder="Archive")
-    console = desk.console
+        unit_mail.put(unit_mail.cntt, letter(number))
+    unit_mail.put(unit_mail.cntt, letter(1), folder="Archive")
+    console = unit_mail.console
     (row,) = console.json("report", "passed-on")
     assert (row["mailbox"], row["waiting"], row["late"]) == (CNTT, 3, 3)
     rows = console.json("report", "passed-on", "--mailbox", CNTT)
     assert [each["message_id"] for each in rows] == ["<1@x>", "<2@x>", "<3@x>"]
     assert "Thu so" not in console.out
-    assert console.run("mailbox", "mark-passed-on", CNTT, "<1@x>", "3@x", "--document", "9/QLVB") == 0, console.err
+    console.done("mailbox", "mark-passed-on", CNTT, "<1@x>", "3@x", "--document", "9/QLVB")
     assert [each["message_id"] for each in console.json("report", "passed-on", "--mailbox", CNTT)] == ["<2@x>"]
-    assert console.run("mailbox", "mark-passed-on", CNTT, "<2@x>", "<9@x>", "--document", "9/QLVB") == 2
-    assert "<9@x>" in console.err
+    console.refused("mailbox", "mark-passed-on", CNTT, "<2@x>", "<9@x>", "--document", "9/QLVB", says="<9@x>", code=2)
     assert console.json("report", "passed-on") == []
-    assert console.run("mailbox", "mark-passed-on", DVBE, "<2@x>", "--document", "1") == 2
-    desk.put(desk.cntt, letter(4))
+    console.refused("mailbox", "mark-passed-on", DVBE, "<2@x>", "--document", "1", code=2)
+    unit_mail.put(unit_mail.cntt, letter(4))
     for name in ("x.pdf", "x.xlsx", "x.html", "x.csv"):
         words = ("report", "passed-on", "--unit", "CNTT", "--out", str(tmp_path / name))
-        assert console.run(*words) == 0, console.err
+        console.done(*words)
     assert CNTT in (tmp_path / "x-1.csv").read_text("utf-8-sig")
     assert console.json("regulation", "show", "12.3.c")["evidence"][0]["count"] == 0
 
 
 def test_nothing_is_marked_where_nothing_can_be(serve: Callable[..., MailServer], tmp_path: Path) -> None:
     """Of a mailbox that was freed no store is made anew; without a keyword the messages are not said to be missing."""
-    desk = Desk(serve, tmp_path, {"unit": {"passed_on": {"keywords": []}}})
-    khtc = desk.server.issue("khtc", kind=MailboxKind.UNIT)
-    desk.server.record(khtc, Draft(FactKind.FREED, at(MONDAY, "07:00"), "test"))
-    desk.put(desk.cntt, letter(1))
-    assert desk.console.run("mailbox", "mark-passed-on", khtc.address, "<1@x>", "--document", "9/QLVB") == 1, desk.console.err
-    assert not (desk.server.config.mail_root / khtc.home).exists()
-    assert desk.console.run("mailbox", "mark-passed-on", CNTT, "<1@x>", "--document", "9/QLVB") == 2
-    assert "unit.passed_on.keywords" in desk.console.err
+    unit_mail = UnitMailServer(serve, tmp_path, {"unit": {"passed_on": {"keywords": []}}})
+    khtc = unit_mail.server.issue("khtc", kind=MailboxKind.UNIT)
+    unit_mail.server.record(khtc, Draft(FactKind.FREED, at(MONDAY, "07:00"), "test"))
+    unit_mail.put(unit_mail.cntt, letter(1))
+    unit_mail.console.refused("mailbox", "mark-passed-on", khtc.address, "<1@x>", "--document", "9/QLVB")
+    assert not (unit_mail.server.config.mail_root / khtc.home).exists()
+    unit_mail.console.refused(
+        "mailbox", "mark-passed-on", CNTT, "<1@x>", "--document", "9/QLVB", says="unit.passed_on.keywords", code=2
+    )
 
 
 def test_the_settings_choose_the_mark(serve: Callable[..., MailServer], tmp_path: Path) -> None:
     """Other keywords, another folder with those below it, none at all."""
     passed_on = {"keywords": ["QLVB"], "folder": "Archive", "days": 3}
-    desk = Desk(serve, tmp_path, {"unit": {"passed_on": passed_on}})
-    desk.put(desk.cntt, letter(1), folder="Archive")
-    desk.account(desk.cntt).create("Archive/2026")
-    desk.put(desk.cntt, letter(2), folder="Archive/2026")
-    desk.put(desk.cntt, letter(3), keywords=("qlvb",))
-    desk.put(desk.cntt, letter(4), keywords=("$PassedOn",))
-    (one,) = pending(desk)
+    unit_mail = UnitMailServer(serve, tmp_path, {"unit": {"passed_on": passed_on}})
+    unit_mail.put(unit_mail.cntt, letter(1), folder="Archive")
+    unit_mail.account(unit_mail.cntt).create("Archive/2026")
+    unit_mail.put(unit_mail.cntt, letter(2), folder="Archive/2026")
+    unit_mail.put(unit_mail.cntt, letter(3), keywords=("qlvb",))
+    unit_mail.put(unit_mail.cntt, letter(4), keywords=("$PassedOn",))
+    (one,) = pending(unit_mail)
     assert (one.subject, one.due_at) == ("Thu so 4", at(MONDAY + ONE * 3, "17:30"))
     assert not Mark(frozenset(), "").is_folder("INBOX")
 

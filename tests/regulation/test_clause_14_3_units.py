@@ -8,13 +8,13 @@ from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.scoped import PartialDirectory
 from mic_mail.policy.authorization.roles import NotAuthorised, Right, units_below
-from regulation.officers import WHY, furnish
+from regulation.officers import WHY, officers_console
 from regulation.test_clause_6_1_commands import _words
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    return furnish(tmp_path_factory.mktemp("desk"))
+def console(tmp_path_factory):
+    return officers_console(tmp_path_factory.mktemp("console"))
 
 
 # ------------------------------------------------------------ what each sees
@@ -22,33 +22,31 @@ def desk(tmp_path_factory):
 
 def test_clause_14_3_a_unit_sees_its_own(tmp_path):
     """Lists hold the unit and those below it, and nothing says what else there is."""
-    desk = furnish(tmp_path)
-    assert [unit["symbol"] for unit in desk.seen_by("hoa", "unit", "list")] == ["CNTT", "CNTT-P1"]
-    assert [person["full_name"] for person in desk.seen_by("hoa", "person", "list")] == ["Đỗ Văn Bê", "Trần Thị Lan"]
+    console = officers_console(tmp_path)
+    assert [unit["symbol"] for unit in console.json_by("hoa", "unit", "list")] == ["CNTT", "CNTT-P1"]
+    assert [person["full_name"] for person in console.json_by("hoa", "person", "list")] == ["Đỗ Văn Bê", "Trần Thị Lan"]
     own = {"dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "cntt@mic.gov.vn"}
-    assert {mailbox["address"] for mailbox in desk.seen_by("hoa", "mailbox", "list")} == own
-    assert {row["address"] for row in desk.seen_by("hoa", "mailbox", "seen")} == {"cntt@mic.gov.vn"}
-    assert desk.seen_by("hoa", "mailbox", "show", "ttlan@mic.gov.vn")["facts"]
-    assert desk.seen_by("hoa", "mailbox", "explain", "dvbe@mic.gov.vn")["as_known_now"]
-    everybody = {mailbox["address"] for mailbox in desk.seen_by("mai", "mailbox", "list")}
+    assert {mailbox["address"] for mailbox in console.json_by("hoa", "mailbox", "list")} == own
+    assert {row["address"] for row in console.json_by("hoa", "mailbox", "seen")} == {"cntt@mic.gov.vn"}
+    assert console.json_by("hoa", "mailbox", "show", "ttlan@mic.gov.vn")["facts"]
+    assert console.json_by("hoa", "mailbox", "explain", "dvbe@mic.gov.vn")["as_known_now"]
+    everybody = {mailbox["address"] for mailbox in console.json_by("mai", "mailbox", "list")}
     assert everybody == own | {"lhoa@mic.gov.vn", "congdoan@mic.gov.vn"}
-    assert {mailbox["address"] for mailbox in desk.seen_by("kiem", "mailbox", "list")} == everybody
+    assert {mailbox["address"] for mailbox in console.json_by("kiem", "mailbox", "list")} == everybody
 
 
-def test_clause_14_3_who_uses_a_units_mailbox(desk):
+def test_clause_14_3_who_uses_a_units_mailbox(console):
     """In the own unit's mailboxes its administrator sees members of other units, and that they hold; elsewhere nothing."""
-    assert desk.by("mai", "mailbox", "issue", "--document", "1/CV", "--group", "Tổ dự án", "--sponsor", "CNTT-P1") == 0, (
-        desk.err
-    )
+    console.done_by("mai", "mailbox", "issue", "--document", "1/CV", "--group", "Tổ dự án", "--sponsor", "CNTT-P1")
     for group in ("toduan@mic.gov.vn", "congdoan@mic.gov.vn"):
         for member in ("lhoa@mic.gov.vn", "dvbe@mic.gov.vn"):
-            assert desk.by("mai", "mailbox", "grant", group, member, "--as", "member", *WHY) == 0, desk.err
-    seen = desk.seen_by("hoa", "mailbox", "rights", "toduan@mic.gov.vn")
+            console.done_by("mai", "mailbox", "grant", group, member, "--as", "member", *WHY)
+    seen = console.json_by("hoa", "mailbox", "rights", "toduan@mic.gov.vn")
     assert {(row["holder"], row["name"], row["holds"]) for row in seen} == {
         ("lhoa@mic.gov.vn", "Lê Hoa", True), ("dvbe@mic.gov.vn", "Đỗ Văn Bê", True),
     }  # fmt: skip
-    assert {row["mailbox"] for row in desk.seen_by("hoa", "mailbox", "rights", "dvbe@mic.gov.vn")} == {"toduan@mic.gov.vn"}
-    assert len(desk.seen_by("kiem", "mailbox", "rights", "dvbe@mic.gov.vn")) == 2
+    assert {row["mailbox"] for row in console.json_by("hoa", "mailbox", "rights", "dvbe@mic.gov.vn")} == {"toduan@mic.gov.vn"}
+    assert len(console.json_by("kiem", "mailbox", "rights", "dvbe@mic.gov.vn")) == 2
 
 
 @pytest.mark.parametrize(
@@ -58,25 +56,25 @@ def test_clause_14_3_who_uses_a_units_mailbox(desk):
         ("mailbox", "seen", "{}@mic.gov.vn"), ("mailbox", "capability", "{}@mic.gov.vn"), ("alias", "list", "{}@mic.gov.vn"),
     ],
 )  # fmt: skip
-def test_clause_14_3_a_foreign_mailbox_is_not_there(desk, words):
+def test_clause_14_3_a_foreign_mailbox_is_not_there(console, words):
     """The answer is letter for letter that of an address which nobody has."""
     answers = []
     for name in ("lhoa", "khong"):
-        assert desk.by("hoa", *(word.format(name) for word in words)) == 2
-        answers.append(desk.err.replace(name, "?"))
+        console.refused_by("hoa", *(word.format(name) for word in words), code=2)
+        answers.append(console.err.replace(name, "?"))
     assert answers[0] == answers[1]
     assert "No such mailbox in the unit or below it: ?@mic.gov.vn." in answers[0]
 
 
-def test_clause_14_3_foreign_units_and_people_are_not_there(desk):
+def test_clause_14_3_foreign_units_and_people_are_not_there(console):
     """Nor by number or symbol."""
     for real, none in ((("person", "show", "3"), ("person", "show", "9")), (("unit", "show", "KHTC"), ("unit", "show", "XYZ"))):
         answers = []
         for words in (real, none):
-            assert desk.by("hoa", *words) == 2
-            answers.append(desk.err.replace(words[-1], "?"))
+            console.refused_by("hoa", *words, code=2)
+            answers.append(console.err.replace(words[-1], "?"))
         assert answers[0] == answers[1]
-    assert desk.by("hoa", "person", "list", "--unit", "KHTC") == 2
+    console.refused_by("hoa", "person", "list", "--unit", "KHTC", code=2)
 
 
 def test_clause_14_3_no_question_to_the_directory_is_forgotten():
@@ -119,7 +117,7 @@ NOT_WALKED = {
 def test_clause_14_3_no_command_shows_another_unit(tmp_path, monkeypatch):
     """Whatever a unit's administrator may read, of a ministry with something of another unit in each register."""
     monkeypatch.chdir(tmp_path)  # where `census make` writes its files
-    desk = furnish(tmp_path)
+    console = officers_console(tmp_path)
     for words in (
         ("migration", "plan", "KHTC", "--system", "HeThongRieng", "--mailboxes", "3", "--by", "01/01/2030", *WHY),
         ("incident", "open", "other", "SuCoRieng", "--unit", "KHTC", *WHY),
@@ -130,15 +128,15 @@ def test_clause_14_3_no_command_shows_another_unit(tmp_path, monkeypatch):
         ("census", "make", "--unit", "KHTC", *WHY),
         ("census", "make", "--unit", "CNTT", *WHY),
     ):
-        assert desk.by("mai", *words) == 0, (words, desk.err)
+        console.done_by("mai", *words)
     walked = 0
     for words, command in commands():
         gate = gate_of(command)
         if gate is None or gate.whole or gate.right not in {Right.READ, Right.REQUEST} or words in NOT_WALKED:
             continue
         typed = [word.replace("/nowhere", str(tmp_path)) for word in _words(words)]
-        desk.by("hoa", *typed)
-        shown = desk.out + desk.err + "".join(path.read_text() for path in tmp_path.glob("x*.[ch]*"))
+        console.by("hoa", *typed)
+        shown = console.out + console.err + "".join(path.read_text() for path in tmp_path.glob("x*.[ch]*"))
         assert "register is not for" not in shown, words
         for mark in ("lhoa", "congdoan", "Lê Hoa", "KHTC", "Kế hoạch", "Công đoàn", "Rieng"):
             assert mark not in shown, (words, shown)

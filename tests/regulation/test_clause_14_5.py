@@ -11,18 +11,17 @@ from pypdf import PdfReader
 
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding, standing
 from regulation.console import Console
-from regulation.officers import furnish
+from regulation.officers import officers_console
 
 pytestmark = pytest.mark.clause("14.5")
 
 
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
-    made = Console(tmp_path)
-    assert made.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, made.err
+    made = Console(tmp_path).init()
     for symbol, name in (("VP", "Văn phòng Bộ"), ("CVT", "Cục Viễn thông")):
-        assert made.run("unit", "add", "--document", "1/CV", symbol, name) == 0, made.err
-        assert made.run("mailbox", "issue", "--document", "1/CV", "--unit", symbol) == 0, made.err
+        made.done("unit", "add", "--document", "1/CV", symbol, name)
+        made.done("mailbox", "issue", "--document", "1/CV", "--unit", symbol)
     return made
 
 
@@ -34,7 +33,7 @@ def words_of(path: Path) -> str:
 
 def plan(console: Console, unit: str, system: str, by: str, mailboxes: str = "12") -> None:
     words = ("migration", "plan", unit, "--system", system, "--mailboxes", mailboxes, "--by", by, "--contact", "Lê Hoa")
-    assert console.run(*words, "--document", "7/CV-CVT") == 0, console.err
+    console.done(*words, "--document", "7/CV-CVT")
 
 
 def test_a_plan_is_overdue_from_the_day_after() -> None:
@@ -68,21 +67,21 @@ def test_the_register_by_command(console: Console, tmp_path: Path) -> None:
     assert evidence["units that still use another system"]["count"] == 2
     assert evidence["overdue migration plans"]["overdue"]
     for name in ("register.pdf", "register.xlsx"):
-        assert console.run("migration", "paper", "--out", str(tmp_path / name)) == 0, console.err
+        console.done("migration", "paper", "--out", tmp_path / name)
     text = words_of(tmp_path / "register.pdf")
     for told in ("Cục Viễn thông", "quá hạn", "30/06/2020", "Lê Hoa", "khoản 5 Điều 14"):
         assert told in text
     book = load_workbook(io.BytesIO((tmp_path / "register.xlsx").read_bytes()))
     assert any("Chưa chuyển xong" in sheet.title for sheet in book)
-    assert console.run("census", "make", "--unit", "CVT", "--out", str(tmp_path / "census")) == 0, console.err
+    console.done("census", "make", "--unit", "CVT", "--out", tmp_path / "census")
     pdf = next((tmp_path / "census").glob("*.pdf"))
     assert "100 hộp thư" in words_of(pdf)
-    assert console.run("report", "usage", "--out", str(tmp_path / "usage.xlsx")) == 0, console.err
+    console.done("report", "usage", "--out", tmp_path / "usage.xlsx")
     assert any("hệ thống khác" in sheet.title for sheet in load_workbook(tmp_path / "usage.xlsx"))
     assert console.run("migration", "done", "2") == 2, "nothing ends without its document"
-    assert console.run("migration", "done", "2", "--document", "9/BC-CVT") == 0, console.err
-    assert console.run("migration", "done", "2", "--document", "9/BC-CVT") == 1
-    assert console.run("migration", "done", "77", "--document", "x") == 2
+    console.done("migration", "done", "2", "--document", "9/BC-CVT")
+    console.refused("migration", "done", "2", "--document", "9/BC-CVT")
+    console.refused("migration", "done", "77", "--document", "x", code=2)
     assert [row["unit"] for row in console.json("migration", "list")] == ["VP"]
 
 
@@ -98,23 +97,22 @@ def test_plans_that_make_no_sense(console: Console) -> None:
 
 def test_a_unit_sees_its_own_plan(tmp_path: Path) -> None:
     """Its administrator reads it, and only the Centre records (6.1)."""
-    desk = furnish(tmp_path)
+    officers = officers_console(tmp_path)
     for unit in ("CNTT", "KHTC"):
         words = ("migration", "plan", unit, "--system", "Zimbra", "--mailboxes", "1", "--by", "31/03/2027")
-        assert desk.by("mai", *words) == 0, desk.err
-        assert desk.by("hoa", *words) == 1
-    assert [row["unit"] for row in desk.seen_by("hoa", "migration", "list")] == ["CNTT"]
-    assert len(desk.seen_by("kiem", "migration", "list")) == 2
+        officers.done_by("mai", *words)
+        officers.refused_by("hoa", *words)
+    assert [row["unit"] for row in officers.json_by("hoa", "migration", "list")] == ["CNTT"]
+    assert len(officers.json_by("kiem", "migration", "list")) == 2
 
 
 @pytest.mark.clause("5.5")
 def test_an_old_address_is_kept(tmp_path: Path) -> None:
     """As it is, marked as imported, with a first password; what is issued anew still follows the rule and never collides."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin") == 0, console.err
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "--document", "1/CV", "CNTT", "Vụ Công nghệ thông tin")
     for name in ("Đỗ Văn Bê", "Đinh Vũ Bê", "Trần Thị Lan"):
-        assert console.run("person", "add", name, "--unit", "CNTT") == 0, console.err
+        console.done("person", "add", name, "--unit", "CNTT")
     words = ("import", "address", "Be_Do.2009@mic.gov.vn", "--person", "1")
     assert console.run(*words) == 2, "nothing without its document"
     made = console.json(*words, "--document", "3/YC")
@@ -123,7 +121,7 @@ def test_an_old_address_is_kept(tmp_path: Path) -> None:
     assert [fact["kind"] for fact in shown["facts"]] == ["imported", "password_reset"]
     assert "password_due" in shown["states"]
     assert shown["older_address"] is True
-    assert console.run("import", "address", "dvbe@mic.gov.vn", "--person", "3", "--document", "3/YC") == 0, console.err
+    console.done("import", "address", "dvbe@mic.gov.vn", "--person", "3", "--document", "3/YC")
     assert console.run("mailbox", "issue", "--document", "1/CV", "--person", "2") == 1, (
         "the address is somebody's, whose name it does not fit"
     )
@@ -135,7 +133,7 @@ def test_an_old_address_is_kept(tmp_path: Path) -> None:
     for local in ("a..b", "../x", "a/b", "", "a b", ".a", "x@y"):
         wrong = f"{local}@mic.gov.vn"
         assert console.run("import", "address", wrong, "--person", "2", "--document", "3/YC") in {1, 2}, wrong
-    assert console.run("import", "address", "khac@mic.gov.vn", "--person", "1", "--document", "3/YC") == 1
-    assert console.run("import", "address", "bedv@mic.gov.vn", "--unit", "CNTT", "--document", "3/YC") == 1
+    console.refused("import", "address", "khac@mic.gov.vn", "--person", "1", "--document", "3/YC")
+    console.refused("import", "address", "bedv@mic.gov.vn", "--unit", "CNTT", "--document", "3/YC")
     evidence = console.json("regulation", "show", "5.5")["evidence"]
     assert any(each["count"] == 3 for each in evidence), json.dumps(evidence)

@@ -223,19 +223,18 @@ def test_a_confirmation_needs_a_list(ministry: Ministry) -> None:
 
 def test_by_command(tmp_path: Path) -> None:
     """Made as files, confirmed by a document, listed as such; a unit without a list cannot confirm one."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    console = Console(tmp_path).init()
     for symbol, name in (("VP", "Văn phòng Bộ"), ("PTTH&TTĐT", "Cục Phát thanh, truyền hình")):
-        assert console.run("unit", "add", "--document", "1/CV", symbol, name) == 0, console.err
-        assert console.run("mailbox", "issue", "--unit", symbol, "--document", "1/YC") == 0, console.err
+        console.done("unit", "add", "--document", "1/CV", symbol, name)
+        console.done("mailbox", "issue", "--unit", symbol, "--document", "1/YC")
     assert console.run("census", "confirm", "VP", "--document", "1/BC") == 2, "nothing is listed yet"
     folder = tmp_path / "papers"
-    assert console.run("census", "make", "--out", str(folder)) == 0, console.err
+    console.done("census", "make", "--out", folder)
     names = sorted(path.name.partition("-")[2].partition("-")[2] for path in folder.iterdir())
     assert names == sorted(f"{stem}.{kind}" for stem in ("vp", "ptth_ttdt", "tong-hop") for kind in ("pdf", "xlsx"))
     assert all(path.stat().st_size > 1000 for path in folder.iterdir())
-    assert console.run("census", "confirm", "VP") == 2
-    assert console.run("census", "confirm", "VP", "--document", "1/BC-VP", "--actor", "lan") == 0, console.err
+    console.refused("census", "confirm", "VP", code=2)
+    console.done("census", "confirm", "VP", "--document", "1/BC-VP", "--actor", "lan")
     found = {each["unit"]: each for each in console.json("census", "list")}
     assert (found["VP"]["standing"], found["VP"]["document"]) == ("confirmed", "1/BC-VP")
     assert found["PTTH&TTĐT"]["standing"] == "not_yet"
@@ -243,8 +242,8 @@ def test_by_command(tmp_path: Path) -> None:
     evidence = console.json("regulation", "show", "14.6")["evidence"]
     assert evidence[0]["count"] == 1
     assert console.json("census", "show", "VP", "--changes") == []
-    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "VP", "--document", "2/YC") == 0, console.err
+    console.done("person", "add", "Đỗ Văn Bê", "--unit", "VP", "--document", "2/YC")
     changed = console.json("census", "show", "VP", "--changes")
     assert [(each["what"], each["name"]) for each in changed] == [("came", "Đỗ Văn Bê")]
-    assert console.run("--lang", "en", "census", "show", "PTTH&TTĐT", "--changes") == 0
+    console.done("--lang", "en", "census", "show", "PTTH&TTĐT", "--changes")
     assert "The unit has no earlier signed list" in console.err

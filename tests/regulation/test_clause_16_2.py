@@ -128,19 +128,18 @@ def test_what_happened_stands_in_the_report(serve: Callable[..., MailServer]) ->
 
 def test_the_next_one_falls_due(tmp_path: Path) -> None:
     """After `report.usage_months`; each form of the file says what it is; who asked for it is on record."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    console = Console(tmp_path).init()
     words = ("report", "usage", "--from", "01/01/2026", "--until", "31/03/2026")
-    assert console.run(*words, "--out", str(tmp_path / "usage.doc")) == 2
+    console.refused(*words, "--out", tmp_path / "usage.doc", code=2)
     for kind, magic in ((".pdf", b"%PDF-"), (".xlsx", b"PK"), (".html", b"<!")):
-        assert console.run(*words, "--out", str(tmp_path / f"usage{kind}"), "--actor", "lan") == 0, console.err
+        console.done(*words, "--out", tmp_path / f"usage{kind}", "--actor", "lan")
         assert (tmp_path / f"usage{kind}").read_bytes().startswith(magic)
-    assert console.run(*words, "--out", str(tmp_path / "usage.csv")) == 0, console.err
+    console.done(*words, "--out", tmp_path / "usage.csv")
     assert "Tuần" in (tmp_path / "usage-3.csv").read_text("utf-8-sig")
     found = console.json("regulation", "show", "16.2")["evidence"]
     assert [(each["count"], each["overdue"]) for each in found] == [(4, False), (None, True)]
     yesterday = datetime.now(HO_CHI_MINH) - timedelta(days=1)
-    assert console.run("report", "usage", "--until", f"{yesterday:%d/%m/%Y}", "--out", str(tmp_path / "new.pdf")) == 0
+    console.done("report", "usage", "--until", f"{yesterday:%d/%m/%Y}", "--out", tmp_path / "new.pdf")
     assert [each["overdue"] for each in console.json("regulation", "show", "16.2")["evidence"]] == [False]
 
 

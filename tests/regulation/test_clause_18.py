@@ -13,17 +13,16 @@ from regulation.console import Console
 
 def test_clause_18_problems_are_collected(tmp_path) -> None:
     """By any way, agreed to, settled with a result; listed by kind, and counted among today's evidence."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
-    assert console.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ CNTT") == 0
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "--document", "1/CV", "CNTT", "Vụ CNTT")
     words = ("request", "add", "problem", "--unit", "CNTT", "--asked-by", "Hoa")
-    assert console.run(*words, "--channel", "telephone") == 2  # of what?
+    console.refused(*words, "--channel", "telephone", code=2)  # of what?
     assert "18" in console.err
     number = str(console.json(*words, "--channel", "telephone", "--note", "Thư đến chậm")["request_id"])
-    assert console.run("request", "approve", number) == 0
+    console.done("request", "approve", number)
     assert console.json("request", "list", "--state", "approved")[0]["subject"] == "Thư đến chậm"
-    assert console.run("request", "done", number, "--result", " ") == 2
-    assert console.run("request", "done", number, "--result", "Đã tăng số tiến trình") == 0
+    console.refused("request", "done", number, "--result", " ", code=2)
+    console.done("request", "done", number, "--result", "Đã tăng số tiến trình")
     shown = console.json("regulation", "show", "18")
     assert any(finding["what"]["en"] == "problems reported" and finding["count"] == 1 for finding in shown["evidence"])
     (problem,) = console.json("request", "list", "--kind", "problem")
@@ -33,15 +32,14 @@ def test_clause_18_problems_are_collected(tmp_path) -> None:
 
 def a_ministry(folder):
     """Two units, a mailbox in the first."""
-    console = Console(folder)
-    assert console.run("init", "--yes", "--data-dir", str(folder / "data"), "--user", "") == 0
+    console = Console(folder).init()
     for words in (
         ("unit", "add", "--document", "1/CV", "CNTT", "Vụ CNTT"),
         ("unit", "add", "--document", "1/CV", "KHTC", "Vụ KHTC"),
         ("person", "add", "Đỗ Văn Bê", "--unit", "CNTT"),
         ("mailbox", "issue", "--document", "1/CV", "--person", "1"),
     ):
-        assert console.run(*words) == 0, console.err
+        console.done(*words)
     return console
 
 
@@ -55,12 +53,12 @@ def test_clause_18_the_leadership_gets_a_paper(tmp_path):
         ("KHTC", "04/05/2026 08:00", "Chuyện đã cũ"),
     ):
         words = ("request", "add", "problem", "--unit", unit, "--asked-by", "Hoa", "--channel", "telephone")
-        assert console.run(*words, "--received", received, "--note", note) == 0, console.err
-    assert console.run("request", "done", "1", "--result", "Đã tăng số tiến trình") == 0, console.err
-    assert console.run("request", "refuse", "2", "--reason", "Tệp hỏng") == 0, console.err
+        console.done(*words, "--received", received, "--note", note)
+    console.done("request", "done", "1", "--result", "Đã tăng số tiến trình")
+    console.done("request", "refuse", "2", "--reason", "Tệp hỏng")
     span = ("--from", "01/11/2026", "--until", "30/11/2026")
     page = tmp_path / "vm.html"
-    assert console.run("report", "problems", *span, "--out", str(page)) == 0, console.err
+    console.done("report", "problems", *span, "--out", page)
     text = page.read_text()
     for said in (
         "Thư đến chậm",
@@ -73,10 +71,10 @@ def test_clause_18_the_leadership_gets_a_paper(tmp_path):
         assert said in text
     assert "Chuyện đã cũ" not in text
     assert "<b>kèm" not in text
-    assert console.run("report", "problems", *span, "--unit", "KHTC", "--out", str(page)) == 0, console.err
+    console.done("report", "problems", *span, "--unit", "KHTC", "--out", page)
     assert "Thư đến chậm" not in page.read_text()
     for name in ("vm.pdf", "vm.xlsx"):
-        assert console.run("report", "problems", *span, "--out", str(tmp_path / name)) == 0, console.err
+        console.done("report", "problems", *span, "--out", tmp_path / name)
         assert (tmp_path / name).stat().st_size > 2_000
     shown = console.json("regulation", "show", "18")["evidence"]
     assert [each["count"] for each in shown if each["what"]["en"] == "collections of problems made"] == [4]
@@ -105,7 +103,7 @@ def test_clause_18_answered_in_time(state, handled, overdue, stands):
 def test_what_a_unit_disputes_is_linked_to_the_line_of_its_list(tmp_path):
     """Both ways, by address or by name; the next paper says what became of it. What is about no line is linked to none."""
     console = a_ministry(tmp_path)
-    assert console.run("census", "make", "--unit", "CNTT", "--out", str(tmp_path)) == 0, console.err
+    console.done("census", "make", "--unit", "CNTT", "--out", tmp_path)
     words = ("request", "add", "correction", "--unit", "CNTT", "--asked-by", "Hoa", "--channel", "telephone", "--note")
     by_address = console.json(*words, "Chức vụ: Phó Vụ trưởng", "--address", "dvbe")
     by_name = console.json(*words, "Đã chuyển đi", "--name", "Đỗ Văn Bê")
@@ -119,8 +117,8 @@ def test_what_a_unit_disputes_is_linked_to_the_line_of_its_list(tmp_path):
     ]
     (line,) = console.json("census", "show", "CNTT")
     assert line["requests"] == [str(by_address["request_id"]), str(by_name["request_id"])]
-    assert console.run("request", "done", str(by_address["request_id"]), "--result", "Đã sửa chức vụ") == 0, console.err
-    assert console.run("census", "make", "--unit", "CNTT", "--out", str(tmp_path)) == 0, console.err
+    console.done("request", "done", by_address["request_id"], "--result", "Đã sửa chức vụ")
+    console.done("census", "make", "--unit", "CNTT", "--out", tmp_path)
     (paper,) = tmp_path.glob("*-cntt.pdf")
     text = "".join(page.extract_text() for page in PdfReader(paper).pages)
     for said in ("IV. Đề nghị sửa của đơn vị", "Đã sửa chức vụ", "Đã chuyển đi", "đang chờ"):

@@ -276,7 +276,7 @@ def test_clause_4_1_inbound(
     assert record.held_id.encode() in notice
     assert SECRET_WORDS.encode() not in notice
     assert not list(server.config.held_dir.glob("*.msg"))
-    centre = Desk(server, tmp_path, capsys)
+    centre = SecrecyConsole(server, tmp_path, capsys)
     assert record.held_id[:8] in centre("list", "--inbound")[1]
     assert centre("ask", record.held_id, "--reason", "x")[0] == 1
 
@@ -301,7 +301,7 @@ def test_clause_4_1_append_to_sent(mail_server: MailServer) -> None:
     assert not list(mail_server.config.held_dir.glob("*.msg"))
 
 
-class Desk:
+class SecrecyConsole:
     """The Centre at its command line, beside a running server."""
 
     def __init__(self, server: MailServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,11 +319,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(mail_server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Desk:
-    return Desk(mail_server, tmp_path, capsys)
+def secrecy(mail_server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> SecrecyConsole:
+    return SecrecyConsole(mail_server, tmp_path, capsys)
 
 
-def test_clause_4_1_release_by_a_second_person(mail_server: MailServer, desk: Desk) -> None:
+def test_clause_4_1_release_by_a_second_person(mail_server: MailServer, secrecy: SecrecyConsole) -> None:
     """One asks, another releases; then it goes to its recipients as it was, once, and its sender is told."""
     octets = letter("Thông báo", SECRET_WORDS, {"a.docx": STAMPED})
     mail_server.issue("nvhung")
@@ -332,17 +332,17 @@ def test_clause_4_1_release_by_a_second_person(mail_server: MailServer, desk: De
     [message] = mail_server.config.held_dir.glob("*.msg")
     assert (message.stat().st_mode & 0o777, message.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
-    code, shown = desk("show", ref)
+    code, shown = secrecy("show", ref)
     assert (code, "Tối mật" in shown, "dòng đóng dấu (docx)" in shown) == (0, True, True)
     assert SECRET_WORDS not in shown
-    assert desk("release", ref, "--reason", "nhầm")[0] == 1  # nobody has asked
-    assert desk("ask", ref, "--reason", "mẫu dấu trong giáo trình")[0] == 0
-    assert desk("release", ref, "--reason", "nhầm", as_="An")[0] == 1  # the same person
-    assert desk("release", ref, "--reason", "nhầm", actor="binh")[0] == 1  # who names another one is the same person still
-    assert desk("release", ref, "--reason", "nhầm", as_="dvbe")[0] == 1  # who sent it
+    assert secrecy("release", ref, "--reason", "nhầm")[0] == 1  # nobody has asked
+    assert secrecy("ask", ref, "--reason", "mẫu dấu trong giáo trình")[0] == 0
+    assert secrecy("release", ref, "--reason", "nhầm", as_="An")[0] == 1  # the same person
+    assert secrecy("release", ref, "--reason", "nhầm", actor="binh")[0] == 1  # who names another one is the same person still
+    assert secrecy("release", ref, "--reason", "nhầm", as_="dvbe")[0] == 1  # who sent it
     assert received(mail_server, "ttlan") == []
-    assert desk("release", ref, "--reason", "đã kiểm tra", as_="binh")[0] == 0
-    assert desk("discard", ref, "--reason", "x", as_="chi")[0] == 1  # it is decided
+    assert secrecy("release", ref, "--reason", "đã kiểm tra", as_="binh")[0] == 0
+    assert secrecy("discard", ref, "--reason", "x", as_="chi")[0] == 1  # it is decided
 
     mail_server.housekeep()
     mail_server.housekeep()
@@ -359,19 +359,19 @@ def test_clause_4_1_release_by_a_second_person(mail_server: MailServer, desk: De
     assert [act["actor"] for act in acts if act["act"] == "secrecy_release"][-1] == "binh"
 
 
-def test_clause_4_1_suspended_sender(mail_server: MailServer, desk: Desk) -> None:
+def test_clause_4_1_suspended_sender(mail_server: MailServer, secrecy: SecrecyConsole) -> None:
     """A mailbox that may not send by now sends nothing, not even this."""
     ref = reference(submit(mail_server, MARKED["subject"])[1])
-    assert desk("ask", ref, "--reason", "nhầm")[0] == 0
+    assert secrecy("ask", ref, "--reason", "nhầm")[0] == 0
     mail_server.suspend(mail_server.population.directory.mailbox("dvbe@mic.gov.vn"))
-    code, shown = desk("release", ref, "--reason", "nhầm", as_="binh")
+    code, shown = secrecy("release", ref, "--reason", "nhầm", as_="binh")
     assert (code, "không được gửi" in shown) == (1, True)
 
 
-def test_clause_4_1_discarded_and_expired(mail_server: MailServer, desk: Desk) -> None:
+def test_clause_4_1_discarded_and_expired(mail_server: MailServer, secrecy: SecrecyConsole) -> None:
     """What nobody releases goes: at once with a reason, else when its time is over; the sender hears of the first."""
     refs = [reference(submit(mail_server, MARKED["subject"])[1]) for _ in range(2)]
-    assert desk("discard", refs[0], "--reason", "đúng là tài liệu mật", as_="binh")[0] == 0
+    assert secrecy("discard", refs[0], "--reason", "đúng là tài liệu mật", as_="binh")[0] == 0
     mail_server.housekeep()
     assert [path.stem for path in mail_server.config.held_dir.glob("*.msg")] == refs[1:]
     assert len(received(mail_server, "dvbe")) == 1
@@ -409,13 +409,13 @@ def test_clause_4_2_nothing_of_it_is_logged(mail_server: MailServer) -> None:
         assert words.encode() not in kept
 
 
-def test_clause_4_1_released_twice(mail_server: MailServer, desk: Desk) -> None:
+def test_clause_4_1_released_twice(mail_server: MailServer, secrecy: SecrecyConsole) -> None:
     """A housekeeper that was killed after the delivery and before it wrote that down sends nothing twice."""
     ref = reference(submit(mail_server, MARKED["document"])[1])
     folder = mail_server.config.held_dir
     kept = (folder / f"{ref}.msg").read_bytes()
-    desk("ask", ref, "--reason", "nhầm")
-    desk("release", ref, "--reason", "nhầm", as_="binh")
+    secrecy("ask", ref, "--reason", "nhầm")
+    secrecy("release", ref, "--reason", "nhầm", as_="binh")
     record = (
         (folder / f"{ref}.json").read_bytes().replace(b'"submitted"', b'"released"').replace(b'"told": true', b'"told": false')
     )

@@ -134,7 +134,7 @@ def test_what_is_released_comes_as_it_was(houses: Callable[..., House]) -> None:
     came_us = house.clock.now_us()
     reference, other = house.keep("dvbe", "ttlan"), house.keep("dvbe")
     house.pass_(days=5)
-    assert house.console.run("quarantine", "release", reference, *WHY) == 0, house.console.err
+    house.console.done("quarantine", "release", reference, *WHY)
     for _ in range(3):
         house.server.housekeep()
     house.server.call(house.server.running.context.mailflow.settle())
@@ -154,7 +154,7 @@ def test_what_cannot_be_read_for_a_while_comes_later(houses: Callable[..., House
     path = house.server.config.quarantine_dir / f"{reference}.msg"
     path.rename(path.with_name("away"))
     path.mkdir()  # to be opened, and not to be read
-    assert house.console.run("quarantine", "release", reference, other, *WHY) == 0, house.console.err
+    house.console.done("quarantine", "release", reference, other, *WHY)
     for _ in range(3):
         house.server.housekeep()
     assert (house.state(reference), house.state(other)) == (QuarantineState.RELEASED, QuarantineState.DELIVERED)
@@ -171,9 +171,9 @@ def test_what_is_dropped_comes_to_nobody(houses: Callable[..., House]) -> None:
     """On record, with its reason; decided it stays decided."""
     house = houses()
     reference = house.keep()
-    assert house.console.run("quarantine", "drop", reference, *WHY) == 0, house.console.err
+    house.console.done("quarantine", "drop", reference, *WHY)
     house.server.housekeep()
-    assert house.console.run("quarantine", "release", reference, *WHY) == 1
+    house.console.refused("quarantine", "release", reference, *WHY)
     assert house.state(reference) is QuarantineState.DROPPED
     assert MESSAGE not in [octets for _, octets in house.messages("dvbe")]
     assert house.console.json("quarantine", "list") == []
@@ -184,19 +184,18 @@ def test_many_at_once(houses: Callable[..., House]) -> None:
     """One that cannot be decided does not keep the others; `--dry-run` decides nothing."""
     house = houses()
     one, two, evil = house.keep(), house.keep(), house.keep(reason=Reason.MALWARE)
-    assert house.console.run("quarantine", "release", one, two, "--dry-run", *WHY) == 0
+    house.console.done("quarantine", "release", one, two, "--dry-run", *WHY)
     assert "2 would be delivered" in house.console.err
-    assert house.console.run("quarantine", "drop", one, two, "--dry-run", *WHY) == 0
+    house.console.done("quarantine", "drop", one, two, "--dry-run", *WHY)
     assert {house.state(one), house.state(two)} == {QuarantineState.HELD}
-    assert house.console.run("quarantine", "release", one, evil, "01NOBODYS", two, *WHY) == 2
-    assert "needs a document" in house.console.err
+    house.console.refused("quarantine", "release", one, evil, "01NOBODYS", two, *WHY, says="needs a document", code=2)
     assert (house.state(one), house.state(two), house.state(evil)) == (
         QuarantineState.RELEASED,
         QuarantineState.RELEASED,
         QuarantineState.HELD,
     )
-    assert house.console.run("quarantine", "release", evil, "--document", "7/CV", *WHY) == 0
-    assert house.console.run("quarantine", "release", house.keep(), "--reason", " ") == 2
+    house.console.done("quarantine", "release", evil, "--document", "7/CV", *WHY)
+    house.console.refused("quarantine", "release", house.keep(), "--reason", " ", code=2)
 
 
 def test_lists(houses: Callable[..., House]) -> None:
@@ -212,7 +211,7 @@ def test_lists(houses: Callable[..., House]) -> None:
         assert [row["id"] for row in house.console.json("quarantine", "list", *words)] == found
     house.console.run("quarantine", "show", one)
     assert "buy" not in house.console.out
-    assert house.console.run("quarantine", "show", "01NOBODYS") == 2
+    house.console.refused("quarantine", "show", "01NOBODYS", code=2)
 
 
 def test_time_runs_out(houses: Callable[..., House]) -> None:
@@ -235,7 +234,7 @@ def test_a_false_time_that_is_believed_ends_nothing(houses: Callable[..., House]
     house = houses({"quarantine": {"digest": False}})
     house.server.housekeep()
     kept, dropped = house.keep(), house.keep()
-    assert house.console.run("quarantine", "drop", dropped, *WHY) == 0
+    house.console.done("quarantine", "drop", dropped, *WHY)
     house.clock.set_to(START + timedelta(days=30, minutes=1))
     house.server.call(house.server.running.context.clock_watcher.check())
     house.pass_(hours=2)
@@ -257,7 +256,7 @@ def test_a_message_that_is_not_what_it_was(houses: Callable[..., House]) -> None
     reference = house.keep()
     (path,) = house.server.config.quarantine_dir.glob("*.msg")
     path.write_bytes(MESSAGE + b"more")
-    assert house.console.run("quarantine", "release", reference, *WHY) == 0
+    house.console.done("quarantine", "release", reference, *WHY)
     house.server.housekeep()
     assert house.messages("dvbe") == []
     assert [event["trace"] for event in house.events("quarantined_message_damaged")] == [reference]

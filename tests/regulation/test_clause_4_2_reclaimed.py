@@ -24,7 +24,7 @@ from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.reclaimed_mailbox import Ministry, reclaim
-from regulation.test_clause_4_1 import MARKED, Desk, reference, submit
+from regulation.test_clause_4_1 import MARKED, SecrecyConsole, reference, submit
 from regulation.test_clause_4_2_quarantine import WHY, House
 
 pytestmark = pytest.mark.clause("4.2", "6.2", "6.4.c")
@@ -279,7 +279,7 @@ def test_clause_4_2_what_is_in_quarantine_for_a_reclaimed_mailbox(tmp_path: Path
         mail.reclaim(house.people["dvbe"])
         house.pass_(days=1)
         assert house.messages("dvbe") == []
-        assert house.console.run("quarantine", "release", first, *WHY) == 0, house.console.err
+        house.console.done("quarantine", "release", first, *WHY)
         house.pass_(hours=1)
         assert mail.given_up == [("dvbe@mic.gov.vn", "reclaimed-on-request")]
         assert mail.subjects(house.people["ttlan"]) == ["Thư không chuyển được: hộp thư đã thu hồi"]
@@ -292,11 +292,11 @@ def test_clause_4_2_what_was_held_for_its_marking(
     mail_server: MailServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Released when its sender is reclaimed, too: it waits as all that such a mailbox has sent, and no letter is put there."""
-    mail, desk = Mail(mail_server), Desk(mail_server, tmp_path, capsys)
+    mail, secrecy = Mail(mail_server), SecrecyConsole(mail_server, tmp_path, capsys)
     people = [mail_server.running.context.access.snapshot.resolve(f"{local}@mic.gov.vn") for local in ("dvbe", "ttlan")]
     held = reference(submit(mail_server, MARKED["subject"])[1])
-    assert desk("ask", held, "--reason", "nhầm")[0] == 0
-    assert desk("release", held, "--reason", "đã kiểm tra", as_="binh")[0] == 0
+    assert secrecy("ask", held, "--reason", "nhầm")[0] == 0
+    assert secrecy("release", held, "--reason", "đã kiểm tra", as_="binh")[0] == 0
     mail.reclaim(people[1])
     mail.reclaim(people[0])
     mail_server.housekeep()

@@ -21,7 +21,7 @@ from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
-from regulation.officers import WHY, Desk, furnish
+from regulation.officers import WHY, OfficersConsole, officers_console
 from store_harness import deliver, message
 
 BE, UNIT = "dvbe@mic.gov.vn", "cntt@mic.gov.vn"
@@ -30,10 +30,10 @@ BASIS = ("--reason", "xác minh khiếu nại", "--document", "7/QĐ-TTTT")
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
+def console(tmp_path_factory):
     """A mailbox with its welcome and five messages in three folders, one of them flagged, one read, one expunged."""
-    desk = furnish(tmp_path_factory.mktemp("content"))
-    store, account = opened(desk, BE)
+    console = officers_console(tmp_path_factory.mktemp("content"))
+    store, account = opened(console, BE)
     inbox = account.folder("INBOX").folder_id
     deliver(account, inbox, ["a", "b", "gone"])
     account.store_flags(inbox, [4], "+", SEEN)
@@ -42,39 +42,37 @@ def desk(tmp_path_factory):
     deliver(account, account.create("Đã lưu/.. 2026").folder_id, ["c"])
     deliver(account, account.folder("Sent").folder_id, ["d"], flags=SEEN)
     store.close()
-    return desk
+    return console
 
 
-def opened(desk, address):
-    directory = desk.directory()
+def opened(console, address):
+    directory = console.directory()
     mailbox = directory.mailbox(address)
     directory.close()
-    store = MailStore(desk.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    store = MailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     return store, store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 
-def ask(desk, *words, address=BE, by="mai"):
-    assert desk.by(by, "content", "ask", address, *BASIS, *words, "--json") == 0, desk.err
-    return str(json.loads(desk.out)["id"])
+def ask(console, *words, address=BE, by="mai"):
+    return str(console.json_by(by, "content", "ask", address, *BASIS, *words)["id"])
 
 
-def approved(desk, *words, address=BE):
-    number = ask(desk, *words, address=address)
-    assert desk.by("minh", "content", "approve", number, *WHY) == 0, desk.err
+def approved(console, *words, address=BE):
+    number = ask(console, *words, address=address)
+    console.done_by("minh", "content", "approve", number, *WHY)
     return number
 
 
-def events(desk):
-    return [json.loads(line) for path in sorted((desk.folder / "data" / "log").glob("*.cli.*")) for line in path.open()]
+def events(console):
+    return [json.loads(line) for path in sorted((console.folder / "data" / "log").glob("*.cli.*")) for line in path.open()]
 
 
 @pytest.mark.clause("4.3", "16.5")
-def test_clause_4_3_asked_approved_exported(desk, tmp_path):
+def test_clause_4_3_asked_approved_exported(console, tmp_path):
     """The messages come out octet for octet with a list that proves them, private, and every step is on record twice."""
-    number = approved(desk)
+    number = approved(console)
     target = tmp_path / "out"
-    assert desk.by("mai", "content", "export", number, str(target), "--json") == 0, desk.err
-    told = json.loads(desk.out)
+    told = console.json_by("mai", "content", "export", number, target)
     assert (told["folders"], told["messages"]) == (8, 5)
     manifest = json.loads((target / "manifest.json").read_text())
     assert (manifest["mailbox"], manifest["asked_by"], manifest["approved_by"]) == (BE, "mai", "minh")
@@ -95,30 +93,37 @@ def test_clause_4_3_asked_approved_exported(desk, tmp_path):
     for path in (target, *target.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
         assert target in path.resolve().parents or path == target
-    acts = [act["act"] for act in desk.acts if act["act"].startswith("content_")]
+    acts = [act["act"] for act in console.acts if act["act"].startswith("content_")]
     assert acts[-4:] == ["content_ask", "content_approve", "content_export", "content_exported"]
-    assert [event["event"] for event in events(desk)][-4:] == [
+    assert [event["event"] for event in events(console)][-4:] == [
         "content_asked", "content_approved", "content_opened", "content_exported",
     ]  # fmt: skip
-    assert desk.by("mai", "content", "export", number, str(desk.folder / "data/mail/mic.gov.vn/other")) == 2
-    assert "inside the server's own folders" in desk.err
-    shown = desk.seen_by("kiem", "content", "show", number)
+    console.refused_by(
+        "mai",
+        "content",
+        "export",
+        number,
+        console.folder / "data/mail/mic.gov.vn/other",
+        says="inside the server's own folders",
+        code=2,
+    )
+    shown = console.json_by("kiem", "content", "show", number)
     assert (shown["stage"], shown["decided_login"], shown["exports"][0]["digest"]) == ("approved", "minh", told["digest"])
-    assert desk.seen_by("kiem", "content", "list")[0]["exports"] == 1
+    assert console.json_by("kiem", "content", "list")[0]["exports"] == 1
 
 
-def test_clause_4_3_an_export_changes_nothing(desk, tmp_path):
+def test_clause_4_3_an_export_changes_nothing(console, tmp_path):
     """No flag, no read mark, no modification sequence, no name of a file."""
 
     def picture():
-        store, account = opened(desk, BE)
+        store, account = opened(console, BE)
         with contextlib.closing(store):
             views = [account.view(info.folder_id) for info in account.folders() if info.folder_id]
-            names = sorted(str(path) for path in (desk.folder / "data" / "mail").rglob("*") if "/cur/" in str(path))
+            names = sorted(str(path) for path in (console.folder / "data" / "mail").rglob("*") if "/cur/" in str(path))
             return account.highest_modseq(), [(list(v.uids), list(v.flags), list(v.modseqs)) for v in views], names
 
-    number, before = approved(desk), picture()
-    assert desk.by("mai", "content", "export", number, str(tmp_path / "out")) == 0, desk.err
+    number, before = approved(console), picture()
+    console.done_by("mai", "content", "export", number, tmp_path / "out")
     assert picture() == before
 
 
@@ -131,14 +136,14 @@ def test_clause_4_3_an_export_changes_nothing(desk, tmp_path):
         (("--folder", "INBOX", "--since", "01/01/2190"), set()),
     ],
 )
-def test_clause_4_3_no_more_than_was_asked_for(desk, tmp_path, words, files):
+def test_clause_4_3_no_more_than_was_asked_for(console, tmp_path, words, files):
     """One folder, some days, what was expunged only where that was asked."""
-    number = approved(desk, *words)
-    assert desk.by("mai", "content", "export", number, str(tmp_path / "out")) == 0, desk.err
+    number = approved(console, *words)
+    console.done_by("mai", "content", "export", number, tmp_path / "out")
     assert {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.eml")} == files
 
 
-def test_clause_4_3_nothing_without_a_basis(desk):
+def test_clause_4_3_nothing_without_a_basis(console):
     """No reason, no document: no request; no document: no approval."""
     for words in (
         ("--reason", "x"),
@@ -146,86 +151,79 @@ def test_clause_4_3_nothing_without_a_basis(desk):
         ("--reason", " ", "--document", "1"),
         ("--reason", "x", "--document", " "),
     ):
-        assert desk.by("mai", "content", "ask", BE, *words) in {1, 2}
-    number = ask(desk)
-    assert desk.by("minh", "content", "approve", number) == 2
-    assert desk.by("minh", "content", "approve", number, "--document", " ") == 2
-    assert desk.seen_by("mai", "content", "show", number)["stage"] == "asked"
+        assert console.by("mai", "content", "ask", BE, *words) in {1, 2}
+    number = ask(console)
+    console.refused_by("minh", "content", "approve", number, code=2)
+    console.refused_by("minh", "content", "approve", number, "--document", " ", code=2)
+    assert console.json_by("mai", "content", "show", number)["stage"] == "asked"
 
 
-def test_clause_4_3_never_the_same_person(desk, tmp_path):
+def test_clause_4_3_never_the_same_person(console, tmp_path):
     """Not who asked, not under another name, not by a second login of the same person, not by one hand that names two."""
-    number = ask(desk)
-    assert desk.by("mai", "content", "approve", number, *WHY) == 1
-    assert "must differ from the first" in desk.err
-    assert desk.by("mai", "content", "approve", number, *WHY, "--actor", "minh") == 1
-    assert desk.by("mai", "officer", "add", "mai2", "phạm  MAI", "--role", "centre", "--no-login", *WHY) == 0, desk.err
-    assert desk.by("mai2", "content", "approve", number, *WHY) == 1
-    by_one_hand = json.loads(_by_automation(desk, "mai", "content", "ask", BE, *BASIS, "--json"))["id"]
-    assert desk.run("--actor", "minh", "content", "approve", str(by_one_hand), *WHY) == 1
-    assert "with another login" in desk.err
+    number = ask(console)
+    console.refused_by("mai", "content", "approve", number, *WHY, says="must differ from the first")
+    console.refused_by("mai", "content", "approve", number, *WHY, "--actor", "minh")
+    console.done_by("mai", "officer", "add", "mai2", "phạm  MAI", "--role", "centre", "--no-login", *WHY)
+    console.refused_by("mai2", "content", "approve", number, *WHY)
+    by_one_hand = json.loads(_by_automation(console, "mai", "content", "ask", BE, *BASIS, "--json"))["id"]
+    console.refused("--actor", "minh", "content", "approve", by_one_hand, *WHY, says="with another login")
     for login in ("hoa", "kiem", "stranger"):
-        assert desk.by(login, "content", "approve", number, *WHY) == 1
-    assert desk.by("mai", "content", "export", number, str(tmp_path / "out")) == 1
+        console.refused_by(login, "content", "approve", number, *WHY)
+    console.refused_by("mai", "content", "export", number, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert desk.by("mai", "officer", "end", "mai2") == 0
+    console.done_by("mai", "officer", "end", "mai2")
 
 
-def _by_automation(desk, actor, *words):
-    assert desk.run("--actor", actor, *words) == 0, desk.err
-    return desk.out
+def _by_automation(console, actor, *words):
+    console.done("--actor", actor, *words)
+    return console.out
 
 
-def test_clause_4_3_namesakes_are_told_apart(desk):
+def test_clause_4_3_namesakes_are_told_apart(console):
     """Two people of one name are taken for one until the directory's number says who they are."""
     for number, (login, person) in enumerate((("be1", 1), ("be2", 2)), start=1):
         assert (
-            desk.by(
-                "mai", "officer", "add", login, "Lê Văn An", "--role", "centre", "--person", str(person), "--no-login", *WHY
-            )
+            console.by("mai", "officer", "add", login, "Lê Văn An", "--role", "centre", "--person", person, "--no-login", *WHY)
             == 0
         ), number
-    asked = ask(desk, by="be1", address="lhoa@mic.gov.vn")
-    assert desk.by("be2", "content", "approve", asked, *WHY) == 0, desk.err
+    asked = ask(console, by="be1", address="lhoa@mic.gov.vn")
+    console.done_by("be2", "content", "approve", asked, *WHY)
     for login in ("be1", "be2"):
-        assert desk.by("mai", "officer", "end", login) == 0
+        console.done_by("mai", "officer", "end", login)
 
 
-def test_clause_4_3_not_the_mailboxs_own(desk):
+def test_clause_4_3_not_the_mailboxs_own(console):
     """Whose mailbox it is does not approve, nor who is authorised in a unit's."""
-    assert desk.by("mai", "officer", "add", "be", "Đỗ Văn Bê", "--role", "centre", "--no-login", *WHY) == 0, desk.err
-    number = ask(desk)
-    assert desk.by("be", "content", "approve", number, *WHY) == 1
-    assert "A person involved in the matter cannot decide" in desk.err
-    assert desk.by("mai", "mailbox", "grant", UNIT, BE, "--as", "keeper", *WHY) == 0, desk.err
-    number = ask(desk, address=UNIT)
-    assert desk.by("be", "content", "approve", number, *WHY) == 1
-    assert desk.by("mai", "mailbox", "revoke", UNIT, BE, *WHY) == 0, desk.err
-    assert desk.by("be", "content", "approve", number, *WHY) == 0, desk.err
-    assert desk.by("mai", "officer", "end", "be") == 0
+    console.done_by("mai", "officer", "add", "be", "Đỗ Văn Bê", "--role", "centre", "--no-login", *WHY)
+    number = ask(console)
+    console.refused_by("be", "content", "approve", number, *WHY, says="A person involved in the matter cannot decide")
+    console.done_by("mai", "mailbox", "grant", UNIT, BE, "--as", "keeper", *WHY)
+    number = ask(console, address=UNIT)
+    console.refused_by("be", "content", "approve", number, *WHY)
+    console.done_by("mai", "mailbox", "revoke", UNIT, BE, *WHY)
+    console.done_by("be", "content", "approve", number, *WHY)
+    console.done_by("mai", "officer", "end", "be")
 
 
-def test_clause_4_3_decided_once_refused_or_taken_back(desk, tmp_path):
+def test_clause_4_3_decided_once_refused_or_taken_back(console, tmp_path):
     """A decision stands; an approval can be taken back, and then nothing opens any more."""
-    number = ask(desk)
-    assert desk.by("mai", "content", "refuse", number, "--reason", "rút") == 0, desk.err
-    assert desk.by("minh", "content", "approve", number, *WHY) == 1
-    assert desk.by("mai", "content", "refuse", number, "--reason", "x") == 1
-    number = approved(desk)
-    assert desk.by("minh", "content", "approve", number, *WHY) == 1
-    assert desk.by("minh", "content", "export", number, str(tmp_path / "out")) == 1
-    assert "officer who made the request" in desk.err
-    assert desk.by("minh", "content", "refuse", number, "--reason", "hết cần") == 0, desk.err
-    assert desk.by("mai", "content", "export", number, str(tmp_path / "out")) == 1
-    assert "was refused" in desk.err
-    assert desk.by("mai", "content", "approve", "999", *WHY) == 2
-    assert desk.by("mai", "content", "show", str(10**30)) == 2
+    number = ask(console)
+    console.done_by("mai", "content", "refuse", number, "--reason", "rút")
+    console.refused_by("minh", "content", "approve", number, *WHY)
+    console.refused_by("mai", "content", "refuse", number, "--reason", "x")
+    number = approved(console)
+    console.refused_by("minh", "content", "approve", number, *WHY)
+    console.refused_by("minh", "content", "export", number, tmp_path / "out", says="officer who made the request")
+    console.done_by("minh", "content", "refuse", number, "--reason", "hết cần")
+    console.refused_by("mai", "content", "export", number, tmp_path / "out", says="was refused")
+    console.refused_by("mai", "content", "approve", "999", *WHY, code=2)
+    console.refused_by("mai", "content", "show", 10**30, code=2)
 
 
-def test_clause_4_3_an_approval_expires(desk):
+def test_clause_4_3_an_approval_expires(console):
     """After `content.expires_after` it opens nothing; at its last instant it still does."""
     clock = ManualClock(SystemClock().now())
-    directory = desk.directory(clock)
+    directory = console.directory(clock)
     content = Content(directory, Config(), clock)
     mai, minh = (Officer(login, login, Role.CENTRE, None, clock.now()) for login in ("mai", "minh"))
     origin = ActContext("mai", "xác minh", "7/QĐ")
@@ -245,17 +243,15 @@ def test_clause_4_3_an_approval_expires(desk):
 
 def test_clause_4_3_no_two_persons_no_content(tmp_path):
     """A server that knows no officer knows no second person either."""
-    desk = Desk(tmp_path)
-    assert desk.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0
-    assert desk.run("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X") == 2
-    assert desk.run("unit", "add", "--document", "1/CV", "X", "X") == 0
-    assert desk.run("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X") == 0, desk.err
-    assert desk.run("content", "ask", "nhom@mic.gov.vn", *BASIS) == 1
-    assert "No officer is recorded" in desk.err
+    console = OfficersConsole(tmp_path).init()
+    console.refused("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X", code=2)
+    console.done("unit", "add", "--document", "1/CV", "X", "X")
+    console.done("mailbox", "issue", "--document", "1/CV", "--group", "Nhóm", "--sponsor", "X")
+    console.refused("content", "ask", "nhom@mic.gov.vn", *BASIS, says="No officer is recorded")
 
 
 @pytest.mark.parametrize("there", ["a folder", "an empty folder", "a file", "a link"])
-def test_clause_4_3_nothing_is_overwritten(desk, tmp_path, there):
+def test_clause_4_3_nothing_is_overwritten(console, tmp_path, there):
     """Whatever lies at the target stays."""
     target = tmp_path / "out"
     match there:
@@ -268,9 +264,9 @@ def test_clause_4_3_nothing_is_overwritten(desk, tmp_path, there):
             target.write_text("x")
         case _:
             target.symlink_to(tmp_path / "elsewhere")
-    assert desk.by("mai", "content", "export", approved(desk), str(target)) == 2
+    console.refused_by("mai", "content", "export", approved(console), target, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert desk.by("mai", "content", "export", approved(desk), str(tmp_path / "no" / "where")) == 3
+    console.refused_by("mai", "content", "export", approved(console), tmp_path / "no" / "where", code=3)
 
 
 EXPORTER = """
@@ -302,11 +298,11 @@ print("done", flush=True)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
-def test_clause_4_3_a_killed_export_leaves_nothing(desk, tmp_path, steps):
+def test_clause_4_3_a_killed_export_leaves_nothing(console, tmp_path, steps):
     """Killed between any two messages, or before the last step, no folder appears; the next export clears what lay hidden."""
-    number, target = approved(desk), tmp_path / "out"
-    directory = desk.directory()
-    words = [directory.url, str(desk.folder / "data" / "mail"), number, str(target)]
+    number, target = approved(console), tmp_path / "out"
+    directory = console.directory()
+    words = [directory.url, str(console.folder / "data" / "mail"), number, str(target)]
     with subprocess.Popen(
         [sys.executable, "-c", EXPORTER, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
     ) as process:
@@ -318,62 +314,61 @@ def test_clause_4_3_a_killed_export_leaves_nothing(desk, tmp_path, steps):
         running = list(tmp_path.iterdir())
         assert len(running) == 1
         assert running[0].name.startswith(".out.exporting-")
-        assert desk.by("mai", "content", "export", number, str(tmp_path / "beside")) == 0, desk.err
+        console.done_by("mai", "content", "export", number, tmp_path / "beside")
         assert running[0].exists()  # it still runs, and is left alone
         process.kill()
     assert not target.exists()
-    assert desk.by("mai", "content", "export", number, str(target)) == 0, desk.err
+    console.done_by("mai", "content", "export", number, target)
     assert {path.name for path in tmp_path.iterdir()} == {"beside", "out"}
-    exports = desk.seen_by("mai", "content", "show", number)["exports"]
+    exports = console.json_by("mai", "content", "show", number)["exports"]
     assert [export["finished_at"] is not None for export in exports] == [False, True, True]
     directory.close()
 
 
-def test_clause_4_3_an_export_killed_after_its_last_step_counts(desk, tmp_path):
+def test_clause_4_3_an_export_killed_after_its_last_step_counts(console, tmp_path):
     """The folder is there, whole: the register finds it by its digest."""
-    number, target = approved(desk), tmp_path / "out"
-    assert desk.by("mai", "content", "export", number, str(target)) == 0, desk.err
-    directory = desk.directory()
+    number, target = approved(console), tmp_path / "out"
+    console.done_by("mai", "content", "export", number, target)
+    directory = console.directory()
     with directory._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE content_export SET finished_at = NULL WHERE access_id = ?", (int(number),))
     assert directory.content.exports(int(number))[0].finished_at is None
-    assert desk.by("mai", "content", "export", number, str(tmp_path / "more")) == 0, desk.err
+    console.done_by("mai", "content", "export", number, tmp_path / "more")
     assert all(export.finished_at for export in directory.content.exports(int(number)))
     directory.close()
 
 
-def test_clause_4_3_a_backup_opens_no_other_mailbox(desk, tmp_path):
+def test_clause_4_3_a_backup_opens_no_other_mailbox(console, tmp_path):
     """Restoring one person's backup into another's mailbox takes an approved request for the former, all of it."""
-    assert desk.by("mai", "backup", str(tmp_path / "b"), BE) == 0, desk.err
+    console.done_by("mai", "backup", tmp_path / "b", BE)
     source, hoa = str(tmp_path / "b" / "mic.gov.vn" / "dvbe"), "lhoa@mic.gov.vn"
-    assert desk.by("mai", "restore", hoa, source) == 1
-    assert "backup of another mailbox" in desk.err
-    for number in (approved(desk, "--folder", "INBOX"), approved(desk, address="ttlan@mic.gov.vn"), ask(desk)):
-        assert desk.by("mai", "restore", hoa, source, "--content", number) == 1
-    store, account = opened(desk, hoa)
+    console.refused_by("mai", "restore", hoa, source, says="backup of another mailbox")
+    for number in (approved(console, "--folder", "INBOX"), approved(console, address="ttlan@mic.gov.vn"), ask(console)):
+        console.refused_by("mai", "restore", hoa, source, "--content", number)
+    store, account = opened(console, hoa)
     assert account.quota().messages <= 1  # its own welcome
     store.close()
-    assert desk.by("mai", "restore", hoa, source, "--content", approved(desk), "--replace") == 0, desk.err
+    console.done_by("mai", "restore", hoa, source, "--content", approved(console), "--replace")
 
 
-def test_clause_4_3_no_other_command_shows_content(desk):
+def test_clause_4_3_no_other_command_shows_content(console):
     """What the Centre can read of a mailbox without a request holds no subject, no address of a correspondent, no text."""
     for words in (
         ("mailbox", "show", BE), ("mailbox", "explain", BE),
         ("mailbox", "undelete", BE, "--list"), ("mailbox", "repair", BE, "--check"),
     ):  # fmt: skip
-        assert desk.by("mai", *words) == 0, desk.err
-        assert "token-a" not in desk.out
+        console.done_by("mai", *words)
+        assert "token-a" not in console.out
         for token in ("a", "b", "gone"):
             lines = message(token).decode().splitlines()
-            assert not any(line and line in desk.out for line in lines if len(line) > 8)
+            assert not any(line and line in console.out for line in lines if len(line) > 8)
 
 
-def test_clause_4_3_the_manifest_is_read_by_programs(desk, tmp_path):
+def test_clause_4_3_the_manifest_is_read_by_programs(console, tmp_path):
     """Folders of any name stay below the target, and the manifest has their names as they are."""
-    number = approved(desk, "--folder", "Đã lưu/.. 2026")
+    number = approved(console, "--folder", "Đã lưu/.. 2026")
     target = Path(tmp_path / "out")
-    assert desk.by("mai", "content", "export", number, str(target)) == 0, desk.err
+    console.done_by("mai", "content", "export", number, target)
     (entry,) = json.loads((target / "manifest.json").read_text())["messages"]
     assert (entry["folder"], entry["file"]) == ("Đã lưu/.. 2026", "001-Đã_lưu_2026/1.eml")
     assert (target / entry["file"]).read_bytes() == message("c")

@@ -56,8 +56,7 @@ def test_an_address_of_the_name(local: str, name: str, of: bool) -> None:
 
 def test_the_check_leaves_older_addresses_alone(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """`directory check` notes a later one that is not of the name; `mailbox show` and the evidence say which are older."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    console = Console(tmp_path).init()
     file = tmp_path / "mic-mail.toml"
     file.write_text(file.read_text().replace("[regulation]\n", "[regulation]\nissued_on = 2016-03-31\n", 1))
     population = Population(f"sqlite:///{tmp_path / 'data' / 'directory' / 'directory.sqlite'}", SystemClock())
@@ -81,15 +80,13 @@ def test_the_check_leaves_older_addresses_alone(tmp_path) -> None:  # type: igno
 
 def test_no_person_brings_an_address_of_a_function(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """An older address is kept, but postmaster@ and support@ are nobody's own: others write there to a function."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "--document", "1/CV", "TTTT", "Trung tâm Thông tin") == 0, console.err
-    assert console.run("person", "add", "Lê Hoa", "--unit", "TTTT") == 0, console.err
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "--document", "1/CV", "TTTT", "Trung tâm Thông tin")
+    console.done("person", "add", "Lê Hoa", "--unit", "TTTT")
     old = ("import", "address", "support@mic.gov.vn", "--document", "1/YC")
-    assert console.run(*old, "--person", "1") == 1
-    assert "not given to people" in console.err
-    assert console.run(*old, "--unit", "TTTT") == 0, console.err
-    assert console.run("import", "address", "hoa.1999@mic.gov.vn", "--person", "1", "--document", "1/YC") == 0, console.err
+    console.refused(*old, "--person", "1", says="not given to people")
+    console.done(*old, "--unit", "TTTT")
+    console.done("import", "address", "hoa.1999@mic.gov.vn", "--person", "1", "--document", "1/YC")
 
 
 def _check(console: Console) -> list:  # type: ignore[type-arg]

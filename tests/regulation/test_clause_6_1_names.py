@@ -9,36 +9,35 @@ import pytest
 from mic_mail.cli import caller
 from mic_mail.cli.caller import Caller
 from mic_mail.cli.context import CliContext
-from regulation.officers import WHY, furnish
+from regulation.officers import WHY, officers_console
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    return furnish(tmp_path_factory.mktemp("desk"))
+def console(tmp_path_factory):
+    return officers_console(tmp_path_factory.mktemp("console"))
 
 
 # ------------------------------------------------------------ names
 
 
-def test_clause_6_1_every_act_is_under_a_named_actor(desk):
+def test_clause_6_1_every_act_is_under_a_named_actor(console):
     """Automation names an officer, by option or variable, and stands beside the name; an officer names nobody else."""
-    assert desk.run("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra") == 1
-    assert desk.run("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra", "--actor", "mai") == 0, desk.err
-    assert desk.run("--actor", "mai", "unit", "add", "--document", "1/CV", "VP", "Văn phòng") == 0, desk.err
-    added = [(act["subject"], act["actor"], act.get("login")) for act in desk.acts if act["act"] == "unit_add"]
+    console.refused("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra")
+    console.done("unit", "add", "--document", "1/CV", "TTRA", "Thanh tra", "--actor", "mai")
+    console.done("--actor", "mai", "unit", "add", "--document", "1/CV", "VP", "Văn phòng")
+    added = [(act["subject"], act["actor"], act.get("login")) for act in console.acts if act["act"] == "unit_add"]
     mine = pwd.getpwuid(os.getuid()).pw_name
     assert added[-2:] == [("TTRA", "mai", mine), ("VP", "mai", mine)]
     for login in ("hoa", "stranger"):
         for words in (("--actor", "mai", "mailbox", "list"), ("unit", "add", "--document", "1/CV", "X", "Y", "--actor", "mai")):
-            assert desk.by(login, *words) == 1
-            assert "under another name" in desk.err
-    desk.env["MIC_MAIL_ACTOR"] = "mai"
-    assert desk.by("hoa", "mailbox", "list") == 1
-    assert desk.run("mailbox", "list") == 0, desk.err
-    assert desk.run("mailbox", "list", "--json") == 0
-    desk.env["MIC_MAIL_ACTOR"] = " "
-    assert desk.run("mailbox", "list") == 2
-    del desk.env["MIC_MAIL_ACTOR"]
+            console.refused_by(login, *words, says="under another name")
+    console.env["MIC_MAIL_ACTOR"] = "mai"
+    console.refused_by("hoa", "mailbox", "list")
+    console.done("mailbox", "list")
+    console.done("mailbox", "list", "--json")
+    console.env["MIC_MAIL_ACTOR"] = " "
+    console.refused("mailbox", "list", code=2)
+    del console.env["MIC_MAIL_ACTOR"]
 
 
 def test_clause_6_1_the_kernel_knows_who_sits_there():
@@ -70,20 +69,19 @@ def test_clause_6_1_automation_is_nobody_at_the_machine():
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be asked by sudo")
-def test_clause_6_1_sudo_with_a_configuration_of_ones_own(desk, tmp_path):
+def test_clause_6_1_sudo_with_a_configuration_of_ones_own(console, tmp_path):
     """It could say that the directory is another one, or the record elsewhere; root's own is believed, and root itself."""
-    acts = len(desk.acts)
+    acts = len(console.acts)
     for name, prepare in (("theirs", lambda path: os.chown(path, 1, 1)), ("open", lambda path: path.chmod(0o666))):
         path = tmp_path / f"{name}.toml"
-        path.write_bytes((desk.folder / "mic-mail.toml").read_bytes())
-        assert desk.by("mai", "--config", str(path), "mailbox", "list") == 0, desk.err
+        path.write_bytes((console.folder / "mic-mail.toml").read_bytes())
+        console.done_by("mai", "--config", path, "mailbox", "list")
         prepare(path)
-        assert desk.by("mai", "--config", str(path), "mailbox", "list") == 1
-        assert "does not belong to the server" in desk.err
+        console.refused_by("mai", "--config", path, "mailbox", "list", says="does not belong to the server")
         for words in (("serve",), ("config", "show"), ("regulation", "list")):
-            assert desk.by("mai", "--config", str(path), *words) == 1
-        assert len(desk.acts) == acts  # nothing is written to where such a file points
-        assert desk.run("--config", str(path), "--actor", "mai", "mailbox", "list") == 0, desk.err
+            console.refused_by("mai", "--config", path, *words)
+        assert len(console.acts) == acts  # nothing is written to where such a file points
+        console.done("--config", path, "--actor", "mai", "mailbox", "list")
 
 
 def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
@@ -96,13 +94,13 @@ def test_clause_6_1_variables_name_nobody(monkeypatch, tmp_path):
     assert CliContext(tmp_path / "none.toml").login == before != "mai"
 
 
-def test_clause_6_1_logins_beyond_ascii(desk):
+def test_clause_6_1_logins_beyond_ascii(console):
     """A login with diacritics is entered in any form and acts in any form."""
     composed, split = "đỗ.ấn", "đô\u0303.â\u0301n"
-    assert desk.by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", "--no-login", *WHY) == 0, desk.err
-    assert desk.run("--actor", composed, "officer", "list") == 0, desk.err
-    assert desk.run("--actor", split, "officer", "list") == 0, desk.err
-    assert desk.by(split, "unit", "add", "--document", "1/CV", "X", "Y") == 1
-    assert desk.by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", "--no-login", *WHY) == 2
-    assert desk.by("mai", "officer", "end", split) == 0, desk.err
-    assert desk.by("mai", "officer", "end", composed) == 2
+    console.done_by("mai", "officer", "add", split, "Đỗ Ấn", "--role", "auditor", "--no-login", *WHY)
+    console.done("--actor", composed, "officer", "list")
+    console.done("--actor", split, "officer", "list")
+    console.refused_by(split, "unit", "add", "--document", "1/CV", "X", "Y")
+    console.refused_by("mai", "officer", "add", "ma\u200bi", "Giả", "--role", "centre", "--no-login", *WHY, code=2)
+    console.done_by("mai", "officer", "end", split)
+    console.refused_by("mai", "officer", "end", composed, code=2)

@@ -15,10 +15,9 @@ from regulation.requests_setup import CLERK, HEADING, HOA, ask, table
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
     """A server with one unit and two people, the first of whom has a mailbox."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT") == 0, console.err
-    assert console.run("person", "add", "Trần Văn An", "--unit", "CNTT") == 0, console.err
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT")
+    console.done("person", "add", "Trần Văn An", "--unit", "CNTT")
     console.json("mailbox", "issue", "--person", "1", "--document", "1/CV")
     return console
 
@@ -34,7 +33,7 @@ def acts(console: Console) -> list[tuple[str, str]]:
 
 
 def shown(console: Console, number: int) -> dict:
-    return console.json("request", "show", str(number))
+    return console.json("request", "show", number)
 
 
 def test_a_file_of_requests_is_approved_by_one_command(console: Console) -> None:
@@ -69,7 +68,7 @@ def test_a_file_of_requests_is_approved_by_one_command(console: Console) -> None
 def test_the_table_has_the_passwords(console: Console) -> None:
     """As people read it; all done is exit code 0."""
     numbers = [str(ask(console, "issue", "--name", name, *CLERK)) for name in ("Lê Thị Bình", "Phạm Minh Đức")]
-    assert console.run("request", "approve", *numbers) == 0, console.err
+    console.done("request", "approve", *numbers)
     rows = [line for line in console.out.splitlines() if "@mic.gov.vn" in line]
     assert len(rows) == 2
     assert "New password" in console.out
@@ -110,7 +109,7 @@ def test_a_rehearsal_says_what_would_be_and_changes_nothing(console: Console) ->
 @pytest.mark.clause("6.2")
 def test_a_rehearsal_shows_each_row_that_would_change(console: Console) -> None:
     """Of a change from now, of one for a later day, which stays pending for the requests after it, and none of a reset."""
-    assert console.run("unit", "add", "KTS", "Cục Kinh tế số", "--document", "1/QĐ") == 0, console.err
+    console.done("unit", "add", "KTS", "Cục Kinh tế số", "--document", "1/QĐ")
     day = f"{add_days(local_day(SystemClock().now()), 30):%d/%m/%Y}"
     merger = ask(console, "change", "--into", "KTS", "--day", day, "--document", "2/QĐ")
     promotion = ask(console, "change", "--address", "tvan", "--position", "Vụ trưởng", "--document", "3/QĐ")
@@ -122,7 +121,7 @@ def test_a_rehearsal_shows_each_row_that_would_change(console: Console) -> None:
     assert ("CNTT", "successor_id", None, "KTS") in changes[0]
     assert ("Trần Văn An", "position", "Chuyên viên", "Vụ trưởng") in changes[1]
     assert not changes[2]
-    assert console.run("request", "approve", *numbers, "--dry-run") == 0, console.err
+    console.done("request", "approve", *numbers, "--dry-run")
     assert f"Request {merger}\n" in re.sub(r" +\n", "\n", console.out)
     assert console.json("directory", "history") == []
     assert console.json("directory", "pending") == []
@@ -143,8 +142,7 @@ def test_what_belongs_to_one_person_is_for_one_request(console: Console, option:
     """A document that lifts one breach must not lift another, nor an address go to whoever comes first."""
     numbers = [str(ask(console, "issue", "--name", name, *CLERK)) for name in ("Lê Thị Bình", "Phạm Minh Đức")]
     for more in ((), ("--dry-run",)):
-        assert console.run("request", "approve", *numbers, *option, *more) == 2
-        assert option[0] in console.err
+        console.refused("request", "approve", *numbers, *option, *more, says=option[0], code=2)
     assert [shown(console, int(number))["state"] for number in numbers] == ["open", "open"]
     assert len(console.json("mailbox", "list")) == 1
 
@@ -157,7 +155,7 @@ def test_refused_and_closed_together(console: Console) -> None:
     assert shown(console, first)["state"] == "open"
     assert [row["state"] for row in many(console, 1, *words)] == ["refused", None, "refused"]
     assert (shown(console, second)["state"], shown(console, second)["result"]) == ("refused", "trùng")
-    assert console.run("request", "approve", str(third)) == 0, console.err
+    console.done("request", "approve", third)
     words = ("done", str(first), str(third), "--result", "đã sửa")
     assert [row["state"] for row in many(console, 1, *words, "--dry-run")] == [None, "done"]
     rows = many(console, 1, *words)
@@ -172,9 +170,8 @@ def test_refused_and_closed_together(console: Console) -> None:
 def test_one_is_told_as_before(console: Console) -> None:
     """A record, not a table; a refusal is an error with its exit code."""
     number = ask(console, "reset", "--address", "tvan")
-    approved = console.json("request", "approve", str(number))
+    approved = console.json("request", "approve", number)
     assert isinstance(approved, dict)
     assert set(approved) == {"request_id", "kind", "kind_name", "state", "state_name", "address", "password", "before"}
-    assert console.run("request", "approve", "999") == 2
-    assert "No such request: 999" in console.err
-    assert console.run("request", "approve") == 2
+    console.refused("request", "approve", "999", says="No such request: 999", code=2)
+    console.refused("request", "approve", code=2)

@@ -29,7 +29,7 @@ def test_many_from_a_file_each_with_its_result(console: Console) -> None:
     known = len(console.json("request", "list"))
     for entered in (False, True, True):
         words = ("request", "import", str(path), *(() if entered else ("--dry-run",)), "--json")
-        assert console.run(*words) == 1  # some rows were refused
+        console.refused(*words)  # some rows were refused
         rows = json.loads(console.out)
         assert [row["row"] for row in rows] == [2, 3, 4, 5, 6]
         assert [row["refused"] is None for row in rows] == [True, False, True, False, False]
@@ -43,15 +43,15 @@ def test_a_row_that_was_entered_before_is_told_as_it_stands(console: Console) ->
     path = console.folder / "hai lần.csv"
     heading = ("Loại yêu cầu", "Nội dung", "Đơn vị", "Kênh", "Người đề nghị")
     path.write_bytes(table(heading, ("vướng mắc", "Thư gửi hai lần", "CNTT", "điện thoại", HOA)))
-    assert console.run("request", "import", str(path)) == 0
+    console.done("request", "import", path)
     assert "1 entered, 0 refused." in console.err
-    (row,) = console.json("request", "import", str(path))
+    (row,) = console.json("request", "import", path)
     assert row["state"] == "open"
-    assert console.run("request", "withdraw", str(row["request_id"])) == 0, console.err
-    assert console.run("request", "import", str(path)) == 0
+    console.done("request", "withdraw", row["request_id"])
+    console.done("request", "import", path)
     assert "0 entered, 1 entered before, 0 refused." in console.err
     assert "withdrawn" in console.out
-    assert console.json("request", "import", str(path))[0]["state"] == "withdrawn"
+    assert console.json("request", "import", path)[0]["state"] == "withdrawn"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_row_that_lacks_something_says_what(console: Console) -> None:
     ):
         row = [kind, *("máy in" if n == column else "" for n in range(1, len(heading)))]
         path.write_bytes(table(heading, row))
-        assert console.run("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, *more, "--json") == 1
+        console.refused("request", "import", path, "--unit", "CNTT", "--asked-by", HOA, *more, "--json")
         assert [row["refused"]["en"] for row in json.loads(console.out)] == [told]
 
 
@@ -90,7 +90,7 @@ def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
     """Both forms have the columns that the reader knows; a filled-in XLSX with days as days is understood."""
     for words, name in (((), "mẫu.xlsx"), (("--csv",), "mẫu.csv")):
         path = console.folder / name
-        assert console.run("request", "form", str(path), *words) == 0
+        console.done("request", "form", path, *words)
         sheet = read_table(path.read_bytes())
         assert is_form(sheet)
         assert sheet.rows == ()
@@ -108,11 +108,11 @@ def test_the_form_comes_back_as_it_was_sent(console: Console) -> None:
     path.write_bytes(xlsx.form(Table("Yêu cầu", [Column(title) for title in heading], [row]), made_at))
     words = ("request", "import", str(path), "--unit", "CNTT", "--asked-by", HOA, "--channel", "letter")
     (entered,) = console.json(*words)
-    shown = console.json("request", "show", str(entered["request_id"]))
+    shown = console.json("request", "show", entered["request_id"])
     assert shown["items"] == {"address": "tvan@mic.gov.vn", "day": "2190-02-01", "cause": "retired"}
     for damaged in (b"", b"PK\x03\x04 no archive", b"\xff\xfe", table(("Họ và tên",), ("An",))):
         path.write_bytes(damaged)
-        assert console.run("request", "import", str(path)) == 2
+        console.refused("request", "import", path, code=2)
 
 
 @pytest.mark.clause("4.3")
@@ -125,7 +125,7 @@ def test_a_file_that_is_not_ones_own_says_nothing(console: Console) -> None:
     pipe = console.folder / "pipe.csv"
     os.mkfifo(pipe)
     for path in (own, link, "/dev/zero", "/proc/self/mem", console.folder, pipe, console.folder / "none"):
-        assert console.run("request", "import", str(path)) == 2, path
+        assert console.run("request", "import", path) == 2, path
         assert "người khác" not in console.out + console.err
     command = [PROGRAM, "request", "import", "/dev/stdin", "--dry-run", "--json"]
     given = table(HEADING, ROWS[0])
@@ -137,7 +137,7 @@ def test_a_cell_is_one_line_and_says_what_it_shows(console: Console) -> None:
     """Line ends, control characters and signs of direction in a cell forge no line of a list or a letter."""
     note = "Thư chậm\r\n- Yêu cầu số 1:\x00\x1b[2J xong \u202eahp\u2028x\u200b"
     (row,) = ask_by_file(console, ("vướng mắc", note, "CNTT", "điện thoại", HOA, "24/11/2026"))
-    shown = console.json("request", "show", str(row["request_id"]))
+    shown = console.json("request", "show", row["request_id"])
     assert shown["items"]["note"] == "Thư chậm - Yêu cầu số 1: [2J xong ahp x"
 
 
@@ -152,5 +152,5 @@ def ask_by_file(console: Console, *rows: tuple[str, ...], code: int = 0) -> list
     """The result of each row."""
     path = console.folder / "rows.csv"
     path.write_bytes(table(("Loại yêu cầu", "Nội dung", "Đơn vị", "Kênh", "Người đề nghị", "Ngày nhận"), *rows))
-    assert console.run("request", "import", str(path), "--json") == code, console.err
+    assert console.run("request", "import", path, "--json") == code, console.err
     return json.loads(console.out)

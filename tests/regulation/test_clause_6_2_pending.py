@@ -24,7 +24,7 @@ from mic_mail.storage.maildir import swap_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.console import Console
-from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Desk, a_csv
+from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Ministry, a_csv
 from runtimes import runtime
 from store_harness import killed_at
 from waiting import stays, wait_for
@@ -35,7 +35,7 @@ ROWS = (("vướng mắc", "", "", "", "", "", "Thư đến chậm"),)
 CNTT, PTTH = "cntt@mic.gov.vn", "ptth@mic.gov.vn"
 
 
-class TwoUnits(Desk):
+class TwoUnits(Ministry):
     """cntt@ and ptth@, the mailboxes of two units."""
 
     def __init__(self, server: Any) -> None:
@@ -94,7 +94,7 @@ def broken(home: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(serve: Callable[..., Any]) -> TwoUnits:
+def ministry(serve: Callable[..., Any]) -> TwoUnits:
     return TwoUnits(serve(clock=ManualClock(NOW)))
 
 
@@ -107,80 +107,80 @@ def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(
     """Its own request is entered too, and its answer follows, once, as soon as the mailbox can take it."""
     for rounds in ("INTAKE_SECONDS", "NOTICES_SECONDS"):  # there are only those which the test counts
         monkeypatch.setattr(scheduled_jobs, rounds, 3600.0)
-    desk = TwoUnits(serve(clock=ManualClock(NOW)))
-    with broken(desk.home(desk.unit)):
-        desk.ask(CNTT)
-        desk.ask(PTTH)
-        assert [request.opened_by for request in desk.opened()] == [CNTT, PTTH]
-        assert desk.answers(desk.other) == 1
-        assert {each["mailbox"] for each in desk.told("notice_failed")} == {CNTT}
-        tries = len(desk.told("notice_failed"))
+    ministry = TwoUnits(serve(clock=ManualClock(NOW)))
+    with broken(ministry.home(ministry.unit)):
+        ministry.ask(CNTT)
+        ministry.ask(PTTH)
+        assert [request.opened_by for request in ministry.opened()] == [CNTT, PTTH]
+        assert ministry.answers(ministry.other) == 1
+        assert {each["mailbox"] for each in ministry.told("notice_failed")} == {CNTT}
+        tries = len(ministry.told("notice_failed"))
         for _ in range(3):
-            desk.server.housekeep()
-        assert len(desk.told("notice_failed")) <= tries + 3
+            ministry.server.housekeep()
+        assert len(ministry.told("notice_failed")) <= tries + 3
     for _ in range(3):
-        desk.later(timedelta(minutes=1))
-    assert desk.answers(desk.unit) == 1
-    assert desk.answers(desk.other) == 1
-    (answer,) = desk.inbox(desk.unit)
+        ministry.later(timedelta(minutes=1))
+    assert ministry.answers(ministry.unit) == 1
+    assert ministry.answers(ministry.other) == 1
+    (answer,) = ministry.inbox(ministry.unit)
     assert answer["In-Reply-To"] == "<mau-1@cntt.mic.gov.vn>"
-    assert len(desk.opened()) == 2
+    assert len(ministry.opened()) == 2
 
 
-def test_what_the_centre_decided_reaches_the_others_at_once_too(desk: TwoUnits) -> None:
+def test_what_the_centre_decided_reaches_the_others_at_once_too(ministry: TwoUnits) -> None:
     """One unit's mailbox that fails does not put off what others are told by an hour."""
     from regulation.test_clause_6_2_outcomes import register
 
-    desk.ask(CNTT)
-    desk.ask(PTTH)
-    first, second = desk.opened()
-    with broken(desk.home(desk.unit)):
-        register(desk).done(first, "mai", "xong")
-        desk.server.refresh()
-        desk.server.housekeep()
-        register(desk).done(second, "mai", "xong")
-        desk.server.refresh()
-        desk.server.housekeep()
-        assert ["đã được giải quyết" in _text(each) for each in desk.inbox(desk.other)] == [False, True]
+    ministry.ask(CNTT)
+    ministry.ask(PTTH)
+    first, second = ministry.opened()
+    with broken(ministry.home(ministry.unit)):
+        register(ministry).done(first, "mai", "xong")
+        ministry.server.refresh()
+        ministry.server.housekeep()
+        register(ministry).done(second, "mai", "xong")
+        ministry.server.refresh()
+        ministry.server.housekeep()
+        assert ["đã được giải quyết" in _text(each) for each in ministry.inbox(ministry.other)] == [False, True]
 
 
-def test_an_answer_is_given_up_in_the_end(desk: TwoUnits) -> None:
+def test_an_answer_is_given_up_in_the_end(ministry: TwoUnits) -> None:
     """Once, by an event; nothing is sent afterwards."""
-    with broken(desk.home(desk.unit)):
-        desk.ask(CNTT)
-        desk.later(WINDOW - timedelta(days=1))
-        assert desk.told("notice_given_up") == []
+    with broken(ministry.home(ministry.unit)):
+        ministry.ask(CNTT)
+        ministry.later(WINDOW - timedelta(days=1))
+        assert ministry.told("notice_given_up") == []
         for _ in range(2):
-            desk.later(timedelta(days=1))
-        (given_up,) = desk.told("notice_given_up")
+            ministry.later(timedelta(days=1))
+        (given_up,) = ministry.told("notice_given_up")
         assert given_up["mailbox"] == CNTT
-    desk.later(timedelta(hours=2))
-    assert desk.answers(desk.unit) == 0
-    assert len(desk.told("notice_given_up")) == 1
+    ministry.later(timedelta(hours=2))
+    assert ministry.answers(ministry.unit) == 0
+    assert len(ministry.told("notice_given_up")) == 1
 
 
 def test_an_owed_answer_is_due(serve: Callable[..., Any], tmp_path: Path) -> None:
     """As the commands see it, which know the machine's clock: overdue, at the mailbox that asked."""
-    desk = TwoUnits(serve(clock=ManualClock(SystemClock().now() - timedelta(hours=2))))
+    ministry = TwoUnits(serve(clock=ManualClock(SystemClock().now() - timedelta(hours=2))))
     console = Console(tmp_path)
-    (tmp_path / "mic-mail.toml").write_text(write(desk.server.config))
-    with broken(desk.home(desk.unit)):
-        desk.ask(CNTT)
+    (tmp_path / "mic-mail.toml").write_text(write(ministry.server.config))
+    with broken(ministry.home(ministry.unit)):
+        ministry.ask(CNTT)
         (row,) = [each for each in console.json("mailbox", "due") if each["deed"] == "answer"]
         assert (row["overdue"], row["address"], row["clause"]) == (True, CNTT, "6.2")
-    desk.later(timedelta(hours=1))
+    ministry.later(timedelta(hours=1))
     assert [each for each in console.json("mailbox", "due") if each["deed"] == "answer"] == []
 
 
-def test_a_mailbox_that_was_reclaimed_meanwhile_gets_nothing(desk: TwoUnits) -> None:
+def test_a_mailbox_that_was_reclaimed_meanwhile_gets_nothing(ministry: TwoUnits) -> None:
     """And nobody else: a unit has one (Reg. 5.1)."""
-    with broken(desk.home(desk.unit)):
-        desk.ask(CNTT)
-        desk.server.record(desk.unit, Draft(FactKind.RECLAIMED, desk.server.clock.now(), "test"))
-        desk.later(timedelta(minutes=1))
-    desk.later(timedelta(minutes=2))
-    assert desk.answers(desk.unit) == 0
-    assert desk.answers(desk.support) + desk.answers(desk.other) == 0
+    with broken(ministry.home(ministry.unit)):
+        ministry.ask(CNTT)
+        ministry.server.record(ministry.unit, Draft(FactKind.RECLAIMED, ministry.server.clock.now(), "test"))
+        ministry.later(timedelta(minutes=1))
+    ministry.later(timedelta(minutes=2))
+    assert ministry.answers(ministry.unit) == 0
+    assert ministry.answers(ministry.support) + ministry.answers(ministry.other) == 0
 
 
 # ------------------------------------------------------------ the mail
@@ -199,61 +199,63 @@ def unreadable(file: Path) -> Iterator[None]:
         away.rename(file)
 
 
-def send(desk: TwoUnits, address: str) -> None:
+def send(ministry: TwoUnits, address: str) -> None:
     """A mail with the form, that the housekeeper has not looked at yet."""
-    with smtplib.SMTP("localhost", desk.server.ports["submission"], timeout=30) as client:
-        client.starttls(context=desk.server.tls())
+    with smtplib.SMTP("localhost", ministry.server.ports["submission"], timeout=30) as client:
+        client.starttls(context=ministry.server.tls())
         client.login(address, SECRET)
-        client.send_message(desk.mail(address, a_csv(HEADING, *ROWS)))
+        client.send_message(ministry.mail(address, a_csv(HEADING, *ROWS)))
 
 
-def test_a_mail_that_cannot_be_read_keeps_no_other_waiting(desk: TwoUnits) -> None:
+def test_a_mail_that_cannot_be_read_keeps_no_other_waiting(ministry: TwoUnits) -> None:
     """Those behind it are entered; it is too, as soon as its file can be read, and answered once."""
-    send(desk, CNTT)
-    send(desk, PTTH)
-    with unreadable(desk.support_files()[0]):
+    send(ministry, CNTT)
+    send(ministry, PTTH)
+    with unreadable(ministry.support_files()[0]):
         for _ in range(2):
-            desk.server.housekeep()
-        assert [request.opened_by for request in desk.opened()] == [PTTH]
-        assert desk.answers(desk.other) == 1
-        desk.ask(PTTH)
-        assert [request.opened_by for request in desk.opened()] == [PTTH, PTTH]
-        assert desk.told("request_mail_failed")
+            ministry.server.housekeep()
+        assert [request.opened_by for request in ministry.opened()] == [PTTH]
+        assert ministry.answers(ministry.other) == 1
+        ministry.ask(PTTH)
+        assert [request.opened_by for request in ministry.opened()] == [PTTH, PTTH]
+        assert ministry.told("request_mail_failed")
         for _ in range(10):
-            desk.later(timedelta(minutes=10))
-        assert len(desk.told("request_mail_failed")) < 10, "it is not tried all the time"
+            ministry.later(timedelta(minutes=10))
+        assert len(ministry.told("request_mail_failed")) < 10, "it is not tried all the time"
     for _ in range(3):
-        desk.later(timedelta(hours=1))
-    assert [request.opened_by for request in desk.opened()] == [PTTH, PTTH, CNTT]
-    assert (desk.answers(desk.unit), desk.answers(desk.other)) == (1, 2)
-    assert desk.directory.requests.debts(MARK) == []
+        ministry.later(timedelta(hours=1))
+    assert [request.opened_by for request in ministry.opened()] == [PTTH, PTTH, CNTT]
+    assert (ministry.answers(ministry.unit), ministry.answers(ministry.other)) == (1, 2)
+    assert ministry.directory.requests.debts(MARK) == []
 
 
 @pytest.mark.parametrize("how", ["for ever", "expunged"])
-def test_a_mail_that_never_can_be_read_is_given_up(desk: TwoUnits, how: str) -> None:
+def test_a_mail_that_never_can_be_read_is_given_up(ministry: TwoUnits, how: str) -> None:
     """By an event, after 30 days, or when it was expunged and cannot be brought back any more; not in silence."""
-    send(desk, CNTT)
-    (file,) = desk.support_files()
+    send(ministry, CNTT)
+    (file,) = ministry.support_files()
     with unreadable(file):
-        desk.server.housekeep()
-        assert [debt.uid for debt in desk.directory.requests.debts(MARK)] == [1]
+        ministry.server.housekeep()
+        assert [debt.uid for debt in ministry.directory.requests.debts(MARK)] == [1]
         if how == "expunged":
-            account = desk.server.running.context.store.account(AccountRef(desk.support.mailbox_id, desk.support.home))
+            account = ministry.server.running.context.store.account(
+                AccountRef(ministry.support.mailbox_id, ministry.support.home)
+            )
             inbox = account.folder(INBOX).folder_id
             account.store_flags(inbox, [1], "+", DELETED, ())
             account.expunge(inbox, [1])
-        desk.later((timedelta(days=8) if how == "expunged" else TRIED_FOR) - timedelta(days=1))
-        assert desk.told("request_mail_given_up") == []
+        ministry.later((timedelta(days=8) if how == "expunged" else TRIED_FOR) - timedelta(days=1))
+        assert ministry.told("request_mail_given_up") == []
         for _ in range(2):
-            desk.later(timedelta(days=1))
-        (given_up,) = desk.told("request_mail_given_up")
+            ministry.later(timedelta(days=1))
+        (given_up,) = ministry.told("request_mail_given_up")
         assert given_up["found"] is (how != "expunged")
-        assert desk.directory.requests.debts(MARK) == []
+        assert ministry.directory.requests.debts(MARK) == []
 
 
-def test_a_register_that_takes_nothing_loses_nothing(desk: TwoUnits) -> None:
+def test_a_register_that_takes_nothing_loses_nothing(ministry: TwoUnits) -> None:
     """Neither where it takes no rows, nor no mark, nor nothing at all: a later round enters all of it, once."""
-    path = desk.server.config.directory_dir / "directory.sqlite"
+    path = ministry.server.config.directory_dir / "directory.sqlite"
 
     def say(statement: str) -> None:
         with closing(sqlite3.connect(path, timeout=20)) as database, database:
@@ -261,15 +263,15 @@ def test_a_register_that_takes_nothing_loses_nothing(desk: TwoUnits) -> None:
 
     for table in ("INSERT ON request_mail", "UPDATE ON reading_mark", "INSERT ON sent_notice", "UPDATE ON revision"):
         say(f"CREATE TRIGGER full BEFORE {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-        before = len(desk.opened())
-        desk.ask(CNTT)
-        desk.ask(PTTH)
+        before = len(ministry.opened())
+        ministry.ask(CNTT)
+        ministry.ask(PTTH)
         say("DROP TRIGGER full")
         for _ in range(2):
-            desk.later(timedelta(minutes=5))
-        assert sorted(request.opened_by for request in desk.opened()[before:]) == [CNTT, PTTH]
-        assert desk.directory.requests.debts(MARK) == []
-    assert (desk.answers(desk.unit), desk.answers(desk.other)) == (4, 4)
+            ministry.later(timedelta(minutes=5))
+        assert sorted(request.opened_by for request in ministry.opened()[before:]) == [CNTT, PTTH]
+        assert ministry.directory.requests.debts(MARK) == []
+    assert (ministry.answers(ministry.unit), ministry.answers(ministry.other)) == (4, 4)
 
 
 # ------------------------------------------------------------ killed
@@ -279,14 +281,14 @@ SRC = f"{os.sep}mic_mail{os.sep}"
 
 
 @pytest.mark.parametrize("step", [23, pytest.param(3, marks=pytest.mark.slow)])
-def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(desk: TwoUnits, step: int) -> None:
+def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(ministry: TwoUnits, step: int) -> None:
     """With one mail among them that cannot be read: the others are entered once, it is owed, and who is answered is known."""
     senders = (PTTH, CNTT, PTTH)
     for address in senders:
-        send(desk, address)
-    unread = desk.support_files()[1]
-    config, clock = desk.server.config, desk.server.clock
-    desk.server.stop()
+        send(ministry, address)
+    unread = ministry.support_files()[1]
+    config, clock = ministry.server.config, ministry.server.clock
+    ministry.server.stop()
 
     def look() -> None:
         directory, log = Directory(config.directory_url, clock=clock), MailLog(None, "test", clock=clock, threaded=False)
@@ -323,7 +325,7 @@ def test_what_is_owed_outlives_a_kill(serve_processes: Callable[..., ProcessServ
         with smtplib.SMTP("localhost", server.ports["submission"], timeout=30) as client:
             client.starttls(context=server.tls())
             client.login(address, SECRET)
-            client.send_message(Desk.mail(None, address, a_csv(HEADING, *ROWS)))  # type: ignore[arg-type]
+            client.send_message(Ministry.mail(None, address, a_csv(HEADING, *ROWS)))  # type: ignore[arg-type]
 
     def letters(mailbox: Any) -> int:
         store = MailStore(server.config.mail_root, clock=SystemClock(), host="test")

@@ -21,7 +21,7 @@ from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History
-from regulation.officers import furnish
+from regulation.officers import officers_console
 from runtimes import runtime
 from store_harness import deliver
 
@@ -82,20 +82,20 @@ def test_clause_9_2_a_hold_changes_no_state():
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    return furnish(tmp_path_factory.mktemp("holds"))
+def console(tmp_path_factory):
+    return officers_console(tmp_path_factory.mktemp("holds"))
 
 
 class Mailbox:
-    """One mailbox of the desk with a clock to move and a message that was expunged."""
+    """One mailbox of the console with a clock to move and a message that was expunged."""
 
-    def __init__(self, desk, address):
+    def __init__(self, console, address):
         self.clock = ManualClock(SystemClock().now())
-        self.directory = desk.directory(self.clock)
+        self.directory = console.directory(self.clock)
         self.record = self.directory.mailbox(address)
-        self.store = MailStore(desk.folder / "data" / "mail", clock=self.clock, host="mail.mic.gov.vn")
+        self.store = MailStore(console.folder / "data" / "mail", clock=self.clock, host="mail.mic.gov.vn")
         self.account = self.store.account(AccountRef(self.record.mailbox_id, self.record.home))
-        self.home = desk.folder / "data" / "mail" / self.record.home
+        self.home = console.folder / "data" / "mail" / self.record.home
 
     def expunge_one(self):
         inbox = self.account.folder("INBOX").folder_id
@@ -125,18 +125,18 @@ class Mailbox:
 
 
 @pytest.fixture
-def mailbox(desk):
-    made = Mailbox(desk, BE)
+def mailbox(console):
+    made = Mailbox(console, BE)
     yield made
     made.close()
 
 
-async def test_clause_9_2_nothing_is_destroyed_while_it_is_held(desk, mailbox):
+async def test_clause_9_2_nothing_is_destroyed_while_it_is_held(console, mailbox):
     """Expunged messages and deleted folders outlive their keeping until the hold ends; then they go."""
     mailbox.expunge_one()
     mailbox.delete_a_folder()
-    assert desk.by("mai", "mailbox", "hold", BE, *DEMAND) == 0, desk.err
-    assert "nothing of it is destroyed" in desk.err
+    console.done_by("mai", "mailbox", "hold", BE, *DEMAND)
+    assert "nothing of it is destroyed" in console.err
     mailbox.later()
     before = mailbox.kept
     assert before[0] == 1
@@ -146,10 +146,10 @@ async def test_clause_9_2_nothing_is_destroyed_while_it_is_held(desk, mailbox):
     (mailbox.home / "hold").unlink()
     await mailbox.sweep()  # as on a machine where only the directory was brought back: the facts hold
     assert mailbox.kept == before
-    shown = desk.seen_by("mai", "mailbox", "show", BE)
+    shown = console.json_by("mai", "mailbox", "show", BE)
     assert shown["held_by"] == ["15/CSĐT"]
     assert shown["facts"][-1]["what"] == {"vi": "lưu giữ theo yêu cầu", "en": "held"}
-    assert desk.by("mai", "mailbox", "release-hold", BE, "--document", "16/CSĐT", "--reason", "kết thúc") == 0, desk.err
+    console.done_by("mai", "mailbox", "release-hold", BE, "--document", "16/CSĐT", "--reason", "kết thúc")
     await mailbox.sweep()
     assert mailbox.kept == (0, [])
 
@@ -168,69 +168,67 @@ async def test_clause_9_2_a_clock_that_is_set_within_the_round_destroys_nothing(
     assert mailbox.kept == (0, [])
 
 
-def test_clause_9_2_only_with_a_document(desk):
+def test_clause_9_2_only_with_a_document(console):
     """Neither begun nor ended without it, nor without a reason, nor by anybody but the Centre."""
     for command in ("hold", "release-hold"):
-        assert desk.by("mai", "mailbox", command, LAN, "--reason", "x") == 2
+        console.refused_by("mai", "mailbox", command, LAN, "--reason", "x", code=2)
         for words in (("--document", " ", "--reason", "x"), ("--document", "1", "--reason", " ")):
-            assert desk.by("mai", "mailbox", command, LAN, *words) == 1, desk.err
+            console.refused_by("mai", "mailbox", command, LAN, *words)
         for login in ("hoa", "kiem"):
-            assert desk.by(login, "mailbox", command, LAN, *DEMAND) == 1
-    assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND) == 2
-    assert "not under a hold" in desk.err
-    assert desk.seen_by("mai", "mailbox", "show", LAN)["held_by"] is None
+            console.refused_by(login, "mailbox", command, LAN, *DEMAND)
+    console.refused_by("mai", "mailbox", "release-hold", LAN, *DEMAND, says="not under a hold", code=2)
+    assert console.json_by("mai", "mailbox", "show", LAN)["held_by"] is None
 
 
-def test_clause_9_2_two_holds_are_released_one_by_one(desk):
+def test_clause_9_2_two_holds_are_released_one_by_one(console):
     """While another demand is on, the store keeps on keeping."""
     seqs = []
     for document in ("1/A", "2/B"):
-        assert desk.by("mai", "mailbox", "hold", LAN, "--document", document, "--reason", "x") == 0
-        seqs.append(str(desk.seen_by("mai", "mailbox", "show", LAN)["facts"][-1]["seq"]))
-    mark = Mailbox(desk, LAN).home / "hold"
-    assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND) == 2
-    assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND, "--hold", seqs[0]) == 0, desk.err
-    assert f"Still on: {seqs[1]}." in desk.err
+        console.done_by("mai", "mailbox", "hold", LAN, "--document", document, "--reason", "x")
+        seqs.append(str(console.json_by("mai", "mailbox", "show", LAN)["facts"][-1]["seq"]))
+    mark = Mailbox(console, LAN).home / "hold"
+    console.refused_by("mai", "mailbox", "release-hold", LAN, *DEMAND, code=2)
+    console.done_by("mai", "mailbox", "release-hold", LAN, *DEMAND, "--hold", seqs[0])
+    assert f"Still on: {seqs[1]}." in console.err
     assert mark.exists()
-    assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND, "--hold", seqs[0]) == 2
-    assert desk.by("mai", "mailbox", "release-hold", LAN, *DEMAND) == 0, desk.err
+    console.refused_by("mai", "mailbox", "release-hold", LAN, *DEMAND, "--hold", seqs[0], code=2)
+    console.done_by("mai", "mailbox", "release-hold", LAN, *DEMAND)
     assert not mark.exists()
 
 
-def test_clause_9_2_what_a_kill_leaves(desk, mailbox):
+def test_clause_9_2_what_a_kill_leaves(console, mailbox):
     """A mark without its fact only keeps; the comparison tells of it, and a release removes it."""
     mailbox.account.folders()
     (mailbox.home / "hold").touch()
-    assert desk.by("mai", "directory", "check", "--json") == 0
-    assert '"hold_left"' in desk.out
-    assert desk.by("mai", "mailbox", "release-hold", BE, *DEMAND) == 0, desk.err
+    console.done_by("mai", "directory", "check", "--json")
+    assert '"hold_left"' in console.out
+    console.done_by("mai", "mailbox", "release-hold", BE, *DEMAND)
     assert not (mailbox.home / "hold").exists()
-    assert desk.by("mai", "directory", "check") == 0
-    assert "hold_left" not in desk.out
+    console.done_by("mai", "directory", "check")
+    assert "hold_left" not in console.out
 
 
-def test_clause_9_2_a_restore_does_not_replace_what_is_held(desk, mailbox, tmp_path):
+def test_clause_9_2_a_restore_does_not_replace_what_is_held(console, mailbox, tmp_path):
     """What would be kept aside is easily deleted; into an empty mailbox a backup comes, and the mark stays."""
     mailbox.expunge_one()
-    assert desk.by("mai", "backup", str(tmp_path / "b"), BE) == 0, desk.err
-    assert desk.by("mai", "mailbox", "hold", BE, *DEMAND) == 0, desk.err
-    assert desk.by("mai", "restore", BE, str(tmp_path / "b"), "--replace") == 1
-    assert "legal hold" in desk.err
+    console.done_by("mai", "backup", tmp_path / "b", BE)
+    console.done_by("mai", "mailbox", "hold", BE, *DEMAND)
+    console.refused_by("mai", "restore", BE, tmp_path / "b", "--replace", says="legal hold")
     mailbox.account.restore(tmp_path / "b" / mailbox.record.home, replace=True)
     assert (mailbox.home / "hold").exists()
     holding = Holds(mailbox.directory, mailbox.store, mailbox.clock)
     with pytest.raises(Held):
         holding.must_not_be_held(mailbox.directory.entry(mailbox.record.mailbox_id))
-    assert desk.by("mai", "mailbox", "release-hold", BE, *DEMAND) == 0, desk.err
+    console.done_by("mai", "mailbox", "release-hold", BE, *DEMAND)
     holding.must_not_be_held(mailbox.directory.entry(mailbox.record.mailbox_id))
 
 
-def test_clause_9_2_hold_and_release_at_once(desk, mailbox):
+def test_clause_9_2_hold_and_release_at_once(console, mailbox):
     """However they meet, the mark is there exactly while a hold is on record."""
     origin = ActContext("mai", "x", "1/X")
 
     def work(barrier, act):
-        mine = Mailbox(desk, BE)
+        mine = Mailbox(console, BE)
         with contextlib.closing(mine), contextlib.suppress(BadInput):
             holding = Holds(mine.directory, mine.store, mine.clock)
             barrier.wait()

@@ -34,7 +34,7 @@ NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 DVBE = "dvbe@mic.gov.vn"
 
 
-class Desk:
+class Ministry:
     """A directory, a log and their folders without a server, and what is said of them."""
 
     def __init__(self, folder: Path) -> None:
@@ -69,16 +69,15 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+def ministry(tmp_path: Path) -> Iterator[Ministry]:
+    made = Ministry(tmp_path)
     yield made
     made.population.close()
 
 
 def test_no_clause_is_without_evidence(tmp_path: Path) -> None:
     """On a server on which nothing has happened yet: noughts, or words that say why there is no count."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    console = Console(tmp_path).init()
     rows = console.json("regulation", "list")
     assert [row["id"] for row in rows if not row["evidence"]] == []
     assert [(row["id"], each) for row in rows for each in row["evidence"] if not each["what"]["vi"]] == []
@@ -121,14 +120,14 @@ def test_mail_and_sign_ins_of_today(mail_server: MailServer) -> None:
 
 
 @pytest.mark.clause("4.2")
-def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_counted(ministry: Ministry, monkeypatch: pytest.MonkeyPatch) -> None:
     """In spool and queue, with the oldest; what a person holds, what a suspended mailbox sent, what cannot be read."""
     hijacked = draft(FactKind.SUSPENDED, NOW - timedelta(days=1), cause="c")
-    ttlan = desk.population.issue("ttlan", facts=[hijacked])
+    ttlan = ministry.population.issue("ttlan", facts=[hijacked])
     monday = int(datetime(2026, 11, 23, 3, tzinfo=UTC).timestamp()) * 1_000_000
-    before = desk.figures("4.2")
+    before = ministry.figures("4.2")
     assert {before[key] for key in before if "wait for" in key or "held" in key} == {0}
-    spool = Spool(desk.config.spool_dir)
+    spool = Spool(ministry.config.spool_dir)
     entry = spool.draft("S1")
     entry.write(b"Subject: x\r\n\r\nx\r\n")
     target = SpoolTarget(ttlan.mailbox_id, parsed(ttlan.address))
@@ -136,9 +135,9 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
         SpoolEnvelope(trace_id="S1", sender=parsed("a@example.org"), accepted_at_us=monday, targets=(target,))
     ).release()
     spool.close()
-    message = desk.config.server.data_dir / "message"
+    message = ministry.config.server.data_dir / "message"
     message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
-    queue = Queue(desk.config.queue_dir)
+    queue = Queue(ministry.config.queue_dir)
     for number, sender in enumerate((0, 0, ttlan.mailbox_id, 0)):
         envelope = QueueEnvelope(
             trace_id=f"Q{number}", sender=parsed("a@mic.gov.vn"), recipients=(QueueRecipient(parsed("b@example.org")),),
@@ -149,160 +148,161 @@ def test_what_waits_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     assert held is not None
     held.hold(AdminDecision("mai", "xem xét", monday))
     queue.close()
-    (desk.config.queue_dir / "live/Q3.env").write_bytes(b"no envelope")
-    after = desk.figures("4.2")
+    (ministry.config.queue_dir / "live/Q3.env").write_bytes(b"no envelope")
+    after = ministry.figures("4.2")
     assert after["messages waiting for a mailbox, the oldest since 23/11/2026 10:00"] == 1
     assert after["messages waiting for other domains, the oldest since 23/11/2026 10:00"] == 4
     assert after["of these held"] == 2
     assert after["queued messages that cannot be read"] == 1
-    assert desk.overdue("4.2") == ["queued messages that cannot be read"]
+    assert ministry.overdue("4.2") == ["queued messages that cannot be read"]
     monkeypatch.setattr(traffic, "LOOKED_AT", 2)
-    assert desk.figures("4.2")["of these held (of the oldest 2)"] == 1
+    assert ministry.figures("4.2")["of these held (of the oldest 2)"] == 1
 
 
 @pytest.mark.clause("4.2")
-def test_what_was_told_and_stopped_today(desk: Desk) -> None:
+def test_what_was_told_and_stopped_today(ministry: Ministry) -> None:
     """Not yesterday."""
     for at in (NOW, NOW - timedelta(hours=10)):
         for name in ("report_sent", "message_dropped", "delivery_dropped", "message_refused"):
-            desk.event(at, name)
-    found = desk.figures("4.2")
+            ministry.event(at, name)
+    found = ministry.figures("4.2")
     assert found["reports to senders today"] == 1
     assert found["deliveries stopped by the Centre today"] == 2
     assert found["messages and recipients refused today"] == 1
 
 
 @pytest.mark.clause("10.2", "15.5")
-def test_what_the_checks_came_to_today(desk: Desk) -> None:
+def test_what_the_checks_came_to_today(ministry: Ministry) -> None:
     """Refused and put into Junk, of mail from outside; not yesterday's."""
     for at in (NOW, NOW - timedelta(days=1)):
         for action in ("passed", "junk", "junk", "refused", "later"):
-            desk.event(at, "message_judged", action=action)
+            ministry.event(at, "message_judged", action=action)
     for clause in ("10.2", "15.5"):
-        assert desk.figures(clause)["messages from outside filed as Junk today"] == 2
-        assert desk.figures(clause)["messages from outside refused by the checks today"] == 1
+        assert ministry.figures(clause)["messages from outside filed as Junk today"] == 2
+        assert ministry.figures(clause)["messages from outside refused by the checks today"] == 1
 
 
 @pytest.mark.clause("15.5")
-def test_malware_of_this_month(desk: Desk) -> None:
+def test_malware_of_this_month(ministry: Ministry) -> None:
     """From the first of the month, Ho Chi Minh City's."""
     what = "messages with malware refused this month"
-    assert desk.figures("15.5")[what] == 0
-    desk.event(datetime(2026, 10, 31, 16, 59, tzinfo=UTC), "malware_refused")
-    assert desk.figures("15.5")[what] == 0
-    desk.event(datetime(2026, 10, 31, 17, 1, tzinfo=UTC), "malware_refused")
-    desk.event(NOW, "malware_refused")
-    assert desk.figures("15.5")[what] == 2
+    assert ministry.figures("15.5")[what] == 0
+    ministry.event(datetime(2026, 10, 31, 16, 59, tzinfo=UTC), "malware_refused")
+    assert ministry.figures("15.5")[what] == 0
+    ministry.event(datetime(2026, 10, 31, 17, 1, tzinfo=UTC), "malware_refused")
+    ministry.event(NOW, "malware_refused")
+    assert ministry.figures("15.5")[what] == 2
 
 
 @pytest.mark.clause("5.1", "5.3", "5.4.a", "3.1")
-def test_units_and_forms_of_names(desk: Desk) -> None:
+def test_units_and_forms_of_names(ministry: Ministry) -> None:
     """Who has the plain form, whose names make one form, which units have mailboxes."""
-    desk.population.issue("dvbe", name="Đỗ Văn Bê")
-    desk.population.directory.add_unit(UnitRecord(0, "PC", "Vụ Pháp chế"))
-    assert desk.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 0}
-    assert desk.figures("5.4.a")["plain forms that several users share"] == 0
-    desk.population.issue("bedv", name="Đinh Vũ Bê")
-    desk.population.issue("cntt", kind=MailboxKind.UNIT)
-    assert desk.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 1}
-    assert desk.figures("5.4.a")["plain forms that several users share"] == 1
-    assert desk.figures("5.1") == {"units": 2, "units with a unit mailbox": 1, "without one": 1}
-    assert desk.figures("3.1") == {"units with mailboxes in the system": 1, "units without any mailbox": 1}
+    ministry.population.issue("dvbe", name="Đỗ Văn Bê")
+    ministry.population.directory.add_unit(UnitRecord(0, "PC", "Vụ Pháp chế"))
+    assert ministry.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 0}
+    assert ministry.figures("5.4.a")["plain forms that several users share"] == 0
+    ministry.population.issue("bedv", name="Đinh Vũ Bê")
+    ministry.population.issue("cntt", kind=MailboxKind.UNIT)
+    assert ministry.figures("5.3") == {"personal mailboxes of the plain form": 1, "of another form (5.4.b, 5.5)": 1}
+    assert ministry.figures("5.4.a")["plain forms that several users share"] == 1
+    assert ministry.figures("5.1") == {"units": 2, "units with a unit mailbox": 1, "without one": 1}
+    assert ministry.figures("3.1") == {"units with mailboxes in the system": 1, "units without any mailbox": 1}
 
 
 @pytest.mark.clause("6.3")
-def test_contracts(desk: Desk) -> None:
+def test_contracts(ministry: Ministry) -> None:
     """Too short, ending soon, ended; who has left is none of them."""
     today = date(2026, 11, 24)
-    assert set(desk.figures("6.3").values()) == {0}
-    desk.contract("ngan", date(2026, 6, 1), date(2027, 1, 31))
-    desk.contract("sap", date(2025, 12, 24), today + timedelta(days=30))
-    desk.contract("het", date(2025, 1, 1), date(2026, 11, 23))
-    desk.contract("lau", date(2025, 1, 1), today + timedelta(days=31))
-    assert list(desk.figures("6.3").values()) == [2, 1, 1]
-    left = desk.population.directory.mailbox("het@mic.gov.vn")
-    desk.population.record(left, draft(FactKind.LEFT, NOW, level="division", cause="retired"))
-    assert list(desk.figures("6.3").values()) == [1, 1, 0]
+    assert set(ministry.figures("6.3").values()) == {0}
+    ministry.contract("ngan", date(2026, 6, 1), date(2027, 1, 31))
+    ministry.contract("sap", date(2025, 12, 24), today + timedelta(days=30))
+    ministry.contract("het", date(2025, 1, 1), date(2026, 11, 23))
+    ministry.contract("lau", date(2025, 1, 1), today + timedelta(days=31))
+    assert list(ministry.figures("6.3").values()) == [2, 1, 1]
+    left = ministry.population.directory.mailbox("het@mic.gov.vn")
+    ministry.population.record(left, draft(FactKind.LEFT, NOW, level="division", cause="retired"))
+    assert list(ministry.figures("6.3").values()) == [1, 1, 0]
 
 
 @pytest.mark.clause("13.1")
-def test_names_that_are_not_composed(desk: Desk) -> None:
+def test_names_that_are_not_composed(ministry: Ministry) -> None:
     """A person whose name came in as decomposed letters is told of."""
-    desk.population.issue("dvbe", name="Đỗ Văn Bê")
-    assert desk.overdue("13.1") == []
-    desk.population.issue("ttlan", name="Tra\u0302\u0300n Thi\u0323 Lan")
-    assert desk.figures("13.1")["that are not composed Unicode"] == 2  # of the person and of the mailbox
-    assert desk.overdue("13.1") == ["that are not composed Unicode"]
+    ministry.population.issue("dvbe", name="Đỗ Văn Bê")
+    assert ministry.overdue("13.1") == []
+    ministry.population.issue("ttlan", name="Tra\u0302\u0300n Thi\u0323 Lan")
+    assert ministry.figures("13.1")["that are not composed Unicode"] == 2  # of the person and of the mailbox
+    assert ministry.overdue("13.1") == ["that are not composed Unicode"]
 
 
 @pytest.mark.clause("7.3.c")
-def test_who_has_to_change_the_password_after_a_restore(desk: Desk) -> None:
+def test_who_has_to_change_the_password_after_a_restore(ministry: Ministry) -> None:
     """Nobody is a figure too."""
     hijacked = draft(FactKind.SUSPENDED, NOW - timedelta(days=2), cause="c")
-    ttlan = desk.population.issue("ttlan", facts=[hijacked])
-    assert desk.figures("7.3.c") == {"have to change the password": 0}
-    desk.population.record(ttlan, draft(FactKind.RESTORED, NOW - timedelta(days=1)))
-    assert desk.figures("7.3.c") == {"have to change the password": 1}
-    desk.population.record(ttlan, draft(FactKind.PASSWORD_SET, NOW))
-    assert desk.figures("7.3.c") == {"have to change the password": 0}
+    ttlan = ministry.population.issue("ttlan", facts=[hijacked])
+    assert ministry.figures("7.3.c") == {"have to change the password": 0}
+    ministry.population.record(ttlan, draft(FactKind.RESTORED, NOW - timedelta(days=1)))
+    assert ministry.figures("7.3.c") == {"have to change the password": 1}
+    ministry.population.record(ttlan, draft(FactKind.PASSWORD_SET, NOW))
+    assert ministry.figures("7.3.c") == {"have to change the password": 0}
 
 
 @pytest.mark.clause("8.3.c")
-def test_who_was_warned_of_a_full_mailbox(desk: Desk) -> None:
+def test_who_was_warned_of_a_full_mailbox(ministry: Ministry) -> None:
     """By the level at which each stands; who made room again stands at none."""
-    store = open_mail_store(desk.config, desk.clock)
-    notices = Notices(store, desk.config, desk.clock)
-    dvbe, ttlan = desk.population.issue("dvbe"), desk.population.issue("ttlan")
-    assert list(desk.figures("8.3.c").values()) == [0, 0, 0]
+    store = open_mail_store(ministry.config, ministry.clock)
+    notices = Notices(store, ministry.config, ministry.clock)
+    dvbe, ttlan = ministry.population.issue("dvbe"), ministry.population.issue("ttlan")
+    assert list(ministry.figures("8.3.c").values()) == [0, 0, 0]
     for mailbox, percent in ((dvbe, 81), (ttlan, 92)):
         notices.usage(mailbox, percent * mailbox.quota_octets // 100)
-    assert desk.figures("8.3.c") == {f"mailboxes warned at {level} %": count for level, count in ((80, 1), (90, 1), (95, 0))}
+    assert ministry.figures("8.3.c") == {
+        f"mailboxes warned at {level} %": count for level, count in ((80, 1), (90, 1), (95, 0))
+    }
     notices.usage(ttlan, ttlan.quota_octets * 96 // 100)
-    assert list(desk.figures("8.3.c").values()) == [1, 0, 1]
+    assert list(ministry.figures("8.3.c").values()) == [1, 0, 1]
     notices.usage(dvbe, dvbe.quota_octets // 2)
-    assert list(desk.figures("8.3.c").values()) == [0, 0, 1]
+    assert list(ministry.figures("8.3.c").values()) == [0, 0, 1]
     store.close()
 
 
 @pytest.mark.clause("6.5")
-def test_where_directory_and_mailboxes_disagree(desk: Desk) -> None:
+def test_where_directory_and_mailboxes_disagree(ministry: Ministry) -> None:
     """What `directory check` calls an error is overdue."""
     errors = "errors between directory and mailboxes"
-    assert (desk.figures("6.5")[errors], desk.overdue("6.5")) == (0, [])
-    (desk.config.mail_root / "mic.gov.vn/la/Maildir").mkdir(parents=True)
-    assert (desk.figures("6.5")[errors], desk.overdue("6.5")) == (1, [errors])
+    assert (ministry.figures("6.5")[errors], ministry.overdue("6.5")) == (0, [])
+    (ministry.config.mail_root / "mic.gov.vn/la/Maildir").mkdir(parents=True)
+    assert (ministry.figures("6.5")[errors], ministry.overdue("6.5")) == (1, [errors])
 
 
 @pytest.mark.clause("3.2")
-def test_until_when_the_certificate_is_good(desk: Desk) -> None:
+def test_until_when_the_certificate_is_good(ministry: Ministry) -> None:
     """Overdue while `tls.warn_days` run, and where there is none that can be used."""
-    assert desk.overdue("3.2") == []
-    assert "web access at https://mail.mic.gov.vn/" in desk.figures("3.2")
-    desk.clock.move_to(NOW + timedelta(days=820))
-    (told,) = desk.overdue("3.2")
+    assert ministry.overdue("3.2") == []
+    assert "web access at https://mail.mic.gov.vn/" in ministry.figures("3.2")
+    ministry.clock.move_to(NOW + timedelta(days=820))
+    (told,) = ministry.overdue("3.2")
     assert told.startswith("certificate valid until ")
-    desk.config.certificate.write_text("no certificate")
-    (told,) = desk.overdue("3.2")
+    ministry.config.certificate.write_text("no certificate")
+    (told,) = ministry.overdue("3.2")
     assert told.endswith("cannot be used.")
 
 
-def test_what_cannot_be_read_hides_nothing_else(desk: Desk) -> None:
+def test_what_cannot_be_read_hides_nothing_else(ministry: Ministry) -> None:
     """A queue that is no folder is told of as a trouble, and the other figures stand."""
-    queue = desk.config.queue_dir
+    queue = ministry.config.queue_dir
     queue.parent.mkdir(parents=True, exist_ok=True)
     queue.write_text("no folder")
-    desk.event(NOW, "report_sent")
-    assert desk.figures("4.2")["reports to senders today"] == 1
-    assert any("queue" in told for told in desk.overdue("10.1"))
+    ministry.event(NOW, "report_sent")
+    assert ministry.figures("4.2")["reports to senders today"] == 1
+    assert any("queue" in told for told in ministry.overdue("10.1"))
 
 
 @pytest.mark.clause("5.4.a")
 def test_requests_for_a_form_that_is_given(tmp_path: Path) -> None:
     """A namesake's request waits for a choice of the person's (Reg. 5.4.b); one that is settled counts no more."""
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    assert console.run("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT") == 0, console.err
-    assert console.run("person", "add", "Đỗ Văn Bê", "--unit", "CNTT") == 0, console.err
+    console = Console(tmp_path).init()
+    console.done("unit", "add", "CNTT", "Vụ Công nghệ thông tin", "--document", "1553/QĐ-BTTTT")
+    console.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
     console.json("mailbox", "issue", "--person", "1", "--document", "12/CV")
 
     def waiting() -> int:
@@ -312,17 +312,17 @@ def test_requests_for_a_form_that_is_given(tmp_path: Path) -> None:
     assert waiting() == 0
     words = ("--unit", "CNTT", "--asked-by", "Hoa", "--document", "13/CV", "--position", "Chuyên viên")
     for name in ("Đinh Vũ Bê", "Lê Thị Lan"):
-        assert console.run("request", "add", "issue", "--name", name, "--employment", "công chức", *words) == 0, console.err
+        console.done("request", "add", "issue", "--name", name, "--employment", "công chức", *words)
     assert waiting() == 1
-    assert console.run("request", "approve", "1", "--address", "bedv") == 0, console.err
+    console.done("request", "approve", "1", "--address", "bedv")
     assert waiting() == 0
 
 
 @pytest.mark.clause("15.5")
 def test_no_scanner_is_said(tmp_path: Path) -> None:
     """Noughts of a server that scans nothing would say that nothing came."""
-    desk = Desk(tmp_path)
+    ministry = Ministry(tmp_path)
     for place in ("tcp://127.0.0.1:3310", ""):
-        desk.config = config_for(tmp_path, {"malware": {"clamd": place}})
-        assert ("no malware scanner is configured (malware.clamd)" in desk.figures("15.5")) == (not place)
-    desk.population.close()
+        ministry.config = config_for(tmp_path, {"malware": {"clamd": place}})
+        assert ("no malware scanner is configured (malware.clamd)" in ministry.figures("15.5")) == (not place)
+    ministry.population.close()

@@ -7,15 +7,13 @@ import shutil
 import sys
 from base64 import b32decode
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mic_mail.auth import totp
-from mic_mail.cli import caller, officer_totp
-from mic_mail.cli.main import main
+from mic_mail.cli import officer_totp
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
@@ -26,7 +24,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
-from regulation.officers import WHY, Desk, furnish
+from regulation.officers import WHY, OfficersConsole, officers_console
 
 DVBE = "dvbe@mic.gov.vn"
 CHANGE = ("alias", "add", DVBE)
@@ -51,42 +49,27 @@ CLOCK = ManualClock(SystemClock().now() + timedelta(hours=1))
 """Stands still between the tests' own moves: a code is a code for as long as a test wants."""
 
 
-class Timed(Desk):
-    """A desk by that clock."""
-
-    def _main(self, words):  # type: ignore[no-untyped-def]
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(caller, "LOGIN_ID", Path("/nonexistent"))
-            patch.delenv("SUDO_USER", raising=False)
-            for name, value in self.env.items():
-                patch.setenv(name, value)
-            done = main(list(words), CLOCK)
-        self.out, self.err = out.getvalue(), err.getvalue()
-        return done
-
-
 def code(secret: bytes, off: int = 0) -> str:
     return totp.code(secret, int(CLOCK.now().timestamp() // 30) + off)
 
 
-def enrol(desk: Desk, login: str, *words: str) -> bytes:
+def enrol(console: OfficersConsole, login: str, *words: str) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         device = Device()
         patch.setattr("sys.stdin", device)
-        assert desk.by(login, *words, "second-factor", "enrol") == 0, desk.err
-    forget(desk)
+        console.done_by(login, *words, "second-factor", "enrol")
+    forget(console)
     return device.secret
 
 
-def forget(desk: Desk) -> None:
+def forget(console: OfficersConsole) -> None:
     """Ten minutes pass, as it were: nobody is remembered."""
-    shutil.rmtree(desk.folder / "data" / "run" / officer_totp.FOLDER, ignore_errors=True)
+    shutil.rmtree(console.folder / "data" / "run" / officer_totp.FOLDER, ignore_errors=True)
 
 
-def reset(desk: Desk, login: str) -> None:
+def reset(console: OfficersConsole, login: str) -> None:
     """The steps that were used up are none any more."""
-    directory = desk.directory()
+    directory = console.directory()
     found = directory.second_factors.of(officer_holder(login))
     assert found is not None
     directory.second_factors.set_of_officer(login, found.sealed, 0, CLOCK.now())
@@ -94,144 +77,141 @@ def reset(desk: Desk, login: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    furnish(folder := tmp_path_factory.mktemp("desk"))
-    return Timed(folder)
+def console(tmp_path_factory: pytest.TempPathFactory) -> OfficersConsole:
+    console = officers_console(tmp_path_factory.mktemp("second-factor"))
+    console.clock = CLOCK
+    return console
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_remembered(desk: Desk) -> Iterator[None]:
-    forget(desk)
+def nobody_is_remembered(console: OfficersConsole) -> Iterator[None]:
+    forget(console)
     yield
-    directory = desk.directory()
+    directory = console.directory()
     for login in ("mai", "minh", "hoa"):
         directory.second_factors.remove_of_officer(login)
     directory.close()
 
 
-def settings(desk: Desk, value: str) -> None:
-    path = desk.folder / "mic-mail.toml"
+def settings(console: OfficersConsole, value: str) -> None:
+    path = console.folder / "mic-mail.toml"
     text = re.sub(r"(?m)^#? ?second_factor = .*$", f'second_factor = "{value}"', path.read_text())
     assert f'second_factor = "{value}"' in text
     path.write_text(text)
 
 
 @pytest.mark.clause("6.1")
-def test_an_officer_shows_a_code_before_anything_changes(desk: Desk) -> None:
+def test_an_officer_shows_a_code_before_anything_changes(console: OfficersConsole) -> None:
     """Reading asks for none; a wrong one and a used one are refused and on record; then the session is remembered."""
-    secret = enrol(desk, "mai")
-    assert desk.by("mai", "mailbox", "list") == 0
-    assert desk.by("mai", *CHANGE, "mot") == 1
-    assert "--code" in desk.err
-    assert desk.by("mai", "--code", "000000", *CHANGE, "mot") == 1
-    assert desk.by("mai", "--code", code(secret), *CHANGE, "mot") == 1  # it set the factor
-    reset(desk, "mai")
-    assert desk.by("mai", "--code", code(secret), *CHANGE, "mot") == 0, desk.err
-    assert desk.by("mai", *CHANGE, "hai") == 0, desk.err  # remembered for a while
-    assert desk.by("minh", *CHANGE, "ba") == 0, desk.err  # who has none is not asked
-    forget(desk)
-    assert desk.by("mai", "--code", code(secret), *CHANGE, "bon") == 1
-    desk.env["MIC_MAIL_CODE"] = code(secret, 1)
+    secret = enrol(console, "mai")
+    console.done_by("mai", "mailbox", "list")
+    console.refused_by("mai", *CHANGE, "mot", says="--code")
+    console.refused_by("mai", "--code", "000000", *CHANGE, "mot")
+    console.refused_by("mai", "--code", code(secret), *CHANGE, "mot")  # it set the factor
+    reset(console, "mai")
+    console.done_by("mai", "--code", code(secret), *CHANGE, "mot")
+    console.done_by("mai", *CHANGE, "hai")  # remembered for a while
+    console.done_by("minh", *CHANGE, "ba")  # who has none is not asked
+    forget(console)
+    console.refused_by("mai", "--code", code(secret), *CHANGE, "bon")
+    console.env["MIC_MAIL_CODE"] = code(secret, 1)
     try:
-        assert desk.by("mai", *CHANGE, "bon") == 0, desk.err
+        console.done_by("mai", *CHANGE, "bon")
     finally:
-        del desk.env["MIC_MAIL_CODE"]
-    refused = [act for act in desk.acts if act["act"] == "command_refused" and act["actor"] == "mai"]
+        del console.env["MIC_MAIL_CODE"]
+    refused = [act for act in console.acts if act["act"] == "command_refused" and act["actor"] == "mai"]
     assert len(refused) >= 4
-    assert not re.search(rf"{code(secret)}|{totp.typed(secret)}", json.dumps(desk.acts))
+    assert not re.search(rf"{code(secret)}|{totp.typed(secret)}", json.dumps(console.acts))
 
 
-def test_what_is_remembered_ends_and_is_of_one_session(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_ends_and_is_of_one_session(console: OfficersConsole, monkeypatch: pytest.MonkeyPatch) -> None:
     """After ten minutes, in another session, for another officer, and where the clock was set back, it is asked for again."""
-    secret = enrol(desk, "minh")
-    enrol(desk, "mai")
-    reset(desk, "minh")
-    assert desk.by("minh", "--code", code(secret), *CHANGE, "m1") == 0, desk.err
-    (stamp,) = (desk.folder / "data" / "run" / officer_totp.FOLDER).iterdir()
+    secret = enrol(console, "minh")
+    enrol(console, "mai")
+    reset(console, "minh")
+    console.done_by("minh", "--code", code(secret), *CHANGE, "m1")
+    (stamp,) = (console.folder / "data" / "run" / officer_totp.FOLDER).iterdir()
     assert stamp.stat().st_mode & 0o777 == 0o600
     shown = CLOCK.now()
-    assert desk.by("mai", *CHANGE, "m2") == 1
+    console.refused_by("mai", *CHANGE, "m2")
     CLOCK.move_to(shown + timedelta(minutes=9, seconds=59))
-    assert desk.by("minh", *CHANGE, "m3") == 0, desk.err
+    console.done_by("minh", *CHANGE, "m3")
     CLOCK.move_to(shown + timedelta(minutes=10))
-    assert desk.by("minh", *CHANGE, "m4") == 1
+    console.refused_by("minh", *CHANGE, "m4")
     for text in (f"{(CLOCK.now() + timedelta(minutes=1)).timestamp()}", "no number", "nan", "1e300", ""):
         stamp.write_text(text)
-        assert desk.by("minh", *CHANGE, "m4") == 1, text
-    assert desk.by("minh", "--code", code(secret), *CHANGE, "m4") == 0, desk.err
+        assert console.by("minh", *CHANGE, "m4") == 1, text
+    console.done_by("minh", "--code", code(secret), *CHANGE, "m4")
     monkeypatch.setattr("os.getsid", lambda _: 1)
-    assert desk.by("minh", *CHANGE, "m5") == 1
+    console.refused_by("minh", *CHANGE, "m5")
 
 
-def test_too_many_wrong_ones_close_it_and_another_officer_withdraws_it(desk: Desk) -> None:
+def test_too_many_wrong_ones_close_it_and_another_officer_withdraws_it(console: OfficersConsole) -> None:
     """Nobody withdraws the own one without a code; the other's is withdrawn on a document."""
-    secret = enrol(desk, "mai")
-    reset(desk, "mai")
-    assert desk.by("mai", "second-factor", "withdraw", "mai", "--document", "7") == 1
-    directory = desk.directory()
+    secret = enrol(console, "mai")
+    reset(console, "mai")
+    console.refused_by("mai", "second-factor", "withdraw", "mai", "--document", "7")
+    directory = console.directory()
     for _ in range(100):
         directory.second_factors.was_wrong(officer_holder("mai"))
     directory.close()
-    assert desk.by("mai", "--code", code(secret), *CHANGE, "dong") == 1
-    assert "Too many wrong codes." in desk.err
-    assert [row["holder"] for row in desk.seen_by("minh", "second-factor", "list")] == ["mai"]
-    assert desk.by("minh", "second-factor", "withdraw", "mai", "--document", " ") == 2
-    assert desk.by("minh", "second-factor", "withdraw", "mai", "--document", "7/CV") == 0, desk.err
-    assert desk.by("minh", "second-factor", "withdraw", "mai", "--document", "7/CV") == 2
-    assert desk.by("mai", *CHANGE, "lai") == 0, desk.err
+    console.refused_by("mai", "--code", code(secret), *CHANGE, "dong", says="Too many wrong codes.")
+    assert [row["holder"] for row in console.json_by("minh", "second-factor", "list")] == ["mai"]
+    console.refused_by("minh", "second-factor", "withdraw", "mai", "--document", " ", code=2)
+    console.done_by("minh", "second-factor", "withdraw", "mai", "--document", "7/CV")
+    console.refused_by("minh", "second-factor", "withdraw", "mai", "--document", "7/CV", code=2)
+    console.done_by("mai", *CHANGE, "lai")
 
 
-def test_to_set_another_one_takes_a_code_of_the_present_one(desk: Desk) -> None:
+def test_to_set_another_one_takes_a_code_of_the_present_one(console: OfficersConsole) -> None:
     """A terminal that was left open is not enough to take the factor over."""
-    secret = enrol(desk, "mai")
-    reset(desk, "mai")
+    secret = enrol(console, "mai")
+    reset(console, "mai")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdin", Device())
-        assert desk.by("mai", "second-factor", "enrol") == 1
-    another = enrol(desk, "mai", "--code", code(secret))
+        console.refused_by("mai", "second-factor", "enrol")
+    another = enrol(console, "mai", "--code", code(secret))
     assert another != secret
-    assert desk.by("mai", "--code", code(secret, 1), *CHANGE, "cu") == 1
-    assert desk.by("mai", "--code", code(another, 1), *CHANGE, "moi") == 0, desk.err
+    console.refused_by("mai", "--code", code(secret, 1), *CHANGE, "cu")
+    console.done_by("mai", "--code", code(another, 1), *CHANGE, "moi")
 
 
-def test_where_the_setting_wants_one_nothing_changes_without(desk: Desk) -> None:
+def test_where_the_setting_wants_one_nothing_changes_without(console: OfficersConsole) -> None:
     """`administrators`: reading and enrolling alone; unit administrators likewise; `off` asks nobody."""
-    settings(desk, "administrators")
+    settings(console, "administrators")
     try:
-        assert desk.by("minh", "mailbox", "list") == 0
-        assert desk.by("minh", *CHANGE, "khong") == 1
-        assert "second-factor enrol" in desk.err
-        assert desk.by("hoa", "request", "file", "reset", "--unit", "CNTT") in {1, 2}
-        secret = enrol(desk, "minh")
-        reset(desk, "minh")
-        assert desk.by("minh", "--code", code(secret), *CHANGE, "co") == 0, desk.err
-        forget(desk)
-        settings(desk, "off")
-        assert desk.by("minh", *CHANGE, "tat") == 0, desk.err
+        console.done_by("minh", "mailbox", "list")
+        console.refused_by("minh", *CHANGE, "khong", says="second-factor enrol")
+        assert console.by("hoa", "request", "file", "reset", "--unit", "CNTT") in {1, 2}
+        secret = enrol(console, "minh")
+        reset(console, "minh")
+        console.done_by("minh", "--code", code(secret), *CHANGE, "co")
+        forget(console)
+        settings(console, "off")
+        console.done_by("minh", *CHANGE, "tat")
     finally:
-        settings(desk, "offered")
+        settings(console, "offered")
 
 
-def test_a_lost_key_is_told(desk: Desk) -> None:
+def test_a_lost_key_is_told(console: OfficersConsole) -> None:
     """Not as a wrong code: exit 3, with the file's name."""
-    secret = enrol(desk, "mai")
-    reset(desk, "mai")
-    key = key_path(load(desk.folder / "mic-mail.toml"))
+    secret = enrol(console, "mai")
+    reset(console, "mai")
+    key = key_path(load(console.folder / "mic-mail.toml"))
     kept = key.read_bytes()
     try:
         for other in (b"another, as long as any".ljust(32), b"half"):
             key.write_bytes(other)
-            assert desk.by("mai", "--code", code(secret), *CHANGE, "khoa") == 3
-            assert "second-factor.key" in desk.err
+            console.refused_by("mai", "--code", code(secret), *CHANGE, "khoa", says="second-factor.key", code=3)
     finally:
         key.write_bytes(kept)
-    assert desk.by("mai", "--code", code(secret), *CHANGE, "khoa") == 0, desk.err
+    console.done_by("mai", "--code", code(secret), *CHANGE, "khoa")
 
 
 @pytest.mark.clause("15.2")
-def test_the_centre_removes_a_mailboxs_with_its_app_passwords(desk: Desk) -> None:
+def test_the_centre_removes_a_mailboxs_with_its_app_passwords(console: OfficersConsole) -> None:
     """A lost telephone is a lost password: on a document, and what was on the telephone ends."""
-    directory, config = desk.directory(), load(desk.folder / "mic-mail.toml")
+    directory, config = console.directory(), load(console.folder / "mic-mail.toml")
     mailbox, clock = directory.mailbox(DVBE), CLOCK
     own = set_password(
         directory, config, mailbox, "bảy con vịt xiêm bơi ngang", at=clock.now(), origin=ActContext(DVBE), must_change=False
@@ -239,11 +219,11 @@ def test_the_centre_removes_a_mailboxs_with_its_app_passwords(desk: Desk) -> Non
     AppPasswords(directory, config, clock).add(mailbox.mailbox_id, "Điện thoại", (), ActContext(DVBE))
     secret = totp.make_secret()
     SecondFactors(directory, config, clock).enrol(mailbox.mailbox_id, own.version, secret, code(secret), ActContext(DVBE))
-    assert [row["recovery_left"] for row in desk.seen_by("mai", "second-factor", "list")] == [10]
-    assert desk.seen_by("hoa", "second-factor", "list")[0]["holder"] == DVBE
-    assert desk.by("mai", "second-factor", "remove", DVBE, "--document", " ") == 2
-    assert desk.by("mai", "second-factor", "remove", DVBE, "--document", "8/CNTT", "--reason", "mất máy") == 0, desk.err
-    assert desk.by("mai", "second-factor", "remove", DVBE, "--document", "8/CNTT") == 1
+    assert [row["recovery_left"] for row in console.json_by("mai", "second-factor", "list")] == [10]
+    assert console.json_by("hoa", "second-factor", "list")[0]["holder"] == DVBE
+    console.refused_by("mai", "second-factor", "remove", DVBE, "--document", " ", code=2)
+    console.done_by("mai", "second-factor", "remove", DVBE, "--document", "8/CNTT", "--reason", "mất máy")
+    console.refused_by("mai", "second-factor", "remove", DVBE, "--document", "8/CNTT")
     facts = directory.facts(mailbox.mailbox_id)
     assert (facts[-1].kind, facts[-1].document) == (FactKind.SECOND_FACTOR_REMOVED, "8/CNTT")
     assert second_factor(facts) is None
@@ -253,20 +233,20 @@ def test_the_centre_removes_a_mailboxs_with_its_app_passwords(desk: Desk) -> Non
 
 def test_before_there_are_officers_nobody_enrols(tmp_path: Path) -> None:
     """And automation that names an officer is not asked: it could read the key."""
-    bare = Timed(tmp_path)
-    assert bare.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, bare.err
-    assert bare.run("second-factor", "enrol") == 1
-    assert bare.run("unit", "add", "--document", "1/CV", "CNTT", "Vụ") == 0
-    assert bare.run("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY) == 0
+    bare = OfficersConsole(tmp_path).init()
+    bare.clock = CLOCK
+    bare.refused("second-factor", "enrol")
+    bare.done("unit", "add", "--document", "1/CV", "CNTT", "Vụ")
+    bare.done("officer", "add", "mai", "Phạm Mai", "--role", "centre", "--no-login", *WHY)
     enrol(bare, "mai")
-    assert bare.by("mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 1
-    assert bare.run("--actor", "mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ") == 0, bare.err
+    bare.refused_by("mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ")
+    bare.done("--actor", "mai", "unit", "add", "--document", "1/CV", "KHTC", "Vụ")
 
 
-def test_the_directory_stays_with_who_may(desk: Desk) -> None:
+def test_the_directory_stays_with_who_may(console: OfficersConsole) -> None:
     """No secret and no recovery code lies open in the file."""
-    secret = enrol(desk, "mai")
-    directory = desk.directory()
+    secret = enrol(console, "mai")
+    directory = console.directory()
     assert isinstance(directory, Directory)
     directory.close()
-    assert secret not in (desk.folder / "data" / "directory" / "directory.sqlite").read_bytes()
+    assert secret not in (console.folder / "data" / "directory" / "directory.sqlite").read_bytes()

@@ -54,7 +54,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     console = made(tmp_path_factory.mktemp("shown"))
     console.env["COLUMNS"] = "1000"
     for words in ACTS:
-        assert console.run("--lang", "vi", *words) == 0, console.err
+        console.done("--lang", "vi", *words)
     return console
 
 
@@ -87,7 +87,7 @@ def test_what_was_done_is_told_in_the_words_of_an_office(acting: Console) -> Non
 @pytest.mark.parametrize("number", range(1, len(CATALOGUE) + 1))
 def test_a_notice_is_previewed_by_its_number(console: Console, number: int) -> None:
     """The Vietnamese of each notice, as `notice preview` shows it above the English."""
-    assert console.run("--lang", "vi", "notice", "preview", str(number)) == 0, console.err
+    console.done("--lang", "vi", "notice", "preview", number)
     assert _wrong(console.out.partition("Tiếng Anh")[0]) == {}
 
 
@@ -95,7 +95,7 @@ def test_a_notice_is_previewed_by_its_number(console: Console, number: int) -> N
 def test_a_document_speaks_as_an_office_does(console: Console, words: str, tmp_path: Path) -> None:
     """The reports that are signed and filed, whole."""
     file = tmp_path / "x.html"
-    assert console.run("--lang", "vi", *words.split(), "--out", str(file)) == 0, console.err
+    console.done("--lang", "vi", *words.split(), "--out", file)
     text = re.sub(r"<style.*?</style>|<svg.*?>|<[^>]*>", "\n", file.read_text(), flags=re.DOTALL)
     assert len(text) > 200
     assert _wrong(html.unescape(text)) == {}

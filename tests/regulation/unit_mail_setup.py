@@ -39,7 +39,7 @@ def shown(instant: str) -> str:
     return f"{datetime.fromisoformat(instant).astimezone(HO_CHI_MINH):%d/%m/%Y %H:%M}"
 
 
-class Desk:
+class UnitMailServer:
     """cntt@ with its keeper dvbe, and ttlan of the same unit, who is nothing yet; it is Monday, 07:00, or when it `begins`."""
 
     def __init__(

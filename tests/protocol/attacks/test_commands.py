@@ -21,7 +21,7 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.i18n.notices.notice import Notice
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
-from regulation.lifecycle_commands import ADDRESS, Desk
+from regulation.lifecycle_commands import ADDRESS, LifecycleConsole
 
 EVIL = (
     "x\r\nBcc: evil@example.org\r\n\r\n.\r\nMAIL FROM:<>\x1b]0;owned\x07\x1b[2J\x9b31m\u2028Y: z\u202egnp.exe\x00\x7f\x85W: v"
@@ -31,10 +31,10 @@ SHOWN_BY_NOBODY = set("\r\x00\x07\x1b\x7f\x85\x9b\u2028\u202e")
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LifecycleConsole]:
     """After an official has pasted it wherever a command takes words."""
     with pytest.MonkeyPatch.context() as patch:
-        made = Desk(tmp_path_factory.mktemp("commands"), patch)
+        made = LifecycleConsole(tmp_path_factory.mktemp("commands"), patch)
         made.codes = [made.run(*command) for command in COMMANDS]  # type: ignore[attr-defined]  # of this test alone
         yield made
 
@@ -57,17 +57,17 @@ COMMANDS: list[tuple[str, ...]] = [
 ]
 
 
-def test_they_were_taken_or_refused(desk: Desk) -> None:
+def test_they_were_taken_or_refused(console: LifecycleConsole) -> None:
     """By a rule or as a mistake, never as trouble; most are taken."""
-    assert set(desk.codes) <= {0, 1, 2}  # type: ignore[attr-defined]
-    assert desk.codes.count(0) >= 6  # type: ignore[attr-defined]
+    assert set(console.codes) <= {0, 1, 2}  # type: ignore[attr-defined]
+    assert console.codes.count(0) >= 6  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("row", CATALOGUE.values(), ids=lambda row: str(row.name))
-def test_no_letter_has_another_field_or_line(desk: Desk, row: Notice[Any]) -> None:
+def test_no_letter_has_another_field_or_line(console: LifecycleConsole, row: Notice[Any]) -> None:
     """Each notice with these words for all that it is told: its header is ours, and its body is text (RFC 5322 §2.2)."""
-    store = MailStore(desk.config.mail_root, clock=SystemClock(), host="test")
-    notices = Notices(store, desk.config, SystemClock())
+    store = MailStore(console.config.mail_root, clock=SystemClock(), host="test")
+    notices = Notices(store, console.config, SystemClock())
     letter = row.write(**pasted(row))
     octets = notices.compose(EVIL, ADDRESS, letter, in_reply_to=EVIL)
     store.close()
@@ -115,31 +115,31 @@ def evil(sample: object) -> object:
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_terminal_obeys_nothing(desk: Desk, command: tuple[str, ...]) -> None:
+def test_a_terminal_obeys_nothing(console: LifecycleConsole, command: tuple[str, ...]) -> None:
     """And with --json everything is one document."""
     for more in ((), ("--json",)):
-        assert desk.run(*command, *more) == 0, desk.err
-        assert not SHOWN_BY_NOBODY & set(desk.out + desk.err), desk.out
-        if more and desk.out.strip():
-            json.loads(desk.out)
+        console.done(*command, *more)
+        assert not SHOWN_BY_NOBODY & set(console.out + console.err), console.out
+        if more and console.out.strip():
+            json.loads(console.out)
 
 
-def test_the_log_is_lines(desk: Desk) -> None:
-    for path in desk.config.log_dir.glob("*.jsonl"):
+def test_the_log_is_lines(console: LifecycleConsole) -> None:
+    for path in console.config.log_dir.glob("*.jsonl"):
         for line in path.read_bytes().splitlines():
             assert isinstance(json.loads(line), dict)
 
 
-def test_a_table_runs_nothing(desk: Desk, tmp_path: Path) -> None:
+def test_a_table_runs_nothing(console: LifecycleConsole, tmp_path: Path) -> None:
     """The address book as CSV, vCard and LDIF: fields, not formulas, and no line more."""
     target = tmp_path / "book.csv"
-    desk.done("directory", "export", "--format", "csv", "--out", str(target))
+    console.done("directory", "export", "--format", "csv", "--out", target)
     rows = list(csv.reader(io.StringIO(target.read_text("utf-8-sig"), newline="")))
     assert len(rows) >= 3
     assert all(len(row) == len(rows[0]) for row in rows)
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row)
     for form, begins in (("vcard", "BEGIN:"), ("ldif", "dn:")):
-        text = desk.done("directory", "export", "--format", form)
+        text = console.done("directory", "export", "--format", form)
         assert text.count(f"\n{begins}") + 1 >= 3
         assert "\nBcc" not in text
         assert "\nMAIL" not in text

@@ -1,6 +1,6 @@
 """A ministry that lives: recruits, transfers, leavers, absences, compromises, corrections, day by day.
 
-Each act is a command at the Centre's desk, and told to the naive mailbox; where the regulation refuses an act, the command has
+Each act is a command of the Centre, and told to the naive mailbox; where the regulation refuses an act, the command has
 to. What people do themselves at their mailboxes they do by real connections (`doors`); the passwords that they choose are put
 on record as the password page does it.
 """
@@ -20,7 +20,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from population import PASSWORD
 from population import credential as credential_of
-from regulation.year.centre import DOCUMENT, REASON, SIGNATORY, Desk
+from regulation.year.centre import DOCUMENT, REASON, SIGNATORY, Centre
 from regulation.year.reference_model import ONE, Mailbox, plain_form
 from regulation.year.reports import Month
 
@@ -61,9 +61,9 @@ class Person:
 class Ministry:
     """Its people, and the program that serves them."""
 
-    def __init__(self, server: MailServer, desk: Desk, clock: ManualClock, seed: int) -> None:
+    def __init__(self, server: MailServer, centre: Centre, clock: ManualClock, seed: int) -> None:
         self.server = server
-        self.desk = desk
+        self.centre = centre
         self.clock = clock
         self.chance = Random(seed)
         self.directory = server.population.directory
@@ -91,7 +91,7 @@ class Ministry:
         issuing = Issuing(self.directory, self.server.config, self.clock, credential)
         issuing.issue_group("support", "CNTT", PASSWORD, Ground(CENTRE, self.today), chosen="support")
         self._did("Cấp hộp thư")
-        self.desk.act("signatory", "add", SIGNATORY, "--position", "Thứ trưởng", "--from", "01/01/2020", *DOCUMENT)
+        self.centre.done("signatory", "add", SIGNATORY, "--position", "Thứ trưởng", "--from", "01/01/2020", *DOCUMENT)
         for symbol in UNITS:
             unit = issuing.issue_unit(symbol, PASSWORD, Ground(CENTRE, self.today))
             self.taken.add(unit.address.partition("@")[0])
@@ -112,12 +112,12 @@ class Ministry:
     def hire(self) -> Person:
         """6.4.a: a recruit; 5.4.b: a namesake chooses, here anything that is offered."""
         name, unit, high = self._somebody()
-        person_id = self.desk.ask("person", "add", name, "--unit", unit, "--position", _position(high=high))["person_id"]
+        person_id = self.centre.json("person", "add", name, "--unit", unit, "--position", _position(high=high))["person_id"]
         issue = ("mailbox", "issue", "--person", str(person_id), *DOCUMENT, "--received", f"{self.today:%d/%m/%Y}")
         if plain_form(name) in self.taken:
-            offered = self.desk.is_refused(*issue).partition("free forms: ")[2].partition(".\n")[0].split(", ")
+            offered = self.centre.refused(*issue).partition("free forms: ")[2].partition(".\n")[0].split(", ")
             issue = (*issue, "--address", self.chance.choice(offered))
-        issued = self.desk.ask(*issue)
+        issued = self.centre.json(*issue)
         naive = Mailbox(issued["address"], self.today, self.today, password_due=True)
         found = Person(person_id, issued["mailbox_id"], unit, naive, high=high)
         found.password = issued["password"]
@@ -189,14 +189,14 @@ class Ministry:
         return next((person for person in self.people if fits(person.naive)), None)
 
     def _mailbox(self, act: str, person: Person, *words: str) -> None:
-        self.desk.act("mailbox", act, person.address, *words)
+        self.centre.done("mailbox", act, person.address, *words)
         self._acted(person)
 
     def _transfer(self) -> None:
         person = self._some(lambda m: not m.reclaimed)
         if person is not None:
             person.unit = self.chance.choice([unit for unit in UNITS if unit != person.unit])
-            self.desk.act("person", "move", str(person.person_id), person.unit, *DOCUMENT)
+            self.centre.done("person", "move", str(person.person_id), person.unit, *DOCUMENT)
             self._did("Thuyên chuyển")
             self._acted(person)
 
@@ -285,7 +285,7 @@ class Ministry:
         if not person.naive.suspended or person.naive.reclaimed:
             return
         asked = ("--asked-by", "đơn vị", "--received", _typed(self.today))
-        person.password = self.desk.ask("mailbox", "restore", person.address, *asked, *DOCUMENT)["password"]
+        person.password = self.centre.json("mailbox", "restore", person.address, *asked, *DOCUMENT)["password"]
         person.naive.restore(self.today)
         self._did("Khôi phục")
         self._acted(person)
@@ -295,7 +295,7 @@ class Ministry:
         """15.2: by letter; the person changes it soon."""
         person = self._some(lambda m: not m.reclaimed and not m.suspended)
         if person is not None:
-            person.password = self.desk.ask("password", "reset", person.address, *DOCUMENT)["password"]
+            person.password = self.centre.json("password", "reset", person.address, *DOCUMENT)["password"]
             person.naive.reset_password()
             self._did("Đặt lại mật khẩu")
             self._acted(person)
@@ -323,7 +323,7 @@ class Ministry:
         """A reclaimed mailbox goes back to its own person under its old address, with its mail, and to nobody else (5.4.a)."""
         person = self._some(lambda m: m.reclaimed and not m.suspended and not m.hand_locked)
         if person is not None and person.naive.reclaimed and not person.naive.suspended:
-            given = self.desk.ask("mailbox", "restore-reclaimed", person.address, *REASON, *DOCUMENT)
+            given = self.centre.json("mailbox", "restore-reclaimed", person.address, *REASON, *DOCUMENT)
             person.password = given["password"]
             person.naive.issue_again(self.today)
             self._did("Cấp hộp thư")
@@ -345,7 +345,7 @@ class Ministry:
             tries.append(("restore", address, *again, *REASON))
         if naive.reclaimed:
             tries.append(("suspend", address, "--cause", "c", *REASON))
-        self.desk.is_refused("mailbox", *self.chance.choice(tries))
+        self.centre.refused("mailbox", *self.chance.choice(tries))
         self.refused += 1
 
     # ------------------------------------------------------------ use

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mic_mail.clock import HO_CHI_MINH
-from regulation.year.centre import REASON, Desk
+from regulation.year.centre import REASON, Centre
 from regulation.year.reference_model import ONE
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class Month:
 class Reports:
     """What the Centre looks at in the first days of a month."""
 
-    def __init__(self, desk: Desk, folder: Path) -> None:
-        self._desk = desk
+    def __init__(self, centre: Centre, folder: Path) -> None:
+        self._centre = centre
         self._folder = folder
         folder.mkdir()
         self.papers: list[Path] = []
@@ -52,11 +52,13 @@ class Reports:
         self._due(people, day)
         if day.month in {1, 7}:
             self._census(people, day)
-        self._desk.act("log", "verify")
+        self._centre.done("log", "verify")
 
     def _states(self, people: Sequence["Person"], day: date) -> None:
         """`mailbox list`: every mailbox and its states."""
-        listed = {row["address"]: frozenset(row["states"]) for row in self._desk.ask("mailbox", "list", "--kind", "personal")}
+        listed = {
+            row["address"]: frozenset(row["states"]) for row in self._centre.json("mailbox", "list", "--kind", "personal")
+        }
         wrong = [person.naive for person in people if listed.pop(person.address) != person.naive.states(day)]
         assert (wrong, listed) == ([], {}), (wrong[:3], listed, day)
 
@@ -66,7 +68,7 @@ class Reports:
         span = ("--from", f"{last.replace(day=1):%d/%m/%Y}", "--until", f"{last:%d/%m/%Y}", *REASON)
         if last.month in {6, 12}:
             self._paper("report", "usage", *span, "--out", str(self._folder / f"{last:%Y-%m}.pdf"))
-        self._desk.act("report", "usage", *span, "--out", str(self._folder / f"{last:%Y-%m}.csv"))
+        self._centre.done("report", "usage", *span, "--out", str(self._folder / f"{last:%Y-%m}.csv"))
         kinds, acts = (list(csv.DictReader(self._sheet(last, number))) for number in (1, 2))
         expected = {"Tổng": month.people, **{name: month.states[state] for state, name in STATES.items()}}
         assert _numbers(kinds[0]) == expected, (kinds[0], expected)
@@ -80,7 +82,7 @@ class Reports:
         """`mailbox due`: whom the clock will reclaim, and whom it will suspend for disuse, in the days to come."""
         end = day + AHEAD_DAYS * ONE
         due: dict[str, set[tuple[str, date]]] = {"reclaim": set(), "suspend": set()}
-        for row in self._desk.ask("mailbox", "due", "--within", str(AHEAD_DAYS)):
+        for row in self._centre.json("mailbox", "due", "--within", str(AHEAD_DAYS)):
             if row["deed"] in due:
                 due[row["deed"]].add((row["address"], _local(row["at"])))
         reclaims = {(person.address, on) for person in people if (on := person.naive.reclaimed_on()) is not None}
@@ -94,16 +96,16 @@ class Reports:
     def _census(self, people: Sequence["Person"], day: date) -> None:
         """14.6: each unit's people, and who of them has a mailbox."""
         folder = self._folder / f"census-{day:%Y-%m}"
-        self._desk.act("census", "make", "--out", str(folder), *REASON)
+        self._centre.done("census", "make", "--out", str(folder), *REASON)
         self.papers += sorted(folder.glob("*.pdf"))
         for unit in sorted({person.unit for person in people}):
-            rows = [row for row in self._desk.ask("census", "show", unit) if row["group"] == "person"]
+            rows = [row for row in self._centre.json("census", "show", unit) if row["group"] == "person"]
             listed = {row["address"] for row in rows if row["address"]}
             there = {person.address for person in people if person.unit == unit and not person.naive.reclaimed}
             assert listed == there, (listed ^ there, unit, day)
 
     def _paper(self, *words: str) -> None:
-        self._desk.act(*words)
+        self._centre.done(*words)
         self.papers.append(Path(words[-1]))
 
 

@@ -21,7 +21,7 @@ from mic_mail.config.manual import write
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.storage.types import INBOX, AccountRef
-from regulation.year.centre import Desk
+from regulation.year.centre import Centre
 from regulation.year.housekeeper import VISITS, Keeper
 from regulation.year.listeners import Doors
 from regulation.year.ministry import Ministry, at
@@ -107,10 +107,10 @@ class Year:
 
     def __init__(self, server: MailServer, clock: ManualClock, file: Path, seed: int, without: Sequence[str]) -> None:
         self.server = server
-        self.desk = Desk(file, clock)
-        self.ministry = Ministry(server, self.desk, clock, seed)
+        self.centre = Centre(file, clock)
+        self.ministry = Ministry(server, self.centre, clock, seed)
         self.keeper = Keeper(file, Random(seed), without=without)
-        self.reports = Reports(self.desk, file.parent / "reports")
+        self.reports = Reports(self.centre, file.parent / "reports")
         self.ended: Month | None = None
         """A month that has ended and was not reported yet."""
         self.day = FIRST
@@ -138,7 +138,7 @@ class Year:
         if days - 1 in seen:
             self._compare_all(self.day - ONE)
         ministry = self.ministry
-        print(f"{len(ministry.people)} people, {self.desk.commands} commands, {self.keeper.kills} kills")
+        print(f"{len(ministry.people)} people, {self.centre.commands} commands, {self.keeper.kills} kills")
         assert self.keeper.kills == kills
         self._everything_once()
 
@@ -153,7 +153,7 @@ class Year:
         if day.weekday() < 5:
             ministry.day(rate)
         server.move_clock_to(at(day, 12))
-        self.desk.act("clock", "confirm", "--reason", "máy chủ vừa được bật lại")  # nothing ran between two instants
+        self.centre.done("clock", "confirm", "--reason", "máy chủ vừa được bật lại")  # nothing ran between two instants
         server.refresh()
         with Doors(server) as doors:
             self.keeper.begin(at(day, 12), killed=killed)

@@ -31,8 +31,7 @@ OTHER = "mard.example"
 
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
+    console = Console(tmp_path).init()
     write_settings(console, "server", more_domains=[OTHER])
     return console
 
@@ -59,32 +58,28 @@ def test_one_key_from_its_making_to_its_end(console: Console) -> None:
     assert all(len(part) <= 255 for row in made for part in row["value"].strip('"').split('" "'))
     assert {row["state"] for row in keys_of(console)} == {"announced"}
     assert "is sent without a signature" in console.err
-    assert console.run("dns", "records", "--zone") == 0
+    console.done("dns", "records", "--zone")
     assert f"s1._domainkey.{DOMAIN}. 3600 IN TXT {made[0]['value']}" in console.out
     with name_server({(DOMAIN, "NS"): ["ns."], (OTHER, "NS"): ["ns."]}) as names:
         write_settings(console, "dns", nameservers=[names.place], seconds=1)
-        assert console.run("dkim", "key", "use", "s1") == 1
-        assert "does not have its record yet" in console.err
+        console.refused("dkim", "key", "use", "s1", says="does not have its record yet")
         assert set(verdicts(console).values()) == {("missing", "recommended")}
         names.zone |= published(console)
-        assert console.run("dkim", "key", "use", "s1") == 0, console.err
+        console.done("dkim", "key", "use", "s1")
         assert {row["state"] for row in keys_of(console)} == {"signing"}
         assert set(verdicts(console).values()) == {("ok", "required")}
         console.json("dkim", "key", "rotate", "--domain", OTHER)
         (new,) = [row["selector"] for row in keys_of(console) if row["state"] == "announced"]
         assert new.startswith("rsa20")
-        assert console.run("dkim", "key", "rotate", "--domain", OTHER) == 1
-        assert "waits for the DNS" in console.err
-        assert console.run("dkim", "key", "use", new, "--now") == 0, console.err
+        console.refused("dkim", "key", "rotate", "--domain", OTHER, says="waits for the DNS")
+        console.done("dkim", "key", "use", new, "--now")
         states = {(row["domain"], row["selector"]): row["state"] for row in keys_of(console)}
         assert states == {(DOMAIN, "s1"): "signing", (OTHER, "s1"): "retired", (OTHER, new): "signing"}
         assert verdicts(console)[f"{new}._domainkey.{OTHER}"] == ("missing", "required")
         assert verdicts(console)[f"s1._domainkey.{OTHER}"] == ("ok", "required")
-    assert console.run("dkim", "key", "remove", "s1", "--domain", OTHER) == 1
-    assert "has to stay in the DNS until" in console.err
-    assert console.run("dkim", "key", "remove", "s1", "--domain", DOMAIN) == 1
-    assert "signs mail" in console.err
-    assert console.run("dkim", "key", "remove", "s1", "--domain", OTHER, "--now") == 0
+    console.refused("dkim", "key", "remove", "s1", "--domain", OTHER, says="has to stay in the DNS until")
+    console.refused("dkim", "key", "remove", "s1", "--domain", DOMAIN, says="signs mail")
+    console.done("dkim", "key", "remove", "s1", "--domain", OTHER, "--now")
     folder = console.folder / "data" / "dkim"
     assert sorted(path.name for path in folder.glob("*.pem")) == sorted(
         [f"s1._domainkey.{DOMAIN}.pem", f"{new}._domainkey.{OTHER}.pem"]
@@ -103,7 +98,7 @@ def test_whose_files_they_are(console: Console) -> None:
     assert isinstance(private, rsa.RSAPrivateKey)
     assert private.key_size == 2048
     assert "PRIVATE" not in console.out + console.err
-    assert console.run("config", "show") == 0
+    console.done("config", "show")
     assert "PRIVATE" not in console.out
 
 
@@ -130,14 +125,12 @@ def test_what_makes_no_sense(console: Console, words: tuple[str, ...]) -> None:
 
 
 def test_nothing_to_rotate(console: Console) -> None:
-    assert console.run("dkim", "key", "rotate") == 1
-    assert "No key signs yet" in console.err
+    console.refused("dkim", "key", "rotate", says="No key signs yet")
 
 
 def test_a_selector_that_is_taken(console: Console) -> None:
     console.json("dkim", "key", "add", "--selector", "s1")
-    assert console.run("dkim", "key", "add", "--selector", "s1", "--algorithm", "ed25519") == 1
-    assert "already has the selector s1" in console.err
+    console.refused("dkim", "key", "add", "--selector", "s1", "--algorithm", "ed25519", says="already has the selector s1")
     assert len(keys_of(console)) == 2
 
 
@@ -147,8 +140,7 @@ def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
     file.chmod(0o644)
     (row,) = keys_of(console)
     assert str(file) in row["trouble"]
-    assert console.run("dkim", "key", "use", "s1", "--now") == 3
-    assert str(file) in console.err
+    console.refused("dkim", "key", "use", "s1", "--now", says=str(file), code=3)
     file.chmod(0o600)
     assert keys_of(console)[0]["trouble"] is None
     (file.parent / "ring.json").write_text("{")
@@ -161,7 +153,7 @@ def test_a_key_that_cannot_be_read_is_named(console: Console) -> None:
 def test_ten_at_once(console: Console) -> None:
     """One of them makes the key; the others hear that it waits."""
     console.json("dkim", "key", "add", "--selector", "s1")
-    assert console.run("dkim", "key", "use", "s1", "--now") == 0
+    console.done("dkim", "key", "use", "s1", "--now")
     code = "import sys; from mic_mail.cli.entrypoint import run; sys.argv = ['mic-mail', 'dkim', 'key', 'rotate']; run()"
     env = {**os.environ, **console.env}
     running = [subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True) for _ in range(10)]
@@ -286,14 +278,19 @@ def test_a_ring_that_is_damaged(console: Console, tmp_path: Path) -> None:
     """What its remedy says works: from a backup, or without one."""
     console.json("dkim", "key", "add", "--selector", "s1")
     backup = tmp_path / "backup"
-    assert console.run("backup", str(backup)) == 0, console.err
+    console.done("backup", backup)
     folder = console.folder / "data" / "dkim"
     ring = folder / "ring.json"
     before = keys_of(console)
     ring.write_text("{")
     for words in (["rotate"], ["add"], ["remove", "s1", "--now"]):
-        assert console.run("dkim", "key", *words) == 3
-        assert "copy keys/dkim back from a backup, or set it aside and make new keys: `mic-mail --config" in console.err
+        console.refused(
+            "dkim",
+            "key",
+            *words,
+            says="copy keys/dkim back from a backup, or set it aside and make new keys: `mic-mail --config",
+            code=3,
+        )
         assert "rotate" not in console.err
     shutil.copytree(backup / "keys" / "dkim", folder, dirs_exist_ok=True)
     assert keys_of(console) == before
@@ -301,7 +298,7 @@ def test_a_ring_that_is_damaged(console: Console, tmp_path: Path) -> None:
     ring.rename(folder / "ring.damaged")
     console.json("dkim", "key", "add", "--selector", "s1")
     assert [row["trouble"] for row in keys_of(console)] == [None, None]
-    assert console.run("dkim", "key", "use", "s1", "--now") == 0, console.err
+    console.done("dkim", "key", "use", "s1", "--now")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

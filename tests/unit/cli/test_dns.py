@@ -24,9 +24,7 @@ ADDRESSES = {
 
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
-    console = Console(tmp_path)
-    assert console.run("init", "--yes", "--data-dir", str(tmp_path / "data"), "--user", "") == 0, console.err
-    return console
+    return Console(tmp_path).init()
 
 
 def write_settings(console: Console, table: str, **settings: object) -> None:
@@ -42,7 +40,7 @@ def write_settings(console: Console, table: str, **settings: object) -> None:
 @pytest.fixture
 def server(console: Console) -> Iterator[NameServer]:
     """A name server with the zone that `records --zone` prints, and the addresses that it leaves to its reader."""
-    assert console.run("dns", "records", "--zone") == 0, console.err
+    console.done("dns", "records", "--zone")
     zone = dns.zone.from_text(
         f"$ORIGIN {DOMAIN}.\n@ IN SOA ns hostmaster 1 1 1 1 1\n@ IN NS ns\n{console.out}", relativize=False
     )
@@ -67,7 +65,7 @@ def test_what_is_printed_passes(console: Console, server: NameServer) -> None:
     assert rows[DOMAIN, "MX"]["found"] == [f"10 {HOST}."]
     assert rows[f"_imaps._tcp.{DOMAIN}", "SRV"]["found"] == [f"0 1 993 {HOST}."]
     assert len(rows) == 18
-    assert console.run("dns", "check") == 0
+    console.done("dns", "check")
     assert "corrected" not in console.err
 
 
@@ -127,8 +125,7 @@ def test_nobody_answers(console: Console, server: NameServer, trouble: str) -> N
     rows = found(console, 1)
     assert rows.pop((f"_dmarc.{DOMAIN}", "TXT"))["verdict"] == "unknown"
     assert {row["verdict"] for row in rows.values()} == {"ok"}
-    assert console.run("dns", "check") == 1
-    assert "1 record has to be corrected." in console.err
+    console.refused("dns", "check", says="1 record has to be corrected.")
 
 
 def test_closed_doors_are_said_to_be_closed(console: Console) -> None:
@@ -146,11 +143,11 @@ def test_a_smarthost_sends_in_the_name_of_the_domain(console: Console) -> None:
     (row,) = [row for row in console.json("dns", "records") if row["value"].startswith('"v=spf1')]
     assert row["value"] == '"v=spf1 mx <senders of relay.example.vn> -all"'
     assert "relay.example.vn too" in row["why"]
-    assert console.run("--lang", "vi", "dns", "records") == 0
+    console.done("--lang", "vi", "dns", "records")
     assert "<các địa chỉ gửi thư của relay.example.vn>" in " ".join(console.out.split())
     assert "senders of" not in console.out
     assert "<địa chỉ>.in-addr.arpa" in console.out
-    assert console.run("dns", "records", "--zone") == 0
+    console.done("dns", "records", "--zone")
     (line,) = [line for line in console.out.splitlines() if "v=spf1" in line]
     assert line.startswith("; ")
 
@@ -158,5 +155,4 @@ def test_a_smarthost_sends_in_the_name_of_the_domain(console: Console) -> None:
 @pytest.mark.parametrize("place", ["localhost", "127.0.0.1:0", "127.0.0.1:70000", "[127.0.0.1", "::1:53:", "1.2.3", ""])
 def test_what_is_no_name_server(console: Console, place: str) -> None:
     write_settings(console, "dns", nameservers=[place])
-    assert console.run("dns", "check") == 2
-    assert "dns.nameservers" in console.err
+    console.refused("dns", "check", says="dns.nameservers", code=2)

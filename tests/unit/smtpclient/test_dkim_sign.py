@@ -33,7 +33,7 @@ RETURN_PATH = b"Return-Path: <dvbe@mic.gov.vn>\r\n"
 CORPUS = dict(messages())
 
 
-class Desk:
+class Signing:
     """A signer with both kinds of keys, and a queue."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,13 +72,13 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def signing(tmp_path: Path) -> Signing:
+    return Signing(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(tmp_path_factory.mktemp("standing"))
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Signing:
+    return Signing(tmp_path_factory.mktemp("standing"))
 
 
 def verdicts(keys: Sequence[Key], message: bytes) -> list[bool]:
@@ -102,12 +102,12 @@ NO_END = {"70,000 spaces", "a line of 200,000 with spaces"}
 
 
 @pytest.mark.parametrize("name", sorted(CORPUS.keys() - OBSOLETE - NO_END))
-def test_dkimpy_verifies(standing: Desk, name: str) -> None:
+def test_dkimpy_verifies(standing: Signing, name: str) -> None:
     assert verdicts(standing.life.all(), standing.signed(CORPUS[name])) == [True, True]
 
 
 @pytest.mark.needs_tool("opendkim")
-def test_opendkim_verifies(standing: Desk, tmp_path: Path) -> None:
+def test_opendkim_verifies(standing: Signing, tmp_path: Path) -> None:
     """Each signature of RSA, and where this OpenDKIM knows it, of Ed25519."""
     zone = "".join(f"{key.name} {key.record}\n" for key in standing.life.all())
     (tmp_path / "keys").write_text(zone)
@@ -158,29 +158,29 @@ def test_the_example_of_the_rfc() -> None:
     assert base64.b64encode(body.finish().digest()) == b"2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8="
 
 
-def test_nobody_adds_to_it(desk: Desk) -> None:
+def test_nobody_adds_to_it(signing: Signing) -> None:
     """Each field that a reader is shown is signed once more than it is there (RFC 6376 §8.15)."""
-    signed = desk.signed(HEAD + b"\r\nhello\r\n")
+    signed = signing.signed(HEAD + b"\r\nhello\r\n")
     for name in dkim.OVERSIGNED:
-        assert verdicts(desk.life.all(), name + b": added\r\n" + signed) == [False, False], name
+        assert verdicts(signing.life.all(), name + b": added\r\n" + signed) == [False, False], name
     with pytest.raises(dkimpy.ValidationError, match="body hash"):
-        verdicts(desk.life.all(), signed.replace(b"hello", b"hallo"))
-    assert verdicts(desk.life.all(), b"Received: by another\r\n" + signed) == [True, True]
+        verdicts(signing.life.all(), signed.replace(b"hello", b"hallo"))
+    assert verdicts(signing.life.all(), b"Received: by another\r\n" + signed) == [True, True]
     assert b" l=" not in signed
     assert b" x=" not in signed
 
 
-def test_binary(desk: Desk) -> None:
+def test_binary(signing: Signing) -> None:
     """The digest is that of what is sent, not of what it would be with other line ends."""
     body = b"\x00\x01\n\r\r\n \n\x00 \r\n\r"
-    signed = desk.signed(TEXT + b"\r\n" + body)
+    signed = signing.signed(TEXT + b"\r\n" + body)
     digest = base64.b64encode(hashlib.sha256(by_the_letter(body)).digest())
     assert signed.count(b"bh=" + digest) == 2
 
 
-def test_no_lines_that_are_too_long(desk: Desk) -> None:
+def test_no_lines_that_are_too_long(signing: Signing) -> None:
     for name, message in CORPUS.items():
-        fields = desk.signed(message).removesuffix(message)
+        fields = signing.signed(message).removesuffix(message)
         assert max(map(len, fields.split(b"\r\n"))) <= 78, name
 
 
@@ -191,15 +191,15 @@ def test_no_lines_that_are_too_long(desk: Desk) -> None:
         b"From: a@sub.mic.gov.vn\r\n",
     ],
 )
-def test_of_others_nothing_is_said(desk: Desk, header: bytes) -> None:
-    assert desk.signer.sign(desk.entry(header + b"\r\nx\r\n")) == b""
-    assert "message_not_signed" not in desk.events()
+def test_of_others_nothing_is_said(signing: Signing, header: bytes) -> None:
+    assert signing.signer.sign(signing.entry(header + b"\r\nx\r\n")) == b""
+    assert "message_not_signed" not in signing.events()
 
 
-def test_what_nobody_has_signed_in_for(desk: Desk) -> None:
+def test_what_nobody_has_signed_in_for(signing: Signing) -> None:
     """But for what this server has written itself: a report (RFC 3464), from the null sender."""
-    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0)) == b""
-    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender=NULL_PATH)) != b""
+    assert signing.signer.sign(signing.entry(HEAD + b"\r\nx\r\n", submitted_by=0)) == b""
+    assert signing.signer.sign(signing.entry(HEAD + b"\r\nx\r\n", submitted_by=0, sender=NULL_PATH)) != b""
 
 
 @pytest.mark.parametrize(
@@ -215,36 +215,36 @@ def test_what_nobody_has_signed_in_for(desk: Desk) -> None:
         AUTHOR + b"X: y\r\n" * (MOST_HEADER_OCTETS // 5) + b"\r\nx\r\n",
     ],
 )
-def test_what_cannot_be_signed_goes_without(desk: Desk, message: bytes) -> None:
+def test_what_cannot_be_signed_goes_without(signing: Signing, message: bytes) -> None:
     """And the log says so, once."""
-    entry = desk.entry(message)
-    assert desk.signer.sign(entry) == desk.signer.sign(entry) == b""
-    assert desk.events().count('"message_not_signed"') == 1
+    entry = signing.entry(message)
+    assert signing.signer.sign(entry) == signing.signer.sign(entry) == b""
+    assert signing.events().count('"message_not_signed"') == 1
 
 
-def test_a_message_that_cannot_be_read_is_not_sent_unsigned(desk: Desk) -> None:
-    entry = desk.entry(HEAD + b"\r\nx\r\n")
+def test_a_message_that_cannot_be_read_is_not_sent_unsigned(signing: Signing) -> None:
+    entry = signing.entry(HEAD + b"\r\nx\r\n")
     entry.path.unlink()
     with pytest.raises(OSError, match="No such file"):
-        desk.signer.sign(entry)
+        signing.signer.sign(entry)
 
 
-def test_signed_once(desk: Desk) -> None:
+def test_signed_once(signing: Signing) -> None:
     """A second try sends the same octets; once the keys change it is signed anew."""
-    entry = desk.entry(HEAD + b"\r\nx\r\n")
-    first = desk.signer.sign(entry)
-    assert desk.signer.sign(entry) is first
-    (key,) = desk.life.add([DOMAIN], Algorithm.ED25519, 0, None)
-    desk.life.use(key.selector, [DOMAIN])
-    assert f"s={key.selector};".encode() in desk.signer.sign(entry)
+    entry = signing.entry(HEAD + b"\r\nx\r\n")
+    first = signing.signer.sign(entry)
+    assert signing.signer.sign(entry) is first
+    (key,) = signing.life.add([DOMAIN], Algorithm.ED25519, 0, None)
+    signing.life.use(key.selector, [DOMAIN])
+    assert f"s={key.selector};".encode() in signing.signer.sign(entry)
 
 
-def test_of_a_large_message_little_is_kept(desk: Desk) -> None:
+def test_of_a_large_message_little_is_kept(signing: Signing) -> None:
     line = base64.b64encode(bytes(57)) + b"\r\n"
-    entry = desk.entry(TEXT + b"\r\n" + line * (25 * 2**20 // len(line)))
+    entry = signing.entry(TEXT + b"\r\n" + line * (25 * 2**20 // len(line)))
     tracemalloc.start()
     try:
-        desk.signer.sign(entry)
+        signing.signer.sign(entry)
         assert tracemalloc.get_traced_memory()[1] < 2 * 2**20
     finally:
         tracemalloc.stop()
@@ -262,9 +262,9 @@ def test_what_is_made_to_be_slow(body: bytes) -> None:
 # ------------------------------------------------------------ keys that cannot be used
 
 
-def file_of(desk: Desk, state: State = State.SIGNING) -> Path:
-    key = next(key for key in desk.life.all() if key.state is state)
-    return desk.keys.path / f"{key.name}.pem"
+def file_of(signing: Signing, state: State = State.SIGNING) -> Path:
+    key = next(key for key in signing.life.all() if key.state is state)
+    return signing.keys.path / f"{key.name}.pem"
 
 
 def link(path: Path) -> None:
@@ -278,7 +278,7 @@ def second_name(path: Path) -> None:
 
 
 def other_key(path: Path) -> None:
-    other = Desk(path.parent.parent / "other")
+    other = Signing(path.parent.parent / "other")
     path.write_bytes(file_of(other).read_bytes())
 
 
@@ -299,17 +299,17 @@ DAMAGE = {
     ("which", "how"),
     [("key", how) for how in DAMAGE] + [("ring", how) for how in DAMAGE if how not in ("gone", "another key")],
 )
-def test_a_file_that_must_not_be_believed(desk: Desk, which: str, how: str) -> None:
+def test_a_file_that_must_not_be_believed(signing: Signing, which: str, how: str) -> None:
     """Mail waits; the file is named; mended, it goes on. Nothing of a secret is told."""
-    path = file_of(desk) if which == "key" else desk.keys.path / "ring.json"
-    kept, entry = path.read_bytes(), desk.entry(HEAD + b"\r\nx\r\n")
+    path = file_of(signing) if which == "key" else signing.keys.path / "ring.json"
+    kept, entry = path.read_bytes(), signing.entry(HEAD + b"\r\nx\r\n")
     DAMAGE[how](path)
-    fresh = Signer(desk.keys, desk.log, SystemClock())
+    fresh = Signer(signing.keys, signing.log, SystemClock())
     for _ in range(2):
         with pytest.raises(KeyUnusable, match=re.escape(path.name)) as told:
             fresh.sign(entry)
-    assert desk.events().count('"dkim_key_unusable"') == 1
-    assert "PRIVATE" not in desk.events() + repr(told.value)
+    assert signing.events().count('"dkim_key_unusable"') == 1
+    assert "PRIVATE" not in signing.events() + repr(told.value)
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
     path.unlink(missing_ok=True)
@@ -319,16 +319,16 @@ def test_a_file_that_must_not_be_believed(desk: Desk, which: str, how: str) -> N
     assert fresh.sign(entry).count(b"DKIM-Signature") == 2
 
 
-def test_a_folder_that_others_may_enter(desk: Desk) -> None:
-    desk.keys.path.chmod(0o755)
-    fresh, entry = Signer(desk.keys, desk.log, SystemClock()), desk.entry(HEAD + b"\r\nx\r\n")
-    with pytest.raises(KeyUnusable, match=re.escape(str(desk.keys.path))):
+def test_a_folder_that_others_may_enter(signing: Signing) -> None:
+    signing.keys.path.chmod(0o755)
+    fresh, entry = Signer(signing.keys, signing.log, SystemClock()), signing.entry(HEAD + b"\r\nx\r\n")
+    with pytest.raises(KeyUnusable, match=re.escape(str(signing.keys.path))):
         fresh.sign(entry)
-    desk.keys.path.chmod(0o700)
+    signing.keys.path.chmod(0o700)
     assert fresh.sign(entry)
 
 
 def test_where_there_are_no_keys(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    shutil.rmtree(desk.keys.path)
-    assert desk.signer.sign(desk.entry(HEAD + b"\r\nx\r\n")) == b""
+    signing = Signing(tmp_path)
+    shutil.rmtree(signing.keys.path)
+    assert signing.signer.sign(signing.entry(HEAD + b"\r\nx\r\n")) == b""
