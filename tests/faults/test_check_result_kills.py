@@ -6,7 +6,6 @@ As in `test_delivery_kills`; the name server that the checks ask lives in the pa
 import asyncio
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,15 @@ import pytest
 
 from addresses import parsed
 from dns_server import NameServer, name_server
-from faults.test_delivery_kills import PEER, kill_before, prepare, real_write
-from faults.test_dsn_kills import killed
+from faults.killed_delivery import ACKNOWLEDGED, CLIENT, SECRET, killed_delivery, prepare
 from harness import config_for, files_in
 from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
-from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.config.model import Config
+from mic_mail.services.transport.envelope import Accepted, Envelope, Recipient
 from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.storage.types import AccountRef
 
-SECRET = b"s" * 32
 ZONE = {
     ("one.example", "TXT"): ['"v=spf1 -all"'],
     ("_dmarc.one.example", "TXT"): ['"v=DMARC1; p=quarantine"'],
@@ -45,27 +43,16 @@ async def take_in(context: ServerContext, octets: int) -> bool:
         Recipient(parsed(mailbox.address), (mailbox.mailbox_id,), notify=frozenset({"SUCCESS"}))
         for mailbox in context.access.snapshot
     )
-    client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    lookups = context.mailflow.begin_lookups(client)
+    lookups = context.mailflow.begin_lookups(CLIENT)
     assert lookups is not None
     lookups.begin("client.example", parsed("lan@one.example"))
-    reception = IncomingMessage(Envelope("TRACE", client, parsed("lan@one.example"), recipients, lookups=lookups))
+    reception = IncomingMessage(Envelope("TRACE", CLIENT, parsed("lan@one.example"), recipients, lookups=lookups))
     for part in (FORGED + HEADER, b"x\r\n" * (octets // 3)):
         await context.mailflow.write(reception, part)
     return isinstance(await context.mailflow.finish(reception), Accepted)
 
 
-async def child(config: Any, octets: int, step: int, say: int) -> None:
-    context = await open_context(config, SystemClock(), "child", secret=SECRET)
-    for mailbox in context.access.snapshot:
-        context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
-    kill_before(step)
-    if await take_in(context, octets):
-        real_write(say, b"250")
-    await context.mailflow.settle()
-
-
-def look(config: Any) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
+def look(config: Config) -> list[list[tuple[str, tuple[str, ...], bytes]]]:
     """After recovery: of each mailbox its messages, by folder, with keywords and octets. Nobody was told of any."""
 
     async def after() -> list[list[tuple[str, tuple[str, ...], bytes]]]:
@@ -93,7 +80,7 @@ def _messages(account: Any, folder: Any) -> Iterator[tuple[str, tuple[str, ...],
             yield folder.name, tuple(account.folder(folder.name).keywords), message.pread(0, 1 << 22)
 
 
-def judged(folder: Path, names: NameServer) -> Any:
+def judged(folder: Path, names: NameServer) -> Config:
     """A data folder of a server that judges its clients."""
     prepare(folder)
     return config_for(folder, {"dns": {"nameservers": (names.place,)}, "inbound": {"trusted_networks": ()}})
@@ -103,7 +90,7 @@ def whole(octets: int) -> bytes:
     return HEADER + b"x\r\n" * (octets // 3)
 
 
-def check(config: Any, octets: int, step: int, *, acknowledged: bool) -> None:
+def check(config: Config, octets: int, step: int, *, acknowledged: bool) -> None:
     mailboxes = look(config)
     assert [len(messages) for messages in mailboxes] in ([0, 0], [1, 1]), f"killed at step {step}"
     for messages in mailboxes:
@@ -121,9 +108,10 @@ def test_a_kill_behind_the_promise(memory: Path, names: NameServer, octets: int,
     """About the first step that is behind it: which one that is depends on when the log is written."""
     for step in range(first, first + 20, 2):
         config = judged(memory / str(step), names)
-        ended, acknowledged = killed(partial(child, config, octets, step))
+        delivery = killed_delivery(config, step, lambda context: take_in(context, octets))
+        acknowledged = delivery.said == ACKNOWLEDGED
         check(config, octets, step, acknowledged=acknowledged)
-        assert not ended, "nobody was killed"
+        assert delivery.killed, "nobody was killed"
         if acknowledged:
             return
     raise AssertionError("nothing was promised")
@@ -133,11 +121,12 @@ def test_a_kill_behind_the_promise(memory: Path, names: NameServer, octets: int,
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("octets", [300, 200_000], ids=["small", "streamed"])
 def test_a_kill_at_any_step(memory: Path, names: NameServer, octets: int) -> None:
-    ended, step, seen = False, 0, 0
-    while not ended:
+    killed, step, seen = True, 0, 0
+    while killed:
         step += 1
         config = judged(memory / str(step), names)
-        ended, acknowledged = killed(partial(child, config, octets, step))
+        delivery = killed_delivery(config, step, lambda context: take_in(context, octets))
+        killed, acknowledged = delivery.killed, delivery.said == ACKNOWLEDGED
         check(config, octets, step, acknowledged=acknowledged)
         seen += acknowledged
         shutil.rmtree(memory / str(step))

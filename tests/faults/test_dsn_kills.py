@@ -1,76 +1,44 @@
 """Killed at any step of a delivery that is to be reported: the message and its report are there once each.
 
-As in `test_delivery_kills`: a child with the real rooms is killed before its n-th call that changes a file. What it had put
-into the queue is sent, and gone, before anybody looks again.
+As in `test_delivery_kills`, a child is killed before its n-th call that changes a file. What it had put into the queue is
+sent, and gone, before anybody looks again.
 """
 
 import asyncio
-import os
 import re
 import shutil
 import smtplib
 import threading
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from addresses import parsed
-from faults.test_delivery_kills import MESSAGE, PEER, kill_before, prepare, real_write
+from faults.killed_delivery import ACKNOWLEDGED, CLIENT, SECRET, killed_delivery, prepare
 from harness import ProcessServer, files_in
+from kills import Ended, die_before, in_child
 from mic_mail.app.context import ServerContext, open_context
 from mic_mail.clock import SystemClock
-from mic_mail.services.transport.envelope import Accepted, Client, Envelope, Recipient, Role
+from mic_mail.config.model import Config
+from mic_mail.services.transport.envelope import Accepted, Envelope, Recipient
 from mic_mail.services.transport.incoming_message import IncomingMessage
-from mic_mail.storage.types import AccountRef
 from waiting import wait_for
 
-SECRET = b"s" * 32
+HEADER = b"From: a@a.example\r\nSubject: x\r\n\r\n"
 
 
 async def take_in(context: ServerContext, sender: str) -> bool:
     """One message for ttlan, whose sender wants to hear of it."""
     (ttlan,) = (mailbox for mailbox in context.access.snapshot if mailbox.address.startswith("ttlan"))
     recipient = Recipient(parsed(ttlan.address), (ttlan.mailbox_id,), notify=frozenset({"SUCCESS"}))
-    client = Client(Role.MX, PEER, "client.example", "ESMTP")
-    reception = IncomingMessage(Envelope("TRACE", client, parsed(sender), (recipient,)))
-    await context.mailflow.write(reception, MESSAGE + b"x\r\n")
+    reception = IncomingMessage(Envelope("TRACE", CLIENT, parsed(sender), (recipient,)))
+    await context.mailflow.write(reception, HEADER + b"x\r\n")
     return isinstance(await context.mailflow.finish(reception), Accepted)
 
 
-async def child(config: Any, sender: str, step: int, say: int) -> None:
-    context = await open_context(config, SystemClock(), "child", secret=SECRET)
-    for mailbox in context.access.snapshot:
-        context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).folder("INBOX")
-    kill_before(step)
-    if await take_in(context, sender):
-        real_write(say, b"250")
-    await context.mailflow.settle()
-
-
-def killed(work: Callable[[int], Any]) -> tuple[bool, bool]:
-    """Whether a child came to its end, and whether it acknowledged."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            asyncio.run(work(writing))
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as said:
-        words = said.read()
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return not os.WIFSIGNALED(status), words == b"250"
-
-
-def sent(config: Any) -> int:
+def sent(config: Config) -> int:
     """Whoever sends is quick: how many reports were in the queue, which is empty now."""
 
     async def send() -> int:
@@ -89,11 +57,11 @@ def sent(config: Any) -> int:
     return asyncio.run(send())
 
 
-async def recover(config: Any, step: int = 0) -> None:
+async def recover(config: Config, step: int = 0) -> None:
     context = await open_context(config, SystemClock(), "after", secret=SECRET)
     try:
         if step:
-            kill_before(step)
+            die_before(step)
         for _ in range(2):
             await context.mailflow.recover()
             await context.mailflow.settle()
@@ -101,11 +69,16 @@ async def recover(config: Any, step: int = 0) -> None:
         await context.close()
 
 
-def messages(config: Any, local: str) -> int:
+def messages(config: Config, local: str) -> int:
     return len(list((config.mail_root / "mic.gov.vn" / local / "Maildir").glob("cur/*")))
 
 
-def look(config: Any, sender: str, acknowledged: bool) -> int:
+def killed_at(config: Config, step: int, sender: str) -> Ended:
+    """The end of a child that takes the message in and delivers it."""
+    return killed_delivery(config, step, lambda context: take_in(context, sender))
+
+
+def look(config: Config, sender: str, acknowledged: bool) -> int:
     """After recovery; how many reports there are."""
     count = sent(config)
     asyncio.run(recover(config))
@@ -122,12 +95,13 @@ def look(config: Any, sender: str, acknowledged: bool) -> int:
 @pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
 def test_a_kill_at_any_step(memory: Path, sender: str) -> None:
     """Wherever the sender is, he hears once of what was delivered once."""
-    ended, step, reported = False, 0, 0
-    while not ended:
+    killed, step, reported = True, 0, 0
+    while killed:
         step += 1
         config = prepare(memory / str(step))
-        ended, acknowledged = killed(partial(child, config, sender, step))
-        count = look(config, sender, acknowledged)
+        delivery = killed_at(config, step, sender)
+        killed = delivery.killed
+        count = look(config, sender, delivery.said == ACKNOWLEDGED)
         assert count <= 1, step
         reported += count
         shutil.rmtree(memory / str(step))
@@ -141,23 +115,20 @@ def test_a_kill_at_any_step(memory: Path, sender: str) -> None:
 def test_killed_again_while_it_is_taken_up(memory: Path, sender: str) -> None:
     """Once as soon as the report is made and not noted, then at each step of what comes after a restart."""
 
-    async def recovering(config: Any, again: int, _say: int) -> None:
-        await recover(config, again)
-
-    first, ended = 0, False
-    while not ended:  # as soon as a report lies there and its entry does not know it
+    first, killed = 0, True
+    while killed:  # until a report lies there and its entry does not know it
         first += 1
         config = prepare(memory / f"first{first}")
-        ended, _ = killed(partial(child, config, sender, first))
+        killed = killed_at(config, first, sender).killed
         if list(config.spool_dir.glob("owed/*.env")) and list(config.spool_dir.glob("live/*.env")):
             break
-    assert not ended
-    again, ended = 0, False
-    while not ended:
+    assert killed
+    again = 0
+    while killed:
         again += 1
         config = prepare(memory / str(again))
-        killed(partial(child, config, sender, first))
-        ended, _ = killed(partial(recovering, config, again))
+        killed_at(config, first, sender)
+        killed = in_child(lambda say: asyncio.run(recover(config, again))).killed  # noqa: B023 - called at once
         assert look(config, sender, acknowledged=True) == 1, again
         shutil.rmtree(memory / str(again))
 
@@ -177,7 +148,7 @@ def hand_in(server: ProcessServer, names: list[str], acknowledged: list[str]) ->
         pass
 
 
-def named(config: Any, local: str, field: bytes) -> Counter[str]:
+def named(config: Config, local: str, field: bytes) -> Counter[str]:
     """How often each message is named by a field of what lies in a mailbox."""
     files = (config.mail_root / "mic.gov.vn" / local / "Maildir").glob("cur/*")
     found = (re.search(rb"^" + field + rb": <(.*)@x>", path.read_bytes(), re.MULTILINE) for path in files)

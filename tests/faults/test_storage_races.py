@@ -5,6 +5,7 @@ import fcntl
 import os
 import resource
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from kills import Say, in_child
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import transaction
 from mic_mail.storage.changes.staging import Delivery
@@ -325,28 +327,26 @@ def test_a_kill_while_a_damaged_index_is_set_aside_forgets_nothing(root: Root, r
     deliver(account, inbox(account), ["a", "b"])
     account.checkpoint()
     deliver(account, inbox(account), ["c", "d", "e"])
-    child = os.fork()
-    if child == 0:
+
+    def set_aside(say: Say) -> None:
         left = renames
         rename = os.rename
 
-        def killed(old: str, new: str) -> None:
+        def dying(old: str, new: str) -> None:
             nonlocal left
             rename(old, new)
             left -= ".broken" in new
             if not left:
-                os._exit(9)
+                os.kill(os.getpid(), signal.SIGKILL)
 
-        try:
-            store = root.store().store(REF)
-            store.ready()
-            os.rename = killed
-            store.index.doubtful = True
-            store.index.damage = lambda: ["page 7"]  # type: ignore[method-assign]
-            store.ready()
-        finally:
-            os._exit(1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        store = root.store().store(REF)
+        store.ready()
+        os.rename = dying
+        store.index.doubtful = True
+        store.index.damage = lambda: ["page 7"]  # type: ignore[method-assign]
+        store.ready()
+
+    assert in_child(set_aside).killed
     found = root.use(lambda account: (observe(account)["INBOX"], deliver(account, inbox(account), ["f"])))
     assert [token for token, _ in found[0].messages.values()] == ["a", "b", "c", "d", "e"]
     assert found[1][0] > 5

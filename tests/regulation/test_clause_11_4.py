@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import pytest
 
+from kills import Countdown, in_child
 from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.errors import BadInput, MicMailError
@@ -181,29 +182,16 @@ def test_clause_11_4_never_among_the_servers_own_files(console, tmp_path):
 
 
 def _killed(console, target, step):
-    """Whether an export in a process of its own was killed at its n-th step that writes anything."""
-    child = os.fork()
-    if child == 0:
-        try:
-            count = 0
+    """Whether an export in a process of its own was killed before its n-th step that writes anything."""
 
-            def dying(function):
-                def inner(*words, **more):
-                    nonlocal count
-                    count += 1
-                    if count == step:
-                        os._exit(9)
-                    return function(*words, **more)
+    def work(say):
+        count = Countdown(step)
+        for name in ("fsync", "mkdir", "rename", "unlink"):
+            setattr(os, name, count.before(getattr(os, name)))
+        records_export._encoded = count.before(records_export._encoded)
+        run(console, target)
 
-                return inner
-
-            for name in ("fsync", "mkdir", "rename", "unlink"):
-                setattr(os, name, dying(getattr(os, name)))
-            records_export._encoded = dying(records_export._encoded)
-            run(console, target)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    return in_child(work).killed
 
 
 def run(console, target):

@@ -2,9 +2,7 @@
 
 import json
 import os
-import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addresses import parsed
+from kills import killed_before
 from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolUnavailable
@@ -243,37 +242,13 @@ def test_a_line_that_the_disk_does_not_take(queue: Queue, message: Path, monkeyp
 STEPS = ("link", "ftruncate", "fsync", "rename", "unlink")
 
 
-def killed_at(step: int, work: Callable[[], object]) -> bool:
-    """Run `work` in a process that is killed before its `step`-th change of the disk; whether it was."""
-    pid = os.fork()
-    if pid == 0:
-        count = 0
-
-        def counted(original: Callable[..., object]) -> Callable[..., object]:
-            def change(*arguments: object, **more: object) -> object:
-                nonlocal count
-                count += 1
-                if count == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return original(*arguments, **more)
-
-            return change
-
-        for name in STEPS:
-            setattr(os, name, counted(getattr(os, name)))
-        work()
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
-
-
 def test_a_kill_at_any_step_of_accepting(tmp_path: Path, message: Path) -> None:
     """There is a whole entry, or nothing after the sweep; and the same call makes it whole afterwards."""
     step, was_killed = 0, True
     while was_killed:
         step += 1
         queue = Queue(tmp_path / f"queue{step}")
-        was_killed = killed_at(step, lambda: queue.put("ID", message, envelope()))  # noqa: B023 - called at once
+        was_killed = killed_before(step, lambda: queue.put("ID", message, envelope()), STEPS)  # noqa: B023 - called at once
         queue.sweep()
         assert files(queue) in (set(), {"live/ID.msg", "live/ID.env"}), step
         queue.put("ID", message, envelope())
@@ -291,7 +266,7 @@ def test_a_kill_at_any_step_of_ending(tmp_path: Path, message: Path) -> None:
         queue = Queue(tmp_path / f"queue{step}")
         entry = put(queue, message)
         entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
-        was_killed = killed_at(step, entry.end)
+        was_killed = killed_before(step, entry.end, STEPS)
         queue.sweep()
         assert files(queue) in (set(), {"live/ID.msg", "live/ID.env", "live/ID.log"}), step
         queue.close()
@@ -318,7 +293,7 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
         spooled = draft.commit(slip)
         sent = put(queue, spooled.path)
         spooled.release()  # killed
-        was_killed = killed_at(step, sent.end)
+        was_killed = killed_before(step, sent.end, STEPS)
         for entry in queue.entries():  # who sends is killed and comes back
             entry.end()
         queue.sweep()

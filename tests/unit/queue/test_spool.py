@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
+from kills import Ended, Say, die_before, in_child
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolFull, SpoolUnavailable
 from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
@@ -225,38 +225,17 @@ def test_an_id_that_is_taken_is_refused(tmp_path: Path) -> None:
 STEPS = ("open", "write", "fsync", "rename", "unlink", "close", "link")
 
 
-def killed_at(step: int, work: Callable[[Callable[[str], None]], None]) -> tuple[bool, list[str]]:
-    """Run `work` in a child that is killed before its `step`-th call to the system; did it end, and what it had said."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        count = 0
+def killed_at(step: int, work: Callable[[Say], object]) -> Ended:
+    """The end of a child that dies before its `step`-th call to the system."""
 
-        def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-            def counting(*arguments: Any, **named: Any) -> Any:
-                nonlocal count
-                count += 1
-                if count == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*arguments, **named)
+    def dying(say: Say) -> None:
+        die_before(step, STEPS)
+        work(say)
 
-            return counting
-
-        say = os.write
-        for name in STEPS:
-            setattr(os, name, counted(getattr(os, name)))
-        try:
-            work(lambda word: say(writing, f"{word}\n".encode()) and None)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "r") as said:
-        words = said.read().split()
-    _, status = os.waitpid(pid, 0)
-    return not os.WIFSIGNALED(status), words
+    return in_child(dying)
 
 
-def deliver(entry: Any, mailboxes: Path, say: Callable[[str], None]) -> None:
+def deliver(entry: Any, mailboxes: Path, say: Say) -> None:
     """What the mail flow does with an entry, in small: a link into each mailbox, once for each origin."""
     for target in entry.open_targets:
         try:
@@ -269,25 +248,26 @@ def deliver(entry: Any, mailboxes: Path, say: Callable[[str], None]) -> None:
 
 def test_a_kill_at_any_step_neither_loses_nor_doubles(memory: Path) -> None:
     """Between any two calls to the system: what was acknowledged reaches every mailbox once, what was not may vanish whole."""
-    ended, step, acknowledged = False, 0, 0
-    while not ended:
+    killed, step, acknowledged = True, 0, 0
+    while killed:
         step += 1
         root, mailboxes = memory / f"spool{step}", memory / f"mail{step}"
         mailboxes.mkdir()
         Spool(root)
 
-        def work(say: Callable[[str], None], root: Path = root, mailboxes: Path = mailboxes) -> None:
+        def work(say: Say, root: Path = root, mailboxes: Path = mailboxes) -> None:
             entry = accept(Spool(root), 1, 2)
             say("250")
             deliver(entry, mailboxes, say)
 
-        ended, said = killed_at(step, work)
+        child = killed_at(step, work)
+        killed = child.killed
         for entry in Spool(root).recover():
             assert entry.path.read_bytes() == MESSAGE
             deliver(entry, mailboxes, lambda word: None)
         delivered = sorted(path.name for path in mailboxes.iterdir())
         assert delivered in ([], ["spool:ID:1", "spool:ID:2"]), f"killed at step {step}"
-        if "250" in said:
+        if "250" in child.said:
             acknowledged += 1
             assert delivered, f"lost at step {step}"
         assert files(root) == set(), f"left over at step {step}"
@@ -304,14 +284,14 @@ def test_a_kill_during_recovery_is_recovered_too(memory: Path) -> None:
     (root / "tmp" / "OLD.msg").write_bytes(b"half")
     (root / "live" / "ENDING.msg").write_bytes(b"done")
 
-    def work(say: Callable[[str], None]) -> None:
+    def work(say: Say) -> None:
         for entry in Spool(root).recover():
             deliver(entry, mailboxes, say)
 
-    ended, step = False, 0
-    while not ended:
+    killed, step = True, 0
+    while killed:
         step += 1
-        ended, _ = killed_at(step, work)
+        killed = killed_at(step, work).killed
     assert sorted(path.name for path in mailboxes.iterdir()) == [f"spool:ID:{mailbox}" for mailbox in (1, 2, 3)]
     assert files(root) == set()
 

@@ -1,15 +1,14 @@
 """An import that is killed at any step, and ledgers that were cut off or damaged: each message comes once."""
 
 import json
-import os
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from kills import in_child, killed_before
 from mic_mail.services.importers import importer
 from mic_mail.services.importers.ledger import Entry, Run, put_back, taken
 from unit.services.importers.conftest import Here, Listed, message
@@ -17,38 +16,8 @@ from unit.services.importers.conftest import Here, Listed, message
 # ------------------------------------------------------------ killed
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Do it in a forked process; how that ended."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - the parent is told by the code
-            os._exit(99)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def killed_at(step: int, work: Callable[[], None]) -> Callable[[], None]:
-    """Die by SIGKILL just before the durable step of that number: a write, fsync, rename or unlink."""
-
-    def run() -> None:
-        left = [step]
-
-        def counting(call: Callable[..., object]) -> Callable[..., object]:
-            def counted(*args: object, **named: object) -> object:
-                left[0] -= 1
-                if left[0] < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return call(*args, **named)
-
-            return counted
-
-        for name in ("write", "fsync", "fdatasync", "rename", "unlink", "pwrite"):
-            setattr(os, name, counting(getattr(os, name)))
-        work()
-
-    return run
+STEPS = ("write", "fsync", "fdatasync", "rename", "unlink", "pwrite")
+"""What makes something durable."""
 
 
 def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -65,10 +34,8 @@ def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch)
             there.run(source)
             there.close()
 
-        code = in_child(killed_at(step, work))
-        assert code in {0, -signal.SIGKILL}
-        died += code != 0
-        assert in_child(work) == 0, step
+        died += killed_before(step + 1, work, STEPS)
+        assert not in_child(lambda say: work()).killed, step
         there = Here(place)
         assert there.contents() == wanted, step
         assert there.account.repair(check=True).clean, step
