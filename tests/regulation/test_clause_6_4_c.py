@@ -1,12 +1,13 @@
 """Reg. 6.4.c: the mailbox of someone who retires, resigns or leaves."""
 
+from datetime import date, timedelta
+
 import pytest
 
 from mic_mail.policy.calendar import TermEnd
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, State
-
-ACTIVE, LOCKED, SUSPENDED, RECLAIMED = {State.ACTIVE}, {State.SEND_LOCKED}, {State.SUSPENDED}, {State.RECLAIMED}
+from regulation.timeline import ACTIVE, LOCKED, RECLAIMED, SUSPENDED, Timeline, fact, left, timelines
 
 # level, official day, locked from, reclaimed from
 TERMS = [
@@ -28,8 +29,6 @@ TERMS = [
 
 def _eve(day: str) -> str:
     """The last minute before `day`."""
-    from datetime import date, timedelta
-
     return f"{date.fromisoformat(day) - timedelta(days=1)} 23:59"
 
 
@@ -69,44 +68,6 @@ def test_only_personal_mailboxes(make_history, kind):
     assert history.states("2030-01-01") == ACTIVE
 
 
-def test_reading_start_of_day(make_history):
-    """With terms.end = start_of_day the reclaim comes at 00:00 of the matching date."""
-    history = make_history(settings=LifecycleSettings(term_end=TermEnd.START_OF_DAY))
-    history.add(FactKind.LEFT, "2026-08-31", level="division")
-    assert history.states("2027-02-27 23:59") == LOCKED
-    assert history.states("2027-02-28") == RECLAIMED
-
-
-def test_reading_roll(make_history):
-    """With terms.roll a term that ends on a Sunday ends with the next day of work."""
-    history = make_history(settings=LifecycleSettings(rest_day=lambda day: day.weekday() >= 5))
-    history.add(FactKind.LEFT, "2026-08-31", level="division")  # 28/02/2027 is a Sunday
-    assert history.states("2027-03-01 23:59") == LOCKED
-    assert history.states("2027-03-02") == RECLAIMED
-
-
-def test_late_notice_locks_from_the_official_day(history):
-    """A notice that comes late counts from the official day; before it nobody could know."""
-    history.add(FactKind.LEFT, "2026-03-01", recorded="2026-05-10 10:00", level="division")
-    assert history.states("2026-04-01") == LOCKED
-    assert history.states("2026-04-01", known="2026-04-01") == ACTIVE
-    assert history.states("2026-09-02") == RECLAIMED
-
-
-def test_reclaim_already_due_waits(history):
-    """A reclaim that was due before its notice waits seven days from the recording."""
-    history.add(FactKind.LEFT, "2026-01-10", recorded="2026-09-10 10:00", level="division")
-    assert history.states("2026-09-17 23:59") == LOCKED
-    assert history.states("2026-09-18") == RECLAIMED
-
-
-def test_reclaim_not_yet_due_does_not_wait(history):
-    """A notice one day before the term's end delays nothing."""
-    history.add(FactKind.LEFT, "2026-01-10", recorded="2026-07-10 10:00", level="division")
-    assert history.states("2026-07-10 23:59") == LOCKED
-    assert history.states("2026-07-11") == RECLAIMED
-
-
 def test_future_leave(history, moment):
     """A leave announced ahead changes nothing before its day, and the decision says when it will."""
     history.add(FactKind.LEFT, "2026-12-01", recorded="2026-10-01", level="division")
@@ -116,105 +77,129 @@ def test_future_leave(history, moment):
     assert decision.next_change.states == LOCKED
 
 
-def test_correction_to_a_later_day(history):
-    """A corrected leave counts from the right day alone, also after the wrong one had already reclaimed."""
-    history.add(FactKind.LEFT, "2026-01-10", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, "2026-06-10", recorded="2026-08-01", level="division")
-    assert history.states("2026-07-20", known="2026-07-20") == RECLAIMED
-    assert history.states("2026-03-01") == ACTIVE
-    assert history.states("2026-08-02") == LOCKED
-    assert history.states("2026-12-11") == RECLAIMED
+RETURNED = FactKind.RETURNED
 
 
-def test_correction_to_an_earlier_day_waits_too(history):
-    """A correction that makes the reclaim overdue gives the same seven days as a late notice."""
-    history.add(FactKind.LEFT, "2026-06-10", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, "2026-01-10", recorded="2026-08-01", level="division")
-    assert history.states("2026-08-08 23:59") == LOCKED
-    assert history.states("2026-08-09") == RECLAIMED
+def corrected(day, recorded, level="division"):
+    """The leave is corrected to this day and rank."""
+    return fact(FactKind.LEAVE_CORRECTED, day, recorded=recorded, level=level)
 
 
-@pytest.mark.parametrize("corrected", ["2026-01-01", "2025-11-20", "2026-05-20"])
-def test_correction_of_a_reclaimed_leave_that_stays_due(history, corrected):
+@timelines(
+    Timeline(
+        "with terms.end = start_of_day the reclaim comes at 00:00 of the matching date",
+        (left("2026-08-31"),),
+        {"2027-02-27 23:59": LOCKED, "2027-02-28": RECLAIMED},
+        settings=LifecycleSettings(term_end=TermEnd.START_OF_DAY),
+    ),
+    Timeline(
+        "with terms.roll a term that ends on a Sunday ends with the next day of work",
+        (left("2026-08-31"),),  # 28/02/2027 is a Sunday
+        {"2027-03-01 23:59": LOCKED, "2027-03-02": RECLAIMED},
+        settings=LifecycleSettings(rest_day=lambda day: day.weekday() >= 5),
+    ),
+    Timeline(
+        "a late notice counts from the official day; before it nobody could know",
+        (left("2026-03-01", recorded="2026-05-10 10:00"),),
+        {"2026-04-01": LOCKED, "2026-09-02": RECLAIMED},
+        then={"2026-04-01": ACTIVE},
+    ),
+    Timeline(
+        "a reclaim that was due before its notice waits seven days from the recording",
+        (left("2026-01-10", recorded="2026-09-10 10:00"),),
+        {"2026-09-17 23:59": LOCKED, "2026-09-18": RECLAIMED},
+    ),
+    Timeline(
+        "a notice one day before the end of the term delays nothing",
+        (left("2026-01-10", recorded="2026-07-10 10:00"),),
+        {"2026-07-10 23:59": LOCKED, "2026-07-11": RECLAIMED},
+    ),
+    Timeline(
+        "a leave without a rank takes the longer terms",
+        (fact(FactKind.LEFT, "2026-03-01"),),
+        {"2026-03-15": ACTIVE, "2026-12-01": LOCKED},
+    ),
+)
+def test_terms_and_notices(row):
+    row.check()
+
+
+@timelines(
+    Timeline(
+        "a leave corrected to a later day counts from that day alone, also after the wrong one had reclaimed",
+        (left("2026-01-10"), corrected("2026-06-10", "2026-08-01")),
+        {"2026-03-01": ACTIVE, "2026-08-02": LOCKED, "2026-12-11": RECLAIMED},
+        then={"2026-07-20": RECLAIMED},
+    ),
+    Timeline(
+        "a correction that makes the reclaim overdue gives the seven days of a late notice",
+        (left("2026-06-10"), corrected("2026-01-10", "2026-08-01")),
+        {"2026-08-08 23:59": LOCKED, "2026-08-09": RECLAIMED},
+    ),
+    Timeline(
+        "a second correction does not start the seven days anew",
+        (left("2026-01-10", recorded="2026-09-10 10:00"), corrected("2026-01-11", "2026-09-16 10:00")),
+        {"2026-09-17 23:59": LOCKED, "2026-09-18": RECLAIMED},
+    ),
+    Timeline(
+        "a higher rank whose longer term still runs gives a reclaimed mailbox back until its end",
+        (left("2026-01-10"), corrected("2026-01-10", "2026-08-01", "department")),
+        {"2026-08-01": LOCKED, "2027-01-11": RECLAIMED},
+        then={"2026-07-31": RECLAIMED},
+    ),
+    Timeline(
+        "a leader taken for staff gets the longer terms back",
+        (left("2026-03-01"), corrected("2026-03-01", "2026-03-05", "department")),
+        {"2026-03-06": ACTIVE, "2026-04-02": LOCKED, "2027-03-02": RECLAIMED},
+    ),
+    Timeline(
+        "a withdrawn leave leaves no trace in the present, and stays visible in what was known",
+        (left("2026-03-01"), fact(FactKind.LEAVE_WITHDRAWN, "2026-03-09")),
+        {"2026-03-10": ACTIVE},
+        then={"2026-03-05": LOCKED},
+    ),
+)
+def test_corrections(row):
+    row.check()
+
+
+@pytest.mark.parametrize("day", ["2026-01-01", "2025-11-20", "2026-05-20"])
+def test_correction_of_a_reclaimed_leave_that_stays_due(day):
     """A correction to a day that is past its term as well does not bring a reclaimed mailbox back for seven days."""
-    history.add(FactKind.LEFT, "2026-01-01", recorded="2026-01-02", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, corrected, recorded="2026-11-25", level="division")
-    for moment in ("2026-11-24 23:59", "2026-11-25", "2026-11-25 00:01", "2026-11-28", "2026-12-03", "2027-03-01"):
-        assert history.states(moment) == RECLAIMED, moment
-    assert history.states("2026-06-30") == LOCKED
+    facts = (left("2026-01-01", recorded="2026-01-02"), corrected(day, "2026-11-25"))
+    still = ("2026-11-24 23:59", "2026-11-25", "2026-11-25 00:01", "2026-11-28", "2026-12-03", "2027-03-01")
+    Timeline("", facts, {**dict.fromkeys(still, RECLAIMED), "2026-06-30": LOCKED}).check()
 
 
-def test_correction_gives_no_second_grace(history):
-    """The seven days run from the first notice that found the reclaim overdue; correcting it does not start them anew."""
-    history.add(FactKind.LEFT, "2026-01-10", recorded="2026-09-10 10:00", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, "2026-01-11", recorded="2026-09-16 10:00", level="division")
-    assert history.states("2026-09-17 23:59") == LOCKED
-    assert history.states("2026-09-18") == RECLAIMED
-
-
-def test_correction_that_opens_again(history):
-    """Raising the rank of a reclaimed leaver whose longer term still runs gives the mailbox back until its end."""
-    history.add(FactKind.LEFT, "2026-01-10", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, "2026-01-10", recorded="2026-08-01", level="department")
-    assert history.states("2026-07-31", known="2026-07-31") == RECLAIMED
-    assert history.states("2026-08-01") == LOCKED
-    assert history.states("2027-01-11") == RECLAIMED
-
-
-def test_correction_of_the_rank(history):
-    """A leader taken for staff gets the longer terms back."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.LEAVE_CORRECTED, "2026-03-01", recorded="2026-03-05", level="department")
-    assert history.states("2026-03-06") == ACTIVE
-    assert history.states("2026-04-02") == LOCKED
-    assert history.states("2027-03-02") == RECLAIMED
-
-
-def test_withdrawal(history):
-    """A leave that never was leaves no trace in the present, and stays visible in what was known."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.LEAVE_WITHDRAWN, "2026-03-09")
-    assert history.states("2026-03-10") == ACTIVE
-    assert history.states("2026-03-05", known="2026-03-05") == LOCKED
-
-
-def test_return_before_the_reclaim(history):
-    """Who comes back in time may send again from that day, and nothing is reclaimed later."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.RETURNED, "2026-06-01")
-    assert history.states("2026-05-31 23:59") == LOCKED
-    assert history.states("2026-06-01") == ACTIVE
-    assert history.states("2027-01-01") == ACTIVE
-
-
-def test_return_after_the_reclaim(history):
-    """A return does not undo a reclaim; only a new issue does, and it wants a new password."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.RETURNED, "2026-10-01")
-    assert history.states("2026-10-02") == RECLAIMED
-    history.add(FactKind.ISSUED, "2026-10-05")
-    assert history.states("2026-10-05") == {State.ACTIVE, State.PASSWORD_DUE}
-
-
-def test_second_leave(history):
-    """Who returned and leaves again is a leaver by the second day."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.RETURNED, "2026-06-01")
-    history.add(FactKind.LEFT, "2026-09-01", level="division")
-    assert history.states("2026-08-31 23:59") == ACTIVE
-    assert history.states("2026-09-01") == LOCKED
-    assert history.states("2027-03-01 23:59") == LOCKED
-    assert history.states("2027-03-02") == RECLAIMED
-
-
-def test_suspended_leaver(history):
-    """Suspension and send-lock hold at once; a restore gives the send-locked mailbox back, not an active one."""
-    history.add(FactKind.LEFT, "2026-03-01", level="division")
-    history.add(FactKind.SUSPENDED, "2026-04-01", cause="c")
-    assert history.states("2026-04-02") == LOCKED | SUSPENDED
-    history.add(FactKind.RESTORED, "2026-04-10")
-    history.add(FactKind.PASSWORD_SET, "2026-04-11")
-    assert history.states("2026-04-12") == LOCKED
+@timelines(
+    Timeline(
+        "a return in time lets send again from that day, and nothing is reclaimed later",
+        (left("2026-03-01"), fact(RETURNED, "2026-06-01")),
+        {"2026-05-31 23:59": LOCKED, "2026-06-01": ACTIVE, "2027-01-01": ACTIVE},
+    ),
+    Timeline(
+        "a return does not undo a reclaim; a new issue does, and it wants a new password",
+        (left("2026-03-01"), fact(RETURNED, "2026-10-01"), fact(FactKind.ISSUED, "2026-10-05")),
+        {"2026-10-05": {State.ACTIVE, State.PASSWORD_DUE}},
+        then={"2026-10-02": RECLAIMED},
+    ),
+    Timeline(
+        "who returned and leaves again is a leaver by the second day",
+        (left("2026-03-01"), fact(RETURNED, "2026-06-01"), left("2026-09-01")),
+        {"2026-08-31 23:59": ACTIVE, "2026-09-01": LOCKED, "2027-03-01 23:59": LOCKED, "2027-03-02": RECLAIMED},
+    ),
+    Timeline(
+        "a restore gives a suspended leaver the send-locked mailbox back, not an active one",
+        (
+            left("2026-03-01"), fact(FactKind.SUSPENDED, "2026-04-01", cause="c"), fact(FactKind.RESTORED, "2026-04-10"),
+            fact(FactKind.PASSWORD_SET, "2026-04-11"),
+        ),
+        {"2026-04-12": LOCKED},
+        then={"2026-04-02": LOCKED | SUSPENDED},
+    ),
+)  # fmt: skip
+def test_returns_and_restores(row):
+    row.check()
 
 
 def test_reclaim_silences_suspension(history):
@@ -223,10 +208,3 @@ def test_reclaim_silences_suspension(history):
     history.add(FactKind.SUSPENDED, "2026-04-01", cause="c")
     assert history.states("2026-09-02") == RECLAIMED
     assert not history.at("2026-09-02").receives
-
-
-def test_leave_without_a_rank_takes_the_longer_terms(history):
-    """A stored leave that lacks the rank never locks or reclaims sooner than the longer terms allow."""
-    history.add(FactKind.LEFT, "2026-03-01")
-    assert history.states("2026-03-15") == ACTIVE
-    assert history.states("2026-12-01") == LOCKED
