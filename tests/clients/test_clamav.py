@@ -21,8 +21,8 @@ from mic_mail.config.manual import write
 from mic_mail.policy.facts import Cause, FactKind, MailboxKind
 from mic_mail.quarantine.quarantine import Quarantine
 from population import PASSWORD
+from regulation.abuse_setup import subjects, submission, suspensions
 from regulation.console import Console
-from regulation.test_clause_7_2_c import subjects, submission, suspensions
 
 pytestmark = [
     pytest.mark.needs_tool("clamd"),

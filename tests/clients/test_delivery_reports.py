@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from clients.test_outgoing_mail import PASSWORD, inbox, letter, office, reports, submit
+from clients.outgoing import PASSWORD, inbox, letter, office, reports, submit
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import FactKind
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.storage.types import AccountRef
 from population import draft
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)

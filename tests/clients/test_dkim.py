@@ -10,7 +10,7 @@ from pathlib import Path
 import dkim
 import dns.resolver
 
-from clients.test_outgoing_mail import PASSWORD, ZONE, elsewhere, letter, submit
+from clients.outgoing import PASSWORD, ZONE, elsewhere, letter, submit
 from dkim_corpus import messages
 from dns_server import NameServer, name_server
 from harness import MailServer, config_for
@@ -18,7 +18,7 @@ from mic_mail.mime.dkim import strings_of
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 from waiting import wait_for
 
 DOMAIN = "mic.gov.vn"

@@ -15,7 +15,7 @@ from https_server import WebServer, answer, web
 from mic_mail.queue.recipient_log import AdminDecision
 from peers.neighbours import ADDRESSES, EACH, Neighbours, neighbours
 from unit.services.queue.office import HEAD, Office
-from unit.smtpclient.test_mta_sts_cache import policy
+from unit.smtpclient.mta_sts import policy
 from waiting import wait_on_loop
 
 WEB, NOBODY = "127.0.0.7", "127.0.0.9"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings, strict_path
 from certificate_authority import Authority
-from clients.test_outgoing_mail import PASSWORD, office
+from clients.outgoing import PASSWORD, office
 from harness import MailServer
 from mic_mail.mailbox_address import MailboxAddress
 from unit.services.queue.relay import PASSWORD as RELAY_PASSWORD

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from addresses import parsed
-from clients.test_outgoing_mail import PASSWORD, ZONE, elsewhere, letter, office, reports, submit
+from clients.outgoing import PASSWORD, ZONE, elsewhere, letter, office, reports, submit
 from dns_server import name_server
 from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
@@ -24,7 +24,7 @@ from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.console import Console
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 from waiting import stays, wait_for
 
 LATER = {b"RCPT": b"451 4.2.0 later\r\n"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer
-from regulation.test_clause_10_2_spam import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
+from regulation.spam_server import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
 from regulation.test_clause_15_5_learning import OWNER, Program
 from rspamd_server import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
 from waiting import wait_for

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from clients.test_smtp_states import letter, received_by, submission
+from clients.shared_mailboxes import CNTT, DVBE, TTLAN, deliver, heard, idle, sign_in, told
+from clients.smtp_sessions import letter, received_by, submission
 from harness import MailServer, left_in_staging
 from mic_mail.clock import ManualClock
 from mic_mail.policy.facts import Detail, Draft, FactKind, MailboxKind
@@ -24,9 +25,6 @@ from population import PASSWORD, draft
 from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
-SECONDS = 10.0
-"""A generous "within seconds": the change feed tells at once, the poll each two."""
 
 
 @pytest.fixture
@@ -38,39 +36,6 @@ def server(serve: Callable[..., MailServer]) -> MailServer:
     server.ttlan = server.issue("ttlan", name="Trần Thị Lan")  # type: ignore[attr-defined]
     server.allow(server.cntt, server.dvbe, "keeper")  # type: ignore[attr-defined]
     return server
-
-
-def sign_in(server: MailServer, address: str = DVBE) -> imaplib.IMAP4_SSL:
-    client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20)
-    client.authenticate("PLAIN", lambda _: f"\0{address}\0{PASSWORD}".encode())
-    return client
-
-
-def deliver(server: MailServer, to: str, subject: str = "Công văn") -> None:
-    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", timeout=10) as client:
-        client.send_message(letter("a@a.example", to, body=subject))
-
-
-def told(server: MailServer, name: str, count: int) -> list[dict[str, Any]]:
-    """The events of this name; the log is written in a thread of its own, so at least so many are waited for."""
-    return wait_for(
-        lambda: len(found := [event for event in server.events() if event["event"] == name]) >= count and found, name
-    )
-
-
-def idle(client: imaplib.IMAP4_SSL) -> None:
-    """Begin IDLE, by hand: imaplib of Python 3.11 has none."""
-    client.send(b"x1 IDLE\r\n")
-    assert client.readline().startswith(b"+ ")
-
-
-def heard(client: imaplib.IMAP4_SSL, expression: bytes) -> bytes:
-    """The first line that matches, within SECONDS."""
-    client.socket().settimeout(SECONDS)
-    while line := client.readline():
-        if re.match(expression, line):
-            return line
-    raise AssertionError(f"closed before {expression!r}")
 
 
 def test_imaplib_asks_for_rights(server: MailServer) -> None:
@@ -428,6 +393,7 @@ def test_an_authority_that_ends_within_a_message(server: MailServer, octets: int
 
 
 # ------------------------------------------------------------------ a real mail program
+
 
 MBSYNC = """
 IMAPStore remote

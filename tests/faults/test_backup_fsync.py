@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regulation.console import PROGRAM
-from regulation.test_clause_4_2_quarantine import House
+from regulation.quarantine_server import House
 
 pytestmark = pytest.mark.needs_tool("strace")
 _SYNCED = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>\) += 0")

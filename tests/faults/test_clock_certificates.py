@@ -30,7 +30,7 @@ from mic_mail.services.operations.syslog import Forwarding
 from mic_mail.smtpclient.routing import Router
 from regulation.syslog_collector import HEADER, Listener
 from unit.services.queue.office import STUFFED, offices
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 
 DAY = 86_400
 STEPS = [sign * seconds for seconds in (90, 7200, DAY, 20 * DAY, 400 * DAY, 3000 * DAY) for sign in (1, -1)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.test_shared_mailboxes import heard
+from clients.shared_mailboxes import heard
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.policy.facts import MailboxKind

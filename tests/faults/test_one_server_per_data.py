@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from clients.test_outgoing_mail import ZONE, elsewhere, letter
+from clients.outgoing import ZONE, elsewhere, letter
 from dns_server import name_server
 from harness import ProcessServer
 from mic_mail.config.manual import write

@@ -16,7 +16,7 @@ import pytest
 from mic_mail.queue.queue import EntryEnded
 from mic_mail.queue.recipient_log import AdminDecision, Standing
 from unit.services.queue.office import OPEN, Office, offices
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 from waiting import PATIENCE_SECONDS, wait_on_loop
 
 DOMAINS, ENTRIES, PEOPLE, ACTS = 6, 120, 3, 400

@@ -31,7 +31,7 @@ from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import ConnectionSettings
 from runtimes import runtime
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 
 TESTS = Path(__file__).parents[1]
 OFFER = b"250-mx.example\r\n250 PIPELINING\r\n"

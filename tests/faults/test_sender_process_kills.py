@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clients.test_outgoing_mail import ZONE, elsewhere, letter
+from clients.outgoing import ZONE, elsewhere, letter
 from dns_server import name_server
 from harness import ProcessServer
 from waiting import wait_for

@@ -2,7 +2,6 @@
 
 import random
 import re
-import resource
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ import pytest
 
 from harness import MailServer, config_for
 from mic_mail.imap.compress import MOST_ADVANCE, TEXT_FOR_OCTET
-from population import PASSWORD
 from protocol.dialog import Connection
+from protocol.imap_sessions import answer, peak_mib, sign_in
 from waiting import wait_for
 
 
@@ -32,32 +31,10 @@ def user(server: MailServer, request: pytest.FixtureRequest) -> str:
     return f"{local}@mic.gov.vn"
 
 
-def sign_in(server: MailServer, address: str) -> Connection:
-    """A connection after LOGIN."""
-    connection = Connection(server, "imaps")
-    connection.response()
-    connection.send(f'in LOGIN {address} "{PASSWORD}"\r\n'.encode())
-    assert answer(connection, b"in").startswith(b"in OK")
-    return connection
-
-
-def answer(connection: Connection, tag: bytes) -> bytes:
-    """The tagged answer; what comes before it is passed over."""
-    while (heard := connection.response()) is not None:
-        if heard.startswith(tag + b" "):
-            return heard
-    raise AssertionError("the server closed")
-
-
 def staged(server: MailServer, address: str) -> list[Path]:
     """Files of deliveries that are not published."""
     home = server.config.mail_root / "mic.gov.vn" / address.partition("@")[0]
     return [path for folder in home.rglob("tmp") for path in folder.iterdir()]
-
-
-def peak_mib() -> float:
-    """The largest amount of memory that this process, which holds the server, has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def test_a_deflate_bomb(server: MailServer, user: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from harness import MailServer, config_for
 from protocol.dialog import Connection
-from protocol.test_imap_hostile import answer, peak_mib, sign_in
+from protocol.imap_sessions import answer, peak_mib, sign_in
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from harness import MailServer
 from mic_mail.imap import server as shell
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.maildir.maildir import AccountPaths
-from protocol.test_imap_hostile import answer, sign_in
+from protocol.imap_sessions import answer, sign_in
 from waiting import PATIENCE_SECONDS
 
 

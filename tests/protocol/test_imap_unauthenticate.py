@@ -10,7 +10,7 @@ import pytest
 from harness import MailServer, config_for
 from population import PASSWORD
 from protocol.dialog import Connection
-from protocol.test_imap_hostile import answer, sign_in
+from protocol.imap_sessions import answer, sign_in
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.test_smtp_states import mx, submission
+from clients.smtp_sessions import mx, submission
 from harness import MailServer
 from mic_mail.services.transport import pipeline
 from mic_mail.services.transport.envelope import Role

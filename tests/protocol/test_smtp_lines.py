@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from clients.test_outgoing_mail import OFFER, PASSWORD, ZONE, elsewhere, office
+from clients.outgoing import OFFER, PASSWORD, ZONE, elsewhere, office
 from dns_server import name_server
 from harness import MailServer, config_for
-from unit.smtpclient.test_client import ALL, Server
+from unit.smtpclient.server import ALL, Server
 from waiting import wait_for
 
 HEADER = b"From: dvbe@mic.gov.vn\r\nSubject: %s\r\n\r\n"

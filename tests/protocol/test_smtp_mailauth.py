@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import signed_messages
-from clients.test_smtp_states import submission
+from clients.smtp_sessions import submission
 from dns_server import NameServer, name_server
 from harness import MailServer, config_for
 from mic_mail.config.manual import write

@@ -26,7 +26,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.console import Console
-from regulation.test_clause_4_2_quarantine import MESSAGE, WHY, House
+from regulation.quarantine_server import MESSAGE, WHY, House
 
 pytestmark = pytest.mark.clause("10.1", "4.2")
 DOMAIN = "mic.gov.vn"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.test_smtp_states import letter as mail
-from clients.test_smtp_states import submission
+from clients.smtp_sessions import letter as mail
+from clients.smtp_sessions import submission
 from harness import MailServer
 from messages.reports import GMAIL, POSTFIX, THUNDERBIRD
 from mic_mail.mime.dsn_mdn import DeliveryReport, read_report

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.test_smtp_states import submission
+from clients.smtp_sessions import submission
 from harness import MailServer
 from mic_mail import modified_utf7
 from mic_mail.policy.calendar import WorkingDays

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from clients.test_shared_mailboxes import heard, told
-from clients.test_smtp_states import letter
+from clients.shared_mailboxes import heard, told
+from clients.smtp_sessions import letter
 from harness import MailServer
 from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.storage.errors import Frozen

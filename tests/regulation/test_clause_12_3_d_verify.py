@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.test_shared_mailboxes import told
+from clients.shared_mailboxes import told
 from harness import MailServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind

@@ -15,10 +15,9 @@ from pypdf import PdfReader
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed, check
+from regulation.log_console import LogConsole
 from regulation.officers import OfficersConsole, officers_console
-from regulation.test_clause_6_2_mail import OfficersConsole as Ministry
-from regulation.test_clause_6_2_mail import a_csv
-from regulation.test_clause_14_4 import LogConsole
+from regulation.requests_by_mail import Ministry, a_csv
 from regulation.test_clause_14_4 import console as log_console  # noqa: F401 - a fixture
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part, grants
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from regulation.test_clause_12_3 import HEAD, Office
+from regulation.unit_roles import HEAD, Office
 
 
 @pytest.mark.parametrize("part", list(Part))

@@ -23,9 +23,9 @@ from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
+from regulation.quarantine_server import WHY, House
 from regulation.reclaimed_mailbox import Ministry, reclaim
-from regulation.test_clause_4_1 import MARKED, SecrecyConsole, reference, submit
-from regulation.test_clause_4_2_quarantine import WHY, House
+from regulation.secrecy_setup import MARKED, SecrecyConsole, reference, submit
 
 pytestmark = pytest.mark.clause("4.2", "6.2", "6.4.c")
 SMALL = b"From: dvbe@mic.gov.vn\r\nSubject: tin\r\n\r\nx\r\n"

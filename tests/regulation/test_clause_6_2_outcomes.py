@@ -11,7 +11,7 @@ from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.requests import Channel, Filing, Item, Kind, State
 from mic_mail.services.requests.outcome_notices import WINDOW
 from mic_mail.services.requests.register import Register
-from regulation.test_clause_6_2_mail import HEADING, NOW, Ministry, a_csv
+from regulation.requests_by_mail import HEADING, NOW, Ministry, a_csv
 
 ROWS = (("vướng mắc", "", "", "", "", "", "Thư đến chậm"), ("khác", "", "", "", "", "", "Xin tài liệu"))
 

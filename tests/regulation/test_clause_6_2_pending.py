@@ -24,7 +24,7 @@ from mic_mail.storage.maildir import swap_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.console import Console
-from regulation.test_clause_6_2_mail import HEADING, NOW, SECRET, Ministry, a_csv
+from regulation.requests_by_mail import HEADING, NOW, SECRET, Ministry, a_csv
 from runtimes import runtime
 from store_harness import killed_at
 from waiting import stays, wait_for

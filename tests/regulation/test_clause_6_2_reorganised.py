@@ -18,7 +18,7 @@ from mic_mail.policy.requests import State
 from mic_mail.services.mailboxes.address_book import make_book
 from mic_mail.services.mailboxes.consistency_check import Severity, inspect
 from mic_mail.services.settings import lifecycle_settings
-from regulation.test_clause_6_2_mail import SECRET, a_csv
+from regulation.requests_by_mail import SECRET, a_csv
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 HEADING = ("Loại yêu cầu", "Địa chỉ hộp thư", "Chức danh", "Tên mới", "Địa chỉ đã chọn", "Sáp nhập vào", "Số văn bản")

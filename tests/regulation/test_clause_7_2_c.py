@@ -1,7 +1,5 @@
 """Reg. 7.2.c: the server suspends a mailbox that runs away, and what a suspended mailbox has sent does not leave the spool."""
 
-import asyncio
-import base64
 import email
 import email.policy
 import smtplib
@@ -15,7 +13,7 @@ from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
-from mic_mail.policy.facts import Cause, Draft, Fact, FactKind, MailboxKind
+from mic_mail.policy.facts import Cause, Draft, FactKind, MailboxKind
 from mic_mail.policy.requests import Channel, Filing, Item, Kind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
@@ -27,8 +25,7 @@ from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.requests.approve import Approving, Choices
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.types import INBOX, AccountRef
-from population import PASSWORD
+from regulation.abuse_setup import subjects, submission, suspensions
 
 LIMIT = 10
 SETTINGS = {"limits": {"recipients_per_hour": LIMIT, "suspend_beyond": 2, "bulk_senders": ("cntt",), "bulk_times": 1}}
@@ -44,35 +41,8 @@ def server(serve: Callable[..., MailServer]) -> MailServer:
     return server
 
 
-def submission(server: MailServer, local: str = "dvbe") -> smtplib.SMTP_SSL:
-    client = smtplib.SMTP_SSL(server.host, server.ports["submissions"], context=server.tls())
-    client.ehlo()
-    plain = base64.b64encode(f"\0{local}@mic.gov.vn\0{PASSWORD}".encode()).decode()
-    assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 235
-    return client
-
-
 def names(client: smtplib.SMTP_SSL, recipients: int) -> list[int]:
     return [client.rcpt("ttlan@mic.gov.vn")[0] for _ in range(recipients)]
-
-
-def suspensions(server: MailServer, address: str) -> list[Fact]:
-    server.call(_settled())
-    directory = server.population.directory
-    facts = directory.facts(directory.mailbox(address).mailbox_id)
-    return [fact for fact in facts if fact.kind is FactKind.SUSPENDED]
-
-
-async def _settled() -> None:
-    """Suspensions that are under way are recorded."""
-    for task in [task for task in asyncio.all_tasks() if task.get_name().startswith("suspend ")]:
-        await task
-
-
-def subjects(server: MailServer, mailbox: Any) -> list[bytes]:
-    account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
-    view = account.view(account.folder(INBOX).folder_id)
-    return [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]
 
 
 def test_clause_7_2_c_a_runaway_is_suspended(server: MailServer) -> None:

@@ -20,13 +20,10 @@ from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.mta_sts import Mode
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from runtimes import runtime
+from unit.smtpclient.mta_sts import policy
 from waiting import PATIENCE_SECONDS
 
 DAY = timedelta(days=1)
-
-
-def policy(mode: str = "enforce", mx: str = "mx.one.example", age: int = 604_800) -> bytes:
-    return f"version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: {age}\r\n".encode()
 
 
 def zone(policy_id: str | None = "1") -> dict[tuple[str, str], list[str]]:

@@ -22,7 +22,7 @@ from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
 from runtimes import runtime
-from unit.smtpclient.test_client import Server
+from unit.smtpclient.server import Server
 from waiting import PATIENCE_SECONDS, wait_on_loop
 
 HEAD = b"Return-Path: <a@mic.gov.vn>\r\n"

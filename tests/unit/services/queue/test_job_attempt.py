@@ -18,7 +18,7 @@ from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
 from mic_mail.smtpclient.routing import Router
 from unit.services.queue.office import SENDER, STUFFED, ZONE, Office, offices
-from unit.smtpclient.test_client import PLAIN, Server
+from unit.smtpclient.server import PLAIN, Server
 
 DAY = 86_400.0
 

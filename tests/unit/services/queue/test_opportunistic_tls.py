@@ -12,7 +12,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.queue.recipient_log import AdminDecision
 from unit.services.queue.office import STUFFED, ZONE, offices
-from unit.smtpclient.test_client import PLAIN, Server
+from unit.smtpclient.server import PLAIN, Server
 
 # ------------------------------------------------------------ TLS
 

@@ -14,7 +14,7 @@ from mic_mail.queue.recipient_log import Standing
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.smtpclient.tls_requirements import TlsRequirements
 from unit.services.queue.office import HEAD, MESSAGE, OPEN, STUFFED, ZONE, offices
-from unit.smtpclient.test_client import PLAIN, Server
+from unit.smtpclient.server import PLAIN, Server
 from waiting import stays_on_loop, wait_on_loop
 
 

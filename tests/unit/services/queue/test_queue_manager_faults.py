@@ -10,7 +10,7 @@ from harness import read_events
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
-from unit.smtpclient.test_client import PLAIN, Server
+from unit.smtpclient.server import PLAIN, Server
 from waiting import stays_on_loop, wait_on_loop
 
 

@@ -20,7 +20,7 @@ from certificate_authority import Authority
 from dns_server import name_server
 from mic_mail.queue.recipient_log import AdminDecision, Standing
 from unit.services.queue.office import STUFFED, Office
-from unit.smtpclient.test_client import message_of
+from unit.smtpclient.server import message_of
 from waiting import PATIENCE_SECONDS, wait_on_loop
 
 STAGES = ("greeting", "EHLO", "STARTTLS", "TLS", "EHLO2", "MAIL", "RCPT", "DATA", "END")

@@ -18,8 +18,8 @@ from https_server import WebServer, answer, web
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.office import STUFFED, Office, offices
-from unit.smtpclient.test_client import ALL, HANG, PLAIN, Server
-from unit.smtpclient.test_mta_sts_cache import policy
+from unit.smtpclient.mta_sts import policy
+from unit.smtpclient.server import ALL, HANG, PLAIN, Server
 from waiting import wait_on_loop
 
 DOMAIN, MX = "one.example", "mx.one.example"
