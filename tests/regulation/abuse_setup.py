@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import email
+import email.policy
 import smtplib
 from typing import Any
 
@@ -36,3 +38,11 @@ def subjects(server: MailServer, mailbox: Any) -> list[bytes]:
     account = server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     view = account.view(account.folder(INBOX).folder_id)
     return [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]
+
+
+def letters(server: MailServer, local: str) -> list[str]:
+    """The texts of what lies in a mailbox."""
+    folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
+    found = folder.iterdir() if folder.exists() else ()
+    parsed = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in found]
+    return [str(message.get_body().get_content()).replace("\n", " ") for message in parsed]  # type: ignore[attr-defined]

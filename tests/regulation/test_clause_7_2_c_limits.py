@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-import email
-import email.policy
 import imaplib
 import json
 import smtplib
@@ -30,6 +28,7 @@ from mic_mail.services.transport.secrecy import SecrecyCheck
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
+from regulation.abuse_setup import letters, suspensions
 from waiting import wait_for
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -258,29 +257,13 @@ def test_who_goes_on_is_suspended(serve: Callable[..., MailServer]) -> None:
     assert not suspended(server)
     client = submission(server)  # nineteen errors, and the connection would end
     send(client)
-    server.call(_settled())
-    directory = server.population.directory
-    (fact,) = [
-        fact for fact in directory.facts(directory.mailbox("dvbe@mic.gov.vn").mailbox_id) if fact.kind is FactKind.SUSPENDED
-    ]
+    (fact,) = suspensions(server, "dvbe@mic.gov.vn")
     assert (fact.data["trigger"], fact.data["messages"], fact.reason) == (
         "outbound-rate", 20, "gửi quá nhiều thư trong một giờ",
     )  # fmt: skip
     assert client.docmd("MAIL FROM:<dvbe@mic.gov.vn>")[0] == 525
     server.housekeep()
-    assert any(b"sent 20 messages within an hour" in text for text in letters(server, "support"))
-
-
-async def _settled() -> None:
-    for task in [task for task in asyncio.all_tasks() if task.get_name().startswith("suspend ")]:
-        await task
-
-
-def letters(server: MailServer, local: str) -> list[bytes]:
-    """The texts of what lies in a mailbox, decoded."""
-    folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
-    parsed = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in folder.iterdir()]
-    return [str(message.get_body().get_content()).replace("\n", " ").encode() for message in parsed]
+    assert any("sent 20 messages within an hour" in text for text in letters(server, "support"))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import base64
 import contextlib
-import email
-import email.policy
 import hashlib
 import hmac
 import imaplib
@@ -27,6 +25,7 @@ from mic_mail.services.abuse import breached_password_check
 from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from population import PASSWORD
+from regulation.abuse_setup import letters
 from runtimes import runtime
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -60,13 +59,6 @@ def sign_in(server: MailServer, local: str = "dvbe", password: str = PASSWORD, s
 def facts(server: MailServer, kind: FactKind, local: str = "dvbe") -> list[Fact]:
     directory = server.population.directory
     return [fact for fact in directory.facts(directory.mailbox(f"{local}@mic.gov.vn").mailbox_id) if fact.kind is kind]
-
-
-def letters(server: MailServer, local: str) -> list[str]:
-    folder = server.config.mail_root / "mic.gov.vn" / local / "Maildir" / "cur"
-    found = folder.iterdir() if folder.exists() else ()
-    parsed = [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in found]
-    return [str(message.get_body().get_content()).replace("\n", " ") for message in parsed]  # type: ignore[attr-defined]
 
 
 @pytest.mark.clause("7.2.c")
