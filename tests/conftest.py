@@ -85,7 +85,7 @@ def _descriptors_run_out() -> bool:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The last lines: what was skipped for want of what."""
-    for line in programs.told(terminalreporter.stats.get("skipped", [])):
+    for line in programs.skipped_for(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line)
 
 

@@ -1,6 +1,7 @@
 """What an LDAP client says and hears, written by hand from RFC 4511, apart from the server's own code; and a small ministry.
 
-`ask(...)` makes messages, `heard(octets)` reads answers into plain tuples. A filter is written as in RFC 4515: `(cn=*bê*)`.
+`ask(...)` makes messages, `messages_in(octets)` reads answers into plain tuples. A filter is written as in RFC 4515:
+`(cn=*bê*)`.
 """
 
 import re
@@ -133,7 +134,7 @@ def elements(octets: bytes) -> Iterator[tuple[int, bytes]]:
         at += size
 
 
-def heard(octets: bytes) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
+def messages_in(octets: bytes) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
     """Messages as (message id, tag of the operation, its elements)."""
     found = []
     for tag, content in elements(octets):
@@ -145,13 +146,13 @@ def heard(octets: bytes) -> list[tuple[int, int, list[tuple[int, bytes]]]]:
 
 def codes(octets: bytes) -> list[int]:
     """The result codes, in order."""
-    return [parts[0][1][0] for _, tag, parts in heard(octets) if tag not in (0x64, 0x73)]
+    return [parts[0][1][0] for _, tag, parts in messages_in(octets) if tag not in (0x64, 0x73)]
 
 
 def entries(octets: bytes) -> dict[str, dict[str, list[str]]]:
     """What was found: names and attributes."""
     found = {}
-    for _, tag, parts in heard(octets):
+    for _, tag, parts in messages_in(octets):
         if tag == 0x64:
             attributes = {}
             for _, attribute in elements(parts[1][1]):

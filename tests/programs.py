@@ -188,7 +188,7 @@ class UnnamedProgram(Exception):
     """A test starts a program that others may not have."""
 
 
-def told(skipped: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
+def skipped_for(skipped: Iterable[pytest.TestReport | pytest.CollectReport]) -> list[str]:
     """What was skipped for want of what, the most first: for the end of a run."""
     found: Counter[str] = Counter()
     for report in skipped:

@@ -90,7 +90,7 @@ class Pretender:
     """Speaks Rspamd's protocol and says what a test wants, at once: for what the real one cannot be brought to say."""
 
     def __init__(self) -> None:
-        self.says: dict[str, object] = said("no action")
+        self.says: dict[str, object] = scan_result("no action")
         self.status = 200
         """Of the scanner."""
         self.learns = 200
@@ -136,7 +136,7 @@ class Pretender:
         self._server.server_close()
 
 
-def said(action: str, score: float = 7.5, **symbols: float) -> dict[str, object]:
+def scan_result(action: str, score: float = 7.5, **symbols: float) -> dict[str, object]:
     """An answer of the scanner."""
     told = {name: {"name": name, "score": weight, "options": ["an option"]} for name, weight in symbols.items()}
     return {"is_skipped": False, "score": score, "required_score": 15.0, "action": action, "symbols": told}

@@ -26,7 +26,7 @@ def deliver(server: MailServer, to: str, subject: str = "Công văn") -> None:
         client.send_message(letter("a@a.example", to, body=subject))
 
 
-def told(server: MailServer, name: str, count: int) -> list[dict[str, Any]]:
+def events_named(server: MailServer, name: str, count: int) -> list[dict[str, Any]]:
     """The events of this name; the log is written in a thread of its own, so at least so many are waited for."""
     return wait_for(
         lambda: len(found := [event for event in server.events() if event["event"] == name]) >= count and found, name
@@ -39,7 +39,7 @@ def idle(client: imaplib.IMAP4_SSL) -> None:
     assert client.readline().startswith(b"+ ")
 
 
-def heard(client: imaplib.IMAP4_SSL, expression: bytes) -> bytes:
+def read_until(client: imaplib.IMAP4_SSL, expression: bytes) -> bytes:
     """The first line that matches, within SECONDS."""
     client.socket().settimeout(SECONDS)
     while line := client.readline():

@@ -196,20 +196,20 @@ def test_a_full_mailbox(tmp_path: Path, sender: str) -> None:
         server.issue("htnam", quota_octets=2000)
         is_here = sender.startswith("dvbe")
 
-        def heard() -> int:
+        def arrived() -> int:
             return len(reports(server, "dvbe")) if is_here else len(other.messages)
 
         hand_in(server, sender, [(TTLAN, ""), (HTNAM, "ORCPT=rfc822;Nam@mic.gov.vn")], BIG, "ENVID=E1", "RET=FULL")
         wait_until(server, NOW + timedelta(hours=3, minutes=59))
-        assert (heard(), len(slips(server))) == (0, 1)
+        assert (arrived(), len(slips(server))) == (0, 1)
         for hours in (5, 6, 30):
             wait_until(server, NOW + timedelta(hours=hours))
-            wait_for(lambda: heard() == 1)
+            wait_for(lambda: arrived() == 1)
         assert [slip.warned for slip in slips(server)] == [True]
         wait_until(server, NOW + timedelta(days=4, hours=23))
-        assert heard() == 1
+        assert arrived() == 1
         wait_until(server, NOW + timedelta(days=5, hours=1))
-        wait_for(lambda: heard() == 2)
+        wait_for(lambda: arrived() == 2)
         assert slips(server) == []
         assert not [path for path in server.config.spool_dir.rglob("*") if path.is_file()]
         (ended,) = events(server, "delivery_given_up")

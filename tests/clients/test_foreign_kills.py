@@ -24,7 +24,7 @@ BODY = ("Một dòng có dấu, dài vừa phải.\r\n") * 8_000
 @pytest.mark.timeout(300)
 def test_mail_arrives_whoever_is_killed(serve_processes: Callable[..., ProcessServer]) -> None:
     """Twenty messages of 300 KB from each, by DATA and by BDAT; six kills of a worker."""
-    chance = random.Random(3)
+    rng = random.Random(3)
     server = serve_processes({"process": {"workers": 2}})
     server.population.issue("dvbe", password=PASSWORD)
     server.start()
@@ -37,9 +37,9 @@ def test_mail_arrives_whoever_is_killed(serve_processes: Callable[..., ProcessSe
                 sender = f"a@{name}.example"
                 other.submit(sender, ["dvbe@mic.gov.vn"], message(f"{name}-{number}.", BODY, sender))
             if number % 3 == 2 and number // 3 < KILLS:
-                time.sleep(chance.uniform(0.05, 0.4))  # the kill comes at any moment
+                time.sleep(rng.uniform(0.05, 0.4))  # the kill comes at any moment
                 with contextlib.suppress(ProcessLookupError, IndexError):
-                    os.kill(chance.choice(server.workers()), signal.SIGKILL)
+                    os.kill(rng.choice(server.workers()), signal.SIGKILL)
         inbox = Inbox(server, "dvbe")  # type: ignore[arg-type]  # read in the same way
 
         def arrived() -> Counter[str]:

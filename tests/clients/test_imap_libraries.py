@@ -189,17 +189,17 @@ def test_idle_tells_of_a_delivery_at_once(mail_server: "MailServer") -> None:
         waiting.select_folder("INBOX")
         waiting.idle()
         writing.append("INBOX", MESSAGE)
-        assert (1, b"EXISTS") in heard(waiting, b"EXISTS")
+        assert (1, b"EXISTS") in idle_until(waiting, b"EXISTS")
         writing.select_folder("INBOX")
         writing.add_flags([1], [b"\\Flagged"])
-        assert any(b"\\Flagged" in line[2][1] for line in heard(waiting, b"FETCH") if line[1] == b"FETCH")
+        assert any(b"\\Flagged" in line[2][1] for line in idle_until(waiting, b"FETCH") if line[1] == b"FETCH")
         writing.delete_messages([1])
         writing.expunge()
-        assert (1, b"EXPUNGE") in heard(waiting, b"EXPUNGE")
+        assert (1, b"EXPUNGE") in idle_until(waiting, b"EXPUNGE")
         waiting.idle_done()
 
 
-def heard(client: imapclient.IMAPClient, word: bytes) -> list[Any]:
+def idle_until(client: imapclient.IMAPClient, word: bytes) -> list[Any]:
     """What IDLE told until `word` came."""
     lines: list[Any] = []
     until = time.monotonic() + PATIENCE_SECONDS

@@ -41,7 +41,7 @@ class Leaving:
                 assert smtp.data(f"From: dvbe@mic.gov.vn\r\nSubject: n{next(NUMBERS)}\r\n\r\nx\r\n")[0] == 250
         return accepted, len(wanted) - len(accepted)
 
-    def heard(self) -> list[tuple[str, str, list[str]]]:
+    def recipients(self) -> list[tuple[str, str, list[str]]]:
         """The recipients of which the other server was told in one transaction, read by somebody else's grammar."""
         wait_for(lambda: self.relay.messages)
         wait_for(lambda: not self.server.running.context.queue.names())
@@ -68,7 +68,7 @@ def check_leaves(leaving: Leaving, wanted: list[Spelling]) -> None:
     assert refused == sum(each.domain.startswith("[") for each in wanted), "only literals lead nowhere"
     if not accepted:
         return
-    heard = leaving.heard()
+    heard = leaving.recipients()
     assert [rest for _, _, rest in heard] == [[]] * len(accepted), "no parameter that nobody gave"
     said = [(local, domain) for local, domain, _ in heard]
     assert sorted(map(str, accepted)) == sorted(str(MailboxAddress(*each)) for each in said)
@@ -102,7 +102,7 @@ def test_an_address_gives_no_command_a_parameter(leaving: Leaving) -> None:
     """A quoted local part in which the end of a path and parameters stand leaves as that local part."""
     local_part = "boss@other.test> NOTIFY=NEVER ORCPT=rfc822;"
     leaving.submit([Spelling(f'"{local_part}"@victim.test', local_part, "victim.test")])
-    assert leaving.heard() == [(local_part, "victim.test", [])]
+    assert leaving.recipients() == [(local_part, "victim.test", [])]
 
 
 SENDERS = spellings().filter(lambda each: not each.domain.startswith("["))

@@ -137,7 +137,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         one.daemon.stop()
 
 
-def told(differ: Mapping[str, object], known: set[str]) -> None:
+def assert_known(differ: Mapping[str, object], known: set[str]) -> None:
     """Every difference is one that is known, and every known one is there."""
     for name, about in differ.items():
         print(f"{name}: {about}")
@@ -151,7 +151,7 @@ def test_spf(bench: Bench) -> None:
         theirs = [symbol.replace("PLUSALL", "ALLOW") for symbol in both.has("R_SPF")]  # a pass, by `+all`
         if theirs != [SPF[both.ours.mail_from.result]]:
             differ[name] = (str(both.ours.mail_from.result), theirs)
-    told(differ, LENIENT)
+    assert_known(differ, LENIENT)
 
 
 LENIENT = {
@@ -170,7 +170,7 @@ def test_dkim_of_what_was_signed(bench: Bench) -> None:
     messages = list(signed_messages.signed())
     differ = {name: both.has("R_DKIM") for name, message in messages if dkim_of(both := bench.compare(message)) != (True, True)}
     assert len(messages) > 300
-    told(differ, NOT_READ_ALIKE)
+    assert_known(differ, NOT_READ_ALIKE)
 
 
 FORMS = ("relaxed/relaxed", "simple/simple", "relaxed/simple", "simple/relaxed", "l=")
@@ -196,7 +196,7 @@ def test_dkim_of_what_was_changed(bench: Bench) -> None:
         if ours != theirs:
             differ[name] = (str(both.ours.dkim[0].result), both.ours.dkim[0].reason, both.has("R_DKIM"))
     assert len(messages) > 150
-    told(differ, {f"{form} l=: {what}" for form in ("simple/simple", "relaxed/simple") for what in LONGER})
+    assert_known(differ, {f"{form} l=: {what}" for form in ("simple/simple", "relaxed/simple") for what in LONGER})
 
 
 def test_arc(bench: Bench) -> None:
@@ -208,7 +208,9 @@ def test_arc(bench: Bench) -> None:
         theirs = [symbol if symbol in {"ARC_ALLOW", "ARC_NA"} else "bad" for symbol in both.has("ARC_")]
         if theirs != [ours]:
             differ[name] = (str(both.ours.arc.result), both.ours.arc.reason, both.has("ARC_"))
-    told(differ, {"a seal with h=", "the seal in the signature of the message", "only a seal"})  # RFC 8617 §4.1.2, §4.1.3, §5.2
+    assert_known(
+        differ, {"a seal with h=", "the seal in the signature of the message", "only a seal"}
+    )  # RFC 8617 §4.1.2, §4.1.3, §5.2
 
 
 @pytest.mark.parametrize("place", ["from home", "from elsewhere"])
@@ -223,7 +225,7 @@ def test_dmarc(bench: Bench, place: str) -> None:
                 ours, theirs = dmarc_of(both), both.has("DMARC")
                 if theirs not in ours:
                     differ[f"{domain} by <{sender}>"] = (str(both.ours.dmarc.result), both.ours.dmarc.disposition, theirs)
-    told(differ, set())
+    assert_known(differ, set())
 
 
 def dmarc_of(both: Compared) -> list[list[str]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from clients.shared_mailboxes import CNTT, DVBE, TTLAN, deliver, heard, idle, sign_in, told
+from clients.shared_mailboxes import CNTT, DVBE, TTLAN, deliver, events_named, idle, read_until, sign_in
 from clients.smtp_sessions import letter, received_by, submission
 from harness import MailServer, left_in_staging
 from mic_mail.clock import ManualClock
@@ -59,15 +59,15 @@ def test_two_people_see_the_same_mailbox(server: MailServer) -> None:
         assert client.select("Shared/cntt")[0] == "OK"
     idle(lan)
     deliver(server, CNTT)
-    heard(lan, rb"\* 1 EXISTS")
+    read_until(lan, rb"\* 1 EXISTS")
     assert be.noop()[0] == "OK"
     assert be.fetch("1", "(BODY[TEXT])")[0] == "OK"
-    heard(lan, rb"\* 1 FETCH \(FLAGS \(.*\\Seen\)\)")
+    read_until(lan, rb"\* 1 FETCH \(FLAGS \(.*\\Seen\)\)")
     assert be.status("Shared/cntt", "(UNSEEN)")[1] == [b'"Shared/cntt" (UNSEEN 0)']
     be.store("1", "+FLAGS", r"(\Deleted)")
     be.expunge()
-    heard(lan, rb"\* 1 EXPUNGE")
-    done = told(server, "messages_expunged", 1)
+    read_until(lan, rb"\* 1 EXPUNGE")
+    done = events_named(server, "messages_expunged", 1)
     assert [(event["mailbox"], event["actor"], event["uids"]) for event in done] == [(CNTT, DVBE, "1")]
 
 
@@ -111,7 +111,7 @@ def test_openings_are_on_record(server: MailServer) -> None:
     client.fetch("1:*", "FLAGS")
     client.select("INBOX")
     sign_in(server, CNTT).select("INBOX")
-    opened = told(server, "mailbox_opened", 3)
+    opened = events_named(server, "mailbox_opened", 3)
     assert [(e["mailbox"], e["actor"], e["how"]) for e in opened] == [
         (CNTT, DVBE, "select"), (CNTT, DVBE, "fetch"), (CNTT, CNTT, "select"),
     ]  # fmt: skip
@@ -124,13 +124,13 @@ def test_an_authority_that_is_revoked_cuts_idle_and_nothing_else(server: MailSer
     own.select("INBOX")
     idle(shared)
     server.deny(server.cntt, server.dvbe)  # type: ignore[attr-defined]
-    assert b"Reg. 12.3" in heard(shared, rb"\* BYE ")
+    assert b"Reg. 12.3" in read_until(shared, rb"\* BYE ")
     assert shared.readline() == b""
     assert own.noop()[0] == "OK"
     assert own.select("Shared/cntt")[0] == "NO"
     assert own.list('""', "Shared/*")[1] == [None]
     assert own.select("INBOX")[0] == "OK"
-    cut = told(server, "session_cut", 1)
+    cut = events_named(server, "session_cut", 1)
     assert [(event["mailbox"], event["detail"], event["clause"]) for event in cut] == [(DVBE, CNTT, "12.3")]
 
 
@@ -141,15 +141,15 @@ def test_what_cuts_nothing_is_no_cut_in_the_log(server: MailServer, left: str) -
     client.select("Shared/cntt")
     watching.select("Shared/cntt")
     client.send(f"x9 {left}\r\n".encode())
-    heard(client, b"x9 ")
+    read_until(client, b"x9 ")
     idle(watching)
     server.deny(server.cntt, server.dvbe)  # type: ignore[attr-defined]
-    heard(watching, rb"\* BYE ")
+    read_until(watching, rb"\* BYE ")
     client.send(b"x2 NOOP\r\n")
-    heard(client, b"x2 OK")
+    read_until(client, b"x2 OK")
     sign_in(server, TTLAN).logout()
-    told(server, "signed_in", 3)
-    assert len(told(server, "session_cut", 1)) == 1
+    events_named(server, "signed_in", 3)
+    assert len(events_named(server, "session_cut", 1)) == 1
 
 
 def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
@@ -161,11 +161,11 @@ def test_a_substitution_ends_by_the_clock(server: MailServer) -> None:
     idle(client)
     server.move_clock_to(datetime(2026, 11, 25, 16, 59, tzinfo=UTC))  # 23:59 in Ha Noi
     client.send(b"DONE\r\n")
-    heard(client, b"x1 OK")
+    read_until(client, b"x1 OK")
     assert client.noop()[0] == "OK"
     idle(client)
     server.move_clock_to(datetime(2026, 11, 25, 17, 0, tzinfo=UTC))
-    heard(client, rb"\* BYE .*Reg. 12.3")
+    read_until(client, rb"\* BYE .*Reg. 12.3")
 
 
 @pytest.mark.parametrize(
@@ -180,13 +180,13 @@ def test_who_listens_hears_of_a_substitution_by_the_clock(server: MailServer, ed
     server.move_clock_to(edge - timedelta(minutes=10))
     client = sign_in(server, TTLAN)
     client.send(b"n NOTIFY SET (MAILBOXES Shared/cntt (MessageNew MessageExpunge MailboxName))\r\n")
-    heard(client, rb"n OK")
+    read_until(client, rb"n OK")
     server.move_clock_to(edge)
     listed = rb"* LIST (\HasChildren)" if comes else rb"* LIST (\NonExistent \NoAccess \HasNoChildren)"
-    assert heard(client, rb"\* LIST ") == listed + b' "/" "Shared/cntt"\r\n'
+    assert read_until(client, rb"\* LIST ") == listed + b' "/" "Shared/cntt"\r\n'
     deliver(server, CNTT)
     if comes:
-        assert heard(client, rb"\* STATUS ").startswith(b'* STATUS "Shared/cntt" (MESSAGES 1 ')
+        assert read_until(client, rb"\* STATUS ").startswith(b'* STATUS "Shared/cntt" (MESSAGES 1 ')
     client.send(b"m NOOP\r\n")
     assert client.readline().startswith(b"m OK")
 
@@ -198,10 +198,10 @@ def test_a_suspension_of_either_cuts(server: MailServer, whose: str) -> None:
     client.select("Shared/cntt")
     idle(client)
     server.suspend(getattr(server, whose))
-    bye = heard(client, rb"\* BYE ")
+    bye = read_until(client, rb"\* BYE ")
     assert f"Mailbox {whose}@mic.gov.vn has been suspended".encode() in bye
     assert b"Reg. 7.2.c" in bye
-    cut = told(server, "session_cut", 1)
+    cut = events_named(server, "session_cut", 1)
     detail = CNTT if whose == "cntt" else None
     assert [(e["mailbox"], e.get("detail"), e["reason"], e["clause"]) for e in cut] == [(DVBE, detail, "suspended", "7.2.c")]
 
@@ -221,8 +221,8 @@ def test_who_is_cut_is_told_once(server: MailServer) -> None:
         server.refresh()
         with pytest.raises(imaplib.IMAP4.error, match="suspended"):
             sign_in(server)
-        told(server, "sign_in_refused", 1)
-        cut = told(server, "session_cut", 2)
+        events_named(server, "sign_in_refused", 1)
+        cut = events_named(server, "session_cut", 2)
     assert sorted((event["mailbox"], event["door"]) for event in cut) == [(DVBE, "imap"), (DVBE, "submission")]
     assert {event["reason"] for event in cut} == {"suspended"}
 
@@ -233,7 +233,7 @@ def test_a_reclaim_cuts_and_is_what_is_told(server: MailServer) -> None:
     client.select("Shared/cntt")
     idle(client)
     server.record(server.cntt, draft(FactKind.RECLAIMED, NOW))  # type: ignore[attr-defined]
-    bye = heard(client, rb"\* BYE ")
+    bye = read_until(client, rb"\* BYE ")
     assert b"Mailbox cntt@mic.gov.vn was reclaimed" in bye
 
 
@@ -243,7 +243,7 @@ def test_a_restored_mailbox_waits_for_its_new_password(server: MailServer) -> No
     client.select("Shared/cntt")
     idle(client)
     server.record(server.cntt, draft(FactKind.SUSPENDED, NOW, cause="c"), draft(FactKind.RESTORED, NOW))  # type: ignore[attr-defined]
-    bye = heard(client, rb"\* BYE ")
+    bye = read_until(client, rb"\* BYE ")
     assert b"The password of the mailbox cntt@mic.gov.vn must be changed" in bye
     assert b"Reg. 7.3.c" in bye
 
@@ -263,7 +263,7 @@ def test_moving_between_accounts(server: MailServer) -> None:
     assert rb"\Flagged $Viec" in client.fetch("1", "FLAGS")[1][0]
     assert client.copy("1", "Shared/cntt/Archive")[0] == "OK"
     assert client.status("Shared/cntt/Archive", "(MESSAGES)")[1] == [b'"Shared/cntt/Archive" (MESSAGES 1)']
-    moved = told(server, "messages_moved", 1)
+    moved = events_named(server, "messages_moved", 1)
     assert [(e["mailbox"], e["actor"], e["folder"], e["to"]) for e in moved] == [(CNTT, DVBE, "INBOX", "Archive")]
 
 
@@ -311,7 +311,7 @@ def test_read_marks_of_who_is_named_no_more_are_dropped(server: MailServer) -> N
     server.housekeep()
     assert readers() == [CNTT, DVBE]
     assert not list(home.glob("Maildir/.mic-seen.*ttlan*"))
-    assert [(e["mailbox"], e["readers"]) for e in told(server, "readers_forgotten", 1)] == [(CNTT, [TTLAN])]
+    assert [(e["mailbox"], e["readers"]) for e in events_named(server, "readers_forgotten", 1)] == [(CNTT, [TTLAN])]
 
 
 # ------------------------------------------------------------------ sending
@@ -336,7 +336,7 @@ def test_a_keeper_writes_as_the_unit(server: MailServer, envelope: str, author: 
         client.send_message(message, envelope)
     (octets,) = received_by(server, "ttlan")
     assert b"\nSender:" in octets if sender else b"\nSender:" not in octets
-    (event,) = told(server, "message_accepted", 1)
+    (event,) = events_named(server, "message_accepted", 1)
     assert (event["login"], event["written_as"]) == (DVBE, [CNTT])
 
 
@@ -457,7 +457,7 @@ def test_a_stranger_learns_nothing(server: MailServer) -> None:
                       f"CREATE {name}", f"LISTRIGHTS {name} {DVBE}", f"GETQUOTA {name}", f"SETACL {name} x lr"):  # fmt: skip
             tag = client._new_tag()  # type: ignore[attr-defined]
             client.send(b"%b %b\r\n" % (tag, words.encode()))
-            said.append(heard(client, re.escape(tag)).removeprefix(tag).replace(name.encode(), b"NAME"))
+            said.append(read_until(client, re.escape(tag)).removeprefix(tag).replace(name.encode(), b"NAME"))
         return said
 
     assert answers("Shared/cntt") == answers("Shared/khong-co")

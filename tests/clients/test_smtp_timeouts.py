@@ -28,7 +28,7 @@ def server(serve: Callable[..., MailServer]) -> MailServer:
     return server
 
 
-def heard(server: MailServer, *pieces: bytes) -> bytes:
+def read_to_end(server: MailServer, *pieces: bytes) -> bytes:
     """Everything that the server says until it closes."""
     with socket.create_connection((server.host, server.ports["smtp"]), timeout=10) as client:
         for piece in pieces:
@@ -51,7 +51,7 @@ def heard(server: MailServer, *pieces: bytes) -> bytes:
 )
 def test_who_says_nothing_hears_421(server: MailServer, pieces: tuple[bytes, ...]) -> None:
     """At every point of the conversation, and the connection ends behind it."""
-    assert heard(server, *pieces).splitlines()[-1].startswith(b"421 4.4.2 ")
+    assert read_to_end(server, *pieces).splitlines()[-1].startswith(b"421 4.4.2 ")
 
 
 def test_octets_that_trickle_in_do_not_extend_the_time_for_a_command(server: MailServer) -> None:

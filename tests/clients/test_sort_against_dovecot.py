@@ -152,27 +152,27 @@ def conversations(count: int, *, at_once: bool) -> Iterator[bytes]:
 
     `at_once`: some are sent in the same second.
     """
-    chance = Random(2016)
+    rng = Random(2016)
     subjects = ["Plan", "Báo cáo tháng 5", "họp", "[list] Agenda", "agenda", "", "Đề nghị", "đề NGHỊ", "Zürich", "ôn", "on"]
     for number in range(count):
-        subject = chance.choice(subjects)
-        for _ in range(chance.randint(0, 2)):
-            subject = chance.choice(["Re: {}", "Fwd: {}", "[x] {}", "{} (fwd)", "[Fwd: {}]", "RE: {}", "re[2]: {}"]).format(
+        subject = rng.choice(subjects)
+        for _ in range(rng.randint(0, 2)):
+            subject = rng.choice(["Re: {}", "Fwd: {}", "[x] {}", "{} (fwd)", "[Fwd: {}]", "RE: {}", "re[2]: {}"]).format(
                 subject
             )
-        hour, zone = chance.randint(0, 23), chance.choice(["+0700", "-0800", "+0000"])
+        hour, zone = rng.randint(0, 23), rng.choice(["+0700", "-0800", "+0000"])
         minute, second = (0, 0) if at_once else divmod(number, 60)
         lines = [
-            f"From: {chance.choice(['An', 'Bình', 'zoe', ''])} <{chance.choice('abC')}{chance.randint(1, 3)}@mic.gov.vn>",
-            f"To: {chance.choice(['x', 'Y', 'z'])}@mic.gov.vn",
+            f"From: {rng.choice(['An', 'Bình', 'zoe', ''])} <{rng.choice('abC')}{rng.randint(1, 3)}@mic.gov.vn>",
+            f"To: {rng.choice(['x', 'Y', 'z'])}@mic.gov.vn",
             f"Subject: {subject}",
-            f"Date: {chance.randint(1, 28)} Feb 2026 {hour:02}:{minute:02}:{second:02} {zone}",
+            f"Date: {rng.randint(1, 28)} Feb 2026 {hour:02}:{minute:02}:{second:02} {zone}",
         ]
-        if chance.random() < 0.9:
-            lines.append(f"Message-ID: <{number if chance.random() < 0.95 else number // 2}@mic>")
-        if number and chance.random() < 0.6:
-            refs = sorted(chance.sample(range(count), chance.randint(1, 4)))
-            name = chance.choice(["References", "References", "In-Reply-To"])
+        if rng.random() < 0.9:
+            lines.append(f"Message-ID: <{number if rng.random() < 0.95 else number // 2}@mic>")
+        if number and rng.random() < 0.6:
+            refs = sorted(rng.sample(range(count), rng.randint(1, 4)))
+            name = rng.choice(["References", "References", "In-Reply-To"])
             lines.append(f"{name}: {' '.join(f'<{ref}@mic>' for ref in refs)}")
         yield "\r\n".join([*lines, "", "x", ""]).encode()
 

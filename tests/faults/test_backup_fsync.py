@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regulation.console import PROGRAM
-from regulation.quarantine_server import House
+from regulation.quarantine_server import QuarantineServer
 
 pytestmark = pytest.mark.needs_tool("strace")
 _SYNCED = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>\) += 0")
@@ -17,11 +17,11 @@ def test_each_file_and_each_folder(tmp_path: Path) -> None:
     """Keys, quarantine, ledgers, inventories, directory and configuration, and the folders that name them."""
     folder = tmp_path / "server"
     folder.mkdir()
-    house = House(folder)
+    site = QuarantineServer(folder)
     try:
-        data = house.server.config.server.data_dir
-        house.console.json("dkim", "key", "add")
-        house.keep()
+        data = site.server.config.server.data_dir
+        site.console.json("dkim", "key", "add")
+        site.keep()
         inventories = data / "handovers" / "mic.gov.vn" / "dvbe"
         inventories.mkdir(parents=True)
         (inventories / "1.json").write_text("{}")
@@ -32,7 +32,7 @@ def test_each_file_and_each_folder(tmp_path: Path) -> None:
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
     finally:
-        house.server.stop()
+        site.server.stop()
     synced = set(_SYNCED.findall(trace.read_text()))
     parts = [target / name for name in ("keys", "quarantine", "handovers")]
     files = [path for part in parts for path in part.rglob("*") if path.is_file() and path.parent.name != "dkim"]

@@ -65,7 +65,7 @@ async def test_keys_of_the_dns(tmp_path: Path, days: int, fits: bool) -> None:
     fitting = "2 0 1 " + sha256(ssl.PEM_cert_to_DER_cert(authority.file.read_text())).hexdigest()
     right = fitting if fits else other
     zone = {("signed.example", "MX"): ["10 mx.signed.example."], ("mx.signed.example", "A"): ["127.0.0.2"], key: [right]}
-    server, clock, chance = Server(context=context), MovedClock(), random.Random()
+    server, clock, rng = Server(context=context), MovedClock(), random.Random()
     async with offices(tmp_path, {"127.0.0.2": server}, zone) as office:
         office.clock, office.give_up_seconds, office.warn_seconds = clock, 1e9, 1e9
         async with office.sending() as senders:
@@ -87,8 +87,8 @@ async def test_keys_of_the_dns(tmp_path: Path, days: int, fits: bool) -> None:
                     await asyncio.sleep(0.02)  # before it is woken again
                 return office.queue.read(name) is None
 
-            for number, step in enumerate(chance.sample(STEPS, len(STEPS))):
-                for shown in chance.sample((fitting, other), 2):
+            for number, step in enumerate(rng.sample(STEPS, len(STEPS))):
+                for shown in rng.sample((fitting, other), 2):
                     office.names.zone[key] = [shown]
                     clock.set_to(clock.right + timedelta(seconds=step))
                     is_well = shown == fitting and days > 0
@@ -106,7 +106,7 @@ def test_a_collector_behind_tls(tmp_path: Path) -> None:
     nothing twice; by a false time nothing goes over a connection that was made by another."""
     authority = Authority(tmp_path / "ca")
     good, ended = authority.context("localhost"), authority.context("localhost", days=-1)
-    collector, clock, chance = Listener(context=good), MovedClock(), random.Random()
+    collector, clock, rng = Listener(context=good), MovedClock(), random.Random()
     log, own = MailLog(tmp_path / "log", "worker0", clock=clock), MailLog(tmp_path / "own", "housekeeper", clock=clock)
     where = Collector(place(f"tls://localhost:{collector.port}"), authority.file, patience=20)
     forwarding = Forwarding(where, HEADER, tmp_path / "log", tmp_path / "cursor", clock=clock, log=own)
@@ -125,9 +125,9 @@ def test_a_collector_behind_tls(tmp_path: Path) -> None:
         return [message["data"]["mailbox"] for message in collector.named("sign_in_refused")]
 
     try:
-        for step in chance.sample(STEPS, len(STEPS)):
+        for step in rng.sample(STEPS, len(STEPS)):
             clock.set_to(clock.right + timedelta(seconds=step))
-            collector._context = chance.choice((good, ended))  # may be valid for long, too
+            collector._context = rng.choice((good, ended))  # may be valid for long, too
             for _ in range(3):
                 assert pass_on() == (collector._context is good)
             waits = 1 if collector._context is good else 4

@@ -226,15 +226,15 @@ async def test_a_clock_that_is_put_right_while_it_is_asked_about(tmp_path: Path)
 
 
 def simulate(folder: Path, seed: int, steps: int) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     print(f"seed {seed}")
     office = Office(folder)
 
     def set_clock() -> None:
-        office.set_clock(office.clock.right + timedelta(seconds=chance.choice(STEPS)))
+        office.set_clock(office.clock.right + timedelta(seconds=rng.choice(STEPS)))
 
     def pass_time() -> None:
-        by = timedelta(seconds=chance.choice((2, 40, 700, 5 * 3600)))
+        by = timedelta(seconds=rng.choice((2, 40, 700, 5 * 3600)))
         is_right = abs(office.clock.now() - office.clock.right) < timedelta(seconds=1)
         if is_right or by < timedelta(seconds=60):
             office.server.move_clock_to(office.clock.now() + by)
@@ -246,11 +246,11 @@ def simulate(folder: Path, seed: int, steps: int) -> None:
     steps_to_take = (*what_happens, *what_others_do)
     try:
         for _ in range(steps):
-            what = chance.choice(steps_to_take)
+            what = rng.choice(steps_to_take)
             if what == "sign in":
-                chance.choice(office.doors)(chance.choice((*PEOPLE, "cntt")))
+                rng.choice(office.doors)(rng.choice((*PEOPLE, "cntt")))
             elif what == "mail":
-                office.mail_comes(chance.choice((*PEOPLE, "cntt")))
+                office.mail_comes(rng.choice((*PEOPLE, "cntt")))
             elif what == "session":
                 office.sessions_go_on()
             elif what == "right":

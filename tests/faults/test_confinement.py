@@ -283,18 +283,18 @@ def test_root_is_confined_too(server: ProcessServer) -> None:
 def reload(server: ProcessServer, replaced: str) -> list[tuple[str, str]]:
     """Until the process of that name is another one and ready, and all others are as before: what the log then says more."""
 
-    def told() -> list[tuple[str, str]]:
+    def events_seen() -> list[tuple[str, str]]:
         wanted = ("process_replaced", "process_died")
         return [(each["event"], each["process"]) for each in server.events() if each["event"] in wanted]
 
-    before, said = {one["name"]: one["pid"] for one in server.status()["processes"]}, len(told())
+    before, said = {one["name"]: one["pid"] for one in server.status()["processes"]}, len(events_seen())
     server.process.send_signal(signal.SIGHUP)
     server.wait_for(
         lambda state: all(
             one["ready"] and (one["pid"] != before[one["name"]]) is (one["name"] == replaced) for one in state["processes"]
         )
     )
-    return told()[said:]
+    return events_seen()[said:]
 
 
 def test_a_reload_replaces_who_may_not_read_a_file_that_took_anothers_place(server: ProcessServer) -> None:

@@ -63,7 +63,7 @@ def send(server: ProcessServer, to: str, octets: bytes) -> str:
     return "250"
 
 
-def told(server: ProcessServer) -> object:
+def reserve_status(server: ProcessServer) -> object:
     """What `mic-mail status` knows of the reserve."""
     reports = [one.get("reserves") for one in server.status()["processes"] if one["name"] == "house"]
     return reports[0] and reports[0][str(server.config.mail_root)]
@@ -92,7 +92,7 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     wait_for(lambda: indexed(server) == 6)
     server.terminate()
     server.start()
-    wait_for(lambda: told(server) == "whole")
+    wait_for(lambda: reserve_status(server) == "whole")
     disk.leave(0)
     assert disk.free == 0
 
@@ -122,7 +122,7 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     assert typ == "OK", moved
     assert imap.search(None, "ALL") == ("OK", [b"1"])
     imap.logout()
-    wait_for(lambda: told(server) == "given-up")
+    wait_for(lambda: reserve_status(server) == "given-up")
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), "status"]
     assert "ALARM: the disk" in subprocess.run(command, capture_output=True, text=True, check=True, env=ENGLISH).stdout
 
@@ -132,7 +132,7 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     wait_for(lambda: reserve.state is ReserveState.WHOLE)
     wait_for(lambda: disk.free > len(LARGE))  # the second mailbox is visited after the first
     assert send(server, THIRD, message("again")) == "250"
-    wait_for(lambda: told(server) == "whole")
+    wait_for(lambda: reserve_status(server) == "whole")
     wait_for(lambda: logged(server)[-2:] == ["reserve_given_up", "reserve_set_aside"])
     assert logged(server)[0] == "reserve_set_aside"
     for address, left in ((DVBE, 1), (TTLAN, 2), (THIRD, 1)):

@@ -45,7 +45,7 @@ class FastClock(SystemClock):
 def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
     """Two at once, twenty rounds of kills; after each everything that the ring names can be used, and signing never ends."""
     began_us = SystemClock().now_us()
-    keys, chance = DkimKeys(KeyFolder(tmp_path), FastClock(began_us)), random.Random(6376)
+    keys, rng = DkimKeys(KeyFolder(tmp_path), FastClock(began_us)), random.Random(6376)
     keys.add(DOMAINS, Algorithm.ED25519, 0, "first")
     keys.use("first", DOMAINS)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
@@ -61,7 +61,7 @@ def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
         for each in running:
             assert each.stdout is not None
             each.stdout.readline()
-        time.sleep(chance.random() * 0.1)  # the kill comes at any moment
+        time.sleep(rng.random() * 0.1)  # the kill comes at any moment
         for each in running:
             each.send_signal(signal.SIGKILL)
             each.communicate()
@@ -76,14 +76,14 @@ def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
 
 
 def change(folder: Path, seed: int, began_us: int) -> None:
-    keys, chance = DkimKeys(KeyFolder(folder), FastClock(began_us)), random.Random(seed)
+    keys, rng = DkimKeys(KeyFolder(folder), FastClock(began_us)), random.Random(seed)
     print("ready", flush=True)
     while True:
         try:
             for key in keys.rotate(DOMAINS):
                 keys.use(key.selector, [key.domain])
             for key in keys.all():
-                if key.state is not State.SIGNING and chance.random() < 0.7:
+                if key.state is not State.SIGNING and rng.random() < 0.7:
                     keys.remove(key.selector, [key.domain], now=False)
         except Refused:  # one waits already, or signs again
             for key in keys.all():

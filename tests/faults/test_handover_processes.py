@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.shared_mailboxes import heard
+from clients.shared_mailboxes import read_until
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.policy.facts import MailboxKind
@@ -62,7 +62,7 @@ def test_clause_12_3_d_all_workers_obey_one_command(serve_processes: Callable[..
     finished = command(server, "handover", "finish", CNTT)
     assert (begun["messages"], finished["keeper"]) == (30, LAN)
     for client in clients:
-        assert heard(client, rb"\* BYE ")
+        assert read_until(client, rb"\* BYE ")
         client.shutdown()
     takes = sign_in(server, LAN)
     assert takes.select("Shared/cntt")[1] == [b"30"]
@@ -73,4 +73,4 @@ def test_clause_12_3_d_all_workers_obey_one_command(serve_processes: Callable[..
 
 def idle(client: imaplib.IMAP4_SSL) -> None:
     client.send(b"i1 IDLE\r\n")
-    assert heard(client, rb"\+ ")
+    assert read_until(client, rb"\+ ")

@@ -137,7 +137,7 @@ class Nested(Mirror):
             self.world.recent[self._validity, uid].add((self.name, self.lives))
         return modseq
 
-    def hear(self) -> None:
+    def follow_changes(self) -> None:
         """The change feed reaches it while it waits."""
         if not self.busy:
             self._hear_now()
@@ -258,7 +258,7 @@ class World:
         yield lambda folder_id: deliver(account, folder_id, arriving)
         yield lambda _: store.flush_names()
         yield lambda _: store.store(REF).rest(float("inf"))
-        yield lambda _: [mirror.hear() for mirror in self.mirrors]
+        yield lambda _: [mirror.follow_changes() for mirror in self.mirrors]
         if self.weather.renames:
             yield lambda _: (account.rename(FOLDER, "Tam"), account.rename("Tam", FOLDER))
         if self.weather.loses_index:

@@ -127,9 +127,9 @@ def test_nothing_is_told_or_done_twice(serve_processes: Callable[..., ProcessSer
     server = serve_processes({"process": {"workers": 1}})
     staff = Staff(server)
     server.start()
-    chance = random.Random(kills)
+    rng = random.Random(kills)
     for _ in range(kills):
-        time.sleep(chance.uniform(0.0, 0.4))  # the kill comes at any moment
+        time.sleep(rng.uniform(0.0, 0.4))  # the kill comes at any moment
         if pid := housekeeper(server):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

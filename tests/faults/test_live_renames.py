@@ -62,10 +62,10 @@ class Watcher:
 
     def command(self, octets: bytes, until: bytes) -> None:
         self._socket.sendall(octets + b"\r\n")
-        while not any(line.startswith(until) for line in self.hear(60)):
+        while not any(line.startswith(until) for line in self.receive(60)):
             pass
 
-    def hear(self, seconds: float) -> list[bytes]:
+    def receive(self, seconds: float) -> list[bytes]:
         """What comes within so long, believed."""
         self._socket.settimeout(seconds)
         octets = b""
@@ -76,13 +76,13 @@ class Watcher:
         for line in lines:
             assert not line.startswith(b"* BYE"), line
             assert b"NOTIFICATIONOVERFLOW" not in line, line
-            self.model.hear(line + b"\r\n")
+            self.model.receive(line + b"\r\n")
         self.heard += lines
         return lines
 
     def follow(self, ended: threading.Event) -> None:
         while not ended.is_set():
-            self.hear(0.05)
+            self.receive(0.05)
 
     def believed(self) -> dict[str, dict[str, int]]:
         """Names and counts, as `folders_now` has them."""
@@ -96,7 +96,7 @@ class Watcher:
         self._socket.close()
 
 
-class Shaker:
+class FolderChanger:
     """Makes, renames and deletes, and puts messages that have to be somewhere at the end."""
 
     def __init__(self, port: int, seed: str) -> None:
@@ -178,7 +178,7 @@ def everybody_agrees(server: ProcessServer, mirrors: list[Mirror], watchers: lis
             if time.monotonic() > until:
                 wrong = {each: (told.get(each), now.get(each)) for each in told.keys() | now if told.get(each) != now.get(each)}
                 raise AssertionError(f"{watcher.name} believes otherwise: {wrong}\n{watcher.transcript()}")
-            watcher.hear(0.2)
+            watcher.receive(0.2)
     helper.close()
 
 
@@ -215,7 +215,7 @@ def test_renames_under_live_load(serve_processes: Callable[..., ProcessServer], 
     mirrors = [Mirror(lambda: server.ports, DVBE, f"{seed}.{at}", qresync=at % 2 == 1, folder=b"INBOX") for at in range(4)]
     mirrors += [Follower(lambda: server.ports, DVBE, f"{seed}.f{at}", qresync=at % 2 == 1, folder=FOLLOWED) for at in range(2)]
     watchers = [Watcher(ports["imap"], f"watcher {at}", idle=at % 2 == 1) for at in range(4)]
-    shakers = [Shaker(ports["imap"], f"{seed}{letter}") for letter in "abc"]
+    shakers = [FolderChanger(ports["imap"], f"{seed}{letter}") for letter in "abc"]
     for mirror in mirrors:
         mirror.connect()
     for _ in range(3):

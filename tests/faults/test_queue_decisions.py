@@ -23,15 +23,15 @@ DOMAINS, ENTRIES, PEOPLE, ACTS = 6, 120, 3, 400
 
 
 @dataclass
-class Moody(Server):
+class UnreliableServer(Server):
     """Takes its time, and puts off or refuses some; who is in `arrived` has the message."""
 
-    chance: random.Random = field(default_factory=lambda: random.Random(7))
+    rng: random.Random = field(default_factory=lambda: random.Random(7))
     arrived: Counter[bytes] = field(default_factory=Counter)
 
     def answer(self, line: bytes) -> bytes:
         if line.startswith(b"RCPT"):
-            return self.chance.choice([b"250 ok\r\n", b"250 ok\r\n", b"450 4.2.1 later\r\n", b"550 5.1.1 no\r\n"])
+            return self.rng.choice([b"250 ok\r\n", b"250 ok\r\n", b"450 4.2.1 later\r\n", b"550 5.1.1 no\r\n"])
         return super().answer(line)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,13 +40,13 @@ class Moody(Server):
         async def slowly() -> bytes:
             line = await readline()
             if line.startswith((b"RCPT", b"MAIL")):
-                await asyncio.sleep(self.chance.random() * 0.02)  # decisions come at any moment of it
+                await asyncio.sleep(self.rng.random() * 0.02)  # decisions come at any moment of it
                 if line.startswith(b"MAIL"):
                     named.clear()
                 else:
                     named.append(line)
             if line == b".\r\n":
-                await asyncio.sleep(self.chance.random() * 0.05)  # decisions come at any moment of it
+                await asyncio.sleep(self.rng.random() * 0.05)  # decisions come at any moment of it
             return line
 
         def written(octets: bytes) -> None:
@@ -63,33 +63,33 @@ class Moody(Server):
         await super().serve(reader, writer)
 
 
-def _decide(office: Office, chance: random.Random, loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> None:
+def _decide(office: Office, rng: random.Random, loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> None:
     """A person at a terminal; some words are lost."""
     for _ in range(ACTS):
         names = office.queue.names()
-        entry = office.queue.read(chance.choice(names)) if names else None
+        entry = office.queue.read(rng.choice(names)) if names else None
         if entry is None:
             continue
         said = AdminDecision("mai", "thử", office.clock.now_us())
         with contextlib.suppress(EntryEnded):
-            match chance.randrange(5):
+            match rng.randrange(5):
                 case 0:
                     entry.hold(said)
                 case 1:
                     entry.release(said)
-                case 2 if entry.state.open and chance.random() < 0.4:
-                    entry.drop([chance.choice(entry.state.open)], said)
+                case 2 if entry.state.open and rng.random() < 0.4:
+                    entry.drop([rng.choice(entry.state.open)], said)
                 case _:
                     entry.retry(said)
-        if chance.random() < 0.7:
-            loop.call_soon_threadsafe(hear, chance.choice([entry.entry_id, ""]))
+        if rng.random() < 0.7:
+            loop.call_soon_threadsafe(hear, rng.choice([entry.entry_id, ""]))
 
 
 @pytest.mark.slow
 @pytest.mark.clause("4.2")
 async def test_whatever_people_decide_nothing_is_doubled_or_lost(tmp_path: Path) -> None:
     """Three people, four hundred decisions each, a hundred and twenty messages to six domains."""
-    server = Moody(OPEN)
+    server = UnreliableServer(OPEN)
     zone = {(f"d{number}.example", "A"): ["127.0.0.4"] for number in range(DOMAINS)}
     async with offices(tmp_path, {"127.0.0.4": server}, zone) as office:
         office.seconds = 60.0  # whoever does not wait for an answer sends again, and then twice is right

@@ -52,7 +52,7 @@ class Sink(Server):
 def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
     """Three hundred to ten domains, one recipient in ten unknown; twelve kills, while some are being sent. Each recipient's end
     is in the log."""
-    queue, chance = Queue(tmp_path / "queue"), random.Random(4)
+    queue, rng = Queue(tmp_path / "queue"), random.Random(4)
     for number in range(MESSAGES):
         message = tmp_path / f"m{number}"
         message.write_bytes(b"Subject: m%d.\r\n\r\nx\r\n" % number)
@@ -76,7 +76,7 @@ def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
             assert process.stdout is not None
             process.stdout.readline()  # it has begun
             before = len(sink.messages)
-            while queue.names() and (kills >= KILLS or len(sink.messages) < before + 3 + chance.randrange(20)):
+            while queue.names() and (kills >= KILLS or len(sink.messages) < before + 3 + rng.randrange(20)):
                 assert time.monotonic() < limit, queue.names()
                 time.sleep(0.002)  # before the next look
             os.kill(process.pid, signal.SIGKILL)

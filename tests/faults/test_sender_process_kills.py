@@ -59,7 +59,7 @@ def reports_in(server: ProcessServer) -> int:
 @pytest.mark.timeout(300)
 def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessServer]) -> None:
     """240 messages of four writers, one in twenty to nobody, ten kills of a worker and the sender each."""
-    chance, accepted = random.Random(8), set[int]()
+    rng, accepted = random.Random(8), set[int]()
     answers = {b"RCPT TO:<unknown": b"550 5.1.1 who\r\n"}
     with elsewhere(answers) as (other, port), name_server(ZONE) as names:
         server = serve_processes({"dns": {"nameservers": (names.place,)}, "sending": {"port": port}, "process": {"workers": 2}})
@@ -71,8 +71,8 @@ def test_mail_leaves_whoever_is_killed(serve_processes: Callable[..., ProcessSer
         for writer in writers:
             writer.start()
         for _ in range(KILLS):
-            time.sleep(chance.uniform(0.3, 1.2))  # the kill comes at any moment
-            for name in (chance.choice(("worker0", "worker1")), "sender"):
+            time.sleep(rng.uniform(0.3, 1.2))  # the kill comes at any moment
+            for name in (rng.choice(("worker0", "worker1")), "sender"):
                 pids = [one["pid"] for one in server.status()["processes"] if one["name"] == name and one["pid"]]
                 with contextlib.suppress(ProcessLookupError):
                     for pid in pids:

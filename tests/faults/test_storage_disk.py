@@ -140,7 +140,7 @@ def test_sidecars_of_a_change_that_was_undone_are_written_again_once_there_is_ro
         calls += 1
         (real if calls < 3 else _full)(path, content)
 
-    def said() -> dict[str, str]:
+    def names_in_sidecars() -> dict[str, str]:
         found = {
             name: FolderSidecar.read(str(root.home / f"Maildir/.{name.replace('/', '.')}")) for name in ("A", "A/1", "A/2")
         }
@@ -151,12 +151,12 @@ def test_sidecars_of_a_change_that_was_undone_are_written_again_once_there_is_ro
         with pytest.raises(DiskFull):
             account.rename("A", "B")
         assert observe(account) == before
-        assert "B" in said().values()
+        assert "B" in names_in_sidecars().values()
         assert account.move(inbox(account), uids[:1], account.folder_id("Archive")).pairs
         assert account.remove(inbox(account), uids[1:2]).uids
         assert not killed_at(200, lambda: account.remove(inbox(account), uids[2:]))
     deliver(account, inbox(account), ["e"])
-    assert said() == {name: name for name in ("A", "A/1", "A/2")}
+    assert names_in_sidecars() == {name: name for name in ("A", "A/1", "A/2")}
     assert account.repair(check=True).clean
     store.close()
 

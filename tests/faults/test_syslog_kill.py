@@ -35,23 +35,23 @@ def test_every_refused_sign_in_arrives(serve_processes: Callable[..., ProcessSer
     server.population.issue("dvbe")
     server.start()
     wait_for(cursor_file(server.config, places[0]).exists)  # it begins with what happens from then on
-    chance = random.Random(16)
+    rng = random.Random(16)
     for number in range(TRIES):
         client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls())
         with client, suppress(imaplib.IMAP4.error):
-            client.login("dvbe@mic.gov.vn", f"sai-{number}-{chance.random()}")
+            client.login("dvbe@mic.gov.vn", f"sai-{number}-{rng.random()}")
         if number % (TRIES // KILLS) == 5:
             for one in server.status()["processes"]:
                 if one["name"] == "house" and one["pid"]:
                     with suppress(ProcessLookupError):
                         os.kill(one["pid"], signal.SIGKILL)
 
-    def told() -> list[Any]:
+    def logged_refusals() -> list[Any]:
         return [event for event in server.events() if event["event"] == "sign_in_refused"]
 
     def arrived() -> set[str]:
         return {each["data"]["id"] for each in collector.named("sign_in_refused")}
 
-    counts = lambda: (len(arrived()), len(told()))  # noqa: E731
+    counts = lambda: (len(arrived()), len(logged_refusals()))  # noqa: E731
     wait_for(lambda: counts() == (TRIES, TRIES), counts, seconds=90)
     assert sum(event["event"] == "process_died" for event in server.events()) >= 2

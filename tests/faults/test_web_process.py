@@ -157,13 +157,13 @@ def kill_in_the_middle(server: ProcessServer, present: str, new: str, after: flo
 @pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.campaign)])
 def test_killed_in_the_middle_of_a_change(server: ProcessServer, kills: int) -> None:
     """Old or new, never both and never none; what was acknowledged holds; chain and number of facts agree with it."""
-    chance = random.Random(7)
+    rng = random.Random(7)
     present = next(p for p in (PASSWORD, *map(password_of, range(1000))) if signs_in(server, "bi_giet", p))
     mailbox = server.population.directory.mailbox("bi_giet@mic.gov.vn")
     first = len(server.population.directory.facts(mailbox.mailbox_id))
     changed = 0
     for number in range(first * 100, first * 100 + kills):
-        works = kill_in_the_middle(server, present, password_of(number), chance.uniform(0, 0.12))
+        works = kill_in_the_middle(server, present, password_of(number), rng.uniform(0, 0.12))
         changed += works != present
         present = works
     facts = server.population.directory.facts(mailbox.mailbox_id)

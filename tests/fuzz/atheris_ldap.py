@@ -14,7 +14,7 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.ldap"]):
-    from ldap_client import bind, heard, search, small_book
+    from ldap_client import bind, messages_in, search, small_book
     from mic_mail.ldap import dn, filters, requests
     from mic_mail.ldap.ber import BadBer, BerReader
     from mic_mail.ldap.dit import Tree
@@ -43,7 +43,7 @@ def fuzz_session(octets: bytes, cuts: list[int]) -> None:
         assert not ctx.notes, ctx.notes
     if b"\x50" not in octets and b"1.3.6.1.1.8" not in octets:  # what gives up a search does so where it comes in time
         assert answers[0] == answers[1], answers
-    heard(answers[0])
+    messages_in(answers[0])
 
 
 def fuzz(octets: bytes) -> None:

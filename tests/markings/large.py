@@ -32,12 +32,12 @@ def workbook(last: str, rows: int) -> bytes:
 
 
 def _rows(many: int) -> str:
-    chance = random.Random(1)
+    rng = random.Random(1)
     text = '<c r="A{0}" t="s"><v>{1}</v></c>'
     figure = '<c r="B{0}"><v>{1:.6f}</v></c>'
     return "".join(
-        f'<row r="{row}">{"".join(text.format(row, chance.randrange(2_000)) for _ in range(4))}'
-        f"{''.join(figure.format(row, chance.random()) for _ in range(6))}</row>"
+        f'<row r="{row}">{"".join(text.format(row, rng.randrange(2_000)) for _ in range(4))}'
+        f"{''.join(figure.format(row, rng.random()) for _ in range(6))}</row>"
         for row in range(many)
     )
 

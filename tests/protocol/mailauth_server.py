@@ -89,7 +89,7 @@ def filed(server: MailServer, reply: tuple[int, bytes], local: str = "dvbe") -> 
     return ("INBOX" if path.parent.parent == maildir else path.parent.parent.name.lstrip(".")), octets
 
 
-def told(server: MailServer, reply: tuple[int, bytes], event: str = "message_judged") -> dict[str, Any]:
+def logged(server: MailServer, reply: tuple[int, bytes], event: str = "message_judged") -> dict[str, Any]:
     """What the log says of it."""
     trace = reply[1].split()[-1].decode().rstrip(".")
     return wait_for(

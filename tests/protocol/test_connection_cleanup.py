@@ -58,7 +58,7 @@ def alive() -> int:
     return sum(isinstance(each, kinds) for each in gc.get_objects())
 
 
-def hear(made: socket.socket, line: bytes) -> None:
+def read_answer(made: socket.socket, line: bytes) -> None:
     """The whole answer to a line: what is left of one would be taken for the next, or for TLS."""
     tag = re.escape(line[:1]) if line else rb"\*"
     end = re.compile(rb"(?:^|\n)(?:%b (?:OK|NO|BAD)|\d{3} |\+OK|-ERR)[^\n]*\n\Z" % tag)
@@ -73,10 +73,10 @@ def ctx(server: MailServer, door: str, *, politely: bool) -> None:
     with socket.create_connection(("127.0.0.1", server.ports[door]), 10) as plain:
         made = server.tls().wrap_socket(plain, server_hostname="localhost") if door in IMPLICIT_TLS else plain
         if door[:4] not in ("http", "ldap"):
-            hear(made, b"")
+            read_answer(made, b"")
         for line in DIALOGUES[door]:
             made.sendall(line + b"\r\n")
-            hear(made, line)
+            read_answer(made, line)
             if line == b"STARTTLS":
                 made = server.tls().wrap_socket(made, server_hostname="localhost")
         if politely:

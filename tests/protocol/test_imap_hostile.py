@@ -151,13 +151,13 @@ WELL_FORMED = re.compile(rb"\* |\+ |[^ (){%*\"\\+\x00-\x1f\x7f-\xff]+ (?:OK|NO|B
 @pytest.mark.parametrize("seed", range(12))
 def test_garbage(server: MailServer, seed: int) -> None:
     """Random words of the grammar: every answer is well-formed and none is an accident; the next client is served."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     address = f"garbage{seed}@mic.gov.vn"
     server.issue(address.partition("@")[0])
     connection = sign_in(server, address) if seed % 2 else Connection(server, "imaps")
     try:
         for _ in range(40):
-            connection.send(b"".join(chance.choices(WORDS, k=chance.randint(1, 12))))
+            connection.send(b"".join(rng.choices(WORDS, k=rng.randint(1, 12))))
         # Empty lines are passed over, and fill whatever literal is still open.
         connection.send(b"\r\n" * 100_000 + b"DONE\r\nend LOGOUT\r\n")
         while (heard := connection.response()) is not None:

@@ -280,12 +280,12 @@ def test_who_is_named_where_tls_is_missing(server: MailServer) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_noise(server: MailServer, seed: int) -> None:
     """Octets by chance and requests with octets changed: answers or the end, never a bug."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     for _ in range(30):
         wire = Wire(server, "ldap")
-        octets = bytearray(b"".join(chance.choices([bind(), search(), ask(3, tlv(0x50, b"\1")), number(5)], k=5)))
-        for _ in range(chance.randrange(6)):
-            octets[chance.randrange(len(octets))] = chance.randrange(256)
+        octets = bytearray(b"".join(rng.choices([bind(), search(), ask(3, tlv(0x50, b"\1")), number(5)], k=5)))
+        for _ in range(rng.randrange(6)):
+            octets[rng.randrange(len(octets))] = rng.randrange(256)
         wire.send(bytes(octets))
         wire.close()
     wait_for(lambda: open_connections(server) == 0)

@@ -163,7 +163,7 @@ def test_who_says_quit_and_goes_is_taken_at_his_word(
 @pytest.mark.parametrize("seed", range(4))
 def test_noise(server: MailServer, user: str, seed: int) -> None:
     """Octets by chance, and commands by chance with octets in between, at both doors: answers or the end, never a bug."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     connection = sign_in(server, user) if seed % 2 else Connection(server, "pop3s")
     words = [
         b"RETR",
@@ -182,7 +182,7 @@ def test_noise(server: MailServer, user: str, seed: int) -> None:
     ]
     with contextlib.suppress(OSError):
         for _ in range(300):
-            connection.send(chance.choice(words) if chance.random() < 0.8 else chance.randbytes(20))
+            connection.send(rng.choice(words) if rng.random() < 0.8 else rng.randbytes(20))
         connection.send(b"\r\nQUIT\r\n")
         while (heard := connection.response()) is not None:
             assert re.match(rb"\+OK|-ERR|\+ |\.|\d|[A-Z]", heard), heard

@@ -46,13 +46,13 @@ class Held:
 def ctx(server: MailServer) -> socket.socket:
     """Greeted, and EHLO said."""
     client = socket.create_connection((server.host, server.ports["smtp"]), 20)
-    hear(client, b"220 ")
+    read_until(client, b"220 ")
     client.sendall(b"EHLO x\r\n")
-    hear(client, b"250 ")
+    read_until(client, b"250 ")
     return client
 
 
-def hear(client: socket.socket, until: bytes) -> bytes:
+def read_until(client: socket.socket, until: bytes) -> bytes:
     """The answers up to the first line that begins like this, and what came with it."""
     heard = b""
     while not any(line.startswith(until) for line in heard.splitlines()):
@@ -80,7 +80,7 @@ def test_nobody_waits_for_the_next_message(mail_server: MailServer, monkeypatch:
     held = Held(monkeypatch, waits, 2)
     with ctx(mail_server) as client:
         client.sendall(MESSAGE * 2 + b"QUIT\r\n")
-        heard = hear(client, b"250 2.6.0")
+        heard = read_until(client, b"250 2.6.0")
         assert b"221" not in codes(heard)
         held.let_go()
         assert codes(heard + rest(client)) == [b"250"] * 6 + [b"221"]
@@ -129,7 +129,7 @@ def test_what_is_answered_and_not_sent_stands_before_421(mail_server: MailServer
     Held(monkeypatch, "check_recipient", 2)
     with ctx(mail_server) as client:
         client.sendall(MESSAGE * 2)
-        heard = hear(client, b"250 2.6.0")
+        heard = read_until(client, b"250 2.6.0")
 
         async def end() -> None:
             for connection in mail_server.running.server.doors._smtp.open:
@@ -154,7 +154,7 @@ def test_nothing_is_taken_behind_421(mail_server: MailServer, monkeypatch: pytes
     monkeypatch.setattr(SmtpConnection, "data_received", ended_meanwhile)
     with ctx(mail_server) as client:
         client.sendall(MESSAGE[: MESSAGE.index(b"BDAT")])
-        assert codes(hear(client, b"250 2.1.5")) == [b"250", b"250"]
+        assert codes(read_until(client, b"250 2.1.5")) == [b"250", b"250"]
         client.sendall(MESSAGE[MESSAGE.index(b"BDAT") :])
         assert codes(rest(client)) == [b"421"]
     mail_server.stop()

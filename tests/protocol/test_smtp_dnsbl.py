@@ -12,7 +12,7 @@ import pytest
 
 from dns_server import SILENT, NameServer, name_server
 from harness import MailServer
-from protocol.mailauth_server import bring, filed, message, results, serving, settings, told
+from protocol.mailauth_server import bring, filed, logged, message, results, serving, settings
 from waiting import wait_for, wait_on_loop
 
 pytestmark = pytest.mark.clause("10.2")
@@ -63,14 +63,14 @@ def test_a_client_that_is_listed_is_refused_but_to_postmaster(server: MailServer
 def test_a_client_on_the_other_list_goes_to_junk(server: MailServer) -> None:
     reply = bring(server, message("lan@none.example"), peer=PUT_ASIDE)
     assert filed(server, reply)[0] == "Junk"
-    event = told(server, reply)
+    event = logged(server, reply)
     assert (event["action"], event["rule"], event["lists"]) == ("junk", "list", ["poor.example"])
 
 
 def test_who_is_not_listed(server: MailServer) -> None:
     reply = bring(server, message("lan@none.example"), peer=UNLISTED)
     assert filed(server, reply)[0] == "INBOX"
-    assert "lists" not in told(server, reply)
+    assert "lists" not in logged(server, reply)
 
 
 def test_a_list_that_does_not_serve_us_is_told_of_once(server: MailServer) -> None:
@@ -87,7 +87,7 @@ def test_a_silent_list_keeps_nobody_waiting_for_long(tmp_path: Path) -> None:
     with name_server(ZONE, troubles=silent) as names, serving(tmp_path / "data", settings(names, **LISTS)) as server:
         reply = bring(server, message("lan@none.example"), peer=UNLISTED)
         assert filed(server, reply)[0] == "INBOX"
-        assert told(server, reply)["lists_unanswered"] == ["bad.example"]
+        assert logged(server, reply)["lists_unanswered"] == ["bad.example"]
 
 
 # ---------------------------------------------------------------- nobody answers

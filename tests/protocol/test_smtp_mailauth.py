@@ -16,7 +16,7 @@ from mic_mail.config.manual import write
 from mic_mail.mailauth.message_digest import MOST_SIGNATURES
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
-from protocol.mailauth_server import OURS, STRANGER, TROUBLES, ZONE, bring, filed, message, results, serving, settings, told
+from protocol.mailauth_server import OURS, STRANGER, TROUBLES, ZONE, bring, filed, logged, message, results, serving, settings
 from regulation.console import Console
 
 pytestmark = pytest.mark.clause("10.2")
@@ -58,7 +58,7 @@ def test_a_message_of_its_author(server: MailServer) -> None:
     ):
         assert word in re.sub(rb"\s+", b" ", result)
     assert b"iprev=pass policy.iprev=127.0.0.1" in result
-    event = told(server, reply)
+    event = logged(server, reply)
     assert (event["action"], event["spf"], event["dmarc"], event["dkim"]) == ("passed", "pass", "pass", "one.example=pass")
     assert (event["iprev"], event["clause"], event["peer"]) == ("pass", "10.2", OURS)
 
@@ -139,7 +139,7 @@ def test_forged_results_in_what_is_submitted(server: MailServer, size: int) -> N
     assert folder == "INBOX"
     assert stored.endswith(rest)
     assert results(stored) == []
-    event = told(server, reply, "results_removed")
+    event = logged(server, reply, "results_removed")
     assert (event["login"], event["sender"]) == ("dvbe@mic.gov.vn", "dvbe@mic.gov.vn")
 
 
@@ -188,9 +188,9 @@ def test_what_is_disowned_is_refused(server: MailServer) -> None:
     reply = bring(server, message("lan@one.example"), peer=STRANGER)
     assert (reply[0], reply[1][:6]) == (550, b"5.7.26")
     assert b"one.example" in reply[1]
-    event = told(server, reply)
+    event = logged(server, reply)
     assert (event["action"], event["rule"], event["dmarc"], event["spf"]) == ("refused", "dmarc", "fail", "fail")
-    assert told(server, reply, "message_refused")["reason"] == "not-of-author"
+    assert logged(server, reply, "message_refused")["reason"] == "not-of-author"
 
 
 def test_slow_names_beside_a_forged_one(server: MailServer) -> None:
@@ -212,7 +212,7 @@ def test_what_is_to_be_put_aside_goes_to_junk(server: MailServer, size: int) -> 
             folder, stored = filed(server, reply, address.partition("@")[0])
             assert folder == "Junk"
             assert b"dmarc=fail" in results(stored)[0]
-        assert told(server, reply)["action"] == "junk"
+        assert logged(server, reply)["action"] == "junk"
 
 
 def test_junk_by_other_names(server: MailServer) -> None:
@@ -242,7 +242,7 @@ def test_forged_as_one_of_us(server: MailServer, size: int) -> None:
         reply = bring(server, octets, sender)
         assert (reply[0], reply[1][:5]) == (550, b"5.7.1"), reply
         assert b"mic.gov.vn" in reply[1]
-        assert told(server, reply)["rule"] == "own-domain"
+        assert logged(server, reply)["rule"] == "own-domain"
     assert not list(server.config.spool_dir.glob("tmp/*"))
 
 
@@ -277,7 +277,7 @@ def test_one_of_us_in_odd_writings(server: MailServer, author: bytes, wanted: in
     """However it is written: who could be read as one of us is refused; who is only shown as one of us lies in Junk."""
     reply = bring(server, author + b"\r\nSubject: x\r\n\r\nx\r\n", "a@none.example")
     if wanted == 550:
-        assert (reply[0], told(server, reply)["rule"]) == (550, "own-domain")
+        assert (reply[0], logged(server, reply)["rule"]) == (550, "own-domain")
     else:
         assert filed(server, reply)[0] == wanted
 
@@ -311,10 +311,10 @@ def test_no_author_and_a_disowned_machine(server: MailServer) -> None:
     for octets, sender in ((two, "a@none.example"), (b"Subject: x\r\n\r\nx\r\n", "a@none.example")):
         reply = bring(server, octets, sender)
         assert filed(server, reply)[0] == "Junk"
-        assert told(server, reply)["rule"] == "author"
+        assert logged(server, reply)["rule"] == "author"
     reply = bring(server, message("lan@plain.example"), peer=STRANGER)
     assert filed(server, reply)[0] == "Junk"
-    assert told(server, reply)["rule"] == "spf"
+    assert logged(server, reply)["rule"] == "spf"
 
 
 def test_what_somebody_has_added_to_a_signed_letter(server: MailServer) -> None:
@@ -325,7 +325,7 @@ def test_what_somebody_has_added_to_a_signed_letter(server: MailServer) -> None:
     folder, stored = filed(server, reply)
     assert folder == "Junk"
     assert b"dmarc=pass" in results(stored)[0]
-    assert told(server, reply)["rule"] == "partial"
+    assert logged(server, reply)["rule"] == "partial"
 
 
 def test_names_that_are_not_answered(server: MailServer) -> None:
@@ -335,7 +335,7 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
         folder, stored = filed(server, reply)
         assert folder == "INBOX"
         assert b"dmarc=temperror" in results(stored)[0]
-        assert told(server, reply)["rule"] == "unsettled"
+        assert logged(server, reply)["rule"] == "unsettled"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_names_that_are_not_answered(server: MailServer) -> None:
 def test_the_log_tells_it_to_people(server: MailServer, tmp_path: Path, language: str, words: tuple[str, str]) -> None:
     """`log trace`: what was found, what was done, by which rule; then where it lies."""
     reply = bring(server, message("lan@two.example"), peer=STRANGER)
-    told(server, reply)
+    logged(server, reply)
     filed(server, reply)
     (tmp_path / "mic-mail.toml").write_text(write(server.config))
     console = Console(tmp_path)
@@ -403,10 +403,10 @@ def test_other_settings(tmp_path: Path, names: NameServer) -> None:
         sealed = signed_messages.seal(message("lan@one.example"), 1)
         reply = bring(server, sealed, "list@none.example", peer=STRANGER)
         assert filed(server, reply)[0] == "INBOX"
-        assert told(server, reply)["rule"] == "sealer"
+        assert logged(server, reply)["rule"] == "sealer"
         # what somebody has added since has no seal: another author, or more text
         other = bring(server, b"From: <dvbe@mic.gov.vn>\r\n" + sealed, "list@none.example", peer=STRANGER)
-        assert (other[0], told(server, other)["rule"]) == (550, "own-domain")
+        assert (other[0], logged(server, other)["rule"]) == (550, "own-domain")
         longer = signed_messages.seal(message("lan@one.example"), 1, length=True)
         assert filed(server, bring(server, longer, "list@none.example", peer=STRANGER))[0] == "INBOX"
         assert bring(server, longer + b"Pay here\r\n", "list@none.example", peer=STRANGER)[0] == 550

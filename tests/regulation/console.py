@@ -47,7 +47,7 @@ class CommandLine(ABC):
 
     def json(self, *words: object) -> Any:
         """What `mic-mail WORDS --json` prints, which has to succeed."""
-        return self.json(*words)
+        return json.loads(self.done(*words, "--json"))
 
 
 class Screen(io.TextIOWrapper):
@@ -86,7 +86,7 @@ class Console(CommandLine):
 
     def init(self) -> Self:
         """Make the server, with its data beside its configuration."""
-        self.init()
+        self.done("init", "--yes", "--data-dir", self.folder / "data", "--user", "")
         return self
 
     def run(self, *words: object) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from harness import MailServer
 from mic_mail.clock import Clock
@@ -20,14 +21,15 @@ class LogConsole(CommandLine):
         self.server = server
         self.file = folder / "mic-mail.toml"
         self.file.write_text(write(server.config))
+        self.clock: Clock | None = None
 
-    def run(self, *words: object, clock: Clock | None = None) -> int:
+    def run(self, *words: object) -> int:
         # Each row stands on a line of its own.
-        code, self.out, self.err = run_here(["--config", self.file, *words], {"COLUMNS": "1000"}, clock)
+        code, self.out, self.err = run_here(["--config", self.file, *words], {"COLUMNS": "1000"}, self.clock)
         assert "Traceback" not in self.out + self.err
         return code
 
-    def json(self, *words: object) -> list[dict[str, object]]:
+    def json(self, *words: object) -> Any:
         return super().json("--lang", Language.EN, *words)
 
     def acts(self) -> list[dict[str, object]]:

@@ -21,7 +21,7 @@ MESSAGE = b"Return-Path: <a@example.org>\r\nReceived: x\r\nFrom: a@example.org\r
 WHY = ("--reason", "đã xem")
 
 
-class House:
+class QuarantineServer:
     """A server with two people, its command line, and what is in quarantine there."""
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:

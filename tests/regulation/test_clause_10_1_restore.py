@@ -26,7 +26,7 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.console import Console
-from regulation.quarantine_server import MESSAGE, WHY, House
+from regulation.quarantine_server import MESSAGE, WHY, QuarantineServer
 
 pytestmark = pytest.mark.clause("10.1", "4.2")
 DOMAIN = "mic.gov.vn"
@@ -34,19 +34,19 @@ LETTER = b"From: dvbe@mic.gov.vn\r\nTo: lan@one.example\r\nSubject: a\r\n\r\nlet
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def site(tmp_path: Path) -> Iterator[QuarantineServer]:
     folder = tmp_path / "old"
     folder.mkdir()
-    made = House(folder, {"quarantine": {"digest": False}})
+    made = QuarantineServer(folder, {"quarantine": {"digest": False}})
     yield made
     made.server.stop()
 
 
-def with_device(house: House, name: str) -> bytes:
+def with_device(site: QuarantineServer, name: str) -> bytes:
     """The mailbox has a second factor from now on; its secret, as the telephone holds it."""
     secret = totp.make_secret()
-    factors = SecondFactors(house.server.population.directory, house.server.config, house.clock)
-    factors.enrol(house.people[name].mailbox_id, 1, secret, code(secret, house.clock), ActContext("test"))
+    factors = SecondFactors(site.server.population.directory, site.server.config, site.clock)
+    factors.enrol(site.people[name].mailbox_id, 1, secret, code(secret, site.clock), ActContext("test"))
     return secret
 
 
@@ -85,16 +85,16 @@ def copied_back(backup: Path, data: Path) -> None:
         subprocess.run(words, check=True)
 
 
-def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
+def test_keys_and_quarantine_come_back(site: QuarantineServer, tmp_path: Path) -> None:
     """Into the empty folder of another machine: codes are right, mail is signed as announced, what is held can be released."""
-    secret = with_device(house, "dvbe")
-    (record,) = house.console.json("dkim", "key", "add", "--selector", "s1")
-    house.console.done("dkim", "key", "use", "s1", "--now")
-    reference = house.keep("ttlan")
+    secret = with_device(site, "dvbe")
+    (record,) = site.console.json("dkim", "key", "add", "--selector", "s1")
+    site.console.done("dkim", "key", "use", "s1", "--now")
+    reference = site.keep("ttlan")
     backup = tmp_path / "backup"
-    house.console.done("backup", backup)
-    decoys = (house.server.config.server.data_dir / "decoy.key").read_bytes()
-    house.server.stop()
+    site.console.done("backup", backup)
+    decoys = (site.server.config.server.data_dir / "decoy.key").read_bytes()
+    site.server.stop()
     shutil.rmtree(tmp_path / "old")
 
     new = Console(tmp_path / "new")
@@ -106,9 +106,9 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     for address in ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn"):
         new.done("restore", address, backup)
 
-    house.clock.move_to(house.clock.now() + timedelta(seconds=30))  # the code of before is used up
-    factors = SecondFactors(Directory(config.directory_url, clock=house.clock), config, house.clock)
-    assert factors.check(house.people["dvbe"].mailbox_id, code(secret, house.clock)) is Checked.RIGHT
+    site.clock.move_to(site.clock.now() + timedelta(seconds=30))  # the code of before is used up
+    factors = SecondFactors(Directory(config.directory_url, clock=site.clock), config, site.clock)
+    assert factors.check(site.people["dvbe"].mailbox_id, code(secret, site.clock)) is Checked.RIGHT
     (row,) = new.json("dkim", "key", "list")
     assert (row["selector"], row["state"], row["trouble"]) == ("s1", "signing", None)
     said = record["value"].strip('"').replace('" "', "").encode()
@@ -126,27 +126,27 @@ def test_keys_and_quarantine_come_back(house: House, tmp_path: Path) -> None:
     assert {(data / name).stat().st_mode & 0o7777 for name in ("second-factor.key", "decoy.key")} == {0o600}
 
 
-def test_what_was_delivered_already_comes_no_second_time(house: House, tmp_path: Path) -> None:
+def test_what_was_delivered_already_comes_no_second_time(site: QuarantineServer, tmp_path: Path) -> None:
     """Released between the quarantine's copy and the mailbox's, it is in both: released again, it is there once."""
-    reference = house.keep("dvbe")
+    reference = site.keep("dvbe")
     before = tmp_path / "before"
-    house.quarantine.copy_into(before)
+    site.quarantine.copy_into(before)
     for _ in range(2):
-        house.console.done("quarantine", "release", reference, *WHY)
-        house.server.housekeep()
-        house.server.call(house.server.running.context.mailflow.settle())
-        assert [octets for _, octets in house.messages("dvbe")] == [MESSAGE]
-        shutil.copytree(before, house.server.config.quarantine_dir, dirs_exist_ok=True)
-        assert house.state(reference) is QuarantineState.HELD
+        site.console.done("quarantine", "release", reference, *WHY)
+        site.server.housekeep()
+        site.server.call(site.server.running.context.mailflow.settle())
+        assert [octets for _, octets in site.messages("dvbe")] == [MESSAGE]
+        shutil.copytree(before, site.server.config.quarantine_dir, dirs_exist_ok=True)
+        assert site.state(reference) is QuarantineState.HELD
 
 
-def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> None:
+def test_an_earlier_backup_has_the_messages(site: QuarantineServer, tmp_path: Path) -> None:
     """Each backup is whole, and only what is new takes room; what was decided is there with its decision alone."""
-    first, second = house.keep(), house.keep()
-    house.console.done("backup", tmp_path / "1")
-    house.console.done("quarantine", "drop", second, *WHY)
-    third = house.keep()
-    house.console.done("backup", tmp_path / "2", "--earlier", tmp_path / "1")
+    first, second = site.keep(), site.keep()
+    site.console.done("backup", tmp_path / "1")
+    site.console.done("quarantine", "drop", second, *WHY)
+    third = site.keep()
+    site.console.done("backup", tmp_path / "2", "--earlier", tmp_path / "1")
     links = {path.name: path.stat().st_nlink for path in (tmp_path / "2" / "quarantine").glob("*.msg")}
     assert links == {f"{first}.msg": 2, f"{third}.msg": 1}
     found = Quarantine(tmp_path / "2" / "quarantine").records()
@@ -155,25 +155,25 @@ def test_an_earlier_backup_has_the_messages(house: House, tmp_path: Path) -> Non
     }  # fmt: skip
 
 
-def test_of_named_mailboxes_nothing_that_is_others(house: House, tmp_path: Path) -> None:
+def test_of_named_mailboxes_nothing_that_is_others(site: QuarantineServer, tmp_path: Path) -> None:
     """Whoever gets the copy of one mailbox gets no key, and no mail that was for somebody else."""
-    house.console.json("dkim", "key", "add")
-    house.keep("ttlan")
-    house.console.done("backup", tmp_path / "b", "dvbe@mic.gov.vn")
+    site.console.json("dkim", "key", "add")
+    site.keep("ttlan")
+    site.console.done("backup", tmp_path / "b", "dvbe@mic.gov.vn")
     assert not (tmp_path / "b" / "keys").exists()
     assert not (tmp_path / "b" / "quarantine").exists()
-    acts = [json.loads(line) for path in house.server.config.log_dir.glob("audit-*") for line in path.open()]
+    acts = [json.loads(line) for path in site.server.config.log_dir.glob("audit-*") for line in path.open()]
     assert [(act["act"], act["keys"]) for act in acts if act["act"] == "backup"] == [("backup", False)]
 
 
-def test_a_key_that_cannot_be_used_keeps_nothing_else_back(house: House, tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_used_keeps_nothing_else_back(site: QuarantineServer, tmp_path: Path) -> None:
     """It is told, and the command fails; the other keys, and all that is no key, are in the backup."""
-    with_device(house, "dvbe")
+    with_device(site, "dvbe")
     for selector, algorithm in (("s1", "rsa"), ("s2", "ed25519")):
-        house.console.json("dkim", "key", "add", "--selector", selector, "--algorithm", algorithm)
-    (house.server.config.server.data_dir / "dkim" / f"s1._domainkey.{DOMAIN}.pem").write_text("no key")
+        site.console.json("dkim", "key", "add", "--selector", selector, "--algorithm", algorithm)
+    (site.server.config.server.data_dir / "dkim" / f"s1._domainkey.{DOMAIN}.pem").write_text("no key")
     backup = tmp_path / "b"
-    house.console.refused(
+    site.console.refused(
         "--lang", "en", "backup", backup, says=f"s1._domainkey.{DOMAIN}.pem: not an RSA or Ed25519 key", code=3
     )
     keys = KeyFolder(backup / "keys")
@@ -215,11 +215,11 @@ WORD = OfficerDecision("an", "đã xem", 1)
     ],
 )
 def test_decisions_while_it_is_copied(
-    house: House, tmp_path: Path, decide: Callable[[Quarantine, str], object], states: list[QuarantineState]
+    site: QuarantineServer, tmp_path: Path, decide: Callable[[Quarantine, str], object], states: list[QuarantineState]
 ) -> None:
     """A copy has of each message the state of before or of after, and in a state that has a message the message, whole."""
-    house.keep()
-    made = Meanwhile(house.server.config.quarantine_dir, decide).copy_into(tmp_path / "copy")
+    site.keep()
+    made = Meanwhile(site.server.config.quarantine_dir, decide).copy_into(tmp_path / "copy")
     copy = Quarantine(tmp_path / "copy")
     assert [record.state for record in copy.records()] == states
     assert made == len(states)

@@ -32,7 +32,7 @@ from regulation.spam_server import (
     sent,
     submitted,
 )
-from rspamd_server import Pretender, said
+from rspamd_server import Pretender, scan_result
 
 pytestmark = pytest.mark.clause("10.2", "15.5", "4.2")
 
@@ -46,7 +46,7 @@ def pretender() -> Iterator[Pretender]:
 
 @pytest.fixture(autouse=True)
 def says_nothing(pretender: Pretender) -> None:
-    pretender.says, pretender.status, pretender.pause = said("no action", 0.5), 200, 0.0
+    pretender.says, pretender.status, pretender.pause = scan_result("no action", 0.5), 200, 0.0
     pretender.checked.clear()
 
 
@@ -81,7 +81,7 @@ FILED = {
 @pytest.mark.parametrize("action", FILED)
 def test_what_is_taken(server: MailServer, pretender: Pretender, action: str, padding: int) -> None:
     """Into INBOX or Junk, with one field of ours and none of theirs; the rest of the message is as it came."""
-    pretender.says = said(action, 7.5, BAYES_SPAM=5.1, FROM_NO_DN=0.0)
+    pretender.says = scan_result(action, 7.5, BAYES_SPAM=5.1, FROM_NO_DN=0.0)
     subject = f"{action} {padding}"
     octets = message(subject, fields="X-Spam-Status: No,\r\n\tscore=-99\r\nx-spam-FLAG: NO\r\nX-Other: y\r\n", padding=padding)
     assert sent(server, octets)[0] == 250
@@ -124,7 +124,7 @@ def test_rspamd_is_told_what_the_address_is_called(serving: Callable[..., MailSe
 
 def test_junk_for_several(server: MailServer, pretender: Pretender) -> None:
     """Each has it in Junk, by way of the spool."""
-    pretender.says = said("add header")
+    pretender.says = scan_result("add header")
     assert sent(server, message("several"), READER, SECOND)[0] == 250
     server.call(server.running.context.mailflow.settle())
     for address in (READER, SECOND):
@@ -139,7 +139,7 @@ def test_junk_for_several(server: MailServer, pretender: Pretender) -> None:
 @pytest.mark.parametrize("padding", [0, 400_000], ids=["in memory", "as a file"])
 def test_what_is_not_taken(server: MailServer, pretender: Pretender, action: str, code: int, words: str, padding: int) -> None:
     """Its sender hears so, with the clause; nothing is left of it."""
-    pretender.says = said(action, 20.0)
+    pretender.says = scan_result(action, 20.0)
     subject = f"{action} {padding}"
     told = sent(server, message(subject, padding=padding))
     assert (told[0], words in told[1], "10.2" in told[1]) == (code, True, True)
@@ -149,7 +149,7 @@ def test_what_is_not_taken(server: MailServer, pretender: Pretender, action: str
 def test_reject_into_junk(serving: Callable[..., MailServer], pretender: Pretender) -> None:
     """`rspamd.reject = "junk"`."""
     server = serving({"reject": "junk"})
-    pretender.says = said("reject", 20.0)
+    pretender.says = scan_result("reject", 20.0)
     assert sent(server, message("rejected"))[0] == 250
     assert b"X-Spam-Status: Yes, score=20.00" in one_of(server, "Junk", "rejected")
 
@@ -212,7 +212,7 @@ def test_quarantine(
 ) -> None:
     """Taken, in nobody's mailbox, told to whom it is for; released it comes as it was taken, into INBOX of all of them."""
     server = serving({"reject": "quarantine"})
-    pretender.says = said(action, 20.0, GTUBE=19.5)
+    pretender.says = scan_result(action, 20.0, GTUBE=19.5)
     octets = message("=?utf-8?B?xJDhu5c=?=", padding=padding)
     assert sent(server, octets, READER, SECOND)[0] == 250
     assert found(server, "INBOX") == found(server, "Junk") == []
@@ -240,7 +240,7 @@ def test_quarantine(
 def test_a_quarantine_without_room(serving: Callable[..., MailServer], pretender: Pretender) -> None:
     """Its sender tries again; nothing is said to be kept that is not."""
     server = serving({"reject": "quarantine"}, quarantine={"space": "1 MiB"})
-    pretender.says = said("reject", 20.0)
+    pretender.says = scan_result("reject", 20.0)
     assert sent(server, message("first", padding=900_000))[0] == 250
     assert sent(server, message("second", padding=900_000))[0] == 451
     assert sent(server, message("third"))[0] == 250
@@ -256,7 +256,7 @@ def test_a_quarantine_without_room(serving: Callable[..., MailServer], pretender
 @pytest.mark.clause("7.2.c")
 def test_from_inside_nothing_is_asked(server: MailServer, pretender: Pretender) -> None:
     """Unless it is set; but nobody inside writes into it either what the filter has said."""
-    pretender.says = said("reject", 20.0)
+    pretender.says = scan_result("reject", 20.0)
     assert submitted(server, message("inside", fields="X-Spam-Status: No\r\n")) == 250
     assert pretender.checked == []
     assert b"X-Spam" not in one_of(server, "INBOX", "inside")
@@ -273,7 +273,7 @@ def test_from_inside_nothing_is_asked(server: MailServer, pretender: Pretender) 
 def test_from_inside(serving: Callable[..., MailServer], pretender: Pretender, action: str, code: int, padding: int) -> None:
     """`rspamd.outgoing`: it leaves as it is, or is refused; Rspamd knows who signed in."""
     server = serving({"outgoing": True})
-    pretender.says = said(action, 20.0)
+    pretender.says = scan_result(action, 20.0)
     assert submitted(server, message("inside", padding=padding)) == code
     ((fields, _),) = pretender.checked
     assert fields["User"] == SENDER
@@ -286,7 +286,7 @@ def test_from_inside(serving: Callable[..., MailServer], pretender: Pretender, a
 def test_clause_7_2_c_who_goes_on_sending_spam_is_suspended(serving: Callable[..., MailServer], pretender: Pretender) -> None:
     """Beyond `rspamd.suspend_beyond` within an hour; once; the Centre is told for what."""
     server = serving({"outgoing": True, "suspend_beyond": 3})
-    pretender.says = said("reject", 20.0)
+    pretender.says = scan_result("reject", 20.0)
     assert [submitted(server, message("spam")) for _ in range(3)] == [550] * 3
     assert suspensions(server, SENDER) == []
     assert submitted(server, message("spam")) == 550

@@ -22,7 +22,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.console import PROGRAM, Console, defects
 from regulation.import_setup import letter, maildir
-from unit.services.importers.test_hostile_imap_servers import Liar, honest
+from unit.services.importers.test_hostile_imap_servers import ScriptedServer, answer_honestly
 
 pytestmark = pytest.mark.clause("10.4")
 
@@ -80,7 +80,7 @@ def test_a_defect_that_one_account_shows(console: Console, tmp_path: Path, monke
         raise RuntimeError("nobody foresaw this")
 
     monkeypatch.setattr(ImapSource, "folders", broken)
-    there = Liar(honest)
+    there = ScriptedServer(answer_honestly)
     listed = tmp_path / "accounts.csv"
     listed.write_text("be,dvbe@mic.gov.vn,x\n")
     listed.chmod(0o600)
@@ -95,7 +95,7 @@ def test_a_defect_that_one_account_shows(console: Console, tmp_path: Path, monke
 
 def test_many_imports_are_stopped_at_once(console: Console, tmp_path: Path) -> None:
     """Ctrl-C does not wait for a server that keeps silent; the run is on record as one that did not come to its end."""
-    silent = Liar(lambda tag, command: slowly() if "SEARCH" in command else honest(tag, command))
+    silent = ScriptedServer(lambda tag, command: slowly() if "SEARCH" in command else answer_honestly(tag, command))
     asked = threading.Event()
 
     def slowly() -> bytes:

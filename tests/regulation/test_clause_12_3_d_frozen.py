@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from clients.shared_mailboxes import heard, told
+from clients.shared_mailboxes import events_named, read_until
 from clients.smtp_sessions import letter
 from harness import MailServer
 from mic_mail.services.handover.verify import MessageFinding
@@ -94,9 +94,9 @@ def test_clause_12_3_d_replace_and_close_say_so(office: Office) -> None:
     client.select("INBOX")
     octets = message("mới")
     client.send(b"r1 REPLACE 1 INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
-    assert heard(client, rb"r1 ").startswith(b"r1 NO [INUSE]")
+    assert read_until(client, rb"r1 ").startswith(b"r1 NO [INUSE]")
     client.send(b"c1 CLOSE\r\n")
-    assert b"(Reg. 12.3.d)" in heard(client, rb"c1 OK ")
+    assert b"(Reg. 12.3.d)" in read_until(client, rb"c1 OK ")
     assert office.uids() == [1, 2, 3, 4]
 
 
@@ -154,8 +154,8 @@ def test_clause_12_3_d_finish_ends_what_was(office: Office) -> None:
     mailbox = office.pop3()
     office.begin()
     password = office.finish()
-    assert b"BYE" in heard(own, rb"\* BYE ")
-    assert b"(Reg. 12.3)" in heard(keeper, rb"\* BYE ")
+    assert b"BYE" in read_until(own, rb"\* BYE ")
+    assert b"(Reg. 12.3)" in read_until(keeper, rb"\* BYE ")
     with pytest.raises((poplib.error_proto, OSError)):
         mailbox.noop()
     with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
@@ -167,7 +167,7 @@ def test_clause_12_3_d_finish_ends_what_was(office: Office) -> None:
     takes.select("Shared/cntt")
     ok(takes.store("1", "+FLAGS", r"(\Deleted)"))
     assert sorted(ok(takes.expunge()).split()) == [b"1", b"4"]  # and what was marked from before
-    told(office.server, "messages_expunged", 1)
+    events_named(office.server, "messages_expunged", 1)
     assert office.fates() == {MessageFinding.SAME: 2, MessageFinding.EXPUNGED: 2}
     assert office.verify().is_whole
     assert {found.note.en.partition(" (")[2] for found in office.verify().found} == {f"{LAN})"}
@@ -269,7 +269,7 @@ def test_clause_12_3_d_whatever_clients_do(office: Office) -> None:
             command = _below(step, "Shared/cntt") if by_keeper else step
             client = keeper if by_keeper else own
             client.send(b"x " + command.encode() + b"\r\n")
-            heard(client, rb"x ")
+            read_until(client, rb"x ")
         for client in (own, keeper):
             client.shutdown()
         assert office.fates() == whole, steps

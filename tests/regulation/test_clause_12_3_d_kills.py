@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.shared_mailboxes import told
+from clients.shared_mailboxes import events_named
 from harness import MailServer
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
@@ -104,7 +104,7 @@ def test_clause_12_3_d_a_mark_that_is_left_goes(serve: Callable[..., MailServer]
     office.server.record(office.unit, Draft(FactKind.HANDOVER_BEGUN, office.server.clock.now(), "test"))
     office.server.housekeep()
     assert office.account.is_frozen()
-    assert told(office.server, "handover_settled", 2)
+    assert events_named(office.server, "handover_settled", 2)
     assert not office.handovers.settle(office.directory.entry(entry.mailbox_id))
     office.close()
 

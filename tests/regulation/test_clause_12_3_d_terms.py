@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.shared_mailboxes import told
+from clients.shared_mailboxes import events_named
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.calendar import start_of
@@ -123,7 +123,7 @@ def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[...
     for _ in range(3):
         server.housekeep()
     assert office.subjects(unit) == [each for each in office.subjects(support) if CNTT in each] == [ENDING, ENDED]
-    assert [(event["mailbox"], event["holder"]) for event in told(server, "keeper_missing", 1)] == [(CNTT, BE)]
+    assert [(event["mailbox"], event["holder"]) for event in events_named(server, "keeper_missing", 1)] == [(CNTT, BE)]
     assert server.running.context.access.sharing.of(keeper.mailbox_id) == {}
     assert listed(server) == [(AutomaticAct.TERM_END, True, date(2026, 12, 6))]
     found = handed_over(Records(office.directory, server.config, server.clock))

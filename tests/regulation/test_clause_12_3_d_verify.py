@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.shared_mailboxes import told
+from clients.shared_mailboxes import events_named
 from harness import MailServer
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.policy.facts import Draft, FactKind
@@ -93,7 +93,7 @@ def test_clause_12_3_d_what_is_past_keeping_the_log_has(serve: Callable[..., Mai
     client.select("Shared/cntt")
     client.store("1", "+FLAGS", r"(\Deleted)")
     client.expunge()
-    told(office.server, "messages_expunged", 1)
+    events_named(office.server, "messages_expunged", 1)
     office.account.remove(office.account.folder("INBOX").folder_id, [2])  # by nobody who is on record
     office.server.move_clock_to(clock.now() + timedelta(days=8))
     office.server.confirm_clock()
@@ -128,8 +128,8 @@ def test_clause_12_3_d_a_move_is_no_excuse_for_a_loss(serve: Callable[..., MailS
     client._simple_command("MOVE", "1", "Shared/cntt/Archive")
     client.store("1", "+FLAGS", r"(\Deleted)")
     client.expunge()
-    told(office.server, "messages_moved", 1)
-    told(office.server, "messages_expunged", 1)
+    events_named(office.server, "messages_moved", 1)
+    events_named(office.server, "messages_expunged", 1)
     home = office.server.config.mail_root / office.unit.home
     assert office.fates() == {MessageFinding.MOVED: 1, MessageFinding.EXPUNGED: 1}
     file_of(office, "Archive", 1).unlink()

@@ -144,13 +144,13 @@ def test_clause_8_2_a_log_that_was_deleted_as_a_whole_is_named(console: LogConso
     console.server.stop()
     for path in folder.iterdir():
         path.unlink()
-    console.refused("--lang", "en", "log", "verify", clock=clock)
+    console.clock = clock
+    console.refused("--lang", "en", "log", "verify")
     assert "the log is missing" in console.out
-    console.refused("log", "verify", "--json", clock=clock)
+    console.refused("log", "verify", "--json")
     assert [(one["wrong"], one["fault"]) for one in json.loads(console.out)["findings"]] == [("gone", True)]
-    console.done("log", "anchor", "--now", clock=clock)
-    console.done("log", "verify", "--json", clock=clock)
-    assert [(one["wrong"], one["fault"]) for one in json.loads(console.out)["findings"]] == [("begins_late", False)]
+    console.done("log", "anchor", "--now")
+    assert [(one["wrong"], one["fault"]) for one in console.json("log", "verify")["findings"]] == [("begins_late", False)]
 
 
 def test_clause_17_an_altered_fact_is_named(console: LogConsole) -> None:

@@ -198,7 +198,7 @@ def bare(folder: Path, where: str, clock: ManualClock | None = None) -> Forwardi
     return Forwarding(Collector(place(where), patience=0.5), HEADER, folder, folder / "cursor", clock=clock, log=log)
 
 
-def told_of(folder: Path, forward: Forwarding) -> list[str]:
+def own_events(folder: Path, forward: Forwarding) -> list[str]:
     """What it says of itself."""
     forward._log.close()
     return [json.loads(line)["event"] for path in sorted((folder / "own").glob("*.jsonl")) for line in path.open()]
@@ -238,7 +238,7 @@ def test_clause_16_3_a_cursor_that_says_nothing_skips_nothing(tmp_path: Path, li
     forward = bare(tmp_path, f"tcp://127.0.0.1:{collector.port}")
     assert forward.pass_on() == 3
     assert len(arrive(collector, 3)) == 3
-    assert told_of(tmp_path, forward) == ["syslog_cursor_lost"]
+    assert own_events(tmp_path, forward) == ["syslog_cursor_lost"]
 
 
 def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> None:
@@ -254,7 +254,7 @@ def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> 
     (tmp_path / "cursor.new").rmdir()
     fill(tmp_path, 1)
     assert forward.pass_on() == 1
-    assert told_of(tmp_path, forward) == ["syslog_cursor_not_kept"]
+    assert own_events(tmp_path, forward) == ["syslog_cursor_not_kept"]
     assert bare(tmp_path, f"tcp://127.0.0.1:{collector.port}").pass_on() == 0
 
 
@@ -269,7 +269,7 @@ def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: An
     while passed < 2_000 and time.monotonic() < limit:
         passed += forward.pass_on()
     assert (passed, len(arrive(slow, 2_000))) == (2_000, 2_000)
-    assert told_of(tmp_path, forward) == []
+    assert own_events(tmp_path, forward) == []
     forward.close()
     slow.close()
 
@@ -283,7 +283,7 @@ def test_clause_16_3_a_name_that_cannot_be_is_a_collector_that_is_not_there(tmp_
         tail.save(folder / "cursor", tail.Cursor(TODAY))
         forward = bare(folder, f"tcp://{name}:9")
         assert forward.pass_on() == 0
-        assert told_of(folder, forward) == ["syslog_unreachable"]
+        assert own_events(folder, forward) == ["syslog_unreachable"]
 
 
 def test_clause_16_3_over_tls_only_to_the_collector_that_is_meant(tmp_path: Path, listen: Any, mail_server: Any) -> None:

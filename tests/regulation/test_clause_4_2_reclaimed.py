@@ -23,7 +23,7 @@ from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.types import INBOX, AccountRef
-from regulation.quarantine_server import WHY, House
+from regulation.quarantine_server import WHY, QuarantineServer
 from regulation.reclaimed_mailbox import Ministry, reclaim
 from regulation.secrecy_setup import MARKED, SecrecyConsole, reference, submit
 
@@ -272,20 +272,20 @@ def test_clause_4_2_one_of_two_reclaimed_before_the_end_of_the_message(mail: Mai
 
 def test_clause_4_2_what_is_in_quarantine_for_a_reclaimed_mailbox(tmp_path: Path) -> None:
     """No letter is put there; what is released does not come there, and its sender hears so."""
-    house = House(tmp_path)
+    site = QuarantineServer(tmp_path)
     try:
-        mail = Mail(house.server)
-        first = house.keep("dvbe", sender="ttlan@mic.gov.vn")
-        mail.reclaim(house.people["dvbe"])
-        house.pass_(days=1)
-        assert house.messages("dvbe") == []
-        house.console.done("quarantine", "release", first, *WHY)
-        house.pass_(hours=1)
+        mail = Mail(site.server)
+        first = site.keep("dvbe", sender="ttlan@mic.gov.vn")
+        mail.reclaim(site.people["dvbe"])
+        site.pass_(days=1)
+        assert site.messages("dvbe") == []
+        site.console.done("quarantine", "release", first, *WHY)
+        site.pass_(hours=1)
         assert mail.given_up == [("dvbe@mic.gov.vn", "reclaimed-on-request")]
-        assert mail.subjects(house.people["ttlan"]) == ["Thư không chuyển được: hộp thư đã thu hồi"]
-        assert house.messages("dvbe") == []
+        assert mail.subjects(site.people["ttlan"]) == ["Thư không chuyển được: hộp thư đã thu hồi"]
+        assert site.messages("dvbe") == []
     finally:
-        house.server.stop()
+        site.server.stop()
 
 
 def test_clause_4_2_what_was_held_for_its_marking(

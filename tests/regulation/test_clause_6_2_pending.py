@@ -53,7 +53,7 @@ class TwoUnits(Ministry):
         self.server.confirm_clock()
         self.server.housekeep()
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def events(self, event: str) -> list[dict[str, Any]]:
         self.server.running.context.log.flush()
         return [each for each in self.server.events() if each.get("event") == event]
 
@@ -113,11 +113,11 @@ def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(
         ministry.ask(PTTH)
         assert [request.opened_by for request in ministry.opened()] == [CNTT, PTTH]
         assert ministry.answers(ministry.other) == 1
-        assert {each["mailbox"] for each in ministry.told("notice_failed")} == {CNTT}
-        tries = len(ministry.told("notice_failed"))
+        assert {each["mailbox"] for each in ministry.events("notice_failed")} == {CNTT}
+        tries = len(ministry.events("notice_failed"))
         for _ in range(3):
             ministry.server.housekeep()
-        assert len(ministry.told("notice_failed")) <= tries + 3
+        assert len(ministry.events("notice_failed")) <= tries + 3
     for _ in range(3):
         ministry.later(timedelta(minutes=1))
     assert ministry.answers(ministry.unit) == 1
@@ -149,14 +149,14 @@ def test_an_answer_is_given_up_in_the_end(ministry: TwoUnits) -> None:
     with broken(ministry.home(ministry.unit)):
         ministry.ask(CNTT)
         ministry.later(WINDOW - timedelta(days=1))
-        assert ministry.told("notice_given_up") == []
+        assert ministry.events("notice_given_up") == []
         for _ in range(2):
             ministry.later(timedelta(days=1))
-        (given_up,) = ministry.told("notice_given_up")
+        (given_up,) = ministry.events("notice_given_up")
         assert given_up["mailbox"] == CNTT
     ministry.later(timedelta(hours=2))
     assert ministry.answers(ministry.unit) == 0
-    assert len(ministry.told("notice_given_up")) == 1
+    assert len(ministry.events("notice_given_up")) == 1
 
 
 def test_an_owed_answer_is_due(serve: Callable[..., Any], tmp_path: Path) -> None:
@@ -218,10 +218,10 @@ def test_a_mail_that_cannot_be_read_keeps_no_other_waiting(ministry: TwoUnits) -
         assert ministry.answers(ministry.other) == 1
         ministry.ask(PTTH)
         assert [request.opened_by for request in ministry.opened()] == [PTTH, PTTH]
-        assert ministry.told("request_mail_failed")
+        assert ministry.events("request_mail_failed")
         for _ in range(10):
             ministry.later(timedelta(minutes=10))
-        assert len(ministry.told("request_mail_failed")) < 10, "it is not tried all the time"
+        assert len(ministry.events("request_mail_failed")) < 10, "it is not tried all the time"
     for _ in range(3):
         ministry.later(timedelta(hours=1))
     assert [request.opened_by for request in ministry.opened()] == [PTTH, PTTH, CNTT]
@@ -245,10 +245,10 @@ def test_a_mail_that_never_can_be_read_is_given_up(ministry: TwoUnits, how: str)
             account.store_flags(inbox, [1], "+", DELETED, ())
             account.expunge(inbox, [1])
         ministry.later((timedelta(days=8) if how == "expunged" else TRIED_FOR) - timedelta(days=1))
-        assert ministry.told("request_mail_given_up") == []
+        assert ministry.events("request_mail_given_up") == []
         for _ in range(2):
             ministry.later(timedelta(days=1))
-        (given_up,) = ministry.told("request_mail_given_up")
+        (given_up,) = ministry.events("request_mail_given_up")
         assert given_up["found"] is (how != "expunged")
         assert ministry.directory.requests.debts(MARK) == []
 

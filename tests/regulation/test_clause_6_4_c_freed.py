@@ -33,7 +33,7 @@ def test_clause_6_4_c_a_freed_mailbox_opens_with_its_mail(ministry: Ministry, ho
     """The leave was a mistake, or its term the longer one: the old mail is back, what comes afterwards stays too."""
     accounts = freed(ministry)
 
-    def told(bring_back: BringBack | None) -> None:
+    def undo_leave(bring_back: BringBack | None) -> None:
         if how == "withdrawn":
             accounts.withdraw_leave(ministry.leaver, CENTRE, bring_back=bring_back)
         else:
@@ -41,13 +41,13 @@ def test_clause_6_4_c_a_freed_mailbox_opens_with_its_mail(ministry: Ministry, ho
             accounts.correct_leave(ministry.leaver, day, Level.DEPARTMENT, None, CENTRE, bring_back=bring_back)
 
     with pytest.raises(InArchive) as refusal:
-        told(None)
+        undo_leave(None)
     assert "restore-reclaimed" in str(refusal.value.remedy)
     assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
     ministry.reclaiming.bring_back(ministry.leaver, CENTRE)  # and killed before the leave was recorded
     ministry.until("2027-04-01 01:10")
     assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
-    told(lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
+    undo_leave(lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
     ministry.server.refresh()
     assert accounts.state_of(ministry.leaver).states == ({State.ACTIVE} if how == "withdrawn" else {State.SEND_LOCKED})
     ministry.deliver("hai")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from mic_mail.cli.main import main
 from mic_mail.clock import SystemClock
 from mic_mail.directory.records import RECORD_CHANGED, MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
@@ -252,7 +251,9 @@ def test_a_mailbox_that_is_freed_in_the_moment_in_which_it_is_brought_back(
 @pytest.mark.clause("6.2")
 def test_a_reclaim_of_a_clock_that_was_ahead_is_withdrawn(console: LifecycleConsole) -> None:
     """By a command with its reason, before its time comes; both facts stay on record, and the chain holds."""
-    assert main(["mailbox", "reclaim", ADDRESS, "--reason", "giải thể"], console.clock_of(-19)) == 0
+    console.clock = console.clock_of(-19)
+    console.done("mailbox", "reclaim", ADDRESS, "--reason", "giải thể")
+    console.clock = None
     (found,) = [row for row in console.json("clock", "records") if row["fact"] is not None]
     assert found["what"] == "reclaimed"
     withdraw = ("mailbox", "reclaim", ADDRESS, "--withdraw")

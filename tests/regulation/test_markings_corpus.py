@@ -26,7 +26,7 @@ def figures(samples: list[Sample]) -> tuple[list[str], list[str], int, int]:
     return wrongly, missed, sum(one.degree is None for one in samples), sum(one.degree is not None for one in samples)
 
 
-def told(name: str, samples: list[Sample]) -> tuple[list[str], list[str]]:
+def misjudged(name: str, samples: list[Sample]) -> tuple[list[str], list[str]]:
     wrongly, missed, clean, marked = figures(samples)
     caught = marked - len(missed)
     precision = caught / (caught + len(wrongly)) if caught else 1.0
@@ -42,11 +42,11 @@ def test_clause_4_1_corpus():
     """Every marked document is found with its degree, and no ordinary one is taken for marked."""
     passing, stopped = allowed.samples(), forbidden.samples()
     assert min(len(passing), len(stopped)) >= 150
-    wrongly, missed = told("corpus", passing + stopped)
+    wrongly, missed = misjudged("corpus", passing + stopped)
     assert (wrongly, missed) == ([], [])
 
 
 def test_clause_4_1_hold_out():
     """Samples that the rules were not made with: 1.000 and 0.950 when they were first tried, two misses that are mended."""
-    wrongly, missed = told("hold-out", holdout.samples())
+    wrongly, missed = misjudged("hold-out", holdout.samples())
     assert (wrongly, missed) == ([], [])

@@ -8,7 +8,6 @@ import email
 import email.policy
 import io
 import json
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,11 @@ SHOWN_BY_NOBODY = set("\r\x00\x07\x1b\x7f\x85\x9b\u2028\u202e")
 
 
 @pytest.fixture(scope="module")
-def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LifecycleConsole]:
+def console(tmp_path_factory: pytest.TempPathFactory) -> LifecycleConsole:
     """After an official has pasted it wherever a command takes words."""
-    with pytest.MonkeyPatch.context() as patch:
-        made = LifecycleConsole(tmp_path_factory.mktemp("commands"), patch)
-        made.codes = [made.run(*command) for command in COMMANDS]  # type: ignore[attr-defined]  # of this test alone
-        yield made
+    made = LifecycleConsole(tmp_path_factory.mktemp("commands"))
+    made.codes = [made.run(*command) for command in COMMANDS]  # type: ignore[attr-defined]  # of this test alone
+    return made
 
 
 COMMANDS: list[tuple[str, ...]] = [

@@ -35,7 +35,7 @@ def by_imap(server: MailServer, name: str, password: str, source: str) -> tuple[
     client = Line(server.ports["imap"], source=source)
     client.line()
     client.send(b'A LOGIN "%b" "%b"\r\n' % (name.encode(), password.encode()))
-    return told(client, client.line()[2:], b"OK", b"NO [AUTHENTICATIONFAILED]")
+    return outcome(client, client.line()[2:], b"OK", b"NO [AUTHENTICATIONFAILED]")
 
 
 def by_pop3(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
@@ -43,16 +43,16 @@ def by_pop3(server: MailServer, name: str, password: str, source: str) -> tuple[
     client.line()
     client.send(b"USER %b\r\nPASS %b\r\n" % (name.encode(), password.encode()))
     client.line()
-    return told(client, client.line(), b"+OK", b"-ERR [AUTH]")
+    return outcome(client, client.line(), b"+OK", b"-ERR [AUTH]")
 
 
 def by_smtp(server: MailServer, name: str, password: str, source: str) -> tuple[str, bytes]:
     client = Smtp(server.ports["submission"], source=source)
     client.send(b"AUTH PLAIN " + base64.b64encode(f"\0{name}\0{password}".encode()) + b"\r\n")
-    return told(client, client.reply(), b"235", b"535")
+    return outcome(client, client.reply(), b"235", b"535")
 
 
-def told(client: Line, line: bytes, right: bytes, wrong: bytes) -> tuple[str, bytes]:
+def outcome(client: Line, line: bytes, right: bytes, wrong: bytes) -> tuple[str, bytes]:
     client.close()
     return RIGHT if line.startswith(right) else WRONG if line.startswith(wrong) else WAIT, line
 

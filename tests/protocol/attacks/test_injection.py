@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
         yield made
 
 
-def told(client: Line, octets: bytes) -> list[bytes]:
+def replies_before_help(client: Line, octets: bytes) -> list[bytes]:
     """All lines up to the answer to HELP, which follows `octets`; each is a line of a reply."""
     client.send(octets + b"HELP\r\n")
     lines = [client.line()]
@@ -113,10 +113,12 @@ def test_addresses_are_names_and_nothing_else(server: MailServer, local: str) ->
     client = Smtp(server.ports["smtp"])
     quoted = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
     for written in (local, quoted):
-        mail, rcpt = ends(told(client, f"MAIL FROM:<{written}@a.example>\r\nRCPT TO:<{written}@mic.gov.vn>\r\n".encode()))
+        mail, rcpt = ends(
+            replies_before_help(client, f"MAIL FROM:<{written}@a.example>\r\nRCPT TO:<{written}@mic.gov.vn>\r\n".encode())
+        )
         assert mail in (b"250", b"501")
         assert rcpt in (b"550", b"501", b"503"), written
-        told(client, b"RSET\r\n")
+        replies_before_help(client, b"RSET\r\n")
     before = len(inbox(server))
     octets = f"MAIL FROM:<{quoted}@a.example>\r\nRCPT TO:<{USER}>\r\nDATA\r\n".encode()
     assert ends(told_data(client, octets, b"Subject: x\r\n\r\nx\r\n.\r\n"))[-1] == b"250"
@@ -128,7 +130,7 @@ def test_addresses_are_names_and_nothing_else(server: MailServer, local: str) ->
 
 
 def told_data(client: Smtp, octets: bytes, message: bytes) -> list[bytes]:
-    return told(client, octets + message)
+    return replies_before_help(client, octets + message)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +141,8 @@ def test_the_name_of_a_client_is_one_word_of_the_trace(server: MailServer, helo:
     client = Line(server.ports["smtp"])
     client.line()
     before = len(inbox(server))
-    assert ends(told(client, b"EHLO " + helo + b"\r\n"))[-1] == b"250"
-    told(client, envelope() + b"DATA\r\nSubject: x\r\n\r\n.\r\n")
+    assert ends(replies_before_help(client, b"EHLO " + helo + b"\r\n"))[-1] == b"250"
+    replies_before_help(client, envelope() + b"DATA\r\nSubject: x\r\n\r\n.\r\n")
     client.close()
     received = str(email.message_from_bytes(inbox(server)[before])["Received"])
     assert re.match(r"from [A-Za-z0-9._:\[\]?-]+ \(\[127\.0\.0\.1\]\)\r?\n\tby mail\.mic\.gov\.vn with ", received), received
@@ -156,9 +158,9 @@ def test_nothing_hides_in_xtext(server: MailServer, hidden: str) -> None:
     xtext = "a" + "".join(f"+{ord(letter):02X}" for letter in hidden) + "Bcc:x"
     client = Smtp(server.ports["smtp"])
     for words in (f"ENVID={xtext}", f"AUTH={xtext}@a.example", f"AUTH={xtext}"):
-        assert ends(told(client, f"MAIL FROM:<a@a.example> {words}\r\n".encode())) == [b"501"], words
-    told(client, b"MAIL FROM:<a@a.example>\r\n")
-    assert ends(told(client, f"RCPT TO:<{USER}> ORCPT=rfc822;{xtext}\r\n".encode())) == [b"501"]
+        assert ends(replies_before_help(client, f"MAIL FROM:<a@a.example> {words}\r\n".encode())) == [b"501"], words
+    replies_before_help(client, b"MAIL FROM:<a@a.example>\r\n")
+    assert ends(replies_before_help(client, f"RCPT TO:<{USER}> ORCPT=rfc822;{xtext}\r\n".encode())) == [b"501"]
     client.close()
 
 

@@ -29,11 +29,11 @@ LONGEST_SECONDS = 0.3
 class Keeper:
     """The process, and who kills it."""
 
-    def __init__(self, config: Path, chance: Random, *, without: Sequence[str] = ()) -> None:
+    def __init__(self, config: Path, rng: Random, *, without: Sequence[str] = ()) -> None:
         """`without`: duties that are left out."""
         self._config = config
         self._without = without
-        self._chance = chance
+        self._chance = rng
         self._process: subprocess.Popen[str] | None = None
         self._next = self._start()
         """Stands by for when the first is killed: to start takes a second."""

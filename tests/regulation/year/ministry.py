@@ -65,7 +65,7 @@ class Ministry:
         self.server = server
         self.centre = centre
         self.clock = clock
-        self.chance = Random(seed)
+        self.rng = Random(seed)
         self.directory = server.population.directory
         self.directory._clock = clock
         for symbol in UNITS:
@@ -101,7 +101,7 @@ class Ministry:
             name, unit, high = self._somebody()
             record = PersonRecord(0, name, units[unit], _position(high=high), None, Employment.CIVIL_SERVANT)
             person = self.directory.add_person(record)
-            chosen = self.chance.choice(issuing.suggest(person)) if plain_form(name) in self.taken else None
+            chosen = self.rng.choice(issuing.suggest(person)) if plain_form(name) in self.taken else None
             mailbox = issuing.issue_personal(person, PASSWORD, Ground(CENTRE, self.today), chosen=chosen)
             naive = Mailbox(mailbox.address, self.today, self.today)
             found = Person(person.person_id, mailbox.mailbox_id, unit, naive, high=high)
@@ -116,26 +116,26 @@ class Ministry:
         issue = ("mailbox", "issue", "--person", str(person_id), *DOCUMENT, "--received", f"{self.today:%d/%m/%Y}")
         if plain_form(name) in self.taken:
             offered = self.centre.refused(*issue).partition("free forms: ")[2].partition(".\n")[0].split(", ")
-            issue = (*issue, "--address", self.chance.choice(offered))
+            issue = (*issue, "--address", self.rng.choice(offered))
         issued = self.centre.json(*issue)
         naive = Mailbox(issued["address"], self.today, self.today, password_due=True)
         found = Person(person_id, issued["mailbox_id"], unit, naive, high=high)
         found.password = issued["password"]
-        self._later(self.chance.randint(0, 5), lambda: self._choose_password(found))
+        self._later(self.rng.randint(0, 5), lambda: self._choose_password(found))
         self._joins(found)
         self._did("Cấp hộp thư")
         return found
 
     def _somebody(self) -> tuple[str, str, bool]:
         """A name, a unit, and whether of department level."""
-        chance = self.chance
-        name = f"{chance.choice(FAMILIES)} {' '.join(chance.sample(MIDDLES, chance.randint(1, 2)))} {chance.choice(GIVENS)}"
-        return name, chance.choice(UNITS), chance.random() < 0.04
+        rng = self.rng
+        name = f"{rng.choice(FAMILIES)} {' '.join(rng.sample(MIDDLES, rng.randint(1, 2)))} {rng.choice(GIVENS)}"
+        return name, rng.choice(UNITS), rng.random() < 0.04
 
     def _joins(self, person: Person) -> None:
         self.people.append(person)
         self.taken.add(person.address.partition("@")[0])
-        person.uses_it = self.chance.random() > 0.03
+        person.uses_it = self.rng.random() > 0.03
         self._plan_use(person)
         self._acted(person)
 
@@ -155,7 +155,7 @@ class Ministry:
         """The acts of one working day; `rate` is the number of people by 3,000."""
         for act, yearly in self._acts().items():
             expected = yearly * rate / 250
-            count = int(expected) + (self.chance.random() < expected % 1)
+            count = int(expected) + (self.rng.random() < expected % 1)
             for _ in range(count):
                 act()
         for due in [day for day in self.due if day <= self.today]:
@@ -183,7 +183,7 @@ class Ministry:
 
     def _some(self, fits: Callable[[Mailbox], bool]) -> Person | None:
         for _ in range(200):
-            person = self.chance.choice(self.people)
+            person = self.rng.choice(self.people)
             if fits(person.naive):
                 return person
         return next((person for person in self.people if fits(person.naive)), None)
@@ -195,7 +195,7 @@ class Ministry:
     def _transfer(self) -> None:
         person = self._some(lambda m: not m.reclaimed)
         if person is not None:
-            person.unit = self.chance.choice([unit for unit in UNITS if unit != person.unit])
+            person.unit = self.rng.choice([unit for unit in UNITS if unit != person.unit])
             self.centre.done("person", "move", str(person.person_id), person.unit, *DOCUMENT)
             self._did("Thuyên chuyển")
             self._acted(person)
@@ -205,10 +205,10 @@ class Ministry:
         person = self._some(lambda m: m.leave is None and not m.reclaimed)
         if person is None:
             return
-        days = self.chance.choices([0, self.chance.randint(1, 60), -self.chance.randint(1, 60), -self.chance.randint(150, 420)],
+        days = self.rng.choices([0, self.rng.randint(1, 60), -self.rng.randint(1, 60), -self.rng.randint(150, 420)],
                                    [40, 30, 20, 10])[0]  # fmt: skip
         official = max(self.today + days * ONE, person.naive.issued)
-        self._mailbox("leave", person, _typed(official), "--cause", self.chance.choice(list(Departure)).value, *DOCUMENT)
+        self._mailbox("leave", person, _typed(official), "--cause", self.rng.choice(list(Departure)).value, *DOCUMENT)
         person.naive.left(official, person.high, self.today)
         self._did("Nghỉ, chuyển đi")
 
@@ -221,8 +221,8 @@ class Ministry:
             return
         leave = person.naive.leave
         assert leave is not None
-        official = max(leave.official + self.chance.randint(-20, 20) * ONE, person.naive.issued)
-        high = leave.high if self.chance.random() < 0.7 else not leave.high
+        official = max(leave.official + self.rng.randint(-20, 20) * ONE, person.naive.issued)
+        high = leave.high if self.rng.random() < 0.7 else not leave.high
         last = Mailbox("", self.today, self.today)
         last.left(official, high, self.today)
         assert last.leave is not None
@@ -248,7 +248,7 @@ class Ministry:
         """7.2.a: a long course, a sick leave; also of people who do not use their mailbox at all."""
         person = self._some(lambda m: not m.reclaimed and m.absent_until is None)
         if person is not None:
-            until = self.today + self.chance.randint(20, 300) * ONE
+            until = self.today + self.rng.randint(20, 300) * ONE
             self._mailbox("absence", person, "--from", _typed(self.today), "--until", _typed(until), *REASON, *DOCUMENT)
             person.naive.absent(until)
             person.next_use = max(person.next_use, until + 5 * ONE)
@@ -260,7 +260,7 @@ class Ministry:
             self._mailbox("suspend", person, "--cause", "c", *REASON)
             person.naive.suspend("c")
             self._did("Tạm khóa theo quyết định")
-            self._later(self.chance.randint(1, 4), lambda: self._restore(person))
+            self._later(self.rng.randint(1, 4), lambda: self._restore(person))
 
     def _breach(self) -> None:
         """7.2.b: only on the leadership's conclusion; lifted, if at all, by a document."""
@@ -278,8 +278,8 @@ class Ministry:
             self._mailbox("suspend", person, "--cause", "b", *REASON, *conclusion)
             person.naive.suspend("b")
             self._did("Tạm khóa theo quyết định")
-            if self.chance.random() < 0.7:
-                self._later(self.chance.randint(20, 60), lambda: self._restore(person))
+            if self.rng.random() < 0.7:
+                self._later(self.rng.randint(20, 60), lambda: self._restore(person))
 
     def _restore(self, person: Person) -> None:
         if not person.naive.suspended or person.naive.reclaimed:
@@ -289,7 +289,7 @@ class Ministry:
         person.naive.restore(self.today)
         self._did("Khôi phục")
         self._acted(person)
-        self._later(self.chance.randint(0, 3), lambda: self._choose_password(person))
+        self._later(self.rng.randint(0, 3), lambda: self._choose_password(person))
 
     def _reset(self) -> None:
         """15.2: by letter; the person changes it soon."""
@@ -299,7 +299,7 @@ class Ministry:
             person.naive.reset_password()
             self._did("Đặt lại mật khẩu")
             self._acted(person)
-            self._later(self.chance.randint(0, 4), lambda: self._choose_password(person))
+            self._later(self.rng.randint(0, 4), lambda: self._choose_password(person))
 
     def _lock(self) -> None:
         person = self._some(lambda m: not m.reclaimed and not m.hand_locked)
@@ -333,7 +333,7 @@ class Ministry:
 
     def _forbidden(self) -> None:
         """What a clause refuses is refused, and changes nothing."""
-        person = self.chance.choice(self.people)
+        person = self.rng.choice(self.people)
         address, naive = person.address, person.naive
         again = ("--asked-by", "x")
         tries: list[tuple[str, ...]] = [("suspend", address, "--cause", "b", *REASON), ("quota", address, "512 MiB", *REASON)]
@@ -345,7 +345,7 @@ class Ministry:
             tries.append(("restore", address, *again, *REASON))
         if naive.reclaimed:
             tries.append(("suspend", address, "--cause", "c", *REASON))
-        self.centre.refused("mailbox", *self.chance.choice(tries))
+        self.centre.refused("mailbox", *self.rng.choice(tries))
         self.refused += 1
 
     # ------------------------------------------------------------ use
@@ -353,7 +353,7 @@ class Ministry:
     def _plan_use(self, person: Person) -> None:
         """The next reading: often enough, but for those who forget their mailbox."""
         if person.uses_it:
-            person.next_use = self.today + self.chance.randint(100, 170) * ONE
+            person.next_use = self.today + self.rng.randint(100, 170) * ONE
         else:
             person.next_use = date.max
 

@@ -164,7 +164,7 @@ class Year:
                     person.naive.used(day)
             self._compare_all(day)
             looked_at = [p for p in ministry.people if p.address in ministry.changed]
-            for person in (*looked_at[:sample], *ministry.chance.sample(ministry.people, sample)):
+            for person in (*looked_at[:sample], *ministry.rng.sample(ministry.people, sample)):
                 doors.must_be(person, day)
 
     def _compare_all(self, day: date) -> None:

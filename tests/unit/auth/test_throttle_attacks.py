@@ -55,7 +55,7 @@ def test_the_day_on_which_all_passwords_change() -> None:
 def test_a_sprayer_from_a_thousand_addresses() -> None:
     """5,000 mailboxes, half the attacker's addresses /64s of IPv6: each address has 60 guesses in 10 minutes and each mailbox
     50, whatever they do; owners who signed in from somewhere before never wait there."""
-    throttle, chance = Throttle(SERVER), random.Random(7)
+    throttle, rng = Throttle(SERVER), random.Random(7)
     addresses = [f"192.0.{n // 250}.{n % 250}" for n in range(500)] + [f"2001:db8:{n:x}::{n:x}" for n in range(500)]
     mailboxes = [f"m{n}" for n in range(5_000)]
     owners = [(mailboxes[n], f"198.51.{n % 200}.{n // 200}") for n in range(0, 5_000, 10)]
@@ -64,7 +64,7 @@ def test_a_sprayer_from_a_thousand_addresses() -> None:
     tried = 0
     for n in range(80_000):
         now = 1.0 + n * 0.0075  # ten minutes
-        peer, mailbox = chance.choice(addresses), chance.choice(mailboxes)
+        peer, mailbox = rng.choice(addresses), rng.choice(mailboxes)
         tried += attempt(throttle, mailbox, peer, f"guess {n}", now) is Answer.TRY
         if n % 200 == 0:
             mailbox, home = owners[n // 200]

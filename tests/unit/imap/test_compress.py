@@ -15,12 +15,12 @@ COMMANDS = [
 
 def test_no_client_is_ended_for_what_it_says() -> None:
     """Ten thousand commands at once, those of synchronisation, each flushed by itself or a hundred together."""
-    chance = random.Random(4978)
+    rng = random.Random(4978)
     for together in (1, 10, 100):
         credit, client = Credit(0.0), zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
         for first in range(0, 10_000, together):
             lines = [
-                f"A{number:05d} {chance.choice(COMMANDS).format(n=chance.randrange(90_000))}\r\n".encode()
+                f"A{number:05d} {rng.choice(COMMANDS).format(n=rng.randrange(90_000))}\r\n".encode()
                 for number in range(first, first + together)
             ]
             credit.earn(len(client.compress(b"".join(lines)) + client.flush(zlib.Z_SYNC_FLUSH)))
@@ -52,16 +52,16 @@ def test_the_advance_comes_back_and_grows_no_further() -> None:
 
 def test_what_was_taken_is_what_came() -> None:
     """However it is cut, and however far it is inflated at a time: no octet is paid for twice, and none is free."""
-    chance = random.Random(1951)
+    rng = random.Random(1951)
     for _ in range(200):
         client, deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS), Deflate()
         octets = b"".join(
-            client.compress(b"NOOP\r\n" * chance.randrange(60_000)) + client.flush(zlib.Z_SYNC_FLUSH)
-            for _ in range(chance.randrange(1, 4))
+            client.compress(b"NOOP\r\n" * rng.randrange(60_000)) + client.flush(zlib.Z_SYNC_FLUSH)
+            for _ in range(rng.randrange(1, 4))
         )
         taken = at = 0
         while at < len(octets) or deflate.has_more:
-            piece = octets[at : at + chance.randrange(1, 400)]
+            piece = octets[at : at + rng.randrange(1, 400)]
             at += len(piece)
             deflate.inflate(piece)
             taken += deflate.taken

@@ -14,8 +14,8 @@ from ldap_client import (
     codes,
     cookie_of,
     entries,
-    heard,
     large_book,
+    messages_in,
     number,
     paged,
     search,
@@ -163,7 +163,7 @@ def test_a_page_of_nothing_ends_the_search(ctx: LdapTalk) -> None:
 
 
 def test_what_was_told_of_is_counted(ctx: LdapTalk) -> None:
-    """Also where the client gives the search up: it has heard of them."""
+    """Also where the client gives the search up: it has messages_in of them."""
     ctx = LdapTalk(Tree(large_book()), SessionSettings(entries=100_000), strangers=True)
     told = len(entries(ctx.say(search(2) + ask(3, tlv(0x50, b"\x02")))))
     assert told > 0
@@ -214,7 +214,7 @@ def test_attributes(ctx: LdapTalk) -> None:
 def test_bases_that_are_not_there(ctx: LdapTalk) -> None:
     """With what there is of them; an empty base below the root DSE means all."""
     answer = ctx.say(search(2, base=f"uid=x,ou=people,{BASE}"))
-    assert (codes(answer), heard(answer)[0][2][1][1].decode()) == ([32], f"ou=people,{BASE}")
+    assert (codes(answer), messages_in(answer)[0][2][1][1].decode()) == ([32], f"ou=people,{BASE}")
     assert codes(ctx.say(search(3, base="x"))) == [34]
     assert codes(ctx.say(search(4, scope=3))) == [2]
     assert len(entries(ctx.say(search(5, base="")))) == TREE.size
@@ -224,13 +224,13 @@ def test_bases_that_are_not_there(ctx: LdapTalk) -> None:
 def test_nothing_is_written(ctx: LdapTalk, tag: int) -> None:
     """Modify, add, delete, rename: unwilling, whatever they hold."""
     answer = ctx.say(ask(7, tlv(tag, b"uid=dvbe")))
-    assert (codes(answer), heard(answer)[0][1]) == ([53], {0x66: 0x67, 0x68: 0x69, 0x4A: 0x6B, 0x6C: 0x6D}[tag])
+    assert (codes(answer), messages_in(answer)[0][1]) == ([53], {0x66: 0x67, 0x68: 0x69, 0x4A: 0x6B, 0x6C: 0x6D}[tag])
 
 
 def test_extended_operations(ctx: LdapTalk) -> None:
     """Who am I; TLS that is on already; a cancel of nothing; a password is not changed here."""
     who = ctx.say(ask(2, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.3", 0x80))))
-    assert heard(who)[0][2][-1] == (0x8B, b"u:dvbe@mic.gov.vn")
+    assert messages_in(who)[0][2][-1] == (0x8B, b"u:dvbe@mic.gov.vn")
     assert codes(ctx.say(ask(3, tlv(0x77, text("1.3.6.1.4.1.1466.20037", 0x80))))) == [1]
     assert codes(ctx.say(ask(4, tlv(0x77, text("1.3.6.1.1.8", 0x80), text(tlv(0x30, number(2)), 0x81))))) == [119]
     assert codes(ctx.say(ask(5, tlv(0x77, text("1.3.6.1.4.1.4203.1.11.1", 0x80))))) == [2]
@@ -295,7 +295,7 @@ def test_what_makes_no_sense(ctx: LdapTalk) -> None:
         ctx = LdapTalk(TREE)
         answer = ctx.say(nonsense)
         assert ctx.over
-        assert not answer or heard(answer)[0][0] == 0
+        assert not answer or messages_in(answer)[0][0] == 0
 
 
 def test_what_makes_no_sense_behind_a_search(ctx: LdapTalk) -> None:
@@ -308,7 +308,7 @@ def test_what_makes_no_sense_behind_a_search(ctx: LdapTalk) -> None:
 def test_an_end_from_outside_is_announced(ctx: LdapTalk) -> None:
     """A suspension: notice of disconnection (RFC 4511 §4.4.1), message 0."""
     ctx.session.end(Text("Hộp thư bị khóa.", "Suspended."), b"8")
-    ((message_id, tag, parts),) = heard(ctx.run())
+    ((message_id, tag, parts),) = messages_in(ctx.run())
     assert (message_id, tag, parts[0][1], parts[-1]) == (0, 0x78, b"\x08", (0x8A, b"1.3.6.1.4.1.1466.20036"))
     assert ctx.over
 

@@ -129,7 +129,7 @@ def test_killed_while_anchoring_the_chain_stays_whole(tmp_path: Path) -> None:
     for _ in range(4):
         logs.day(4)
     logs.close()
-    chance = random.Random(11)
+    rng = random.Random(11)
 
     def size() -> int:
         return (tmp_path / NAME).stat().st_size if (tmp_path / NAME).exists() else 0
@@ -137,7 +137,7 @@ def test_killed_while_anchoring_the_chain_stays_whole(tmp_path: Path) -> None:
     for _ in range(5):
         program = [sys.executable, "-c", textwrap.dedent(ANCHORER), str(tmp_path), logs.clock.now().isoformat()]
         both = [subprocess.Popen(program) for _ in range(2)]
-        wanted = size() + chance.randrange(200, 3_000)
+        wanted = size() + rng.randrange(200, 3_000)
         while size() < wanted:
             assert any(one.poll() is None for one in both)
         for one in both:

@@ -139,10 +139,10 @@ def test_killed_while_loading_loses_nothing_and_doubles_nothing(tmp_path: Path) 
     """`kill -9` at random moments, again and again; at the end everything is there once."""
     logs = made(tmp_path)
     discard(logs.folder, "2026-11")
-    chance = random.Random(7)
+    rng = random.Random(7)
     for _ in range(8):
         loader = subprocess.Popen([sys.executable, "-c", textwrap.dedent(LOADER), str(tmp_path)])
-        time.sleep(0.1 + chance.random() * 0.2)  # the kill comes at any moment
+        time.sleep(0.1 + rng.random() * 0.2)  # the kill comes at any moment
         loader.send_signal(signal.SIGKILL)
         loader.wait()
     logs.load()

@@ -292,16 +292,16 @@ def test_headers_that_are_none() -> None:
 
 def test_a_body_in_any_pieces_as_it_is() -> None:
     """RFC 6376 §3.4.3 written out, and limits of both forms."""
-    chance = random.Random(6376)
+    rng = random.Random(6376)
     for _ in range(20_000):
-        body = bytes(chance.choice(b" \t\r\n\r\nab") for _ in range(chance.randrange(24)))
+        body = bytes(rng.choice(b" \t\r\n\r\nab") for _ in range(rng.randrange(24)))
         whole = re.sub(rb"(?:\r\n)*\Z", b"", body) + b"\r\n"
         relaxed = BodyDigest(is_relaxed=True)
         relaxed.update(body)
-        limit = chance.randrange(12)
+        limit = rng.randrange(12)
         made, short, at = BodyDigest(is_relaxed=False), BodyDigest(is_relaxed=False, limit=limit), 0
         while at < len(body):
-            piece = body[at : at + chance.randrange(5)]
+            piece = body[at : at + rng.randrange(5)]
             made.update(piece)
             short.update(piece)
             at += len(piece)

@@ -28,7 +28,7 @@ usual = [Path(sys.prefix), Path(sys.base_prefix), Path("/usr"), Path("/lib")]
 """
 
 
-def said(code: str, folder: Path, *more: str) -> list[str]:
+def lines_of(code: str, folder: Path, *more: str) -> list[str]:
     """The lines that a program says that begins with `SETUP`."""
     command = [sys.executable, "-c", SETUP + code, str(folder), *more]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
@@ -70,7 +70,7 @@ for name in ("mine", "theirs"):
         attempt(lambda: (at / "folder").mkdir()),
     )
 """
-    assert said(code, folder) == ["b'text'", " ".join(["done"] * 7), " ".join(["PermissionError"] * 7)]
+    assert lines_of(code, folder) == ["b'text'", " ".join(["done"] * 7), " ".join(["PermissionError"] * 7)]
 
 
 def test_what_may_be_read_cannot_be_written(folder: Path) -> None:
@@ -83,7 +83,7 @@ print(attempt(lambda: (base / "mine" / "file").read_text()))
 print(attempt(lambda: (base / "mine" / "file").write_text("x")))
 print(attempt(lambda: (base / "mine" / "other").read_text()))
 """
-    assert said(code, folder) == ["['file'] PermissionError", "done", "PermissionError", "PermissionError"]
+    assert lines_of(code, folder) == ["['file'] PermissionError", "done", "PermissionError", "PermissionError"]
 
 
 def test_files_go_from_one_allowed_folder_into_another(folder: Path) -> None:
@@ -95,7 +95,7 @@ print(attempt(lambda: os.link(base / "mine" / "file", base / "third" / "linked")
 print(attempt(lambda: (base / "mine" / "file").rename(base / "third" / "file")))
 print(attempt(lambda: (base / "third" / "file").rename(base / "theirs" / "taken")))
 """
-    assert said(code, folder) == ["done", "done", "PermissionError"]
+    assert lines_of(code, folder) == ["done", "done", "PermissionError"]
 
 
 def test_children_and_programs_are_restricted_too(folder: Path) -> None:
@@ -110,7 +110,7 @@ print(os.waitpid(pid, 0)[1])
 print(subprocess.run(["/bin/cat", str(base / "theirs" / "file")], capture_output=True, check=False).returncode)
 print([line for line in open("/proc/self/status") if line.startswith("NoNewPrivs")])
 """
-    assert said(code, folder) == ["0", "1", "['NoNewPrivs:\\t1\\n']"]
+    assert lines_of(code, folder) == ["0", "1", "['NoNewPrivs:\\t1\\n']"]
 
 
 @pytest.mark.skipif(landlock.abi() < 4, reason="this kernel's Landlock knows nothing of ports")
@@ -123,9 +123,9 @@ restrict(Rules(read=usual, connect=connect))
 print(attempt(lambda: socket.create_connection(("127.0.0.1", port), 5).close()))
 print(attempt(lambda: socket.create_server(("127.0.0.1", 0)).close()))
 """
-    assert said(code, folder, str(listening), "none") == ["PermissionError", "PermissionError"]
-    assert said(code, folder, str(listening), "it") == ["done", "PermissionError"]
-    assert said(code, folder, str(listening), "any") == ["done", "PermissionError"]
+    assert lines_of(code, folder, str(listening), "none") == ["PermissionError", "PermissionError"]
+    assert lines_of(code, folder, str(listening), "it") == ["done", "PermissionError"]
+    assert lines_of(code, folder, str(listening), "any") == ["done", "PermissionError"]
 
 
 @pytest.mark.skipif(landlock.abi() < 6, reason="this kernel's Landlock knows nothing of signals")
@@ -140,4 +140,4 @@ if pid == 0:
 print(attempt(lambda: os.kill(pid, signal.SIGKILL)))
 print(os.waitpid(pid, 0)[1])
 """
-    assert said(code, folder, str(os.getpid())) == ["PermissionError", "done", "9"]
+    assert lines_of(code, folder, str(os.getpid())) == ["PermissionError", "done", "9"]

@@ -201,27 +201,27 @@ def test_troubles_are_forgotten() -> None:
 @given(st.integers(0, 1 << 30), st.integers(1, 12), st.integers(1, 60), st.integers(1, 30), st.integers(1, 8))
 def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs: int, at_once: int, most: int) -> None:
     """Whatever fails in between: each job is given out once at a time, within the bounds, and all come to their end."""
-    chance = random.Random(seed)
-    schedule = Schedule(most=most, at_once=at_once, random=chance.random)
+    rng = random.Random(seed)
+    schedule = Schedule(most=most, at_once=at_once, random=rng.random)
     attempts: Counter[str] = Counter()
     for number in range(jobs):
-        schedule.add(DeliveryJob(f"E{number}", f"d{chance.randrange(domains)}", (0,)), chance.random() * 100)
+        schedule.add(DeliveryJob(f"E{number}", f"d{rng.randrange(domains)}", (0,)), rng.random() * 100)
     running: list[DeliveryJob] = []
     now, delivered = 0.0, set()
     for _ in range(100_000):
-        if chance.random() < 0.2:  # somebody decides something: what waits is planned anew
-            for gone in schedule.remove(*(f"E{chance.randrange(jobs)}" for _ in range(3))):
-                schedule.add(gone, now + chance.choice([0.0, 1000.0]))
+        if rng.random() < 0.2:  # somebody decides something: what waits is planned anew
+            for gone in schedule.remove(*(f"E{rng.randrange(jobs)}" for _ in range(3))):
+                schedule.add(gone, now + rng.choice([0.0, 1000.0]))
         running += begun(schedule, now)
         assert len({each.entry_id for each in running}) == len(running) <= at_once
         assert max(Counter(each.domain for each in running).values(), default=0) <= max(most, 1)
         if running:
-            one = running.pop(chance.randrange(len(running)))
+            one = running.pop(rng.randrange(len(running)))
             attempts[one.entry_id] += 1
-            luck = chance.random()
+            luck = rng.random()
             schedule.done(one, End.TROUBLE if luck < 0.4 else End.SERVED, now)
             if luck < 0.6:
-                schedule.add(one, now + pause(attempts[one.entry_id], chance.random))
+                schedule.add(one, now + pause(attempts[one.entry_id], rng.random))
             else:
                 delivered.add(one.entry_id)
         elif (due := schedule.due()) is not None:

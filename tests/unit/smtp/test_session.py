@@ -19,7 +19,7 @@ TRACE = "0123456789ABCDEF"
 POSTMASTER = parsed("postmaster@mic.gov.vn")
 
 
-def door(role: Role = Role.MX, **changes: object) -> ListenerProfile:
+def listener(role: Role = Role.MX, **changes: object) -> ListenerProfile:
     return replace(ListenerProfile("mail.mic.gov.vn", "support@mic.gov.vn", role, LIMITS), **changes)
 
 
@@ -73,11 +73,11 @@ class Shell:
 
 @pytest.fixture
 def mx() -> Shell:
-    return Shell(Session(door()))
+    return Shell(Session(listener()))
 
 
 def submission(*, tls: bool = True) -> Shell:
-    session = Session(door(Role.SUBMISSION), tls=tls)
+    session = Session(listener(Role.SUBMISSION), tls=tls)
     session.tls_offered = True
     session.mechanisms = ("PLAIN", "LOGIN") if tls else ()
     return Shell(session)
@@ -136,7 +136,7 @@ def test_verbs_in_any_case(mx: Shell) -> None:
 
 def test_extensions_are_announced_where_they_hold() -> None:
     """STARTTLS before TLS, AUTH on submission only and after TLS, BINARYMIME only where it is honoured, the real limits."""
-    mx = Session(door(binarymime=True))
+    mx = Session(listener(binarymime=True))
     mx.tls_offered = True
     said = Shell(mx).says(b"EHLO x").decode()
     for word in ("SIZE 30000000", "PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "DSN"):
@@ -166,7 +166,7 @@ def test_too_many_recipients_keep_those_accepted(mx: Shell) -> None:
 
 def test_recipients_beyond_the_limit_are_no_errors_until_there_are_twice_as_many() -> None:
     """A client that pipelines a long list loses neither its connection nor those accepted; one that never ends does."""
-    mx = Shell(Session(door(limits=replace(LIMITS, recipients=50))))
+    mx = Shell(Session(listener(limits=replace(LIMITS, recipients=50))))
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
     assert mx.codes(*[b"RCPT TO:<a@b>"] * 100) == ["250"] * 50 + ["452"] * 50
     assert mx.codes(b"DATA", b"MAIL FROM:<a@b>") == ["250"] * 2
@@ -175,7 +175,7 @@ def test_recipients_beyond_the_limit_are_no_errors_until_there_are_twice_as_many
 
 def test_errors_add_up_and_end_the_connection() -> None:
     """At the limit 421 4.7.0; unknown recipients count (harvesting), full mailboxes do not."""
-    mx = Shell(Session(door(limits=replace(LIMITS, recipients=30))))
+    mx = Shell(Session(listener(limits=replace(LIMITS, recipients=30))))
     mx.codes(b"EHLO x", b"MAIL FROM:<a@b>")
     assert mx.codes(*[b"RCPT TO:<full@b>"] * 20) == ["452"] * 20
     assert mx.codes(*[b"RCPT TO:<nobody@b>"] * 5) == ["550"] * 5
@@ -212,7 +212,7 @@ JUNK = [
 @pytest.mark.parametrize("lines", JUNK)
 def test_commands_that_bring_no_message_are_limited(lines: list[bytes]) -> None:
     """Beyond the limit each counts as an error, so that no connection talks for ever and brings nothing."""
-    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10))))
+    shell = Shell(Session(listener(limits=replace(LIMITS, junk_commands=10))))
     shell.says(b"EHLO x")
     said = [code for _ in range(32) for code in shell.codes(*lines)]
     assert said[9] in {"250", "214", "252"}
@@ -221,7 +221,7 @@ def test_commands_that_bring_no_message_are_limited(lines: list[bytes]) -> None:
 
 def test_a_message_makes_good_for_the_commands_before_it() -> None:
     """Whoever brings messages may say as much between them, as connections that are kept open do."""
-    shell = Shell(Session(door(limits=replace(LIMITS, junk_commands=10, messages=100))))
+    shell = Shell(Session(listener(limits=replace(LIMITS, junk_commands=10, messages=100))))
     shell.says(b"EHLO x")
     message = [b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA"]
     for _ in range(50):
@@ -258,7 +258,7 @@ def test_messages_of_one_connection_are_limited(mx: Shell) -> None:
 
 def test_tls_forgets_what_was_said_before() -> None:
     """RFC 3207 §4.2: EHLO again, and no transaction survives."""
-    session = Session(door())
+    session = Session(listener())
     session.tls_offered = True
     shell = Shell(session)
     assert shell.codes(b"EHLO x", b"MAIL FROM:<a@b>") == ["250", "250"]
@@ -325,7 +325,7 @@ def test_a_browser_is_sent_away_at_once(mx: Shell, line: bytes) -> None:
 
 def test_binary_messages_come_in_chunks_only() -> None:
     """RFC 3030 §3: DATA after BODY=BINARYMIME is 503."""
-    shell = Shell(Session(door(binarymime=True)))
+    shell = Shell(Session(listener(binarymime=True)))
     assert shell.codes(b"EHLO x", b"MAIL FROM:<a@b> BODY=BINARYMIME", b"RCPT TO:<a@b>", b"DATA", b"BDAT 1 LAST") == [
         "250", "250", "250", "503", "250",
     ]  # fmt: skip
@@ -345,7 +345,7 @@ def test_refusals_are_in_vietnamese_for_who_takes_it(mx: Shell) -> None:
 
 def test_the_with_word_of_the_trace_header() -> None:
     """RFC 3848 and RFC 6531 §4.3."""
-    session = Session(door(Role.SUBMISSION), tls=True)
+    session = Session(listener(Role.SUBMISSION), tls=True)
     session.mechanisms = ("PLAIN",)
     shell = Shell(session)
     shell.codes(b"EHLO x", b"AUTH PLAIN =", b"MAIL FROM:<a@b> SMTPUTF8")
@@ -362,7 +362,7 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=40), st.booleans())
 def test_any_order_of_commands_is_answered(lines: list[bytes], submitted: bool) -> None:
     """One well-formed reply to each command; a message is accepted only after MAIL and an accepted RCPT of its own."""
-    shell = submission() if submitted else Shell(Session(door()))
+    shell = submission() if submitted else Shell(Session(listener()))
     recipients = 0
     for line in lines:
         said = shell.says(line)

@@ -137,12 +137,12 @@ def by_the_letter(body: bytes) -> bytes:
 
 def test_a_body_in_any_pieces() -> None:
     """Bare CR and LF, as BINARYMIME allows them, and cuts anywhere."""
-    chance = random.Random(6376)
+    rng = random.Random(6376)
     for _ in range(20_000):
-        body = bytes(chance.choice(b" \t\r\n\r\nab") for _ in range(chance.randrange(24)))
+        body = bytes(rng.choice(b" \t\r\n\r\nab") for _ in range(rng.randrange(24)))
         made, at = dkim.BodyDigest(is_relaxed=True), 0
         while at < len(body):
-            piece = body[at : at + chance.randrange(5)]
+            piece = body[at : at + rng.randrange(5)]
             made.update(piece)
             at += len(piece)
         assert made.finish().digest() == hashlib.sha256(by_the_letter(body)).digest(), body

@@ -228,11 +228,11 @@ def test_clause_8_2_whoever_takes_cards_is_in_the_log(site: MailServer) -> None:
     assert phone.ask("GET", f"{BOOK}person-1.vcf").status_code == 200
     assert len(cards(phone.report("c:addressbook-query", query("anyof")))) == taken
 
-    def told() -> list[int]:
+    def logged_entries() -> list[int]:
         events = [event for event in site.events() if event["event"] == "directory_searched"]
         return [event["entries"] for event in events if event["mailbox"] == "ndlay@mic.gov.vn"]
 
-    eventually(site, lambda: told() == [taken, 1, 1, taken])
+    eventually(site, lambda: logged_entries() == [taken, 1, 1, taken])
 
 
 @pytest.mark.clause("2.6")

@@ -70,7 +70,7 @@ class Model:
         self.before: list[tuple[int | None, frozenset[str] | None]] = []
         """The same, before the command in progress."""
 
-    def hear(self, octets: bytes) -> None:
+    def receive(self, octets: bytes) -> None:
         for line in octets.decode().split("\r\n"):
             if found := re.fullmatch(r"\* (\d+) EXISTS", line):
                 self.messages += [(None, None)] * (int(found[1]) - len(self.messages))
@@ -156,7 +156,7 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
     """A session that wants to hear everything, of the own account or of the unit's."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
     shared = model.called is in_box
-    model.hear(ctx.say(b'l LIST "" "%s*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n' % (b"Shared/" if shared else b"")))
+    model.receive(ctx.say(b'l LIST "" "%s*" RETURN (STATUS (MESSAGES UIDNEXT UNSEEN))\r\n' % (b"Shared/" if shared else b"")))
     model.folders = {name for name in model.folders if name.startswith("Shared/") is shared}
     model.subscribed = set(ctx.account.subscriptions())
     answer = ctx.say(
@@ -167,5 +167,5 @@ def listener(store: MailStore, model: Model, group: bytes) -> Talk:
         + b" (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange))\r\n"
     )
     assert b"n OK" in answer
-    model.hear(answer)
+    model.receive(answer)
     return ctx

@@ -40,7 +40,7 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                     if octets.startswith((b"SELECT", b"UNSELECT")):
                         model.leave(selected)
                     model.before = list(model.messages)
-                    model.hear(answer := ctx.say(b"c " + octets + b"\r\n"))
+                    model.receive(answer := ctx.say(b"c " + octets + b"\r\n"))
                     assert b"SERVERBUG" not in answer
                     model.act(answer, octets, selected)
                     if octets.startswith(b"UNSELECT"):
@@ -48,7 +48,7 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                     elif octets.startswith(b"SELECT"):
                         selected = octets[7:].decode() if b"c OK" in answer else ""
                         if selected:
-                            model.hear(ctx.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
+                            model.receive(ctx.say(b"f FETCH 1:* (UID FLAGS)\r\n"))
                 elif who < 3:
                     if others[who - 1].over:
                         others[who - 1] = Talk(store, boxes=[BOX]).sign_in()
@@ -57,9 +57,9 @@ def test_who_listens_knows_what_there_is(group: bytes, called: Callable[[str], s
                     if b"o OK" in answer:
                         selected = renamed(selected, octets)
                 else:
-                    model.hear(notice(ctx))
+                    model.receive(notice(ctx))
                     if group != b"SELECTED" and not ctx.over:
-                        model.hear(ctx.say(b"q NOOP\r\n"))
+                        model.receive(ctx.say(b"q NOOP\r\n"))
                     if not ctx.over:
                         agrees(model, ctx, selected)
                 assert not ctx.notes or ctx.notes[-1].error is None, ctx.notes[-1]

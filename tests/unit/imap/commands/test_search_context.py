@@ -43,10 +43,10 @@ class Client:
 
     def say(self, line: bytes) -> bytes:
         told = self.ctx.say(line + b"\r\n")
-        self.hear(told)
+        self.receive(told)
         return told
 
-    def hear(self, told: bytes) -> None:
+    def receive(self, told: bytes) -> None:
         for line in told.split(b"\r\n"):
             if found := re.fullmatch(rb"\* (\d+) EXISTS", line):
                 self.messages = int(found[1])
@@ -153,7 +153,7 @@ def test_lists_that_are_followed(steps: list[tuple[object, ...]]) -> None:
         for subject, sender in ("az", "by", "cx"):
             deliver(other, subject, sender)
         for ctx in (client.ctx, other):
-            client.hear(ctx.say(b"a SELECT INBOX\r\n"))
+            client.receive(ctx.say(b"a SELECT INBOX\r\n"))
         for tag in (b"c1", b"c3", b"c4"):
             client.follow(tag)
         for step in steps:
@@ -185,7 +185,7 @@ def take(step: Sequence[object], client: Client, other: Talk) -> None:
             client.say(b"i IDLE")
             deliver(other, "a", "w")
             client.ctx.session.noticed(client.ctx.account.highest_modseq())
-            client.hear(client.ctx.run())
+            client.receive(client.ctx.run())
             client.say(b"DONE")
         case ("move", int(number)):
             client.say(b"v MOVE %d Archive" % number)

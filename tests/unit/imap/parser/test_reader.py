@@ -125,12 +125,12 @@ _PIECES = st.sampled_from(
 @pytest.mark.parametrize("limits", [Limits.signed_in(), Limits.before_sign_in(), Limits(40, 40, 100, patient=True)])
 def test_any_octets_in_any_pieces(limits: Limits, stream: bytes, seed: int) -> None:
     """Whatever comes, nothing is raised, the pieces do not matter, and what is held stays within the limit."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     reader = Reader(GRAMMAR, limits)
     events: list[Event] = []
     at = 0
     while at < len(stream):
-        step = chance.randint(1, 12)
+        step = rng.randint(1, 12)
         reader.feed(stream[at : at + step])
         at += step
         events += drain(reader)

@@ -70,7 +70,7 @@ class Client:
         self.messages: list[int | None] = list(view.uids)
         self.flags: list[bytes | None] = [view.names[flags] for flags in view.flags]
 
-    def hear(self, lines: list[bytes]) -> None:
+    def receive(self, lines: list[bytes]) -> None:
         for line in b"".join(lines).split(b"\r\n")[:-1]:
             words = line.split()
             if line.startswith(b"* VANISHED "):
@@ -131,7 +131,7 @@ def test_a_client_that_hears_everything_ends_with_the_store_s_mailbox(
             quiet = move == "look quietly"
             lines = view.catch_up(glance(mailbox, view, complete="floor" not in move), enabled, expunge=not quiet)
             assert not quiet or not any(b"EXPUNGE" in line or b"VANISHED" in line for line in lines)
-            client.hear(lines)
+            client.receive(lines)
             assert len(client.messages) == view.messages
             # What it had not asked yet it fetches now.
             for place, known in enumerate(client.messages):

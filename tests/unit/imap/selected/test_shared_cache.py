@@ -32,7 +32,7 @@ class Known:
         return self.account_id, self.folder_id, self.uidvalidity
 
 
-def told(cache: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
+def completed(cache: Instants, view: Known, ask: Callable[[Sequence[int]], Mapping[int, int]]) -> Sequence[int]:
     """Without the pauses."""
     making = cache.of(view, ask)  # type: ignore[arg-type]  # the part of a view
     while True:
@@ -56,7 +56,7 @@ def test_instants_are_asked_once_and_follow_the_mailbox(mailboxes: list[set[int]
         asked.clear()
         view = Known(array("I", sorted(mailbox)))
         for _ in range(2):
-            assert list(told(cache, view, ask)) == [uid * 1000 for uid in view.uids]
+            assert list(completed(cache, view, ask)) == [uid * 1000 for uid in view.uids]
         assert set().union(*asked) == mailbox - before
         before = mailbox
 
@@ -65,7 +65,7 @@ def test_instants_forget_the_oldest_folder() -> None:
     """The bound counts messages over all folders."""
     cache = Instants(max_messages=10)
     for folder_id in range(5):
-        told(cache, Known(array("I", range(1, 7)), folder_id=folder_id), lambda uids: dict.fromkeys(uids, 5))
+        completed(cache, Known(array("I", range(1, 7)), folder_id=folder_id), lambda uids: dict.fromkeys(uids, 5))
     assert len(cache._known) == 1
 
 

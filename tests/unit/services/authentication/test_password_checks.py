@@ -118,15 +118,15 @@ async def test_costs_that_were_raised_tell_nobody_who_has_a_mailbox(world: World
     raised = world.config.model_copy(update={"auth": auth})
     world.reload(raised)
 
-    async def told(name: str) -> tuple[int, str]:
+    async def cost_of(name: str) -> tuple[int, str]:
         assert kind_of(await login(world, name, f"wrong {len(asked)}")) is RefusalKind.WRONG_CREDENTIALS
         first = await SaslExchange(world.access, "SCRAM-SHA-256", peer()).step(f"n,,n={name}@mic.gov.vn,r=x".encode())
         assert isinstance(first, Challenge)
         return int(first.data.rpartition(b"i=")[2]), asked[-1]
 
-    assert await told("ghost") == await told("dvbe") == (65_536, "m=8192,t=1,p=1")
+    assert await cost_of("ghost") == await cost_of("dvbe") == (65_536, "m=8192,t=1,p=1")
     set_password(world.directory, raised, mailbox, "ngựa pin kẹp ghim", at=START, origin=ActContext("test"), must_change=False)
-    assert await told("ghost") == await told("dvbe") == (70_000, "m=9216,t=2,p=1")
+    assert await cost_of("ghost") == await cost_of("dvbe") == (70_000, "m=9216,t=2,p=1")
 
 
 async def test_a_verified_password_is_not_hashed_again(hashed: list[object], world: World) -> None:

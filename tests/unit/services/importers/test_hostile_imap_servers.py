@@ -27,7 +27,7 @@ Answer = Callable[[str, str], bytes | Iterator[bytes] | None]
 """Tag and command to octets, or to pieces of them; None ends the connection."""
 
 
-class Liar:
+class ScriptedServer:
     """A server on loopback that answers each line as it is told to."""
 
     def __init__(self, answer: Answer, greeting: bytes = b"* OK hello\r\n") -> None:
@@ -69,7 +69,7 @@ class Liar:
         self._listener.close()
 
 
-def honest(tag: str, command: str) -> bytes:
+def answer_honestly(tag: str, command: str) -> bytes:
     """A mailbox with INBOX and three messages."""
     word = command.upper()
     done = f"{tag} OK done\r\n".encode()
@@ -89,12 +89,12 @@ def honest(tag: str, command: str) -> bytes:
 
 
 @pytest.fixture
-def lie() -> Iterator[Callable[..., Liar]]:
+def lie() -> Iterator[Callable[..., ScriptedServer]]:
     """Makes liars."""
-    made: list[Liar] = []
+    made: list[ScriptedServer] = []
 
-    def make(answer: Answer, greeting: bytes = b"* OK hello\r\n") -> Liar:
-        made.append(Liar(answer, greeting))
+    def make(answer: Answer, greeting: bytes = b"* OK hello\r\n") -> ScriptedServer:
+        made.append(ScriptedServer(answer, greeting))
         return made[-1]
 
     yield make
@@ -110,12 +110,12 @@ def instead(when: str, told: bytes | None, times: int = 1 << 30) -> Answer:
         if when in command and left[0] > 0:
             left[0] -= 1
             return None if told is None else told.replace(b"TAG", tag.encode())
-        return honest(tag, command)
+        return answer_honestly(tag, command)
 
     return answer
 
 
-def everything(liar: Liar, tmp_path: Path, seconds: float = 2.0) -> list[tuple[bytes | None, Skip | None]]:
+def everything(liar: ScriptedServer, tmp_path: Path, seconds: float = 2.0) -> list[tuple[bytes | None, Skip | None]]:
     """All that is read of it."""
     server = Server("127.0.0.1", liar.port, None, "u", 'p"\\ á')
     source = ImapSource(server, tmp_path, seconds=seconds, pauses=(0.01, 0.01))
@@ -133,9 +133,9 @@ def everything(liar: Liar, tmp_path: Path, seconds: float = 2.0) -> list[tuple[b
 GOOD = [(b"Subject: %d\r\n" % n, None) for n in (1, 2, 3)]
 
 
-def test_an_honest_server(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_an_honest_server(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """And what is said to it: nothing that changes anything there."""
-    liar = lie(honest)
+    liar = lie(answer_honestly)
     assert everything(liar, tmp_path) == GOOD
     said = [line.partition(" ")[2].split(" ")[0] for line in liar.lines]
     assert set(said) <= {"CAPABILITY", "AUTHENTICATE", "LIST", "LSUB", "STATUS", "EXAMINE", "UID", "LOGOUT"}
@@ -152,7 +152,7 @@ def test_an_honest_server(lie: Callable[..., Liar], tmp_path: Path) -> None:
     ],
 )
 def test_folders_that_are_called_alike_all_come(
-    lie: Callable[..., Liar], tmp_path: Path, listed: list[str], expected: dict[str, str]
+    lie: Callable[..., ScriptedServer], tmp_path: Path, listed: list[str], expected: dict[str, str]
 ) -> None:
     """Below the prefix of Courier and Cyrus, and in both spellings of a name."""
     told = "".join(f'* LIST () "." "{name}"\r\n' for name in listed).encode()
@@ -163,7 +163,7 @@ def test_folders_that_are_called_alike_all_come(
             return b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN NAMESPACE\r\n" + done
         if command == "NAMESPACE":
             return b'* NAMESPACE (("INBOX." ".")) NIL NIL\r\n' + done
-        return told + done if command.startswith("LIST") else honest(tag, command)
+        return told + done if command.startswith("LIST") else answer_honestly(tag, command)
 
     source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
     try:
@@ -172,14 +172,14 @@ def test_folders_that_are_called_alike_all_come(
         source.close()
 
 
-def test_a_delimiter_within_a_letter(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_a_delimiter_within_a_letter(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """Parts no letter in two."""
     liar = lie(instead("LIST", b'* LIST () "\xc3" "a\xc3\x89b"\r\n* LIST () "/" INBOX\r\nTAG OK done\r\n'))
     assert everything(liar, tmp_path) == [*GOOD, *GOOD]
 
 
 @pytest.mark.parametrize("when", ["LIST", "EXAMINE", "UID SEARCH", "RFC822.SIZE", "BODY"])
-def test_a_connection_that_breaks_is_made_again(lie: Callable[..., Liar], tmp_path: Path, when: str) -> None:
+def test_a_connection_that_breaks_is_made_again(lie: Callable[..., ScriptedServer], tmp_path: Path, when: str) -> None:
     """Wherever it broke; nothing is missing."""
     liar = lie(instead(when, None, times=2))
     assert everything(liar, tmp_path) == GOOD
@@ -195,7 +195,9 @@ def test_a_connection_that_breaks_is_made_again(lie: Callable[..., Liar], tmp_pa
         ("UID SEARCH", b""),
     ],
 )
-def test_a_server_that_never_ends_an_answer(lie: Callable[..., Liar], tmp_path: Path, when: str, told: bytes | None) -> None:
+def test_a_server_that_never_ends_an_answer(
+    lie: Callable[..., ScriptedServer], tmp_path: Path, when: str, told: bytes | None
+) -> None:
     """Is given up after some connections."""
     with pytest.raises(Lost):
         everything(lie(instead(when, told)), tmp_path, seconds=0.2)
@@ -213,7 +215,7 @@ def test_a_server_that_never_ends_an_answer(lie: Callable[..., Liar], tmp_path: 
     ],
 )
 def test_a_server_that_sends_too_much(
-    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes
+    lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bytes
 ) -> None:
     """Is not listened to any longer."""
     monkeypatch.setattr(imap_connection, "MAX_LINE", 1 << 15)
@@ -222,7 +224,7 @@ def test_a_server_that_sends_too_much(
         everything(lie(instead("BODY", told)), tmp_path)
 
 
-def test_a_message_without_end(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_without_end(lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large message comes in slices; a server that always has another one is not believed."""
     monkeypatch.setattr(imap, "FETCHED_OCTETS", 10)
     monkeypatch.setattr(imap, "_LIES_OCTETS", 1_000)
@@ -232,7 +234,7 @@ def test_a_message_without_end(lie: Callable[..., Liar], tmp_path: Path, monkeyp
 
 
 @pytest.mark.timeout(30)
-def test_a_server_that_sends_an_octet_now_and_then(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_a_server_that_sends_an_octet_now_and_then(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """Is not silent, and is given up all the same."""
 
     def drops() -> Iterator[bytes]:
@@ -241,7 +243,9 @@ def test_a_server_that_sends_an_octet_now_and_then(lie: Callable[..., Liar], tmp
             yield b"x"
 
     with pytest.raises(Lost):
-        everything(lie(lambda tag, command: drops() if "SEARCH" in command else honest(tag, command)), tmp_path, seconds=0.05)
+        everything(
+            lie(lambda tag, command: drops() if "SEARCH" in command else answer_honestly(tag, command)), tmp_path, seconds=0.05
+        )
 
 
 @pytest.mark.slow
@@ -260,7 +264,7 @@ def test_no_answer_takes_much_memory(tmp_path: Path, when: str, told: bytes) -> 
     """Sixteen accounts are read at a time: none of them may take much. In another process, so that its memory is its own."""
     pid = os.fork()
     if pid == 0:
-        liar = Liar(instead(when, told))
+        liar = ScriptedServer(instead(when, told))
         print(liar.port, file=(tmp_path / "port").open("w"), flush=True)
         time.sleep(100)  # it is killed before
         os._exit(0)
@@ -287,7 +291,7 @@ def test_no_answer_takes_much_memory(tmp_path: Path, when: str, told: bytes) -> 
     assert int(done.stdout) < 128 << 10, "KiB"
 
 
-def test_sizes_that_are_lies(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_are_lies(lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that are much longer than said come whole, one by one."""
     monkeypatch.setattr(imap, "FETCHED_OCTETS", 1_500)
     monkeypatch.setattr(imap, "_LIES_OCTETS", 5_000)
@@ -302,7 +306,7 @@ def test_sizes_that_are_lies(lie: Callable[..., Liar], tmp_path: Path, monkeypat
         if "BODY.PEEK[]" in command:
             some = letters.items()
             return b"".join(b"* %d FETCH (UID %d BODY[] {%d}\r\n%b)\r\n" % (n, n, len(b), b) for n, b in some) + done
-        return honest(tag, command)
+        return answer_honestly(tag, command)
 
     assert everything(lie(answer), tmp_path) == [(letter, None) for letter in letters.values()]
 
@@ -314,15 +318,17 @@ def test_what_is_no_name_of_a_server(tmp_path: Path, host: str) -> None:
         ImapSource(Server(host, 993, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
 
 
-def test_a_server_without_tls(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_a_server_without_tls(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """Is told as such, and not as a lack of permission."""
     with pytest.raises(Lost, match="no TLS") as told:
-        ImapSource(Server("127.0.0.1", lie(honest).port, ssl.create_default_context(), "u", "p"), tmp_path, seconds=2.0)
+        ImapSource(
+            Server("127.0.0.1", lie(answer_honestly).port, ssl.create_default_context(), "u", "p"), tmp_path, seconds=2.0
+        )
     assert "không được phép" not in told.value.text.vi
 
 
 def test_an_import_that_ends_early_leaves_nothing_running(
-    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Though the next messages are being fetched."""
     monkeypatch.setattr(imap, "FETCHED_TOGETHER", 1)
@@ -332,7 +338,7 @@ def test_an_import_that_ends_early_leaves_nothing_running(
     def answer(tag: str, command: str) -> bytes | None:
         if "UID FETCH 2 (UID BODY" in command:
             answered.append(closed.wait(60))
-        return honest(tag, command)
+        return answer_honestly(tag, command)
 
     source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=600.0, pauses=())
     items = source.messages(source.folders()[0], frozenset())
@@ -344,13 +350,13 @@ def test_an_import_that_ends_early_leaves_nothing_running(
     assert not caplog.records
 
 
-def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_messages_in_slices(lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put together again."""
     monkeypatch.setattr(imap, "FETCHED_OCTETS", 5)
 
     def answer(tag: str, command: str) -> bytes | None:
         if "BODY.PEEK[]<" not in command:
-            return honest(tag, command)
+            return answer_honestly(tag, command)
         uid, at = int(command.split()[2]), int(command.partition("<")[2].partition(".")[0])
         part = (b"Subject: %d\r\n" % uid)[at : at + 5]
         return b"* 1 FETCH (UID %d BODY[]<%d> {%d}\r\n%b)\r\n%b OK\r\n" % (uid, at, len(part), part, tag.encode())
@@ -371,26 +377,26 @@ def test_large_messages_in_slices(lie: Callable[..., Liar], tmp_path: Path, monk
     ],
 )
 def test_answers_to_another_question(
-    lie: Callable[..., Liar], tmp_path: Path, told: bytes, wanted: list[tuple[bytes | None, Skip | None]]
+    lie: Callable[..., ScriptedServer], tmp_path: Path, told: bytes, wanted: list[tuple[bytes | None, Skip | None]]
 ) -> None:
     """What was not sent is told as missing."""
     assert everything(lie(instead("BODY", told)), tmp_path) == wanted
 
 
 @pytest.mark.parametrize("told", [b"OTHER OK done\r\n", b"TAG NO [LIMIT] no\r\n", b"TAG BAD\r\n"])
-def test_refusals_and_answers_to_others(lie: Callable[..., Liar], tmp_path: Path, told: bytes) -> None:
+def test_refusals_and_answers_to_others(lie: Callable[..., ScriptedServer], tmp_path: Path, told: bytes) -> None:
     """End the import with a word about it."""
     with pytest.raises(SourceFailed):
         everything(lie(instead("UID SEARCH", told)), tmp_path, seconds=0.5)
 
 
 @pytest.mark.parametrize("told", [b"\x00\xff\r\n", b"+ x\r\n", b"* SEARCH a 0 -1\r\n", b"* \r\n", b"*\r\n", b"\r\n"])
-def test_nonsense_is_no_message(lie: Callable[..., Liar], tmp_path: Path, told: bytes) -> None:
+def test_nonsense_is_no_message(lie: Callable[..., ScriptedServer], tmp_path: Path, told: bytes) -> None:
     """Nothing is made of it."""
     assert everything(lie(instead("UID SEARCH", told + b"TAG OK\r\n")), tmp_path, seconds=0.5) == []
 
 
-def test_signing_in(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_signing_in(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """A wrong password is told with the server's words; a password never stands in a command of ours in clear."""
     liar = lie(instead("AUTHENTICATE", b"TAG NO [AUTHENTICATIONFAILED] sai\r\n"))
     with pytest.raises(SourceWrong, match="AUTHENTICATIONFAILED"):
@@ -398,21 +404,21 @@ def test_signing_in(lie: Callable[..., Liar], tmp_path: Path) -> None:
     assert liar.connections == 1, "not tried again: accounts are locked by that"
     busy = lie(instead("AUTHENTICATE", b"TAG NO [UNAVAILABLE] later\r\n", times=1))
     assert everything(busy, tmp_path) == GOOD
-    old = lie(lambda tag, command: honest(tag, command).replace(b" SASL-IR AUTH=PLAIN", b""))
+    old = lie(lambda tag, command: answer_honestly(tag, command).replace(b" SASL-IR AUTH=PLAIN", b""))
     assert everything(old, tmp_path) == GOOD
     assert any(line.partition(" ")[2] == 'LOGIN "u" "p\\"\\\\ á"' for line in old.lines)
     with pytest.raises(Lost):
-        everything(lie(honest, b"* BYE go away\r\n"), tmp_path)
+        everything(lie(answer_honestly, b"* BYE go away\r\n"), tmp_path)
 
 
-def test_a_server_that_asks_for_no_sign_in(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_a_server_that_asks_for_no_sign_in(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """PREAUTH (RFC 9051 7.1.4), as through a tunnel."""
-    liar = lie(honest, b"* PREAUTH hello\r\n")
+    liar = lie(answer_honestly, b"* PREAUTH hello\r\n")
     assert everything(liar, tmp_path) == GOOD
     assert not any("AUTHENTICATE" in line or "LOGIN" in line for line in liar.lines)
 
 
-def test_nine_hundred_lines_at_once(lie: Callable[..., Liar], tmp_path: Path) -> None:
+def test_nine_hundred_lines_at_once(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """More than aioimaplib's own reader takes: it calls itself once for each."""
     count = 5_000
 
@@ -422,7 +428,7 @@ def test_nine_hundred_lines_at_once(lie: Callable[..., Liar], tmp_path: Path) ->
             return b"* SEARCH" + b"".join(b" %d" % n for n in range(1, count + 1)) + b"\r\n" + done
         if "RFC822.SIZE" in command:
             return b"".join(b"* %d FETCH (UID %d RFC822.SIZE 12)\r\n" % (n, n) for n in range(1, count + 1)) + done
-        return honest(tag, command)
+        return answer_honestly(tag, command)
 
     assert len(everything(lie(answer), tmp_path)) == count
 
@@ -448,7 +454,7 @@ def test_what_of_aioimaplib_is_touched() -> None:
 
 @pytest.mark.parametrize("holders", [0, 30])
 def test_more_folders_than_are_taken_are_told(
-    lie: Callable[..., Liar], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: int
+    lie: Callable[..., ScriptedServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holders: int
 ) -> None:
     """One too many ends the import with a word; those that hold no messages count for nothing, and hide none that do."""
     monkeypatch.setattr(imap_folders, "MOST_FOLDERS", 20)
@@ -458,7 +464,7 @@ def test_more_folders_than_are_taken_are_told(
         told = empty + b"".join(b'* LIST () "/" f%02d\r\n' % number for number in range(count))
 
         def answer(tag: str, command: str) -> bytes:
-            return told + f"{tag} OK\r\n".encode() if command.startswith("LIST") else honest(tag, command)
+            return told + f"{tag} OK\r\n".encode() if command.startswith("LIST") else answer_honestly(tag, command)
 
         return answer
 

@@ -20,20 +20,20 @@ async def test_a_folder_that_cannot_be_read_for_a_while(tmp_path: Path, folder: 
     monkeypatch.setattr("mic_mail.services.queue.queue_manager.POLL_SECONDS", 0.05)
     server = Server(PLAIN)
 
-    def told() -> int:
+    def logged_failures() -> int:
         return sum(event["event"] == "queue_not_read" for event in read_events(tmp_path / "log"))
 
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
         queue = tmp_path / "queue"
         os.rename(queue / folder, queue / "away")
         async with office.sending():
-            await wait_on_loop(told)
+            await wait_on_loop(logged_failures)
             os.rename(queue / "away", queue / folder)
             office.put("A", "b@two.example")
             await office.until()
-            before = told()
+            before = logged_failures()
             os.rename(queue / folder, queue / "away")
-            await wait_on_loop(lambda: told() > before)
+            await wait_on_loop(lambda: logged_failures() > before)
             os.rename(queue / "away", queue / folder)
             office.put("B", "b@two.example")
             await office.until()

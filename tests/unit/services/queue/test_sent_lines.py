@@ -75,28 +75,28 @@ class Strict:
         return b"250 2.0.0 ok\r\n" if is_right else b"554 5.6.0 not legal\r\n"
 
 
-def message(chance: random.Random, number: int, *, may_be_faulty: bool) -> bytes:
+def message(rng: random.Random, number: int, *, may_be_faulty: bool) -> bytes:
     """Small or of several pieces; a fault at its beginning, its end or across two pieces of the file."""
-    parts = chance.choices(PARTS, k=chance.choice([1, 5, 60, 2_000]))
+    parts = rng.choices(PARTS, k=rng.choice([1, 5, 60, 2_000]))
     if may_be_faulty:
-        parts.insert(chance.randrange(len(parts) + 1), chance.choice(FAULTS))
-    end = b"" if chance.random() < 0.2 else b"\r\n"
+        parts.insert(rng.randrange(len(parts) + 1), rng.choice(FAULTS))
+    end = b"" if rng.random() < 0.2 else b"\r\n"
     return b"From: a@mic.gov.vn\r\nSubject: %d\r\n\r\n" % number + b"".join(parts) + b"last" + end
 
 
 async def test_whatever_is_in_the_queue(tmp_path: Path) -> None:
     """NUL and lines over 998 octets leave by BINARYMIME to who offers it, unchanged, and bounce with 5.6.1 and the line
     elsewhere; what is legal reaches everybody."""
-    chance = random.Random(7)
+    rng = random.Random(7)
     places = {name: Strict(ehlo) for name, ehlo in (STRICT, BINARY, OLD)}
     sent: dict[str, bytes] = {}
     async with offices(tmp_path, places, ZONE) as office:  # type: ignore[arg-type]
         for number in range(MESSAGES):
-            octets = message(chance, number, may_be_faulty=number % 2 == 1)
+            octets = message(rng, number, may_be_faulty=number % 2 == 1)
             sent[f"E{number}"] = octets
             (tmp_path / "message").unlink()
             (tmp_path / "message").write_bytes(HEAD + octets)
-            declared = chance.choice(["7BIT", "8BITMIME", "BINARYMIME" if number % 2 else "7BIT"])
+            declared = rng.choice(["7BIT", "8BITMIME", "BINARYMIME" if number % 2 else "7BIT"])
             office.put(f"E{number}", "a@strict.example", "b@binary.example", "c@old.example", body=declared)
         async with office.sending():
             await office.until()

@@ -18,7 +18,7 @@ from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN
-from store_harness import REF, Root, append, deliver, killed_at, message, observe
+from store_harness import REF, Root, append, deliver, inbox, killed_at, message, observe
 from unit.storage.journal.conftest import (
     DAMAGES,
     KEEP_THE_NAME,
@@ -26,7 +26,6 @@ from unit.storage.journal.conftest import (
     Damage,
     held,
     in_inbox,
-    inbox,
     lose_content,
     lose_name,
     raising,

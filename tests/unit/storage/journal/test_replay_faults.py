@@ -12,13 +12,12 @@ from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.maildir.maildir import AccountPaths
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
-from store_harness import REF, Root, arrivals_in, deliver, killed_at, message, observe
+from store_harness import REF, Root, arrivals_in, deliver, inbox, killed_at, message, observe
 from unit.storage.journal.conftest import (
     Crash,
     as_a_service_user,
     give_away,
     in_inbox,
-    inbox,
     lose_content,
     lose_name,
     segments,
