@@ -54,11 +54,12 @@ class Screen(io.TextIOWrapper):
     """An output of a command, kept as text and as octets."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), "utf-8")
+        self._octets = io.BytesIO()
+        super().__init__(self._octets, "utf-8")
 
     def getvalue(self) -> str:
         self.flush()
-        return self.buffer.getvalue().decode()
+        return self._octets.getvalue().decode()
 
 
 def run_here(words: Iterable[object], env: Mapping[str, str], clock: Clock | None = None) -> tuple[int, str, str]:
