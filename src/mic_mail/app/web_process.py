@@ -75,7 +75,7 @@ class WebServers:
 
     @property
     def connections(self) -> int:
-        return self._server.connections
+        return len(self._server.open)
 
     @property
     def sessions(self) -> int:

@@ -7,20 +7,20 @@ holds the connections, `application` the pages. Decides nothing.
 import asyncio
 
 from mic_mail.ids import trace_id
-from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.net.connection_registry import Changed
 from mic_mail.web.application import Application
-from mic_mail.web.http import Http, HttpConnection
+from mic_mail.web.http import Http
 from mic_mail.web.page_context import WebServices
 
 SWEEP_SECONDS = 60.0
 
 
-class WebServer:
+class WebServer(Http):
     """The pages of one process; belongs to its loop."""
 
     def __init__(self, services: WebServices, changed: Changed) -> None:
         self._application = Application(services)
-        self._http = Http(
+        super().__init__(
             self._application.app,
             new_id=lambda: trace_id(services.runtime.clock.now_us()),
             changed=changed,
@@ -34,29 +34,15 @@ class WebServer:
             self._application.sessions.sweep()
 
     @property
-    def open(self) -> OpenConnections[HttpConnection]:
-        """The open connections."""
-        return self._http.open
-
-    @property
-    def connections(self) -> int:
-        return len(self._http.open)
-
-    @property
     def sessions(self) -> int:
         """The number of sessions."""
         return len(self._application.sessions)
 
-    def connection(self) -> asyncio.Protocol:
-        """Return the protocol of a new connection."""
-        return self._http.connection()
-
     def configure(self, services: WebServices) -> None:
         """Apply a new configuration to new requests."""
         self._application.configure(services)
-        self._http.request_seconds = services.runtime.config().web.request_seconds
+        self.request_seconds = services.runtime.config().web.request_seconds
 
     async def drain(self, seconds: float) -> None:
-        """Let running requests get their answer; close idle connections."""
         self._sweeping.cancel()
-        await self._http.drain(seconds)
+        await super().drain(seconds)
