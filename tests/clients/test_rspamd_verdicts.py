@@ -13,7 +13,7 @@ from dns_server import BROKEN, NameServer, name_server
 from mic_mail.clock import SystemClock
 from mic_mail.filters.rspamd import About, Rspamd, Scored
 from mic_mail.mailauth.arc import Arc
-from mic_mail.mailauth.authenticate import examine
+from mic_mail.mailauth.authenticate import examine_client, examine_message
 from mic_mail.mailauth.dkim_header import Dkim
 from mic_mail.mailauth.dmarc import Dmarc
 from mic_mail.mailauth.message_digest import read
@@ -117,7 +117,9 @@ class Bench:
 
         client = Client(address, helo, "mx.here.example")
         reading = await asyncio.to_thread(read, message)
-        ours = await examine(self.names.resolver(), SystemClock(), client, parse_reverse_path(sender), reading, roll=0)
+        resolver, clock = self.names.resolver(), SystemClock()
+        about_client = examine_client(resolver, clock, client, parse_reverse_path(sender))
+        ours = await examine_message(resolver, clock, about_client, reading, roll=0)
         asking = Rspamd(self.daemon.place, seconds=20, connections=1)
         theirs = await asking.check(About(address, helo, helo, sender, ("b@x.example",)), pieces(), len(message))  # type: ignore[arg-type]
         return Compared(ours, theirs)
