@@ -144,7 +144,7 @@ def test_every_door(
 
 def test_nothing_else_holds_them(server: MailServer) -> None:
     """Files of the server, but for the mailboxes: not what was typed, not the secret that processes share."""
-    secret = server.running.server._secret
+    secret = server.running.context.secret
     for path in server.config.server.data_dir.rglob("*"):
         if path.is_file() and not path.is_socket():
             octets = path.read_bytes()
@@ -164,5 +164,5 @@ def test_what_values_show_of_themselves(server: MailServer, tmp_path: Path) -> N
     ])  # fmt: skip
     assert known.scram is not None
     hidden = [known.argon2, repr(known.scram.stored_key)[2:-1], repr(known.scram.server_key)[2:-1], *SECRETS]
-    hidden.append(repr(server.running.server._secret)[2:-1] or "-" * 50)
+    hidden.append(repr(server.running.context.secret)[2:-1] or "-" * 50)
     assert [secret for secret in hidden if secret in shown] == []

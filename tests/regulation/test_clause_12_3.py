@@ -145,7 +145,7 @@ def test_nobody_stands_in_for_a_keeper_who_has_gone(office: Office, how: str) ->
         office.directory.append_fact(own.mailbox_id, Draft(FactKind.SUSPENDED, START, "t", data={"cause": "c"}), after=2)
         office.grant("lan", SUBSTITUTE, NEXT, LATER)
         return
-    with pytest.raises(NotAllowed, match="no keeper then") as error:
+    with pytest.raises(NotAllowed, match="no keeper to substitute for") as error:
         office.grant("lan", SUBSTITUTE, NEXT, LATER)
     assert error.value.clause == "12.3"
 
