@@ -168,7 +168,7 @@ def test_half_a_year_on_paper(ministry: Ministry) -> None:
     assert [line.name for line in first.lines] == [
         "Đỗ Văn Bê", "Phạm Văn Dũng", "Trần Thị Lan", "Trung tâm Thông tin", "Nhóm cũ",
     ]  # fmt: skip
-    ministry.directory.censuses.confirm(ministry.unit.unit_id, first.period, "lan", "1/BC", JANUARY)
+    ministry.directory.censuses.confirm(ministry.unit.unit_id, first.period, actor="lan", document="1/BC", at=JANUARY)
 
     ministry.clock.move_to(JULY)
     ministry.population.issue("nvc", name="Nguyễn Văn Cường", issued_days_ago=10)
@@ -215,10 +215,10 @@ def test_a_confirmation_needs_a_list(ministry: Ministry) -> None:
     ministry.population.issue("dvbe")
     unit, period = ministry.unit.unit_id, date(2027, 1, 1)
     with pytest.raises(NotFound):
-        ministry.directory.censuses.confirm(unit, period, "lan", "1/BC", JANUARY)
+        ministry.directory.censuses.confirm(unit, period, actor="lan", document="1/BC", at=JANUARY)
     ministry.censuses().make(ministry.unit, "lan")
     for document in ("1/BC", "2/BC"):
-        assert ministry.directory.censuses.confirm(unit, period, "lan", document, JANUARY).document == "1/BC"
+        assert ministry.directory.censuses.confirm(unit, period, actor="lan", document=document, at=JANUARY).document == "1/BC"
 
 
 def test_by_command(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ The mailboxes' facts say which app passwords exist and which are usable (`policy
 are written in one transaction. The row of a revoked app password stays, without its verifiers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -12,17 +12,12 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from mic_mail.directory import fact_chain
 from mic_mail.directory.model import AppPasswordRow, CredentialRow
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Register, WriteSession, transaction
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
 from mic_mail.policy.facts import Draft, Fact
-
-Append = Callable[[Session, int, int, Sequence[Draft], int | None], list[Fact]]
-"""Appends facts to a mailbox's chain.
-
-Arguments: session, version, mailbox, drafts, and the number that the newest fact must have.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,56 +29,48 @@ class Use:
     network: str
 
 
-class AppPasswords:
+class AppPasswords(Register):
     """The app password rows of all mailboxes."""
-
-    def __init__(self, tables: Tables, append: Append) -> None:
-        self._tables = tables
-        self._append = append
 
     def uses(self, mailbox_id: int) -> dict[int, Use]:
         """Return the last use of each app password that was ever used, by its number."""
         wanted = select(AppPasswordRow).where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.used_at.is_not(None))
 
-        def work(session: Session) -> dict[int, Use]:
+        def look(session: Session) -> dict[int, Use]:
             return {
                 row.number: Use(row.used_at, row.used_door or "", row.used_network or "")
                 for row in session.scalars(wanted)
                 if row.used_at is not None
             }
 
-        return self._tables.read(work)
+        return self._tables.read(look)
 
-    def add(self, mailbox_id: int, draft: Draft, made: AppCredential, *, after: int) -> Fact:
+    @transaction
+    def add(self, session: WriteSession, mailbox_id: int, draft: Draft, made: AppCredential, *, after: int) -> Fact:
         """Add an app password, and the fact that gives it its number.
 
         Raise `Superseded` unless `after` is still the number of the newest fact.
         """
+        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        row = AppPasswordRow(mailbox_id=mailbox_id, number=fact.seq, salt=made.salt, digest=made.digest)
+        set_keys(row, made.scram)
+        session.add(row)
+        return fact
 
-        def work(session: Session, version: int) -> Fact:
-            (fact,) = self._append(session, version, mailbox_id, [draft], after)
-            row = AppPasswordRow(mailbox_id=mailbox_id, number=fact.seq, salt=made.salt, digest=made.digest)
-            set_keys(row, made.scram)
-            session.add(row)
-            return fact
-
-        return self._tables.change(work)
-
-    def revoke(self, mailbox_id: int, drafts: Sequence[Draft], numbers: Sequence[int], *, after: int) -> list[Fact]:
+    @transaction
+    def revoke(
+        self, session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], numbers: Sequence[int], *, after: int
+    ) -> list[Fact]:
         """Append the facts of the revocation and delete the verifiers; `Superseded` as in `add`."""
-
-        def work(session: Session, version: int) -> list[Fact]:
-            facts = self._append(session, version, mailbox_id, drafts, after)
-            session.execute(
-                update(AppPasswordRow)
-                .where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.number.in_(numbers))
-                .values(
-                    salt=None, digest=None, scram_salt=None, scram_iterations=None, scram_stored_key=None, scram_server_key=None
-                )
+        facts = fact_chain.append(session, mailbox_id, drafts, after)
+        session.execute(
+            update(AppPasswordRow)
+            .where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.number.in_(numbers))
+            .values(
+                salt=None, digest=None, scram_salt=None, scram_iterations=None, scram_stored_key=None, scram_server_key=None
             )
-            return facts
-
-        return self._tables.change(work)
+        )
+        return facts
 
     def used(self, mailbox_id: int, number: int, use: Use) -> bool:
         """Record a use, at most once a day; return whether it was written now.
@@ -95,7 +82,7 @@ class AppPasswords:
         if last is not None and local_day(last) >= local_day(use.at):
             return False
 
-        def work(session: Session, _version: int) -> bool:
+        def work(session: Session) -> bool:
             row = session.get(AppPasswordRow, (mailbox_id, number))
             if row is None:
                 return False

@@ -11,15 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import CalendarYear
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Register, transaction
 from mic_mail.policy.calendar import WorkingDays, Year
 
 
-class Years:
+class Years(Register):
     """The calendar years on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def all(self) -> list[Year]:
         return self._tables.read(of_session)
@@ -27,19 +24,17 @@ class Years:
     def working_days(self) -> WorkingDays:
         return WorkingDays.of(self.all())
 
-    def put(self, year: Year) -> None:
-        self._tables.change(lambda session, _version: _put(session, year))
+    @transaction
+    def put(self, session: Session, year: Year) -> None:
+        _put(session, year)
 
-    def add(self, year: Year) -> bool:
+    @transaction
+    def add(self, session: Session, year: Year) -> bool:
         """Enter a year that is not on record yet; return False and change nothing where it is."""
-
-        def work(session: Session, _version: int) -> bool:
-            if session.get(CalendarYear, year.year) is not None:
-                return False
-            _put(session, year)
-            return True
-
-        return self._tables.change(work)
+        if session.get(CalendarYear, year.year) is not None:
+            return False
+        _put(session, year)
+        return True
 
 
 def _put(session: Session, year: Year) -> None:

@@ -11,17 +11,14 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.register_model import CensusDispute, CensusRow
-from mic_mail.directory.transactions import Tables, add_record, to_record
+from mic_mail.directory.transactions import Register, add_record, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.census import Census, Dispute, decode, encode, meant
 from mic_mail.policy.requests import Filing, Item
 
 
-class Censuses:
+class Censuses(Register):
     """The censuses on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def of(self, unit_id: int | None = None) -> list[Census]:
         """Return the censuses of one unit, or of all, oldest first."""
@@ -30,33 +27,27 @@ class Censuses:
             wanted = wanted.where(CensusRow.unit_id == unit_id)
         return self._tables.read(lambda session: [_census(row) for row in session.scalars(wanted)])
 
-    def add(self, census: Census) -> Census:
+    @transaction
+    def add(self, session: Session, census: Census) -> Census:
         """Put a list on record and return it with its number."""
+        return _census(add_record(session, CensusRow, census, lines=encode(census.lines)))
 
-        def work(session: Session, _version: int) -> Census:
-            return _census(add_record(session, CensusRow, census, lines=encode(census.lines)))
-
-        return self._tables.change(work)
-
-    def confirm(self, unit_id: int, period: date, actor: str, document: str, at: datetime) -> Census:
+    @transaction
+    def confirm(self, session: Session, unit_id: int, period: date, *, actor: str, document: str, at: datetime) -> Census:
         """Record that the unit has signed its newest list of the period.
 
         Raise `NotFound` where there is none. The first confirmation stands.
         """
-
-        def work(session: Session, _version: int) -> Census:
-            newest = select(CensusRow).where(CensusRow.unit_id == unit_id, CensusRow.period == period)
-            row = session.scalars(newest.order_by(CensusRow.census_id.desc()).limit(1)).first()
-            if row is None:
-                raise NotFound(
-                    Text(f"Đơn vị chưa có bản thống kê của kỳ {period:%m/%Y}.", f"The unit has no census of {period:%m/%Y}."),
-                    remedy=Text("Lập trước: census make --unit.", "Make it first: census make --unit."),
-                )
-            if row.confirmed_at is None:
-                row.confirmed_at, row.confirmed_by, row.document = at, actor, document
-            return _census(row)
-
-        return self._tables.change(work)
+        newest = select(CensusRow).where(CensusRow.unit_id == unit_id, CensusRow.period == period)
+        row = session.scalars(newest.order_by(CensusRow.census_id.desc()).limit(1)).first()
+        if row is None:
+            raise NotFound(
+                Text(f"Đơn vị chưa có bản thống kê của kỳ {period:%m/%Y}.", f"The unit has no census of {period:%m/%Y}."),
+                remedy=Text("Lập trước: census make --unit.", "Make it first: census make --unit."),
+            )
+        if row.confirmed_at is None:
+            row.confirmed_at, row.confirmed_by, row.document = at, actor, document
+        return _census(row)
 
     def disputes(self, unit_id: int) -> list[Dispute]:
         """Return the lines that the unit disputes in its lists, in order of the requests."""

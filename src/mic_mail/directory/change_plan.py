@@ -8,18 +8,19 @@ of its own, and each address belongs to one mailbox. An address is never given t
 exception: the addresses of a unit's mailbox lead to the mailbox of the unit's successor, which answers for it from then on.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
 
+from mic_mail.directory.change_world import World
 from mic_mail.directory.model import Role
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
 from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
-from mic_mail.policy.ranks import Table, level_of, title_of
+from mic_mail.policy.ranks import level_of, title_of
 from mic_mail.policy.unit_mail.delegation import POST, RIGHTS, Grant, Part
 
 T = TypeVar("T")
@@ -32,30 +33,6 @@ Used where the unit's successor has a mailbox of its own.
 """
 MEMBER_RIGHTS = RIGHTS.replace(POST, "")
 """The rights that the keeper of an ended unit's mailbox retains: all but sending as the unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The part of the directory that an order concerns."""
-
-    units: Mapping[int, UnitRecord]
-    """All units."""
-    domains: Collection[str]
-    levels: Table
-    people: Sequence[PersonRecord] = ()
-    mailboxes: Sequence[MailboxRecord] = ()
-    addresses: Sequence[AddressRecord] = ()
-    """The addresses of the mailboxes; for an order about a domain, its addresses that are in use."""
-    keepers: Mapping[int, Sequence[Grant]] = field(default_factory=dict)
-    """The named keepers whose terms are not over, by unit mailbox."""
-    reclaimed: Collection[int] = frozenset()
-    """Mailboxes of units and groups that are reclaimed."""
-    handed_over: Collection[int] = frozenset()
-    """Unit mailboxes whose handover is in progress (Reg. 12.3.d)."""
-    officers: Mapping[int, int] = field(default_factory=dict)
-    """Terms of unit administrators that are not over, by row -> unit."""
-    open_rows: Mapping[Subject, Mapping[int, int]] = field(default_factory=dict)
-    """Pending requests, open plans and incidents, by row -> unit."""
 
 
 @dataclass(slots=True)
@@ -188,12 +165,11 @@ class _Planner:
         self.plan.change(Subject.DOMAIN, name, "is_local", name in self._world.domains, is_local)
 
     def _readdress(self, mailbox: MailboxRecord, address: str, until: date | None) -> None:
-        known = self._roles.get(address)
         if address == mailbox.address:
             return
         if address.rpartition("@")[2] not in self._world.domains:
             raise _refused(f"Tên miền của {address} không thuộc hệ thống.", f"The domain of {address} is not local.", "3.2")
-        if known.mailbox_id != mailbox.mailbox_id if known is not None else self._is_taken(address):
+        if self._is_anothers(address, mailbox):
             raise _refused(f"Địa chỉ {address} đã được sử dụng.", f"The address {address} is or was in use.", "5.4.a")
         self._give(mailbox.address, mailbox.mailbox_id, Role.ALIAS, until)
         self._give(address, mailbox.mailbox_id, Role.PRIMARY, None)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Address, Role
 from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
-from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, to_record
+from mic_mail.directory.transactions import IDS_END, Register, add_record, not_found, to_record, transaction
 from mic_mail.policy.authorization.content_access import Access, Decision, DecisionOutcome, Scope
 
 
@@ -35,11 +35,8 @@ class Export:
     """SHA-256 of SHA256SUMS, which lists everything else; in hexadecimal."""
 
 
-class ContentRegister:
+class ContentRegister(Register):
     """The requests and exports on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def all(self) -> list[Access]:
         wanted = _ACCESSES.order_by(ContentAccessRow.access_id)
@@ -51,59 +48,52 @@ class ContentRegister:
     def ask(self, access: Access) -> Access:
         """Enter a new request; its number is assigned here."""
 
-        def work(session: Session, _version: int) -> int:
+        def work(session: Session) -> int:
             scope = {field.name: getattr(access.scope, field.name) for field in fields(access.scope)}
             return add_record(session, ContentAccessRow, access, expires_at=None, **scope).access_id
 
         return self.get(self._tables.change(work))
 
+    @transaction
     def decide(
-        self, access_id: int, decision: Decision, check: Callable[[Access], None], expires_at: datetime | None = None
+        self,
+        session: Session,
+        access_id: int,
+        decision: Decision,
+        check: Callable[[Access], None],
+        expires_at: datetime | None = None,
     ) -> Access:
         """Record the decision of a second person, unless `check` refuses it."""
+        row, address = _existing(session, access_id)
+        check(_access(row, address))
+        row.verdict = decision.verdict
+        row.decided_by = decision.officer
+        row.decided_login = decision.login
+        row.decided_at = decision.at
+        row.decision_reason = decision.reason
+        row.decision_document = decision.document
+        row.expires_at = expires_at
+        session.flush()
+        return _access(row, address)
 
-        def work(session: Session, _version: int) -> Access:
-            row, address = _existing(session, access_id)
-            check(_access(row, address))
-            row.verdict = decision.verdict
-            row.decided_by = decision.officer
-            row.decided_login = decision.login
-            row.decided_at = decision.at
-            row.decision_reason = decision.reason
-            row.decision_document = decision.document
-            row.expires_at = expires_at
-            session.flush()
-            return _access(row, address)
-
-        return self._tables.change(work)
-
-    def begin_export(self, access_id: int, officer: str, at: datetime, staging: str, target: str) -> int:
+    @transaction
+    def begin_export(self, session: Session, access_id: int, officer: str, at: datetime, *, staging: str, target: str) -> int:
         """Record the start of an export and return its number."""
+        row = ContentExportRow(access_id=access_id, officer=officer, begun_at=at, staging=staging, target=target)
+        session.add(row)
+        session.flush()
+        return row.export_id
 
-        def work(session: Session, _version: int) -> int:
-            row = ContentExportRow(access_id=access_id, officer=officer, begun_at=at, staging=staging, target=target)
-            session.add(row)
-            session.flush()
-            return row.export_id
-
-        return self._tables.change(work)
-
-    def fill_export(self, export_id: int, messages: int, octets: int, digest: str) -> None:
+    @transaction
+    def fill_export(self, session: Session, export_id: int, messages: int, octets: int, digest: str) -> None:
         """Record the content of the export, before it is moved to its target."""
+        row = session.get_one(ContentExportRow, export_id)
+        row.messages, row.octets, row.digest = messages, octets, digest
 
-        def work(session: Session, _version: int) -> None:
-            row = session.get_one(ContentExportRow, export_id)
-            row.messages, row.octets, row.digest = messages, octets, digest
-
-        self._tables.change(work)
-
-    def finish_export(self, export_id: int, at: datetime) -> None:
+    @transaction
+    def finish_export(self, session: Session, export_id: int, at: datetime) -> None:
         """Record that the complete export is at its target."""
-
-        def work(session: Session, _version: int) -> None:
-            session.get_one(ContentExportRow, export_id).finished_at = at
-
-        self._tables.change(work)
+        session.get_one(ContentExportRow, export_id).finished_at = at
 
     def exports(self, access_id: int | None = None) -> list[Export]:
         """Return the exports of one request or of all, oldest first."""

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import incidents
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime
-from mic_mail.directory.transactions import Tables, add_record, existing, to_record
+from mic_mail.directory.transactions import Register, add_record, existing, to_record, transaction
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import IncidentReport
 
@@ -19,11 +19,8 @@ Far more than are ever announced ahead.
 """
 
 
-class Downtimes:
+class Downtimes(Register):
     """The downtimes on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def all(self) -> list[Downtime]:
         wanted = select(DowntimeRow).order_by(DowntimeRow.downtime_id)
@@ -32,22 +29,19 @@ class Downtimes:
     def one(self, downtime_id: int) -> Downtime:
         return self._tables.read(lambda session: to_record(_existing(session, downtime_id), Downtime))
 
-    def add(self, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
+    @transaction
+    def add(self, session: Session, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
         """Put a downtime on record, with the incident that caused it.
 
         `incident` is the number of one in the register, or a report that is entered now.
         """
-
-        def work(session: Session, _version: int) -> Downtime:
-            row = add_record(session, DowntimeRow, downtime)
-            if incident is not None:
-                number = incident
-                if isinstance(incident, IncidentReport):
-                    number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
-                session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
-            return to_record(row, Downtime)
-
-        return self._tables.change(work)
+        row = add_record(session, DowntimeRow, downtime)
+        if incident is not None:
+            number = incident
+            if isinstance(incident, IncidentReport):
+                number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
+            session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
+        return to_record(row, Downtime)
 
     def cancel(self, downtime_id: int, at: datetime) -> Downtime:
         """Cancel a downtime; raise `NotFound`. The time of the first cancellation stands."""
@@ -65,13 +59,11 @@ class Downtimes:
 
         return self._alter(downtime_id, reported)
 
-    def _alter(self, downtime_id: int, act: Callable[[DowntimeRow], None]) -> Downtime:
-        def work(session: Session, _version: int) -> Downtime:
-            row = _existing(session, downtime_id)
-            act(row)
-            return to_record(row, Downtime)
-
-        return self._tables.change(work)
+    @transaction
+    def _alter(self, session: Session, downtime_id: int, act: Callable[[DowntimeRow], None]) -> Downtime:
+        row = _existing(session, downtime_id)
+        act(row)
+        return to_record(row, Downtime)
 
 
 def newest_of_session(session: Session) -> list[Downtime]:

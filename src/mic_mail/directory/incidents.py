@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
-from mic_mail.directory.transactions import Tables, add_record, existing, not_found, to_record
+from mic_mail.directory.transactions import Register, Tables, add_record, existing, not_found, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed
 from mic_mail.policy.requests import Channel
@@ -36,11 +36,11 @@ class View:
                 yield replace(incident, told=replace(incident.told, mailboxes=self.visible(incident.told.mailboxes)))
 
 
-class Incidents:
+class Incidents(Register):
     """The incidents on record."""
 
     def __init__(self, tables: Tables, view: View | None = None) -> None:
-        self._tables = tables
+        super().__init__(tables)
         self._view = view
 
     def narrowed(self, units: Callable[[], frozenset[int]], visible: Visible) -> "Incidents":
@@ -70,42 +70,45 @@ class Incidents:
             return seen
         raise not_found(*_NAME, incident_id)
 
-    def add(self, told: IncidentReport, opened_by: str, at: datetime) -> Incident:
+    @transaction
+    def add(self, session: Session, told: IncidentReport, opened_by: str, at: datetime) -> Incident:
         """Put an incident on record and return it with its number."""
-        return self._tables.change(lambda session, _version: _incident(session, enter(session, told, opened_by, at)))
+        return _incident(session, enter(session, told, opened_by, at))
 
-    def note(self, incident: Incident, note: Note, change: IncidentChange) -> Incident:
+    @transaction
+    def note(self, session: Session, incident: Incident, note: Note, change: IncidentChange) -> Incident:
         """Add a note, and change what follows from it; `Superseded` where the incident was closed meanwhile."""
+        row = _unclosed(session, incident)
+        now = changed(_incident(session, row).told, change)
+        row.kind, row.severity, row.ended_at = now.kind, now.severity, now.ended_at
+        row.units, row.mailboxes = _encoded(sorted(now.units)), _encoded(now.mailboxes)
+        add_record(session, IncidentNote, note, incident_id=row.incident_id)
+        return _incident(session, row)
 
-        def work(session: Session, _version: int) -> Incident:
-            row = _unclosed(session, incident)
-            now = changed(_incident(session, row).told, change)
-            row.kind, row.severity, row.ended_at = now.kind, now.severity, now.ended_at
-            row.units, row.mailboxes = _encoded(sorted(now.units)), _encoded(now.mailboxes)
-            add_record(session, IncidentNote, note, incident_id=row.incident_id)
-            return _incident(session, row)
-
-        return self._tables.change(work)
-
+    @transaction
     def close(
-        self, incident: Incident, actor: str, at: datetime, *, result: str, report: str | None, ended_at: datetime
+        self,
+        session: Session,
+        incident: Incident,
+        actor: str,
+        at: datetime,
+        *,
+        result: str,
+        report: str | None,
+        ended_at: datetime,
     ) -> Incident:
         """Close the incident with its result, once.
 
         Its report is also recorded for its downtimes that have none.
         """
-
-        def work(session: Session, _version: int) -> Incident:
-            row = _unclosed(session, incident)
-            row.closed_at, row.closed_by, row.result, row.report = at, actor, result, report
-            row.ended_at = ended_at
-            if report is not None:
-                linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
-                unreported = DowntimeRow.downtime_id.in_(linked), DowntimeRow.report.is_(None)
-                session.execute(update(DowntimeRow).where(*unreported).values(report=report, reported_at=at))
-            return _incident(session, row)
-
-        return self._tables.change(work)
+        row = _unclosed(session, incident)
+        row.closed_at, row.closed_by, row.result, row.report = at, actor, result, report
+        row.ended_at = ended_at
+        if report is not None:
+            linked = select(IncidentDowntime.downtime_id).where(IncidentDowntime.incident_id == row.incident_id)
+            unreported = DowntimeRow.downtime_id.in_(linked), DowntimeRow.report.is_(None)
+            session.execute(update(DowntimeRow).where(*unreported).values(report=report, reported_at=at))
+        return _incident(session, row)
 
 
 def enter(

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import OfficerRow
-from mic_mail.directory.transactions import Tables, add_record, to_record
+from mic_mail.directory.transactions import Register, add_record, to_record, transaction
 from mic_mail.policy.authorization.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
@@ -23,40 +23,32 @@ def _anything(_before: Sequence[Officer], _after: Sequence[Officer]) -> None:
     """Allow every change."""
 
 
-class Officers:
+class Officers(Register):
     """The officers on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def all(self) -> list[Officer]:
         return self._tables.read(lambda session: [_officer(row) for row in _rows(session)])
 
-    def add(self, officer: Officer, check: Check = _anything) -> None:
-        def work(session: Session, _version: int) -> None:
-            known = [_officer(row) for row in _rows(session)]
-            check(known, [*known, officer])
-            add_record(session, OfficerRow, officer)
+    @transaction
+    def add(self, session: Session, officer: Officer, check: Check = _anything) -> None:
+        known = [_officer(row) for row in _rows(session)]
+        check(known, [*known, officer])
+        add_record(session, OfficerRow, officer)
 
-        self._tables.change(work)
-
-    def end(self, login: str, at: datetime, check: Check = _anything) -> int:
+    @transaction
+    def end(self, session: Session, login: str, at: datetime, check: Check = _anything) -> int:
         """End the terms of a login that are open at `at`; return how many there were."""
-
-        def work(session: Session, _version: int) -> int:
-            rows = _rows(session)
-            open_ones = [row for row in rows if row.login == login and (row.until is None or row.until > at)]
-            known = [_officer(row) for row in rows]
-            left = [
-                replace(officer, until=max(at, officer.since)) if row in open_ones else officer
-                for row, officer in zip(rows, known, strict=True)
-            ]
-            check(known, left)
-            for row in open_ones:
-                row.until = max(at, row.since)
-            return len(open_ones)
-
-        return self._tables.change(work)
+        rows = _rows(session)
+        open_ones = [row for row in rows if row.login == login and (row.until is None or row.until > at)]
+        known = [_officer(row) for row in rows]
+        left = [
+            replace(officer, until=max(at, officer.since)) if row in open_ones else officer
+            for row, officer in zip(rows, known, strict=True)
+        ]
+        check(known, left)
+        for row in open_ones:
+            row.until = max(at, row.since)
+        return len(open_ones)
 
 
 def _rows(session: Session) -> Sequence[OfficerRow]:

@@ -40,7 +40,12 @@ RECORD_CHANGED = Text(
 
 
 class DoneBefore(Refused):
-    """The request was already carried out: its fact is in the mailbox's record."""
+    """The request was already carried out: its fact is in the mailbox's record, or its order in the register of changes."""
+
+    def __init__(self, number: object) -> None:
+        super().__init__(
+            Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} has already been carried out."), clause="6.2"
+        )
 
 
 @dataclass(frozen=True, slots=True)

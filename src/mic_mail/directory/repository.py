@@ -8,7 +8,6 @@ belongs to one mailbox for ever). Registers beside the mailboxes have modules of
 of units, people and addresses are ordered in `changes`.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -17,12 +16,12 @@ from sqlalchemy.orm import Session
 
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.auth import FORMER_PASSWORDS
-from mic_mail.directory import address_book_rows, person_rows, snapshot_loader
+from mic_mail.directory import address_book_rows, fact_chain, mailbox_rows, person_rows, snapshot_loader
 from mic_mail.directory import engine as database
 from mic_mail.directory.app_passwords import AppPasswords, set_keys
 from mic_mail.directory.calendar_years import Years
 from mic_mail.directory.censuses import Censuses
-from mic_mail.directory.changes import Changes, address_record, mailbox_record, unit_record
+from mic_mail.directory.changes import Changes
 from mic_mail.directory.content_access import ContentRegister
 from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.incidents import Incidents
@@ -42,15 +41,12 @@ from mic_mail.directory.model import (
 )
 from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
-    RECORD_CHANGED,
     AddressRecord,
     AlreadyThere,
-    DoneBefore,
     MailboxRecord,
     Mended,
     NotFound,
     PersonRecord,
-    Superseded,
     UnitEnded,
     UnitRecord,
 )
@@ -60,26 +56,36 @@ from mic_mail.directory.second_factors import SecondFactors
 from mic_mail.directory.sent_notices import SentNotices, void_ahead
 from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
-from mic_mail.directory.transactions import IDS_END, Tables, add_record, existing, not_found, row_of
+from mic_mail.directory.transactions import (
+    IDS_END,
+    Register,
+    Tables,
+    WriteSession,
+    add_record,
+    not_found,
+    to_record,
+    transaction,
+)
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import Subject
-from mic_mail.policy.facts import REQUEST, Draft, Fact, MailboxKind, record
+from mic_mail.policy.facts import Draft, Fact, MailboxKind
 
 
-class Directory:
+class Directory(Register):
     """The directory behind one database URL."""
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self.url = url
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
+        """The clock by which facts are recorded."""
         self._engine = database.connect(url)
-        tables = Tables(self._engine)
-        self._read, self._change = tables.read, tables.change
+        tables = Tables(self._engine, self.clock)
+        super().__init__(tables)
         self.years = Years(tables)
-        self.app_passwords = AppPasswords(tables, self._append)
-        self.second_factors = SecondFactors(tables, self._append)
+        self.app_passwords = AppPasswords(tables)
+        self.second_factors = SecondFactors(tables)
         self.officers = Officers(tables)
         self.content = ContentRegister(tables)
         self.sent = SentNotices(tables)
@@ -89,12 +95,7 @@ class Directory:
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
         self.signatories = Signatories(tables)
-        self.changes = Changes(tables, self._append)
-
-    @property
-    def clock(self) -> Clock:
-        """The clock by which facts are recorded."""
-        return self._clock
+        self.changes = Changes(tables)
 
     def migrate(self, *, must_exist: bool = False) -> None:
         """Create the tables, or migrate them to this program's version.
@@ -136,11 +137,12 @@ class Directory:
             return snapshot_loader.facts_of(connection, mailbox_id)
 
     def domains(self) -> list[str]:
-        return self._read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
+        return self._tables.read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
 
     def units(self) -> list[UnitRecord]:
         """Return all units, also those that have ended."""
-        return self._read(lambda session: [unit_record(row) for row in session.scalars(select(Unit).order_by(Unit.symbol))])
+        wanted = select(Unit).order_by(Unit.symbol)
+        return self._tables.read(lambda session: [to_record(row, UnitRecord) for row in session.scalars(wanted)])
 
     def unit(self, symbol: str) -> UnitRecord:
         """Return the unit with this symbol, in any case, even if it has ended; else the last one that had it."""
@@ -183,17 +185,17 @@ class Directory:
             .where(ChangeRow.subject == Subject.UNIT, ChangeRow.field == "symbol")
             .order_by(ChangeRow.change_id)
         )
-        rows = self._read(lambda session: list(session.execute(had)))
+        rows = self._tables.read(lambda session: list(session.execute(had)))
         return {old.casefold(): int(key) for old, key in rows if old is not None}
 
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
         """Return all people, or those of a unit, by name."""
         wanted = [] if unit_id is None else [Person.unit_id == unit_id]
-        return self._read(lambda session: person_rows.read(session, *wanted))
+        return self._tables.read(lambda session: person_rows.read(session, *wanted))
 
     def person(self, person_id: int) -> PersonRecord:
         known = 0 < person_id < IDS_END
-        found = self._read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
+        found = self._tables.read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
         if not found:
             raise not_found("cá nhân mã", "person", person_id)
         return found[0]
@@ -211,7 +213,7 @@ class Directory:
         return self._mailboxes(*conditions)
 
     def is_taken(self, address: str) -> bool:
-        return self._read(lambda session: session.get(Address, address.lower())) is not None
+        return self._tables.read(lambda session: session.get(Address, address.lower())) is not None
 
     def mailbox(self, address: str) -> MailboxRecord:
         """Return the mailbox whose own address or alias this is."""
@@ -241,96 +243,78 @@ class Directory:
             .order_by(FormerCredentialRow.version.desc())
             .limit(most)
         )
-        return self._read(lambda session: list(session.scalars(wanted)))
+        return self._tables.read(lambda session: list(session.scalars(wanted)))
 
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
         """Return every address that was ever given out, or those of one mailbox."""
         wanted = select(Address).order_by(Address.address)
         if mailbox_id is not None:
             wanted = wanted.where(Address.mailbox_id == mailbox_id)
-        return self._read(lambda s: [address_record(row) for row in s.scalars(wanted)])
+        return self._tables.read(lambda s: [to_record(row, AddressRecord) for row in s.scalars(wanted)])
 
     # ------------------------------------------------------------ writing
 
-    def add_domain(self, name: str) -> None:
+    @transaction
+    def add_domain(self, session: Session, name: str) -> None:
         """Make `name` local; a domain that is already local stays."""
+        if session.get(Domain, name.lower()) is None:
+            session.add(Domain(name=name.lower()))
 
-        def work(session: Session, _version: int) -> None:
-            if session.get(Domain, name.lower()) is None:
-                session.add(Domain(name=name.lower()))
-
-        self._change(work)
-
-    def add_unit(self, unit: UnitRecord) -> UnitRecord:
+    @transaction
+    def add_unit(self, session: Session, unit: UnitRecord) -> UnitRecord:
         """Add a new unit; its id is assigned here."""
+        wanted = unit.symbol.casefold()
+        above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
+        if above is None and unit.parent_id is not None:
+            raise NotFound(Text(f"Không có đơn vị mã {unit.parent_id}.", f"There is no unit {unit.parent_id}."))
+        if above is not None and above.ended_on is not None:
+            raise UnitEnded(
+                Text(f"Đơn vị {above.symbol} không còn.", f"Unit {in_ascii(above.symbol)} has ended."), clause="6.5"
+            )
+        if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
+            raise AlreadyThere(
+                Text(f"Đã có đơn vị {unit.symbol}.", f"Unit {in_ascii(unit.symbol)} already exists."), clause="5.1"
+            )
+        return to_record(add_record(session, Unit, unit), UnitRecord)
 
-        def work(session: Session, _version: int) -> UnitRecord:
-            wanted = unit.symbol.casefold()
-            above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
-            if above is None and unit.parent_id is not None:
-                raise NotFound(Text(f"Không có đơn vị mã {unit.parent_id}.", f"There is no unit {unit.parent_id}."))
-            if above is not None and above.ended_on is not None:
-                raise UnitEnded(
-                    Text(f"Đơn vị {above.symbol} không còn.", f"Unit {in_ascii(above.symbol)} has ended."), clause="6.5"
-                )
-            if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
-                raise AlreadyThere(
-                    Text(f"Đã có đơn vị {unit.symbol}.", f"Unit {in_ascii(unit.symbol)} already exists."), clause="5.1"
-                )
-            return unit_record(add_record(session, Unit, unit))
-
-        return self._change(work)
-
-    def add_person(self, person: PersonRecord) -> PersonRecord:
+    @transaction
+    def add_person(self, session: Session, person: PersonRecord) -> PersonRecord:
         """Add a new person; the id is assigned here."""
+        return person_rows.record(person_rows.enter(session, person))
 
-        def work(session: Session, _version: int) -> PersonRecord:
-            return person_rows.record(person_rows.enter(session, person))
-
-        return self._change(work)
-
-    def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None) -> MailboxRecord:
+    @transaction
+    def issue_mailbox(
+        self, session: WriteSession, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None
+    ) -> MailboxRecord:
         """Add a new mailbox with its first facts and, where given, its verifiers; its id is assigned here."""
+        _must_have_none(session, mailbox)
+        home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
+        if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
+            raise _taken(mailbox.address)
+        hidden = " ".join(sorted(mailbox.capabilities_hidden))
+        row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=session.version)
+        _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
+        fact_chain.append(session, row.mailbox_id, drafts)
+        if credential is not None:
+            _store(session, row.mailbox_id, credential)
+        return mailbox_rows.record(row, mailbox.address.lower())
 
-        def work(session: Session, version: int) -> MailboxRecord:
-            _must_have_none(session, mailbox)
-            home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
-            if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
-                raise _taken(mailbox.address)
-            hidden = " ".join(sorted(mailbox.capabilities_hidden))
-            row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=version)
-            _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
-            self._append(session, version, row.mailbox_id, drafts)
-            if credential is not None:
-                _store(session, row.mailbox_id, credential)
-            return mailbox_record(row, mailbox.address.lower())
-
-        return self._change(work)
-
-    def add_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
+    @transaction
+    def add_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
         """Add another address to the mailbox; one that it had before becomes live again."""
+        _take(session, address, mailbox_id, Role.ALIAS)
+        fact_chain.append(session, mailbox_id, [draft])
 
-        def work(session: Session, version: int) -> None:
-            _take(session, address, mailbox_id, Role.ALIAS)
-            self._append(session, version, mailbox_id, [draft])
-
-        self._change(work)
-
-    def remove_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
+    @transaction
+    def remove_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
         """Remove an alias: it delivers nowhere from now on, and stays taken (Reg. 5.4.a)."""
-
-        def work(session: Session, version: int) -> None:
-            row = session.get(Address, address.lower())
-            if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
-                raise NotFound(
-                    Text(
-                        f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox."
-                    )
-                )
-            row.role = Role.FORMER
-            self._append(session, version, mailbox_id, [draft])
-
-        self._change(work)
+        row = session.get(Address, address.lower())
+        if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
+            raise NotFound(
+                Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox.")
+            )
+        row.role = Role.FORMER
+        fact_chain.append(session, mailbox_id, [draft])
 
     def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
         return self.append_facts(mailbox_id, [draft], after=after)[0]
@@ -339,42 +323,37 @@ class Directory:
         """Append one fact, if nothing was recorded since `entry` was read (else `Superseded`)."""
         return self.append_fact(entry.mailbox_id, draft, after=entry.last_seq)
 
-    def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:
+    @transaction
+    def append_facts(
+        self, session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None
+    ) -> list[Fact]:
         """Append facts in order.
 
         With `after`, only if that is still the number of the newest fact (else `Superseded`).
         """
-        return self._change(lambda session, version: self._append(session, version, mailbox_id, drafts, after))
+        return fact_chain.append(session, mailbox_id, drafts, after)
 
-    def set_quota(self, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
+    @transaction
+    def set_quota(self, session: WriteSession, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
         """Set another quota, with its fact (Reg. 8.3); `after` as in `append_facts`."""
+        session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
+        fact_chain.append(session, mailbox_id, [draft], after)
 
-        def work(session: Session, version: int) -> None:
-            session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
-            self._append(session, version, mailbox_id, [draft], after)
-
-        self._change(work)
-
-    def hide_capabilities(self, mailbox_id: int, names: frozenset[str]) -> None:
+    @transaction
+    def hide_capabilities(self, session: WriteSession, mailbox_id: int, names: frozenset[str]) -> None:
         """Set the capabilities that are hidden from this mailbox's clients."""
+        mailbox_rows.changing(session, mailbox_id).capabilities_hidden = " ".join(sorted(names))
 
-        def work(session: Session, version: int) -> None:
-            row = _existing(session, mailbox_id)
-            row.capabilities_hidden, row.changed_version = " ".join(sorted(names)), version
-
-        self._change(work)
-
-    def set_credential(self, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None) -> Credential:
+    @transaction
+    def set_credential(
+        self, session: WriteSession, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None
+    ) -> Credential:
         """Store verifiers together with the facts that explain them.
 
         Their version is assigned here, one more than before. `after` as in `append_facts`.
         """
-
-        def work(session: Session, version: int) -> Credential:
-            self._append(session, version, mailbox_id, drafts, after)
-            return _store(session, mailbox_id, credential)
-
-        return self._change(work)
+        fact_chain.append(session, mailbox_id, drafts, after)
+        return _store(session, mailbox_id, credential)
 
     def touch_activity(self, mailbox_id: int, used_at: datetime) -> bool:
         """Record that the mailbox was used (Reg. 7.2.a); return whether it was written now.
@@ -384,12 +363,12 @@ class Directory:
 
         day = local_day(used_at)
         written = select(Activity.last_used_at).where(Activity.mailbox_id == mailbox_id)
-        last = self._read(lambda session: session.scalars(written).one_or_none())
+        last = self._tables.read(lambda session: session.scalars(written).one_or_none())
         if last is not None and local_day(last) >= day:
             return False
 
-        def work(session: Session, version: int) -> bool:
-            _existing(session, mailbox_id).changed_version = version
+        def work(session: WriteSession) -> bool:
+            mailbox_rows.changing(session, mailbox_id)
             row = session.get(Activity, mailbox_id)
             if row is None:
                 session.add(Activity(mailbox_id=mailbox_id, last_used_at=used_at))
@@ -397,69 +376,26 @@ class Directory:
                 row.last_used_at = max(row.last_used_at, used_at)
             return True
 
-        return self._change(work)
+        return self._tables.change(work)
 
-    def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
+    @transaction
+    def mend_instants_ahead(self, session: WriteSession, now: datetime, tolerance: timedelta) -> Mended:
         """Correct instants that are ahead of the clock: uses become `now`, notices become void.
 
         Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
         """
         late = now + tolerance
-
-        def work(session: Session, version: int) -> Mended:
-            used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
-            for activity in used:
-                activity.last_used_at = now
-                _existing(session, activity.mailbox_id).changed_version = version
-            apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
-            for app in apps:
-                app.used_at = now
-            return Mended(len(used), len(apps), void_ahead(session, late))
-
-        return self._change(work)
-
-    # ------------------------------------------------------------ helpers
+        used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
+        for activity in used:
+            activity.last_used_at = now
+            mailbox_rows.changing(session, activity.mailbox_id)
+        apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
+        for app in apps:
+            app.used_at = now
+        return Mended(len(used), len(apps), void_ahead(session, late))
 
     def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
-        wanted = (
-            select(Mailbox, Address.address)
-            .join(Address, (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY))
-            .where(*conditions)
-            .order_by(Address.address)
-        )
-        return self._read(lambda session: [mailbox_record(row, address) for row, address in session.execute(wanted)])
-
-    def _append(
-        self, session: Session, version: int, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None
-    ) -> list[Fact]:
-        _existing(session, mailbox_id).changed_version = version
-        newest = snapshot_loader.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
-        row = session.execute(newest).first()
-        previous = snapshot_loader.to_fact(row) if row is not None else None
-        if after is not None and after != (previous.seq if previous else 0):
-            raise Superseded(RECORD_CHANGED)
-        recorded: list[Fact] = []
-        _must_be_first(session, mailbox_id, drafts)
-        for draft in drafts:
-            previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=self._clock.steady_now())
-            recorded.append(previous)
-            data = json.dumps(dict(previous.data), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-            session.add(row_of(FactRow, previous, data=data))
-        session.flush()
-        return recorded
-
-
-def _must_be_first(session: Session, mailbox_id: int, drafts: Sequence[Draft]) -> None:
-    """Refuse a fact of a request (Reg. 6.2) that was already recorded: a request is carried out once."""
-    for draft in drafts:
-        number = draft.data.get(REQUEST)
-        if number is None:
-            continue
-        same = select(FactRow.data).where(FactRow.mailbox_id == mailbox_id, FactRow.kind == draft.kind)
-        if any(json.loads(data).get(REQUEST) == number for data in session.scalars(same)):
-            raise DoneBefore(
-                Text(f"Yêu cầu số {number} đã được thực hiện.", f"Request {number} has already been carried out."), clause="6.2"
-            )
+        return self._tables.read(lambda session: mailbox_rows.read(session, *conditions, by=Address.address))
 
 
 def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
@@ -474,8 +410,7 @@ def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
             owned, clause = Mailbox.unit_id == mailbox.unit_id, "5.1"
         case _:
             return
-    primary = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
-    wanted = select(Address.address).join(Mailbox, primary).where(owned, Mailbox.kind == mailbox.kind)
+    wanted = select(Address.address).join(Mailbox, mailbox_rows.PRIMARY).where(owned, Mailbox.kind == mailbox.kind)
     if (there := session.scalars(wanted).first()) is not None:
         raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"Mailbox {in_ascii(there)} already exists."), clause=clause)
 
@@ -516,7 +451,3 @@ def _store(session: Session, mailbox_id: int, credential: Credential) -> Credent
     row.argon2 = credential.argon2
     set_keys(row, credential.scram)
     return Credential(row.version, credential.argon2, credential.scram)
-
-
-def _existing(session: Session, mailbox_id: int) -> Mailbox:
-    return existing(session, Mailbox, mailbox_id, "hộp thư mã", "mailbox")

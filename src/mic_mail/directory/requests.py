@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from mic_mail.directory import censuses, incidents, person_rows
 from mic_mail.directory.records import PersonRecord, Superseded
 from mic_mail.directory.register_model import ReadingDebt, ReadingMark, RequestMail, RequestRow
-from mic_mail.directory.transactions import IDS_END, Tables, add_record, not_found, row_of, to_record
+from mic_mail.directory.transactions import IDS_END, Register, Tables, add_record, not_found, row_of, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
@@ -54,11 +54,11 @@ class Debt:
     tried_at: datetime
 
 
-class Requests:
+class Requests(Register):
     """The requests on record."""
 
     def __init__(self, tables: Tables, units: Callable[[], frozenset[int]] | None = None) -> None:
-        self._tables = tables
+        super().__init__(tables)
         self._units = units
 
     def narrowed(self, units: Callable[[], frozenset[int]]) -> "Requests":
@@ -89,24 +89,22 @@ class Requests:
             wanted = wanted.where(RequestRow.unit_id.in_(self._units()))
         return self._tables.read(lambda session: [_request(row) for row in session.scalars(wanted)])
 
-    def add(self, filing: Filing, opened_by: str, at: datetime) -> Request:
+    @transaction
+    def add(self, session: Session, filing: Filing, opened_by: str, at: datetime) -> Request:
         """Enter a new request; its number is assigned here."""
+        return _enter(session, filing, opened_by, at)
 
-        def work(session: Session, _version: int) -> Request:
-            return _enter(session, filing, opened_by, at)
-
-        return self._tables.change(work)
-
-    def add_rows(self, batch: str, rows: Sequence[tuple[int, Filing]], opened_by: str, at: datetime) -> list[Request]:
+    @transaction
+    def add_rows(
+        self, session: Session, batch: str, rows: Sequence[tuple[int, Filing]], opened_by: str, at: datetime
+    ) -> list[Request]:
         """Enter the rows of one file together; return rows that are already in the register as they are."""
+        return [_enter(session, filing, opened_by, at, batch=batch, number=row) for row, filing in rows]
 
-        def work(session: Session, _version: int) -> list[Request]:
-            return [_enter(session, filing, opened_by, at, batch=batch, number=row) for row, filing in rows]
-
-        return self._tables.change(work)
-
+    @transaction
     def step(
         self,
+        session: Session,
         request: Request,
         to: State,
         handler: str,
@@ -116,38 +114,28 @@ class Requests:
         mailbox_id: int | None = None,
     ) -> Request:
         """Move the request to the next state; only from the state that `request` is in."""
+        row = _unmoved(session, request)
+        row.state, row.handler, row.handled_at, row.result, row.hindrance = to, handler, at, result, None
+        row.mailbox_id = mailbox_id if mailbox_id is not None else row.mailbox_id
+        return _request(row)
 
-        def work(session: Session, _version: int) -> Request:
-            row = _unmoved(session, request)
-            row.state, row.handler, row.handled_at, row.result, row.hindrance = to, handler, at, result, None
-            row.mailbox_id = mailbox_id if mailbox_id is not None else row.mailbox_id
-            return _request(row)
-
-        return self._tables.change(work)
-
-    def hinder(self, request: Request, why: Text) -> None:
+    @transaction
+    def hinder(self, session: Session, request: Request, why: Text) -> None:
         """Record why a rule refused the act of this request; its state stays as it is."""
+        _unmoved(session, request).hindrance = why
 
-        def work(session: Session, _version: int) -> None:
-            _unmoved(session, request).hindrance = why
-
-        self._tables.change(work)
-
-    def person(self, request: Request, person: PersonRecord) -> int:
+    @transaction
+    def person(self, session: Session, request: Request, person: PersonRecord) -> int:
         """Set the person that the request is for, once and for good; return the id.
 
         Either a person in the directory, or (id 0) a new one that is entered now.
         """
-
-        def work(session: Session, _version: int) -> int:
-            row = session.get_one(RequestRow, request.request_id)
-            if row.person_id is None and person.person_id:
-                row.person_id = person.person_id
-            elif row.person_id is None:
-                row.person_id = person_rows.enter(session, person).person_id
-            return row.person_id
-
-        return self._tables.change(work)
+        row = session.get_one(RequestRow, request.request_id)
+        if row.person_id is None and person.person_id:
+            row.person_id = person.person_id
+        elif row.person_id is None:
+            row.person_id = person_rows.enter(session, person).person_id
+        return row.person_id
 
     # ------------------------------------------------------------ mail
 
@@ -156,22 +144,19 @@ class Requests:
         found = self._tables.read(lambda session: session.scalar(select(RequestMail.outcomes).where(RequestMail.key == key)))
         return None if found is None else json.loads(found)
 
-    def read_mail(self, mail: ReadMail, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes) -> Outcomes:
+    @transaction
+    def read_mail(self, session: Session, mail: ReadMail, rows: Sequence[tuple[int, Filing]], outcomes: Outcomes) -> Outcomes:
         """Enter the rows of a mail, that it was read, and who gets the answer.
 
         Return the outcomes on record, which are the earlier ones where it was read before.
         """
-
-        def work(session: Session, _version: int) -> Outcomes:
-            if (before := session.get(RequestMail, mail.key)) is not None:
-                return list(json.loads(before.outcomes))
-            batch, by, at = f"mail:{mail.key}", mail.sender, mail.read_at
-            numbers = {row: _enter(session, filing, by, at, batch=batch, number=row).request_id for row, filing in rows}
-            whole = [{**each, "request": numbers.get(int(str(each["row"])))} for each in outcomes]
-            session.add(row_of(RequestMail, mail, key=mail.key, outcomes=json.dumps(whole, ensure_ascii=False)))
-            return whole
-
-        return self._tables.change(work)
+        if (before := session.get(RequestMail, mail.key)) is not None:
+            return list(json.loads(before.outcomes))
+        batch, by, at = f"mail:{mail.key}", mail.sender, mail.read_at
+        numbers = {row: _enter(session, filing, by, at, batch=batch, number=row).request_id for row, filing in rows}
+        whole = [{**each, "request": numbers.get(int(str(each["row"])))} for each in outcomes]
+        session.add(row_of(RequestMail, mail, key=mail.key, outcomes=json.dumps(whole, ensure_ascii=False)))
+        return whole
 
     def mail_read(self, since: datetime) -> list[ReadMail]:
         """Return the mail that was read since then, in that order."""
@@ -191,37 +176,36 @@ class Requests:
 
         return self._tables.read(look)
 
-    def set_mark(self, name: str, uidvalidity: int, uid: int, *, debt_since: datetime | None = None) -> None:
+    @transaction
+    def set_mark(self, session: Session, name: str, uidvalidity: int, uid: int, *, debt_since: datetime | None = None) -> None:
         """Set how far the mailbox was read; with `debt_since`, except for this last message.
 
         Debts under another UIDVALIDITY are deleted.
         """
-
-        def work(session: Session, _version: int) -> None:
-            row = session.get(ReadingMark, name) or ReadingMark(name=name)
-            if row.uidvalidity != uidvalidity:
-                session.execute(delete(ReadingDebt).where(ReadingDebt.name == name))
-            row.uidvalidity, row.uid = uidvalidity, uid
-            session.add(row)
-            if debt_since is not None:
-                session.merge(ReadingDebt(name=name, uid=uid, since=debt_since, tried_at=debt_since))
-
-        self._tables.change(work)
+        row = session.get(ReadingMark, name) or ReadingMark(name=name)
+        if row.uidvalidity != uidvalidity:
+            session.execute(delete(ReadingDebt).where(ReadingDebt.name == name))
+        row.uidvalidity, row.uid = uidvalidity, uid
+        session.add(row)
+        if debt_since is not None:
+            session.merge(ReadingDebt(name=name, uid=uid, since=debt_since, tried_at=debt_since))
 
     def debts(self, name: str) -> list[Debt]:
         """Return the messages of a mailbox that its reader has to try again, by UID."""
         wanted = select(ReadingDebt.uid, ReadingDebt.since, ReadingDebt.tried_at).where(ReadingDebt.name == name)
         return self._tables.read(lambda session: [Debt(*row) for row in session.execute(wanted.order_by(ReadingDebt.uid))])
 
-    def tried(self, name: str, uid: int, at: datetime) -> None:
+    @transaction
+    def tried(self, session: Session, name: str, uid: int, at: datetime) -> None:
         """Record that the message could not be read again."""
         tried = update(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid).values(tried_at=at)
-        self._tables.change(lambda session, _version: session.execute(tried))
+        session.execute(tried)
 
-    def settle(self, name: str, uid: int) -> None:
+    @transaction
+    def settle(self, session: Session, name: str, uid: int) -> None:
         """Delete the debt: the message was read, or is given up."""
         gone = delete(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid)
-        self._tables.change(lambda session, _version: session.execute(gone))
+        session.execute(gone)
 
 
 def _enter(

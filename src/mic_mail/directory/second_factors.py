@@ -11,9 +11,9 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.app_passwords import Append
+from mic_mail.directory import fact_chain
 from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Register, WriteSession, transaction
 from mic_mail.policy.facts import Draft, Fact
 
 
@@ -38,12 +38,8 @@ def officer_holder(login: str) -> str:
     return f"officer/{login}"
 
 
-class SecondFactors:
+class SecondFactors(Register):
     """The factors of all holders."""
-
-    def __init__(self, tables: Tables, append: Append) -> None:
-        self._tables = tables
-        self._append = append
 
     def of(self, holder: str) -> Factor | None:
         """Return the factor of one holder; None where there is none."""
@@ -53,94 +49,86 @@ class SecondFactors:
         wanted = select(SecondFactorRow).where(SecondFactorRow.holder.startswith("officer/")).order_by(SecondFactorRow.holder)
         return self._tables.read(lambda s: [each for row in s.scalars(wanted) if (each := _factor(s, row)) is not None])
 
+    @transaction
     def set_of_mailbox(
-        self, mailbox_id: int, draft: Draft, sealed: bytes, step: int, recovery: Iterable[bytes], *, after: int
+        self,
+        session: WriteSession,
+        mailbox_id: int,
+        draft: Draft,
+        sealed: bytes,
+        step: int,
+        *,
+        recovery: Iterable[bytes],
+        after: int,
     ) -> Fact:
         """Set the factor of a mailbox, after a code of `step` was shown.
 
         Raise `Superseded` unless `after` is still the number of the newest fact.
         """
+        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.clocked_at, step), recovery)
+        return fact
 
-        def work(session: Session, version: int) -> Fact:
-            (fact,) = self._append(session, version, mailbox_id, [draft], after)
-            _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.clocked_at, step), recovery)
-            return fact
-
-        return self._tables.change(work)
-
-    def remove_of_mailbox(self, mailbox_id: int, draft: Draft, *, after: int) -> Fact:
+    @transaction
+    def remove_of_mailbox(self, session: WriteSession, mailbox_id: int, draft: Draft, *, after: int) -> Fact:
         """Remove the factor of a mailbox; nothing of the secret is left."""
+        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        _drop(session, mailbox_holder(mailbox_id))
+        return fact
 
-        def work(session: Session, version: int) -> Fact:
-            (fact,) = self._append(session, version, mailbox_id, [draft], after)
-            _drop(session, mailbox_holder(mailbox_id))
-            return fact
-
-        return self._tables.change(work)
-
-    def set_of_officer(self, login: str, sealed: bytes, step: int, at: datetime) -> None:
+    @transaction
+    def set_of_officer(self, session: Session, login: str, sealed: bytes, step: int, at: datetime) -> None:
         """Set the factor of an officer, in place of an earlier one."""
-        self._tables.change(lambda session, _: _put(session, _row(officer_holder(login), 0, sealed, at, step)))
+        _put(session, _row(officer_holder(login), 0, sealed, at, step))
 
-    def remove_of_officer(self, login: str) -> bool:
+    @transaction
+    def remove_of_officer(self, session: Session, login: str) -> bool:
         """Remove the factor of an officer; return whether there was one."""
-        return self._tables.change(lambda session, _: _drop(session, officer_holder(login)))
+        return _drop(session, officer_holder(login))
 
-    def take(self, holder: str, number: int, step: int) -> bool:
+    @transaction
+    def take(self, session: Session, holder: str, number: int, step: int) -> bool:
         """Use up the code of `step` and all before it.
 
         Return False where it was used already, or the factor is another one by now.
         """
+        taken = (
+            update(SecondFactorRow)
+            .where(SecondFactorRow.holder == holder, SecondFactorRow.number == number, SecondFactorRow.last_step < step)
+            .values(last_step=step, wrong=0)
+            .returning(SecondFactorRow.holder)
+        )
+        return session.scalars(taken).first() is not None
 
-        def work(session: Session, _version: int) -> bool:
-            taken = (
-                update(SecondFactorRow)
-                .where(SecondFactorRow.holder == holder, SecondFactorRow.number == number, SecondFactorRow.last_step < step)
-                .values(last_step=step, wrong=0)
-                .returning(SecondFactorRow.holder)
-            )
-            return session.scalars(taken).first() is not None
-
-        return self._tables.change(work)
-
-    def take_recovery(self, holder: str, digest: bytes, at: datetime) -> bool:
+    @transaction
+    def take_recovery(self, session: Session, holder: str, digest: bytes, at: datetime) -> bool:
         """Use up a recovery code; return False where there is no such code, or it was used."""
+        mine = (RecoveryCodeRow.holder == holder, RecoveryCodeRow.digest == digest)
+        taken = (
+            update(RecoveryCodeRow)
+            .where(*mine, RecoveryCodeRow.used_at.is_(None))
+            .values(used_at=at)
+            .returning(RecoveryCodeRow.holder)
+        )
+        if session.scalars(taken).first() is None:
+            return False
+        session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=0))
+        return True
 
-        def work(session: Session, _version: int) -> bool:
-            mine = (RecoveryCodeRow.holder == holder, RecoveryCodeRow.digest == digest)
-            taken = (
-                update(RecoveryCodeRow)
-                .where(*mine, RecoveryCodeRow.used_at.is_(None))
-                .values(used_at=at)
-                .returning(RecoveryCodeRow.holder)
-            )
-            if session.scalars(taken).first() is None:
-                return False
-            session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=0))
-            return True
-
-        return self._tables.change(work)
-
-    def mend_steps_ahead(self, present: int, latest: int) -> int:
+    @transaction
+    def mend_steps_ahead(self, session: Session, present: int, latest: int) -> int:
         """Reset factors whose last code is of a step after `latest`; return how many there are.
 
         Codes after the step `present` are accepted again.
         """
+        ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > latest).values(last_step=present)
+        return len(session.scalars(ahead.returning(SecondFactorRow.holder)).all())
 
-        def work(session: Session, _version: int) -> int:
-            ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > latest).values(last_step=present)
-            return len(session.scalars(ahead.returning(SecondFactorRow.holder)).all())
-
-        return self._tables.change(work)
-
-    def was_wrong(self, holder: str) -> None:
+    @transaction
+    def was_wrong(self, session: Session, holder: str) -> None:
         """Count one more wrong code since the last right one."""
-
-        def work(session: Session, _version: int) -> None:
-            wrong = SecondFactorRow.wrong + 1
-            session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=wrong))
-
-        self._tables.change(work)
+        wrong = SecondFactorRow.wrong + 1
+        session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=wrong))
 
 
 def _factor(session: Session, row: SecondFactorRow | None) -> Factor | None:

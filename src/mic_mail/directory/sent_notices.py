@@ -15,14 +15,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import SentNotice, VoidNotice
-from mic_mail.directory.transactions import Tables
+from mic_mail.directory.transactions import Register, transaction
 
 
-class SentNotices:
+class SentNotices(Register):
     """The notices on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def known(self, keys: Collection[str]) -> set[str]:
         wanted = select(SentNotice.key)
@@ -48,7 +45,7 @@ class SentNotices:
         if known is not None and known <= now:
             return known
 
-        def work(session: Session, _version: int) -> None:
+        def work(session: Session) -> None:
             session.merge(SentNotice(key=_BEGUN, sent_at=now))
 
         self._tables.change(work)
@@ -65,24 +62,18 @@ class SentNotices:
         wanted = select(VoidNotice.void_id, VoidNotice.key).where(~VoidNotice.told).order_by(VoidNotice.void_id)
         return self._tables.read(lambda session: {row.void_id: row.key for row in session.execute(wanted)})
 
-    def void_reported(self, numbers: Collection[int]) -> None:
+    @transaction
+    def void_reported(self, session: Session, numbers: Collection[int]) -> None:
         """Record that the readers of these have been notified."""
+        for number in numbers:
+            session.get_one(VoidNotice, number).told = True
 
-        def work(session: Session, _version: int) -> None:
-            for number in numbers:
-                session.get_one(VoidNotice, number).told = True
-
-        self._tables.change(work)
-
-    def put(self, keys: Collection[str], at: datetime) -> None:
+    @transaction
+    def put(self, session: Session, keys: Collection[str], at: datetime) -> None:
         """Record that these notices were sent; may be called twice."""
-
-        def work(session: Session, _version: int) -> None:
-            for key in keys:
-                if session.get(SentNotice, key) is None:
-                    session.add(SentNotice(key=key, sent_at=at))
-
-        self._tables.change(work)
+        for key in keys:
+            if session.get(SentNotice, key) is None:
+                session.add(SentNotice(key=key, sent_at=at))
 
 
 def void_ahead(session: Session, late: datetime) -> int:

@@ -6,39 +6,34 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import SignatoryRow
-from mic_mail.directory.transactions import Tables, add_record, existing, to_record
+from mic_mail.directory.transactions import Register, add_record, existing, to_record, transaction
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory
 
 
-class Signatories:
+class Signatories(Register):
     """The signatories on record."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
 
     def all(self) -> list[Signatory]:
         wanted = select(SignatoryRow).order_by(SignatoryRow.signatory_id)
         return self._tables.read(lambda session: [_signatory(row) for row in session.scalars(wanted)])
 
-    def add(self, signatory: Signatory) -> Signatory:
+    @transaction
+    def add(self, session: Session, signatory: Signatory) -> Signatory:
         """Enter a new term; its number is assigned here."""
-        return self._tables.change(lambda session, _version: _signatory(add_record(session, SignatoryRow, signatory)))
+        return _signatory(add_record(session, SignatoryRow, signatory))
 
-    def end(self, number: int, last: date, document: str) -> Signatory:
+    @transaction
+    def end(self, session: Session, number: int, last: date, document: str) -> Signatory:
         """End a term with its last day.
 
         Raise `NotFound` where there is no such term, and `Refused` where the day is not within it.
         """
-
-        def work(session: Session, _version: int) -> Signatory:
-            row = existing(session, SignatoryRow, number, "người ký số", "signatory")
-            if last < row.since or (row.until is not None and row.until <= last):
-                raise Refused(Text("Ngày kết thúc không nằm trong thời hạn.", "The day is not within the term."), clause=CLAUSE)
-            row.until, row.end_document = last, document
-            return _signatory(row)
-
-        return self._tables.change(work)
+        row = existing(session, SignatoryRow, number, "người ký số", "signatory")
+        if last < row.since or (row.until is not None and row.until <= last):
+            raise Refused(Text("Ngày kết thúc không nằm trong thời hạn.", "The day is not within the term."), clause=CLAUSE)
+        row.until, row.end_document = last, document
+        return _signatory(row)
 
 
 def _signatory(row: SignatoryRow) -> Signatory:

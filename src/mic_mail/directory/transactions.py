@@ -6,20 +6,23 @@ change the tables.
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Engine, update
+from sqlalchemy import ColumnElement, Engine, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from mic_mail.clock import Clock
 from mic_mail.directory import engine as database
 from mic_mail.directory.engine import DirectoryUnavailable
 from mic_mail.directory.model import Base, Revision
 from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
 
+P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", bound=Base)
 
@@ -27,29 +30,41 @@ IDS_END = 1 << 31
 """An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
 
 _TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
+_MOST_KEYS = 500
+"""Keys in one condition: SQLite takes 32,766 parameters, older versions 999."""
 ATTEMPTS = 8
 """The number of attempts of a change."""
+
+
+class WriteSession(Session):
+    """The session of a change."""
+
+    version: int
+    """The directory's version from this change on."""
+    clock: Clock
 
 
 class Tables:
     """The tables behind one engine; safe from several threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._clock = clock
 
     def read(self, work: Callable[[Session], T]) -> T:
         with database.reading(self._engine) as connection, Session(connection) as session:
             return work(session)
 
-    def change(self, work: Callable[[Session, int], T]) -> T:
+    def change(self, work: Callable[[WriteSession], T]) -> T:
         """Run `work` in a write transaction under the next version."""
         for _ in range(ATTEMPTS):
             try:
-                with database.writing(self._engine) as connection, Session(connection) as session:
-                    version = session.scalars(
+                with database.writing(self._engine) as connection, WriteSession(connection) as session:
+                    session.clock = self._clock
+                    session.version = session.scalars(
                         update(Revision).values(version=Revision.version + 1).returning(Revision.version)
                     ).one()
-                    result = work(session, version)
+                    result = work(session)
                     session.flush()
                     return result
             except IntegrityError as conflict:
@@ -68,6 +83,29 @@ def _may_pass(conflict: IntegrityError) -> bool:
     """
     code = getattr(conflict.orig, "sqlite_errorcode", None)
     return code is None or code in _TAKEN
+
+
+class Register:
+    """A register in the tables: each method is a transaction of its own."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+
+def transaction(method: Callable[Concatenate[Any, WriteSession, P], T]) -> Callable[Concatenate[Any, P], T]:
+    """Make a method of a `Register` one change of the tables; its callers do not pass the session."""
+
+    @wraps(method)
+    def run(register: Register, *args: P.args, **kwargs: P.kwargs) -> T:
+        return register._tables.change(lambda session: method(register, session, *args, **kwargs))
+
+    return run
+
+
+def among(column: InstrumentedAttribute[int], keys: Sequence[int]) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that together hold for the rows with these keys, for a query each."""
+    for start in range(0, len(keys), _MOST_KEYS):
+        yield column.in_(keys[start : start + _MOST_KEYS])
 
 
 def existing(session: Session, kind: type[R], number: int, vi: str, en: str) -> R:

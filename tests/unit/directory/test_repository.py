@@ -303,10 +303,10 @@ def test_a_change_that_can_never_be_made_is_tried_once(directory):
     ):
         made = []
 
-        def work(session, _version, statement=statement, made=made):
+        def work(session, statement=statement, made=made):
             made.append(statement)
             session.execute(text(statement))
 
         with pytest.raises(error):
-            directory._change(work)
+            directory._tables.change(work)
         assert len(made) == tries, statement

@@ -18,7 +18,9 @@ def enrolled(directory, clock, issue):
     """A mailbox with a factor whose code of step 100 was shown, and two recovery codes; its holder and the fact's number."""
     mailbox = issue()
     draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
-    fact = directory.second_factors.set_of_mailbox(mailbox.mailbox_id, draft, b"sealed", 100, [b"a" * 32, b"b" * 32], after=1)
+    fact = directory.second_factors.set_of_mailbox(
+        mailbox.mailbox_id, draft, b"sealed", 100, recovery=[b"a" * 32, b"b" * 32], after=1
+    )
     return mailbox, mailbox_holder(mailbox.mailbox_id), fact.seq
 
 
@@ -45,7 +47,7 @@ def test_it_is_set_at_the_instant_of_the_clock(url, clock, directory, issue):
     ahead.append_fact(mailbox.mailbox_id, Draft(FactKind.PASSWORD_SET, clock.now(), "person"))
     ahead.close()
     draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
-    directory.second_factors.set_of_mailbox(mailbox.mailbox_id, draft, b"sealed", 100, [], after=2)
+    directory.second_factors.set_of_mailbox(mailbox.mailbox_id, draft, b"sealed", 100, recovery=[], after=2)
     assert directory.second_factors.of(mailbox_holder(mailbox.mailbox_id)).set_at == clock.now()
 
 
@@ -76,7 +78,7 @@ def test_fact_and_secret_come_and_go_together(directory, clock, enrolled):
     assert factors.of(holder) is None
     assert second_factor(directory.facts(mailbox.mailbox_id)) is None
     draft = Draft(FactKind.SECOND_FACTOR_SET, clock.now(), mailbox.address)
-    again = factors.set_of_mailbox(mailbox.mailbox_id, draft, b"other", 50, [b"c" * 32], after=number + 1)
+    again = factors.set_of_mailbox(mailbox.mailbox_id, draft, b"other", 50, recovery=[b"c" * 32], after=number + 1)
     assert factors.take(holder, again.seq, 51)
     assert not factors.take_recovery(holder, b"b" * 32, clock.now())
     assert factors.take_recovery(holder, b"c" * 32, clock.now())

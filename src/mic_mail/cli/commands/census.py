@@ -149,7 +149,9 @@ def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
     with act.recorded(which.symbol):
         missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs a document number.")
         number = must_have_document(act.document, rules.CLAUSE, missing)
-        found = here.directory.censuses.confirm(which.unit_id, censuses.period, act.origin.actor, number, here.clock.now())
+        found = here.directory.censuses.confirm(
+            which.unit_id, censuses.period, actor=act.origin.actor, document=number, at=here.clock.now()
+        )
     return Text(
         f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",
         f"The unit has confirmed the census of {found.period:%m/%Y}.",

@@ -104,7 +104,9 @@ class SecondFactors:
         digests = [digest for each in recovery if (digest := totp.recovery_digest(holder, each)) is not None]
         draft = origin.draft(FactKind.SECOND_FACTOR_SET, now)
         sealed = totp.seal(load_secret(key_path(self._config)), secret, holder)
-        fact = self._directory.second_factors.set_of_mailbox(mailbox_id, draft, sealed, step, digests, after=facts[-1].seq)
+        fact = self._directory.second_factors.set_of_mailbox(
+            mailbox_id, draft, sealed, step, recovery=digests, after=facts[-1].seq
+        )
         return Enrolled(fact, tuple(recovery))
 
     def remove(self, mailbox_id: int, origin: ActContext, *, ends_apps: bool) -> Fact:

@@ -96,7 +96,7 @@ class ContentExport:
         must_be_new(target)
         now = self._clock.now()
         staging = target.with_name(f".{target.name}.exporting-{self._clock.now_us()}")
-        export_id = self._register.begin_export(access.access_id, officer, now, str(staging), str(target))
+        export_id = self._register.begin_export(access.access_id, officer, now, staging=str(staging), target=str(target))
         with errors_of(target, _REMEDY), _Folder(staging) as folder:
             exported = _fill(folder, access.scope, account, _opening(access, officer, now), progress)
             still_open()
