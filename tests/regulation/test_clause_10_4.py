@@ -41,7 +41,7 @@ class Beside:
         self._server = server
         self.store = MailStore(server.config.mail_root, clock=SystemClock(), host="cli")
         directory = server.population.directory
-        self.moving = Moving(directory, self.store, server.config, SystemClock(), directory.years.working_days())
+        self.moving = Moving(directory, self.store, server.config, SystemClock())
 
     def bring(self, mailbox_id: int, source: Source) -> Outcome:
         entry = self._server.population.directory.entry(mailbox_id)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
 
 import typer
@@ -28,7 +28,10 @@ if TYPE_CHECKING:  # imported when a command needs it: `--help` and `init` need 
     from mic_mail.directory.snapshot import Entry
     from mic_mail.log.audit import Audit
     from mic_mail.policy.authorization.roles import Officer, Right
+    from mic_mail.services.use_cases import UseCases
     from mic_mail.storage.mailstore import MailStore
+
+    U = TypeVar("U", bound=UseCases)
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
 CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
@@ -135,6 +138,10 @@ class CliContext:
         store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=notify)
         self._opened.callback(store.close)
         return store
+
+    def use_cases(self, kind: "type[U]") -> "U":
+        """Return use cases on what the actor may see."""
+        return kind.within(self)
 
     def notify_server(self) -> None:
         """Notify a running server of a directory change; otherwise workers notice it within two seconds."""

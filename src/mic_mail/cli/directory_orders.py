@@ -95,7 +95,7 @@ class OrderAct(Act):
             output.note("Chỉ là thử: không có gì thay đổi.", "Dry run: nothing was changed.")
             return
         with self.recorded(subject, day=self.day, **details):
-            entry = give(DirectoryChanges(here.directory, here.config, here.clock), self.origin)
+            entry = give(here.use_cases(DirectoryChanges), self.origin)
         _show(here.directory, entry, as_json=self.as_json)
         if entry.is_pending:
             output.note(

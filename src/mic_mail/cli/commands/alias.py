@@ -11,7 +11,7 @@ from mic_mail.cli.output import Column
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.mailboxes.issue import Issuing, make_verifiers
+from mic_mail.services.mailboxes.issue import Issuing
 
 app = Commands("Bí danh.", "Aliases.")
 
@@ -31,7 +31,7 @@ def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
     with act.recorded(target.address, alias=address):
-        _issuing(here).add_alias(target, address, act.origin)
+        here.use_cases(Issuing).add_alias(target, address, act.origin)
     return Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}.")
 
 
@@ -55,14 +55,10 @@ def remove(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
     target, address = here.directory.mailbox(mailbox), _whole(here, alias)
     with act.recorded(target.address, alias=address):
-        _issuing(here).remove_alias(target, address, act.origin)
+        here.use_cases(Issuing).remove_alias(target, address, act.origin)
     return Text(f"{address} không còn là bí danh.", f"{address} is no longer an alias.")
 
 
 def _whole(here: CliContext, alias: str) -> str:
     """Return the whole address: an alias without a domain belongs to the domain of new addresses."""
     return alias.lower() if "@" in alias else f"{alias.lower()}@{here.config.server.domain}"
-
-
-def _issuing(here: CliContext) -> Issuing:
-    return Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))

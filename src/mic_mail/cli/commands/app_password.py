@@ -47,7 +47,7 @@ ADDED = (
 @requires(Right.READ)
 def list_them(here: CliContext, address: Address, as_json: JsonOption = False) -> None:
     mailbox = here.directory.mailbox(address)
-    found = _app_passwords(here).listed(mailbox.mailbox_id)
+    found = here.use_cases(AppPasswords).listed(mailbox.mailbox_id)
     output.listing(COLUMNS, map(_row, found), as_json=as_json)
 
 
@@ -71,7 +71,7 @@ def add(
     here = act.here
     must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     with act.on_mailbox(address, name=name, doors=sorted(doors or ()) or None) as mailbox:
-        added = _app_passwords(here).add(mailbox.mailbox_id, name, doors or (), act.origin)
+        added = here.use_cases(AppPasswords).add(mailbox.mailbox_id, name, doors or (), act.origin)
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
     }  # fmt: skip
@@ -91,15 +91,11 @@ def revoke(
         raise BadInput(Text("Nêu số, hoặc --all.", "Give its number, or --all."))
     here = act.here
     with act.on_mailbox(address, number=number) as mailbox:
-        ended = _app_passwords(here).revoke(mailbox.mailbox_id, None if number is None else [number], act.origin)
+        ended = here.use_cases(AppPasswords).revoke(mailbox.mailbox_id, None if number is None else [number], act.origin)
     if not ended:
         output.note("Không có mật khẩu ứng dụng nào còn hiệu lực.", "None of them was still valid.")
     for each in ended:
         output.note(f"Đã thu hồi số {each.number}: {each.name}.", f"Revoked: number {each.number}.")
-
-
-def _app_passwords(here: CliContext) -> AppPasswords:
-    return AppPasswords(here.directory, here.config, here.clock)
 
 
 def _row(listed: Listed) -> Row:

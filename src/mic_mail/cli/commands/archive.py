@@ -8,7 +8,6 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox_reclaimed import reclaiming_of
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, JsonOption, YesOption, argument
 from mic_mail.cli.output import Cell, Column, spoken
@@ -16,6 +15,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
+from mic_mail.services.mailboxes.reclamation import Reclaiming
 
 app = Commands("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes.")
 
@@ -55,7 +55,7 @@ def drop(
     if not yes:
         typer.confirm(spoken(f"Xóa hẳn bản lưu trữ {name}?", f"Delete the archive {name} for good?"), abort=True)
     with act.recorded(mailbox.address, archive=name):
-        reclaiming_of(here).drop(mailbox, name, act.origin)
+        here.use_cases(Reclaiming).drop(mailbox, name, act.origin)
     return Text(f"Đã xóa bản lưu trữ {name}.", "The archive is deleted.")
 
 
@@ -70,7 +70,7 @@ def _only(here: CliContext, mailbox_id: int) -> str:
 
 
 def _rows(here: CliContext) -> Iterator[dict[str, Cell]]:
-    reclaiming = reclaiming_of(here)
+    reclaiming = here.use_cases(Reclaiming)
     settings = reclaiming.settings()
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
         found = reclaiming.progress_of(entry, settings)

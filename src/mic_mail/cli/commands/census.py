@@ -76,7 +76,7 @@ def make(
     act: GroundedAct,
 ) -> Text:
     here = act.here
-    censuses = _censuses(here)
+    censuses = here.use_cases(Censuses)
     wanted = [here.directory.unit(unit)] if unit else censuses.units()
     prefix = f"{censuses.period:%Y-%m}"
     written: list[Path] = []
@@ -103,7 +103,7 @@ def show(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    censuses, which = _censuses(here), here.directory.unit(unit)
+    censuses, which = here.use_cases(Censuses), here.directory.unit(unit)
     lines = censuses.lines(which)
     if not changes:
         disputed: dict[str, list[str]] = {}
@@ -131,7 +131,7 @@ def show(
 )
 @requires(Right.READ, clauses="14.6")
 def list_units(here: CliContext, as_json: JsonOption = False) -> None:
-    censuses = _censuses(here)
+    censuses = here.use_cases(Censuses)
 
     def row(unit: UnitRecord) -> Row:
         standing = censuses.standing(unit)
@@ -145,7 +145,7 @@ def list_units(here: CliContext, as_json: JsonOption = False) -> None:
 @requires(Right.ACT, act="census_confirm", clauses="14.6")
 def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
     here = act.here
-    which, censuses = here.directory.unit(unit), _censuses(here)
+    which, censuses = here.directory.unit(unit), here.use_cases(Censuses)
     with act.recorded(which.symbol):
         missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs a document number.")
         number = must_have_document(act.document, rules.CLAUSE, missing)
@@ -156,10 +156,6 @@ def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
         f"Đơn vị {which.symbol} đã xác nhận kỳ {found.period:%m/%Y} bằng văn bản {found.document}.",
         f"The unit has confirmed the census of {found.period:%m/%Y}.",
     )
-
-
-def _censuses(here: CliContext) -> Censuses:
-    return Censuses(here.directory, here.store, here.config, here.clock)
 
 
 def _write(here: CliContext, folder: Path, name: str, paper: Document) -> list[Path]:

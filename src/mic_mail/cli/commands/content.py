@@ -94,7 +94,7 @@ def ask(
     mailbox, origin = here.directory.mailbox(address), act.origin
     scope = Scope(folder, optional_day(since), optional_day(until), expunged)
     with act.recorded(mailbox.address, folder=folder, since=since, until=until, expunged=expunged):
-        access = _content(here).ask(mailbox, scope, _hand(here, origin.actor), origin)
+        access = here.use_cases(Content).ask(mailbox, scope, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_asked", access, officer=access.officer, document=access.document)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
     return Text(
@@ -115,7 +115,7 @@ def approve(
     here = act.here
     origin = act.origin
     with act.recorded(_subject(here, access_id), request=access_id):
-        access = _content(here).approve(access_id, _hand(here, origin.actor), origin)
+        access = here.use_cases(Content).approve(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
 
@@ -126,7 +126,7 @@ def refuse(access_id: Id, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     here = act.here
     origin = act.origin
     with act.recorded(_subject(here, access_id), request=access_id):
-        access = _content(here).refuse(access_id, _hand(here, origin.actor), origin)
+        access = here.use_cases(Content).refuse(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_refused", access, officer=origin.actor)
     return Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused.")
 
@@ -145,7 +145,7 @@ def export(
     subject = _subject(here, access_id)
     with act.recorded(subject, request=access_id, target=str(target)):
         must_be_a_place_for_files(here, target)
-        content, hand = _content(here), _hand(here, origin.actor)
+        content, hand = here.use_cases(Content), _hand(here, origin.actor)
         access = content.opened(access_id, hand)
         mailbox = here.directory.mailbox(access.address)
         _write_log_event(here, "content_opened", access, officer=origin.actor, target=target)
@@ -186,10 +186,6 @@ def show(here: CliContext, access_id: Id, as_json: JsonOption = False) -> None:
     rows = [row_of(EXPORTS, export) for export in exports]
     part = Part("exports", EXPORTS, rows, Text("Các lần xuất", "Exports"))
     output.record(ONE, _row(here, access, exports, ONE), part, as_json=as_json)
-
-
-def _content(here: CliContext) -> Content:
-    return Content(here.directory, here.config, here.clock)
 
 
 def _hand(here: CliContext, actor: str) -> Hand:

@@ -170,5 +170,5 @@ def cancel(
 ) -> Text:
     here = act.here
     with act.recorded(str(number)):
-        DirectoryChanges(here.directory, here.config, here.clock).cancel(number)
+        here.use_cases(DirectoryChanges).cancel(number)
     return Text(f"Đã hủy thay đổi số {number}.", f"Change {number} is cancelled.")

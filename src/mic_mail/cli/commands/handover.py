@@ -110,8 +110,8 @@ def list_all(
 @requires(Right.READ, clauses="12.3.d")
 def show(here: CliContext, address: Address, *, number: NumberOption = None, as_json: JsonOption = False) -> None:
     mailbox = here.directory.mailbox(address)
-    handover = _use_cases(here).of(mailbox, number)
-    _print_handover(mailbox, handover, _use_cases(here).inventory(mailbox, handover), as_json=as_json)
+    handover = here.use_cases(Handovers).of(mailbox, number)
+    _print_handover(mailbox, handover, here.use_cases(Handovers).inventory(mailbox, handover), as_json=as_json)
 
 
 @app.command("Biên bản bàn giao để ký.", "Write the minutes for signature.")
@@ -127,7 +127,7 @@ def minutes(
     act: ExplainedAct,
 ) -> None:
     here = act.here
-    mailbox, handed = here.directory.mailbox(address), _use_cases(here)
+    mailbox, handed = here.directory.mailbox(address), here.use_cases(Handovers)
     handover = handed.of(mailbox, number)
     with act.recorded(mailbox.address):
         inventory = handed.inventory(mailbox, handover)
@@ -152,7 +152,7 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     here = act.here
-    mailbox, handed = here.directory.mailbox(address), _use_cases(here)
+    mailbox, handed = here.directory.mailbox(address), here.use_cases(Handovers)
     handover = handed.of(mailbox, number)
     with act.recorded(mailbox.address), progress_of(mailbox.address) as progress:
         result = handed.verify(mailbox, handover, progress)
@@ -195,10 +195,10 @@ def begin(
     mailbox, origin = here.directory.mailbox(address), act.origin
     naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
     with act.recorded(mailbox.address, to=successor, named_by=named_by, until=until):
-        handover = _use_cases(here).begin(mailbox, naming, origin)
+        handover = here.use_cases(Handovers).begin(mailbox, naming, origin)
         here.notify_server()  # before the count, which may take minutes
         inventory = _count(here, mailbox, origin)
-    _print_handover(mailbox, _use_cases(here).of(mailbox, handover.seq), inventory, as_json=as_json)
+    _print_handover(mailbox, here.use_cases(Handovers).of(mailbox, handover.seq), inventory, as_json=as_json)
     output.note(
         f"Không thư nào của {mailbox.address} bị xóa cho đến khi hoàn thành hoặc hủy bàn giao.",
         f"Mail of {mailbox.address} cannot be expunged until the handover is finished or cancelled.",
@@ -220,9 +220,9 @@ def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -
     here = act.here
     password = password_hash.generate()
     with act.on_mailbox(address) as mailbox:
-        is_new = _use_cases(here).finish(mailbox, password, act.origin)
-    handover = _use_cases(here).of(mailbox)
-    own = Authorising(here.directory, here.config, here.clock).person(str(handover.successor_id))[1]
+        is_new = here.use_cases(Handovers).finish(mailbox, password, act.origin)
+    handover = here.use_cases(Handovers).of(mailbox)
+    own = here.use_cases(Authorising).person(str(handover.successor_id))[1]
     subscribe(here, own, mailbox)
     if not is_new:
         output.note(
@@ -244,7 +244,7 @@ def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -
 @requires(Right.ACT, act="handover_cancel", clauses="12.3.d")
 def cancel(address: Address, *, act: GroundedAct) -> Text:
     with act.on_mailbox(address) as mailbox:
-        ended = _use_cases(act.here).cancel(mailbox, act.origin)
+        ended = act.here.use_cases(Handovers).cancel(mailbox, act.origin)
     return Text(
         f"Đã hủy lần bàn giao {ended.seq} của {mailbox.address}; việc xóa thư trở lại bình thường.",
         f"Handover {ended.seq} of {mailbox.address} is cancelled; mail can be expunged again.",
@@ -254,7 +254,7 @@ def cancel(address: Address, *, act: GroundedAct) -> Text:
 def _count(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Inventory:
     """Count the inventory, with a progress bar, and put its digest in the record of acts (Reg. 8.2)."""
     with progress_of(mailbox.address) as progress:
-        inventory, fact = _use_cases(here).count(mailbox, origin, progress)
+        inventory, fact = here.use_cases(Handovers).count(mailbox, origin, progress)
     digest = fact.text("digest") or ""
     here.audit.record(
         actor=origin.actor, act="handover_counted", subject=mailbox.address, reason=origin.reason, document=origin.document,
@@ -313,7 +313,3 @@ def _print_handover(mailbox: MailboxRecord, handover: Handover, inventory: Inven
 
 def _row(mailbox: MailboxRecord | Entry, handover: Handover) -> Row:
     return row_of(LIST, handover, mailbox=mailbox.address, named_by=handover.begun.text("named_by"))
-
-
-def _use_cases(here: CliContext) -> Handovers:
-    return Handovers(here.directory, here.store, here.config, here.clock)

@@ -77,7 +77,7 @@ class ImportAct(GroundedAct):
         if not (self.dry_run or self.verify):
             must_have_document(self.origin)
         name = "mailbox_import_verify" if self.verify else "mailbox_import_rehearse" if self.dry_run else "mailbox_import"
-        moving = moving_of(self.here)
+        moving = self.here.use_cases(Moving)
         moving.check(entry)
         source = make(moving.work)
         try:
@@ -113,7 +113,7 @@ class ImportAct(GroundedAct):
         mailbox, octets = self.here.directory.mailbox(entry.address), octets_of(size)
         if not self.origin.reason:
             raise BadInput(Text("Nâng dung lượng phải nêu --reason.", "Changing the quota needs --reason."), clause="8.3.a")
-        MailboxLifecycle(self.here.directory, self.here.config, self.here.clock).set_quota(mailbox, octets, self.origin)
+        self.here.use_cases(MailboxLifecycle).set_quota(mailbox, octets, self.origin)
         return self.here.entry(entry.address)
 
 
@@ -164,11 +164,6 @@ def _must_know(source: Source, choice: Choice) -> None:
         )
 
 
-def moving_of(here: CliContext) -> Moving:
-    """Return the import service of this server."""
-    return Moving(here.directory, here.store, here.config, here.clock, here.directory.years.working_days())
-
-
 def choice_of(
     folders: list[str] | None, without: list[str] | None, mapped: list[str] | None, below: str | None, *, virtual: bool = False
 ) -> Choice:
@@ -208,7 +203,7 @@ def address(
     must_have_document(origin)
     kept = Old(old, optional_day(created), octets_of(quota) if quota is not None else None)
     password = password_hash.generate()
-    addresses = OldAddresses(here.directory, here.config, here.clock)
+    addresses = here.use_cases(OldAddresses)
     with act.recorded(old, person=person, unit=unit):
         if person is not None and unit is None:
             mailbox = addresses.of_person(here.directory.person(person), kept, password, origin)

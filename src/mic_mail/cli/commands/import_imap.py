@@ -23,7 +23,7 @@ import typer
 from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.import_files import DryOption, ImportAct, WithoutOption, choice_of, moving_of, must_have_document
+from mic_mail.cli.commands.import_files import DryOption, ImportAct, WithoutOption, choice_of, must_have_document
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
@@ -198,7 +198,7 @@ class _Many:
         self._origin = origin
         self._choice = choice
         self._dry_run = dry_run
-        self._moving: Moving = moving_of(here)
+        self._moving = here.use_cases(Moving)
         self._sources: list[ImapSource] = []
         self._lock = threading.Lock()
         self._stopped = False

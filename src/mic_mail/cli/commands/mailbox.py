@@ -34,7 +34,7 @@ from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SendCounters
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
-from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings import lifecycle_settings
@@ -118,7 +118,7 @@ def issue(
     octets = octets_of(quota) if quota is not None else None
     request = Ground(act.origin, optional_day(received))
     request.origin.must_have_document("6.2")
-    issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
+    issuing = here.use_cases(Issuing)
     password = password_hash.generate()
     with act.recorded(str(person or unit or group), chosen=address):
         if person is not None:
@@ -216,7 +216,7 @@ def quota(
     here = act.here
     mailbox, octets = here.directory.mailbox(address), octets_of(size)
     with act.recorded(mailbox.address, octets=octets):
-        MailboxLifecycle(here.directory, here.config, here.clock).set_quota(mailbox, octets, act.origin)
+        here.use_cases(MailboxLifecycle).set_quota(mailbox, octets, act.origin)
     shown = dates.size(octets)
     return Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}.")
 

@@ -65,7 +65,7 @@ def grant(
     here = act.here
     mailbox = here.directory.mailbox(address)
     term = Term(optional_day(begins), optional_day(until))
-    authorising = use_cases(here)
+    authorising = here.use_cases(Authorising)
     before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
     with act.recorded(mailbox.address, person=person, part=part.value, until=until, rights=rights):
         authorising.grant(mailbox, person, part, term, act.origin, rights=rights)
@@ -116,7 +116,7 @@ def revoke(
     here = act.here
     mailbox = here.directory.mailbox(address)
     day = optional_day(begins)
-    authorising = use_cases(here)
+    authorising = here.use_cases(Authorising)
     with act.recorded(mailbox.address, person=person, part=part and part.value):
         fact = authorising.revoke(mailbox, person, act.origin, begins=day, part=part)
     own, when = authorising.person(person)[1], dates.short(fact.effective_at)
@@ -163,7 +163,7 @@ def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[st
     unit.
     """
     if entry.kind is MailboxKind.PERSONAL:
-        return [_row(holder) for holder in use_cases(here).held_by(entry, at)]
+        return [_row(holder) for holder in here.use_cases(Authorising).held_by(entry, at)]
     return [_row(holder) for holder in Authorising(here.whole_directory, here.config, here.clock).holders(entry, at)]
 
 
@@ -176,7 +176,3 @@ def _row(holder: Holder) -> dict[str, Cell]:
         holds=bool(holder.holding),
         facts=", ".join(map(str, holder.grant.fact_seqs)),
     )
-
-
-def use_cases(here: CliContext) -> Authorising:
-    return Authorising(here.directory, here.config, here.clock)

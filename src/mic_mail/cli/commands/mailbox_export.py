@@ -113,7 +113,7 @@ def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked
     """Return the address of the keeper who requested the export; refuse others (Reg. 4.3, 11.4)."""
     must_be_exportable(entry.kind, origin.document or "")
     officer = officer_now(here, origin.actor)
-    authorising = Authorising(here.directory, here.config, here.clock)
+    authorising = here.use_cases(Authorising)
     person, own = authorising.person(asked_by)
     holders = [
         Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)

@@ -18,7 +18,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
+from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
 from mic_mail.services.reports.due_items import due
 
@@ -59,7 +59,7 @@ def list_due(
     within: Annotated[int, option("--within", "Trong số ngày này.", "Within so many days.", min=0, max=3660)] = 30,
     as_json: JsonOption = False,
 ) -> None:
-    found = due(here.directory, here.config, here.clock, reclaiming_of(here), timedelta(days=within))
+    found = due(here.directory, here.config, here.clock, here.use_cases(Reclaiming), timedelta(days=within))
     output.listing(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found), as_json=as_json)
 
 
@@ -75,7 +75,7 @@ def restore_reclaimed(address: Address, *, reason: ReasonOption, act: Documented
     password = password_hash.generate()
     with act.on_mailbox(address) as mailbox:
         brought = brought_back(here, mailbox, origin)
-        issuing = Issuing(here.directory, here.config, here.clock, make_verifiers(here.config))
+        issuing = here.use_cases(Issuing)
 
         def bring_back(freed_meanwhile: MailboxRecord) -> Fact | None:
             nonlocal brought
@@ -105,7 +105,7 @@ def free(
     if not yes:
         typer.confirm(spoken(f"Xóa {mailbox.address} khỏi máy chủ?", f"Delete {mailbox.address} from the server?"), abort=True)
     with act.recorded(mailbox.address):
-        reclaiming = reclaiming_of(here)
+        reclaiming = here.use_cases(Reclaiming)
         found = reclaiming.of(mailbox)
         reclaiming.free(found, act.origin, clock_trusted=False)
         ended = reclaiming.finish(found.entry)
@@ -125,7 +125,7 @@ def free(
 
 def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
     """Restore a reclaimed mailbox, and print the path of data that was set aside instead of deleted."""
-    fact = reclaiming_of(here).bring_back(mailbox, origin)
+    fact = here.use_cases(Reclaiming).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
     if aside is not None:
         path = here.config.mail_root / aside
@@ -134,8 +134,3 @@ def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -
             f"The remaining content of {mailbox.address} was moved to {in_ascii(path)}.",
         )
     return fact
-
-
-def reclaiming_of(here: CliContext) -> Reclaiming:
-    """Return the service that archives and frees reclaimed mailboxes."""
-    return Reclaiming(here.directory, here.store, here.config, here.clock)

@@ -8,7 +8,6 @@ from typing import Annotated
 from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox_delegation import use_cases
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.labels import Kept
@@ -19,6 +18,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
+from mic_mail.services.authentication.delegation import Authorising
 
 app = Commands()
 
@@ -78,5 +78,5 @@ def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
 def _readers(here: CliContext, mailbox: MailboxRecord) -> list[str]:
     """Return the present readers, and the mailbox's own sign-in."""
     entry = here.directory.entry(mailbox.mailbox_id)
-    holders = use_cases(here).holders(entry, here.clock.now())
+    holders = here.use_cases(Authorising).holders(entry, here.clock.now())
     return [mailbox.address, *(holder.person.address for holder in holders if holder.person is not None and holder.holding)]

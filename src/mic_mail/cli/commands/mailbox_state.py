@@ -69,7 +69,7 @@ def suspend(
     mailbox = here.directory.mailbox(address)
     resting_on = Conclusion(conclusion, read_day(concluded_on), signatory) if concluded_on is not None else None
     with act.recorded(mailbox.address, cause=cause.value):
-        _accounts(here).suspend(mailbox, cause, act.origin, resting_on)
+        here.use_cases(MailboxLifecycle).suspend(mailbox, cause, act.origin, resting_on)
     return Text(f"Đã tạm khóa {mailbox.address}.", f"{mailbox.address} is suspended.")
 
 
@@ -93,7 +93,7 @@ def restore(
     asked = RestoreRequest(asked_by, channel.value, optional_day(received))
     with act.recorded(mailbox.address, asked_by=asked_by, channel=channel.value, queued=queued):
         verifiers = make_verifiers(here.config)(password)
-        restoring = Restoring(here.directory, here.store, here.config, here.clock)
+        restoring = here.use_cases(Restoring)
         decision = restoring.restore(mailbox, asked, verifiers, act.origin, queued)
     row: dict[str, Cell] = {
         "address": mailbox.address,
@@ -124,7 +124,7 @@ def leave(
     mailbox = here.directory.mailbox(address)
     if withdraw == (day is not None) or (withdraw and (correct or level or cause)):
         raise BadInput(Text("Nêu ngày, hoặc chỉ --withdraw.", "Give the day, or only --withdraw."))
-    accounts = _accounts(here)
+    accounts = here.use_cases(MailboxLifecycle)
     before = accounts.state_of(mailbox)
 
     def bring_back() -> Fact | None:
@@ -164,7 +164,7 @@ def _show_dates(here: CliContext, spans: Sequence[Span]) -> None:
 def return_from_leave(address: Address, day: Official, *, act: GroundedAct) -> Text:
     here = act.here
     with act.on_mailbox(address, day=day) as mailbox:
-        _accounts(here).return_from_leave(mailbox, read_day(day), act.origin)
+        here.use_cases(MailboxLifecycle).return_from_leave(mailbox, read_day(day), act.origin)
     return Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
 
 
@@ -173,7 +173,7 @@ def return_from_leave(address: Address, day: Official, *, act: GroundedAct) -> T
 def lock_sending(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     here = act.here
     with act.on_mailbox(address) as mailbox:
-        _accounts(here).lock_sending(mailbox, act.origin)
+        here.use_cases(MailboxLifecycle).lock_sending(mailbox, act.origin)
     return Text(f"Đã khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is locked.")
 
 
@@ -182,7 +182,7 @@ def lock_sending(address: Address, *, reason: ReasonOption, act: DocumentedAct) 
 def unlock_sending(address: Address, *, act: GroundedAct) -> Text:
     here = act.here
     with act.on_mailbox(address) as mailbox:
-        _accounts(here).unlock_sending(mailbox, act.origin)
+        here.use_cases(MailboxLifecycle).unlock_sending(mailbox, act.origin)
     return Text(f"Đã mở khóa gửi của {mailbox.address}.", f"Sending from {mailbox.address} is unlocked.")
 
 
@@ -202,9 +202,9 @@ def absence(
         raise BadInput(Text("Nêu --from và --until, hoặc chỉ --ended.", "Give --from and --until, or only --ended."))
     with act.recorded(mailbox.address, begins=begins, until=until):
         if begins is not None and until is not None:
-            _accounts(here).note_absence(mailbox, read_day(begins), read_day(until), origin)
+            here.use_cases(MailboxLifecycle).note_absence(mailbox, read_day(begins), read_day(until), origin)
         else:
-            _accounts(here).end_absence(mailbox, origin)
+            here.use_cases(MailboxLifecycle).end_absence(mailbox, origin)
     return Text(f"Đã ghi nhận cho {mailbox.address}.", f"Recorded for {mailbox.address}.")
 
 
@@ -229,15 +229,11 @@ def reclaim(
     here, origin = act.here, act.origin
     with act.on_mailbox(address, withdraw=withdraw) as mailbox:
         if withdraw:
-            _accounts(here).withdraw_reclaim(mailbox, origin)
+            here.use_cases(MailboxLifecycle).withdraw_reclaim(mailbox, origin)
         else:
-            _accounts(here).reclaim(mailbox, origin)
+            here.use_cases(MailboxLifecycle).reclaim(mailbox, origin)
     output.note(
         Text(f"Đã hủy việc thu hồi {mailbox.address}.", f"The reclaim of {mailbox.address} is withdrawn.")
         if withdraw
         else Text(f"Đã thu hồi {mailbox.address}.", f"{mailbox.address} is reclaimed.")
     )
-
-
-def _accounts(here: CliContext) -> MailboxLifecycle:
-    return MailboxLifecycle(here.directory, here.config, here.clock)

@@ -46,7 +46,9 @@ def plan(
     here = act.here
     which, day, origin = here.directory.unit(unit), read_day(by), act.origin
     with act.recorded(which.symbol, system=system, mailboxes=mailboxes, planned_on=day):
-        made = _register(here).plan(which, origin, system=system, mailboxes=mailboxes, planned_on=day, contact=contact)
+        made = here.use_cases(MigrationRegister).plan(
+            which, origin, system=system, mailboxes=mailboxes, planned_on=day, contact=contact
+        )
     return Text(f"Đã ghi kế hoạch số {made.plan_id} của {which.symbol}.", f"Plan {made.plan_id} is recorded.")
 
 
@@ -59,7 +61,7 @@ def list_plans(
     everything: Annotated[bool, option("--all", "Cả đã kết thúc.", "Also those that ended.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    found = _register(here).known(all_of_them=everything)
+    found = here.use_cases(MigrationRegister).known(all_of_them=everything)
     rows = (
         row_of(PLANS, each, contact=each.plan.contact or None, document=each.plan.end_document or each.plan.document)
         for each in found
@@ -73,7 +75,7 @@ def list_plans(
 def done(number: Annotated[int, argument("NUMBER", "Số của kế hoạch.", "The plan's number.")], *, act: GroundedAct) -> Text:
     here = act.here
     with act.recorded(str(number)):
-        ended = _register(here).finish(number, act.origin)
+        ended = here.use_cases(MigrationRegister).finish(number, act.origin)
     return Text(f"Kế hoạch số {number} đã hoàn thành: {ended.system}.", f"Plan {number} is done.")
 
 
@@ -82,8 +84,4 @@ def done(number: Annotated[int, argument("NUMBER", "Số của kế hoạch.", "
 def paper(*, out: DocumentFile, act: ExplainedAct) -> None:
     here = act.here
     with act.recorded("*"):
-        print_written(write_paper(here, out, _register(here).paper()))
-
-
-def _register(here: CliContext) -> MigrationRegister:
-    return MigrationRegister(here.directory, here.config, here.clock)
+        print_written(write_paper(here, out, here.use_cases(MigrationRegister).paper()))

@@ -59,7 +59,7 @@ def _set(act: Act, address: str, choose: Callable[[], str], *, must_change: bool
     """Set the password that `choose` returns once the act is on record and allowed."""
     here, now = act.here, act.here.clock.now
     with act.on_mailbox(address) as mailbox:
-        accounts = MailboxLifecycle(here.directory, here.config, here.clock)
+        accounts = here.use_cases(MailboxLifecycle)
         known, password = accounts.may_change_password(mailbox, act.origin).fact_seq, choose()
         set_password(
             here.directory, here.config, mailbox, password, at=now(), origin=act.origin, must_change=must_change, after=known

@@ -134,7 +134,7 @@ def add(
     given = {key: value for key, value in options.items() if value is not None}
     with act.recorded(kind.value, concerns=of, unit=of and of.symbol):
         filing = _reader(here).filing(given, known)
-        due = _register(here).file(filing, act.origin.actor)
+        due = here.use_cases(Register).file(filing, act.origin.actor)
     output.record(ONE, one(here, due), as_json=as_json)
 
 
@@ -154,7 +154,7 @@ def list_requests(
     units = here.symbols()
     wanted = [
         due
-        for due in _register(here).all()
+        for due in here.use_cases(Register).all()
         if state in {None, due.request.state}
         and kind in {None, due.request.kind}
         and (of is None or due.request.filing.unit_id == of.unit_id)
@@ -167,7 +167,7 @@ def list_requests(
 @requires(Right.READ, clauses="6.2")
 def show(here: CliContext, number: Number, actor: ActorOption = None, as_json: JsonOption = False) -> None:
     request = here.directory.requests.get(number)
-    output.record(ONE, one(here, _register(here).due(request)), as_json=as_json)
+    output.record(ONE, one(here, here.use_cases(Register).due(request)), as_json=as_json)
 
 
 @app.command("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send.")
@@ -213,7 +213,7 @@ def import_file(
         now = here.clock.now()
         entered = [] if dry_run else here.directory.requests.add_rows(batch, wanted, act.origin.actor, now)
     requests = {request.row: request for request in entered}
-    register = _register(here)
+    register = here.use_cases(Register)
     output.listing(ROWS, (_row(row, register, requests.get(row.number)) for row in rows), as_json=as_json)
     before = sum(request.opened_at < now for request in entered)
     new, refused = len(wanted) - before, len(rows) - len(wanted)
@@ -298,7 +298,3 @@ def _unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
 def _reader(here: CliContext) -> FormReader:
     """Return a reader of the whole directory: who moves to a unit belongs to another one (Reg. 6.4.b)."""
     return FormReader(here.whole_directory, here.config, here.clock)
-
-
-def _register(here: CliContext) -> Register:
-    return Register(here.directory, here.config, here.clock)

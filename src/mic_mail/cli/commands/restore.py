@@ -101,7 +101,7 @@ def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecor
             remedy=Text("mic-mail content ask, rồi --content SỐ.", "mic-mail content ask, then --content ID."),
         )
     hand = Hand.of(officer_now(here, origin.actor), origin.actor, here.login)
-    access = Content(here.directory, here.config, here.clock).opened(request, hand)
+    access = here.use_cases(Content).opened(request, hand)
     if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
         raise ContentRefused(
             Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not cover the whole mailbox."), clause=CLAUSE

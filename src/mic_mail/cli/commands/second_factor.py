@@ -52,7 +52,7 @@ def remove(address: Address, *, document: RequestOption, act: ExplainedAct) -> T
     mailbox = here.directory.mailbox(address)
     _must_be_named(document)
     with act.recorded(mailbox.address):
-        SecondFactors(here.directory, here.config, here.clock).remove(mailbox.mailbox_id, act.origin, ends_apps=True)
+        here.use_cases(SecondFactors).remove(mailbox.mailbox_id, act.origin, ends_apps=True)
     return Text(
         f"Đã tắt xác thực hai bước và mật khẩu ứng dụng của {mailbox.address}.",
         f"The second factor and the app passwords of {mailbox.address} are removed.",
@@ -116,7 +116,7 @@ def _entered_code() -> str:
 
 
 def _rows(here: CliContext) -> list[Row]:
-    factors = SecondFactors(here.directory, here.config, here.clock)
+    factors = here.use_cases(SecondFactors)
     found: list[Row] = []
     for entry in sorted(here.directory.load_snapshot(), key=lambda entry: entry.address):
         factor = factors.of(entry.mailbox_id) if second_factor(entry.facts) is not None else None

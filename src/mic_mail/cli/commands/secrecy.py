@@ -138,7 +138,7 @@ def _may_still_send(here: CliContext, record: HeldRecord) -> Hand:
     from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
     mailbox = here.directory.mailbox(record.login or record.sender)
-    decision = MailboxLifecycle(here.directory, here.config, here.clock).state_of(mailbox)
+    decision = here.use_cases(MailboxLifecycle).state_of(mailbox)
     if not decision.sends:
         raise Refused(
             Text(f"Hộp thư {mailbox.address} hiện không được gửi thư.", f"{mailbox.address} may not send now."),

@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.auth import app_passwords
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.app_passwords import Use
-from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.credentials import app_passwords as policy
@@ -24,7 +21,7 @@ from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import ACCESS
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
-from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import UseCases
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +41,7 @@ class Listed:
     use: Use | None
 
 
-class AppPasswords:
-    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
-
+class AppPasswords(UseCases):
     def listed(self, mailbox_id: int) -> list[Listed]:
         uses = self._directory.app_passwords.uses(mailbox_id)
         found = policy.app_passwords(self._directory.facts(mailbox_id))
@@ -115,7 +107,7 @@ class AppPasswords:
         return called
 
     def _must_be_usable(self, entry: Entry, now: datetime) -> None:
-        settings = lifecycle_settings(self._config, self._directory.years.working_days())
+        settings = self.settings()
         decision = entry.decide(now, settings)
         if not decision.signs_in:
             raise NotAllowed(

@@ -42,6 +42,7 @@ from mic_mail.policy.unit_mail.keeper_succession import owing
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_issued
+from mic_mail.services.use_cases import UseCases
 from mic_mail.storage.errors import TooMany
 from mic_mail.storage.mailstore import MailStore
 
@@ -68,10 +69,9 @@ class Holder:
     document: str | None
 
 
-class Authorising:
+class Authorising(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._clock = clock
+        super().__init__(directory, config, clock)
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._domain = config.server.domain
 

@@ -8,9 +8,7 @@ knows it has lost nothing, so Reg. 15.2 asks for no letter.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.policy.credentials.app_passwords import ENDS, living
@@ -21,6 +19,7 @@ from mic_mail.policy.states import ACCESS
 from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import UseCases
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +77,8 @@ def _turn(fact: Fact) -> tuple[datetime, int]:
     return fact.effective_at, fact.seq
 
 
-class OwnPassword:
+class OwnPassword(UseCases):
     """Password changes by a person who knows the present password."""
-
-    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
 
     def change(self, mailbox_id: int, confirmed_version: int, password: str, *, ends_apps: bool = False) -> Credential:
         """Set a password chosen by the person, who has just proved the one of `confirmed_version`.
@@ -99,7 +93,7 @@ class OwnPassword:
         known = entry.last_seq
         must_still_be(entry, confirmed_version)
         now = self._clock.steady_now()
-        settings = lifecycle_settings(self._config, self._directory.years.working_days())
+        settings = self.settings()
         decision = entry.decide(now, settings)
         if not decision.changes_password:
             raise NotAllowed(

@@ -14,10 +14,8 @@ from pathlib import Path
 
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import BadSecret, load_secret
-from mic_mail.clock import Clock
 from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config
-from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.credentials.app_passwords import ENDS, ONE_DAY, living
@@ -25,6 +23,7 @@ from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.services.mailboxes.credentials import ActContext, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from mic_mail.services.use_cases import UseCases
 
 KEY = "second-factor.key"
 MOST_WRONG = 100
@@ -65,12 +64,7 @@ def asked_factor(auth: Auth, facts: Sequence[Fact]) -> Fact | None:
     return None if auth.second_factor == "off" else second_factor(facts)
 
 
-class SecondFactors:
-    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
-
+class SecondFactors(UseCases):
     def of(self, mailbox_id: int) -> Factor | None:
         """Return the mailbox's factor, by its facts."""
         fact = second_factor(self._directory.facts(mailbox_id))

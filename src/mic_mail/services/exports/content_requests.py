@@ -26,14 +26,14 @@ from mic_mail.policy.authorization.roles import Officer
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.services.use_cases import UseCases
 
 
-class Content:
+class Content(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
+        super().__init__(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
         self._valid = timedelta(seconds=config.content.expires_after)
-        self._clock = clock
 
     def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: ActContext) -> Access:
         """Record a request, with reason and document; another person decides."""

@@ -35,6 +35,7 @@ from mic_mail.services.handover.removals import Removals
 from mic_mail.services.handover.verify import Verification, verify
 from mic_mail.services.mailboxes.credentials import ActContext, check_new, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_past
+from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.mailstore import MailStore
 
 SUSPENDED_CLAUSE = "7.1"
@@ -54,12 +55,9 @@ class Naming:
     witness: str = ""
 
 
-class Handovers:
+class Handovers(MailUseCases):
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._store = store
-        self._config = config
-        self._clock = clock
+        super().__init__(directory, store, config, clock)
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)
 

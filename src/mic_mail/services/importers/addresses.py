@@ -9,10 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import date
 
-from mic_mail.clock import Clock
-from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.facts import Detail, FactKind, MailboxKind
 from mic_mail.policy.naming.addresses import MAX_LOCAL_PART, must_be_a_persons
@@ -20,6 +17,7 @@ from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifie
 from mic_mail.services.mailboxes.issue import must_be_local
 from mic_mail.services.mailboxes.lifecycle_actions import must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
+from mic_mail.services.use_cases import UseCases
 
 CLAUSE = "5.5"
 _CREATED = Text("Ngày lập hộp thư cũ", "The day of the old mailbox")
@@ -36,13 +34,8 @@ class Old:
     quota_octets: int | None = None
 
 
-class OldAddresses:
+class OldAddresses(UseCases):
     """The import of old addresses, for one server."""
-
-    def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
 
     def of_person(self, person: PersonRecord, old: Old, password: str, origin: ActContext) -> MailboxRecord:
         """Create a personal mailbox; a person has only one."""

@@ -9,7 +9,6 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Refused, Text
-from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.importers.dry_run import dry_run
@@ -18,6 +17,7 @@ from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
 from mic_mail.services.importers.source import Source, Tally
 from mic_mail.services.importers.verify import Compared, compare
 from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.mailstore import MailStore
 
 CLAUSE = "10.4"
@@ -36,15 +36,12 @@ class Outcome:
         return sum(tally.imported for tally in self.tallies)
 
 
-class Moving:
+class Moving(MailUseCases):
     """Imports into the mailboxes of one server; safe from several threads."""
 
-    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock, working_days: WorkingDays) -> None:
-        self._directory = directory
-        self._store = store
-        self._config = config
-        self._clock = clock
-        self._working_days = working_days
+    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+        super().__init__(directory, store, config, clock)
+        self._working_days = directory.years.working_days()
 
     @property
     def work(self) -> Path:

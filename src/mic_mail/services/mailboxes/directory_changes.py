@@ -23,6 +23,7 @@ from mic_mail.policy.naming import addresses
 from mic_mail.policy.naming.transliteration import tidy, words
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings
+from mic_mail.services.use_cases import UseCases
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,11 @@ class Move:
     to: UnitRecord
 
 
-class DirectoryChanges:
+class DirectoryChanges(UseCases):
     """The use cases; each returns the order as it is then on record."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
+        super().__init__(directory, config, clock)
         self._rules = address_settings(config)
 
     def person(

@@ -28,7 +28,7 @@ from mic_mail.policy.requests import Item, earlier
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
-from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import UseCases
 
 HashPassword = Callable[[str], Credential]
 BringBack = Callable[[MailboxRecord], Fact | None]
@@ -96,14 +96,12 @@ def must_be_local(domain: str, config: Config, directory: Directory, clause: str
         )
 
 
-class Issuing:
+class Issuing(UseCases):
     """The use cases that assign addresses."""
 
-    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword) -> None:
-        self._directory = directory
-        self._config = config
-        self._clock = clock
-        self._hash = hash_password
+    def __init__(self, directory: Directory, config: Config, clock: Clock, hash_password: HashPassword | None = None) -> None:
+        super().__init__(directory, config, clock)
+        self._hash = hash_password or make_verifiers(config)
         self._rules = address_settings(config)
         self._domain = config.server.domain
 
@@ -277,8 +275,7 @@ class Issuing:
         return None
 
     def _state_of(self, mailbox: MailboxRecord) -> Decision:
-        settings = lifecycle_settings(self._config, self._directory.years.working_days())
-        return self._directory.entry(mailbox.mailbox_id).decide(self._clock.now(), settings)
+        return self._directory.entry(mailbox.mailbox_id).decide(self._clock.now(), self.settings())
 
     def issue_again(
         self,

@@ -31,6 +31,7 @@ from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import UseCases
 
 RESTORE_RECLAIMED = Text("mic-mail mailbox restore-reclaimed", "mic-mail mailbox restore-reclaimed")
 
@@ -86,10 +87,9 @@ BringBack = Callable[[], Fact | None]
 RECEIVED = Text("Ngày nhận yêu cầu", "The day of receipt")
 
 
-class MailboxLifecycle:
+class MailboxLifecycle(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._clock = clock
+        super().__init__(directory, config, clock)
         self._working_days = directory.years.working_days()
         self._settings = lifecycle_settings(config, self._working_days)
         self._min_wait = config.restore.min_wait

@@ -49,7 +49,7 @@ from mic_mail.policy.states import Reason, State
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
-from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.backup.backup import OfAnotherVersion, examine
 from mic_mail.storage.backup.delete_account import is_left
 from mic_mail.storage.mailstore import MailStore
@@ -119,16 +119,10 @@ DELETED = Text("Hộp thư đã được xóa.", "The mailbox has already been d
 RETURNING = Text("Thư đang được lấy lại từ bản lưu trữ.", "Its mail is being restored from the archive.")
 
 
-class Reclaiming:
+class Reclaiming(MailUseCases):
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._store = store
-        self._config = config
-        self._clock = clock
+        super().__init__(directory, store, config, clock)
         self.root = config.server.data_dir / FOLDER
-
-    def settings(self) -> LifecycleSettings:
-        return lifecycle_settings(self._config, self._directory.years.working_days())
 
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """Return the progress of a mailbox; None for one that is not reclaimed."""

@@ -19,15 +19,15 @@ from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, RestoreRequest
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.notifications.notices import Notices
+from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.mailstore import MailStore
 
 
-class Restoring:
+class Restoring(MailUseCases):
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+        super().__init__(directory, store, config, clock)
         self._accounts = MailboxLifecycle(directory, config, clock)
         self._notices = Notices(store, config, clock)
-        self._config = config
-        self._clock = clock
 
     def restore(
         self,

@@ -28,6 +28,7 @@ from mic_mail.policy.unit_mail.delegation import serving
 from mic_mail.services.reports.document_header import BY_A_UNIT, BY_THE_CENTRE, paper
 from mic_mail.services.reports.migration_register import MigrationRegister
 from mic_mail.services.settings import lifecycle_settings
+from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.mailstore import MailStore
 
 LEAVING = "6.4.c"
@@ -50,12 +51,9 @@ STANDINGS: Mapping[CensusStanding, str] = {
 }
 
 
-class Censuses:
+class Censuses(MailUseCases):
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._store = store
-        self._config = config
-        self._clock = clock
+        super().__init__(directory, store, config, clock)
         self.now = clock.now()
         self.period = rules.period_of(local_day(self.now), config.census.months)
 

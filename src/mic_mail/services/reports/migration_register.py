@@ -20,6 +20,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import BY_THE_CENTRE, paper
+from mic_mail.services.use_cases import UseCases
 
 STANDINGS: Mapping[str, Text] = {
     PlanStanding.PLANNED: Text("trong hạn", "planned"),
@@ -41,12 +42,11 @@ class PlanStatus:
     """The number of times the unit has postponed it."""
 
 
-class MigrationRegister:
+class MigrationRegister(UseCases):
     """Plans of the units in a directory, today."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
-        self._config = config
+        super().__init__(directory, config, clock)
         self._now = clock.now()
 
     def plan(

@@ -42,6 +42,7 @@ from mic_mail.policy.requests import (
     check,
 )
 from mic_mail.services.mailboxes.directory_changes import Move
+from mic_mail.services.use_cases import UseCases
 
 MOST_ROWS = 1_000
 """Rows of one form: the people of the largest unit."""
@@ -133,13 +134,12 @@ def is_meant(octets: bytes) -> bool:
     return normalized(HEADINGS[KIND].vi) in normalized(heading)
 
 
-class FormReader:
+class FormReader(UseCases):
     """Reads forms against the directory as it is now."""
 
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
-        self._directory = directory
+        super().__init__(directory, config, clock)
         self._domain = config.server.domain
-        self._clock = clock
         self._parents = {unit.unit_id: unit.parent_id for unit in directory.units()}
 
     def rows(self, sheet: Sheet, known: FormContext) -> Iterator[Row]:

@@ -14,6 +14,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import requests as policy
 from mic_mail.policy.requests import CLAUSE, Filing, Kind, Request, RequestRefused, State
+from mic_mail.services.use_cases import UseCases
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,10 @@ class Due:
     overdue: bool
 
 
-class Register:
+class Register(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
+        super().__init__(directory, config, clock)
         self._requests = directory.requests
-        self._clock = clock
         self._calendar = directory.years.working_days()
         self._closes = config.office.closes
         self._target = config.request.target_days
