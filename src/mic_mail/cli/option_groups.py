@@ -3,17 +3,19 @@
 In: a command with a parameter of type `CliContext`, or of a dataclass each annotated field of which is an option. Out: the same
 command for Typer, with the fields in place of that parameter. A field without `Annotated` is no option: it takes the value of
 the command's own parameter of that name, or its default. A group with a method `begin` (`cli.acts.Act`) gets the context.
+A command that returns an `output.Result` gets the option --json.
 """
 
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.context import CliContext, frame
+from mic_mail.cli.options import JsonOption
 from mic_mail.errors import Text
 
 if TYPE_CHECKING:
@@ -21,16 +23,20 @@ if TYPE_CHECKING:
 
 
 def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Callable[..., Any]:
-    """Return the command as Typer takes it. A `Text` that it returns is printed as a note."""
+    """Return the command as Typer takes it. A `Text` that it returns is printed as a note, a `Result` as its option says."""
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     groups: dict[str, Any] = {}
-    own = inspect.signature(command, eval_str=True).parameters
+    signature = inspect.signature(command, eval_str=True)
+    own = signature.parameters
     for name, parameter in own.items():
         if is_dataclass(parameter.annotation):
             groups[name] = parameter.annotation
             parameters += [] if parameter.annotation is CliContext else _options(groups[name])
         else:
             parameters.append(parameter)
+    kinds = get_args(signature.return_annotation) or (signature.return_annotation,)
+    if any(isinstance(kind, type) and issubclass(kind, output.Result) for kind in kinds):
+        parameters.append(inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption))
 
     def run(ctx: typer.Context, **given: Any) -> Any:
         here = frame(ctx)
@@ -43,7 +49,13 @@ def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Ca
             if hasattr(kind, "begin"):
                 arguments[name].begin(here, declared)
         outcome = command(**arguments)
-        return output.note(outcome) if isinstance(outcome, Text) else outcome
+        match outcome:
+            case Text():
+                return output.note(outcome)
+            case output.Result():
+                return outcome.print(as_json=given["as_json"])
+            case _:
+                return outcome
 
     run.__name__, run.__module__, run.__doc__ = command.__name__, command.__module__, command.__doc__
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {"return": None}

@@ -13,9 +13,10 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -434,6 +435,26 @@ def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, tit
     for part in parts:
         if part.rows:
             listing(part.columns, part.rows, as_json=False, title=part.title)
+
+
+class Result:
+    """What a command returns to have it printed; the command has the option --json (`option_groups`)."""
+
+    print: Callable[..., None]
+
+
+class Listing(Result):
+    """The result of a command that lists rows, as `listing` prints them."""
+
+    def __init__(self, columns: Sequence[Column], rows: Iterable[Row], *, title: Text | None = None) -> None:
+        self.print = partial(listing, columns, rows, title=title)
+
+
+class Record(Result):
+    """The result of a command that shows one object, as `record` prints it."""
+
+    def __init__(self, columns: Sequence[Column], row: Row, *parts: Part, title: Text | None = None) -> None:
+        self.print = partial(record, columns, row, *parts, title=title)
 
 
 def cell(value: object) -> str:

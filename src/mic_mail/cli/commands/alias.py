@@ -2,12 +2,11 @@
 
 from typing import Annotated
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Commands, JsonOption, argument
-from mic_mail.cli.output import Column
+from mic_mail.cli.options import Commands, argument
+from mic_mail.cli.output import Column, Listing
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
@@ -38,15 +37,13 @@ def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
 @app.command("Liệt kê bí danh, kể cả địa chỉ cũ.", "List aliases, former addresses included.", name="list")
 @requires(Right.READ)
 def list_aliases(
-    here: CliContext,
-    mailbox: Annotated[str | None, argument("[MAILBOX]", "Chỉ hộp thư này.", "Only this mailbox.")] = None,
-    as_json: JsonOption = False,
-) -> None:
+    here: CliContext, mailbox: Annotated[str | None, argument("[MAILBOX]", "Chỉ hộp thư này.", "Only this mailbox.")] = None
+) -> Listing:
     mailboxes = here.addresses()
     only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
     found = [address for address in here.directory.addresses(only) if address.role != Role.PRIMARY]
     rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": Role(a.role)} for a in found)
-    output.listing(COLUMNS, rows, as_json=as_json)
+    return Listing(COLUMNS, rows)
 
 
 @app.command("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address.")

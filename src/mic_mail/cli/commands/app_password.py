@@ -10,8 +10,8 @@ from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Address, Commands, JsonOption, RequestOption, argument, option
-from mic_mail.cli.output import Cell, Column, Row, row_of
+from mic_mail.cli.options import Address, Commands, RequestOption, argument, option
+from mic_mail.cli.output import Cell, Column, Listing, Record, Row, row_of
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
@@ -45,10 +45,10 @@ ADDED = (
 
 @app.command("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also revoked ones.", name="list")
 @requires(Right.READ)
-def list_them(here: CliContext, address: Address, as_json: JsonOption = False) -> None:
+def list_them(here: CliContext, address: Address) -> Listing:
     mailbox = here.directory.mailbox(address)
     found = here.use_cases(AppPasswords).listed(mailbox.mailbox_id)
-    output.listing(COLUMNS, map(_row, found), as_json=as_json)
+    return Listing(COLUMNS, map(_row, found))
 
 
 @app.command(
@@ -66,8 +66,7 @@ def add(
         option("--door", "Chỉ dùng cho; có thể lặp lại.", "Valid only for this service; repeatable."),
     ] = None,
     act: ExplainedAct,
-    as_json: JsonOption = False,
-) -> None:
+) -> Record:
     here = act.here
     must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     with act.on_mailbox(address, name=name, doors=sorted(doors or ()) or None) as mailbox:
@@ -75,7 +74,7 @@ def add(
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
     }  # fmt: skip
-    output.record(ADDED, row, as_json=as_json)
+    return Record(ADDED, row)
 
 
 @app.command("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; their sessions end.")

@@ -28,8 +28,8 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Commands, JsonOption, argument, option
-from mic_mail.cli.output import Column, Row, spoken
+from mic_mail.cli.options import Commands, argument, option
+from mic_mail.cli.output import Column, Listing, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.durable_files import make_durable
@@ -73,8 +73,7 @@ def backup(
         ),
     ] = None,
     act: Act,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing:
     here = act.here
     mailboxes = chosen(here, addresses)
     subject = " ".join(addresses or ["*"])
@@ -91,7 +90,7 @@ def backup(
             _copy_archives(here, mailbox, target)
         if whole:  # last: everything else must be complete even if a key cannot be used
             _copy_keys(here, target)
-    output.listing(COLUMNS, rows, as_json=as_json)
+    return Listing(COLUMNS, rows)
 
 
 def _make(target: Path) -> None:

@@ -1,12 +1,11 @@
 """`mic-mail clock`: trust in the machine's clock, and records with a false time (Reg. 6.4.c)."""
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.audited import CONFIRMS_CLOCK
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Commands, JsonOption, ReasonOption
-from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.options import Commands, ReasonOption
+from mic_mail.cli.output import Column, Listing, Record, Row, row_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -25,10 +24,10 @@ ONE = (
 
 @app.command("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last recorded time.")
 @requires(Right.READ, whole=True, clauses="6.4.c")
-def show(here: CliContext, as_json: JsonOption = False) -> None:
+def show(here: CliContext) -> Record:
     mark = _mark(here)
     trusted = mark.is_trusted(here.directory.load_snapshot())
-    output.record(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted}, as_json=as_json)
+    return Record(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted})
 
 
 @app.command(
@@ -61,9 +60,9 @@ RECORDS = (
     "List records with a false time: in the future, or later than records made after them.",
 )
 @requires(Right.READ, whole=True)
-def records(here: CliContext, as_json: JsonOption = False) -> None:
+def records(here: CliContext) -> Listing:
     found = false_records(here.directory.load_snapshot(), here.audit, here.clock.now())
-    output.listing(RECORDS, map(_row, found), as_json=as_json)
+    return Listing(RECORDS, map(_row, found))
 
 
 def _row(found: FalseRecord) -> Row:

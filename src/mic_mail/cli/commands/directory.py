@@ -16,7 +16,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, row_of
+from mic_mail.cli.output import Column, Listing, row_of
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import csv_writer
@@ -134,8 +134,7 @@ def history(
     mailbox: Annotated[
         str | None, option("--mailbox", "Chỉ địa chỉ của hộp thư này.", "Only this mailbox's addresses.")
     ] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing:
     of: list[tuple[Subject, str]] = []
     if person is not None:
         of.append((Subject.PERSON, str(here.directory.person(person).person_id)))
@@ -154,13 +153,13 @@ def history(
         for change in entry.changes
         if not of or (change.subject, change.key) in of
     )
-    output.listing(HISTORY, rows, as_json=as_json)
+    return Listing(HISTORY, rows)
 
 
 @app.command("Liệt kê thay đổi chờ đến ngày.", "List pending changes.")
 @requires(Right.READ, whole=True, clauses="6.5")
-def pending(here: CliContext, as_json: JsonOption = False) -> None:
-    output.listing(ORDERS, (order_row(entry) for entry in here.directory.changes.pending()), as_json=as_json)
+def pending(here: CliContext) -> Listing:
+    return Listing(ORDERS, (order_row(entry) for entry in here.directory.changes.pending()))
 
 
 @app.command("Hủy một thay đổi chưa thực hiện.", "Cancel a pending change.")

@@ -14,7 +14,7 @@ from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Address, Commands, JsonOption, option
-from mic_mail.cli.output import Column, Part, Row, coded, row_of
+from mic_mail.cli.output import Column, Listing, Part, Record, Row, coded, row_of
 from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
@@ -93,17 +93,14 @@ NumberOption = Annotated[
 @app.command("Các lần bàn giao; đang bàn giao ở trên.", "List handovers, running ones first.", name="list")
 @requires(Right.READ, clauses="12.3.d")
 def list_all(
-    here: CliContext,
-    *,
-    running: Annotated[bool, option("--running", "Chỉ lần đang bàn giao.", "Only running ones.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+    here: CliContext, *, running: Annotated[bool, option("--running", "Chỉ lần đang bàn giao.", "Only running ones.")] = False
+) -> Listing:
     units = sorted(
         (entry for entry in here.directory.load_snapshot() if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address
     )
     found = [(entry, each) for entry in units for each in reversed(handovers(entry.facts))]
     found.sort(key=lambda pair: not pair[1].is_running)
-    output.listing(LIST, (_row(entry, each) for entry, each in found if each.is_running or not running), as_json=as_json)
+    return Listing(LIST, (_row(entry, each) for entry, each in found if each.is_running or not running))
 
 
 @app.command("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory.")
@@ -216,7 +213,7 @@ def begin(
     "Finish: transfer the rights, reset the password, end old sessions.",
 )
 @requires(Right.ACT, act="handover_finish", clauses="12.3.d")
-def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -> None:
+def finish(address: Address, *, act: GroundedAct) -> Record:
     here = act.here
     password = password_hash.generate()
     with act.on_mailbox(address) as mailbox:
@@ -237,7 +234,7 @@ def finish(address: Address, *, act: GroundedAct, as_json: JsonOption = False) -
         "until": handover.until,
         "password": password if is_new else None,
     }
-    output.record(DONE, row, as_json=as_json)
+    return Record(DONE, row)
 
 
 @app.command("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes.")

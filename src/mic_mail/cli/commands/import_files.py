@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from mic_mail.auth import password_hash
-from mic_mail.cli import output
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox import octets_of, show_issued, welcome
@@ -19,6 +18,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.output import Listing
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization import grounds
@@ -143,14 +143,14 @@ def pst(address: Address, path: PathArgument, *, seen: SeenOption = True, act: I
 
 @app.command("Liệt kê các lần nhập: nguồn, hộp thư, kết quả.", "List imports: source, mailbox and result.", name="list")
 @requires(Right.READ, clauses="10.4")
-def list_imports(here: CliContext, as_json: JsonOption = False) -> None:
+def list_imports(here: CliContext) -> Listing:
     addresses = here.addresses()
     rows = [
         source_row(each, addresses[each.mailbox_id])
         for each in taken(here.config.server.data_dir)
         if each.mailbox_id in addresses
     ]
-    output.listing(SOURCES, rows, as_json=as_json)
+    return Listing(SOURCES, rows)
 
 
 def _must_know(source: Source, choice: Choice) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_export import export_log
 from mic_mail.cli.options import ActorOption, Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Part, Row, row_of
+from mic_mail.cli.output import Column, Listing, Part, Record, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile, print_written, write_paper
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
@@ -90,8 +89,7 @@ def open_incident(
     mailboxes: MailboxesOption = None,
     concerns: ConcernsOption = None,
     act: DocumentedAct,
-    as_json: JsonOption = False,
-) -> None:
+) -> Record:
     here = act.here
     act.because(title)
     of = here.directory.unit(unit) if unit else None
@@ -110,24 +108,17 @@ def open_incident(
             tuple(mailboxes or ()),
         )
         found = _incidents(here).open(told, act.origin.actor)
-    output.record(ONE, _one(here, found), _notes(found), as_json=as_json)
+    return Record(ONE, _one(here, found), _notes(found))
 
 
 @app.command("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its document.")
 @requires(Right.READ, clauses="14.4 16.3")
-def show(
-    here: CliContext,
-    number: Number,
-    *,
-    out: OptionalDocumentFile = None,
-    actor: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def show(here: CliContext, number: Number, *, out: OptionalDocumentFile = None, actor: ActorOption = None) -> Record | None:
     incident = here.directory.incidents.one(number)
     if out is not None:
         print_written(write_paper(here, out, _papers(here).one(incident)))
-        return
-    output.record(ONE, _one(here, incident), _notes(incident), as_json=as_json)
+        return None
+    return Record(ONE, _one(here, incident), _notes(incident))
 
 
 @app.command("Sổ sự cố.", "The register of incidents.", name="list")
@@ -141,8 +132,7 @@ def list_incidents(
     last: Annotated[str | None, option("--until", "Đến hết ngày.", "To the end of this day.")] = None,
     out: OptionalDocumentFile = None,
     actor: ActorOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing | None:
     span = _span(here, first, last)
     wanted = [
         each
@@ -151,9 +141,9 @@ def list_incidents(
     ]
     if out is not None:
         print_written(write_paper(here, out, _papers(here).register(wanted, span)))
-        return
+        return None
     units = here.symbols()
-    output.listing(COLUMNS, (_cells(each, units) for each in wanted), as_json=as_json)
+    return Listing(COLUMNS, (_cells(each, units) for each in wanted))
 
 
 @app.command("Ghi diễn biến hoặc biện pháp.", "Add a finding or a measure.")

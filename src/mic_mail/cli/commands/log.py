@@ -19,7 +19,7 @@ from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_export import export_log
 from mic_mail.cli.log_messages import message_for, wrong
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Cell, Column, Row, row_of
+from mic_mail.cli.output import Cell, Column, Record, Row, row_of
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
@@ -144,11 +144,8 @@ def verify(
 @app.command("In mã niêm phong để ghi lại nơi khác.", "Print the head of the chain, to be noted outside the server.")
 @requires(Right.READ_LOG, whole=True, act="log_anchor", clauses="8.2")
 def anchor(
-    *,
-    now: Annotated[bool, option("--now", "Niêm phong ngay.", "Anchor new log lines first.")] = False,
-    act: GroundedAct,
-    as_json: JsonOption = False,
-) -> None:
+    *, now: Annotated[bool, option("--now", "Niêm phong ngay.", "Anchor new log lines first.")] = False, act: GroundedAct
+) -> Record:
     here = act.here
     with act.recorded("*"):
         if now:
@@ -165,7 +162,7 @@ def anchor(
         "head": known.head,
         "closed_until": known.closed,
     }
-    output.record(ANCHOR, row, as_json=as_json)
+    return Record(ANCHOR, row)
 
 
 @app.command("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3).")

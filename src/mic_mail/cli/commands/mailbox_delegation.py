@@ -12,8 +12,8 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day, read_instant
-from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
-from mic_mail.cli.output import Cell, Column, coded, row_of
+from mic_mail.cli.options import Address, Commands, argument, option
+from mic_mail.cli.output import Cell, Column, Listing, coded, row_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
@@ -148,12 +148,11 @@ def rights(
     here: CliContext,
     address: Address,
     at: Annotated[str | None, option("--at", "Thời điểm; mặc định: bây giờ.", "Instant; default: now.")] = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing:
     """List the delegates of a mailbox; for a personal mailbox, what its person may use elsewhere."""
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
-    output.listing(COLUMNS, authority_rows(here, entry, instant), as_json=as_json)
+    return Listing(COLUMNS, authority_rows(here, entry, instant))
 
 
 def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:

@@ -10,8 +10,8 @@ from mic_mail.cli import output
 from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Address, Commands, JsonOption, ReasonOption, YesOption, option
-from mic_mail.cli.output import Cell, Column, coded, row_of, spoken
+from mic_mail.cli.options import Address, Commands, ReasonOption, YesOption, option
+from mic_mail.cli.output import Cell, Column, Listing, Record, coded, row_of, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
@@ -57,10 +57,9 @@ AGAIN = (
 def list_due(
     here: CliContext,
     within: Annotated[int, option("--within", "Trong số ngày này.", "Within so many days.", min=0, max=3660)] = 30,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing:
     found = due(here.directory, here.config, here.clock, here.use_cases(Reclaiming), timedelta(days=within))
-    output.listing(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found), as_json=as_json)
+    return Listing(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found))
 
 
 @app.command(
@@ -69,7 +68,7 @@ def list_due(
     name="restore-reclaimed",
 )
 @requires(Right.ACT, act="mailbox_restore_reclaimed", clauses="6.4.c")
-def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct, as_json: JsonOption = False) -> None:
+def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> Record:
     here = act.here
     origin = act.origin
     password = password_hash.generate()
@@ -84,7 +83,7 @@ def restore_reclaimed(address: Address, *, reason: ReasonOption, act: Documented
 
         issuing.issue_again(mailbox, password, Ground(origin), bring_back=bring_back)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
-    output.record(AGAIN, row, as_json=as_json)
+    return Record(AGAIN, row)
 
 
 @app.command(

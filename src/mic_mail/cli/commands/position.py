@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import OrderAct
-from mic_mail.cli.options import Commands, JsonOption, argument
-from mic_mail.cli.output import Column, Row
+from mic_mail.cli.options import Commands, argument
+from mic_mail.cli.output import Column, Listing, Row
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
@@ -36,7 +35,7 @@ COLUMNS = (
 
 @app.command("Liệt kê chức danh và cấp.", "List the positions and their levels.", name="list")
 @requires(Right.READ, clauses="6.4.c")
-def list_positions(here: CliContext, as_json: JsonOption = False) -> None:
+def list_positions(here: CliContext) -> Listing:
     entered = here.directory.changes.levels()
     table = {**BUILT_IN, **entered}
     held = [f"{title_of(person.position)} " for person in here.directory.people()]
@@ -49,7 +48,7 @@ def list_positions(here: CliContext, as_json: JsonOption = False) -> None:
         }
         for title, level in sorted(table.items(), key=lambda each: alphabetical(each[0]))
     )
-    output.listing(COLUMNS, rows, as_json=as_json)
+    return Listing(COLUMNS, rows)
 
 
 @app.command(

@@ -6,12 +6,11 @@ alone (Reg. 4.3); the reminder in the mailbox has them.
 
 from collections.abc import Sequence
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Commands, JsonOption
-from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.options import Commands
+from mic_mail.cli.output import Column, Listing, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile
 from mic_mail.cli.unit_options import MailboxOption, UnitOption, chosen, is_in_use, waiting_rows, write_table
 from mic_mail.directory.snapshot import Entry, Snapshot
@@ -43,13 +42,8 @@ MAILBOXES = (
 )
 @requires(Right.READ, act="report_passed_on", clauses="12.3.c 16.1.b")
 def passed_on(
-    *,
-    mailbox: MailboxOption = None,
-    unit: UnitOption = None,
-    out: OptionalDocumentFile = None,
-    act: ExplainedAct,
-    as_json: JsonOption = False,
-) -> None:
+    *, mailbox: MailboxOption = None, unit: UnitOption = None, out: OptionalDocumentFile = None, act: ExplainedAct
+) -> Listing | None:
     here = act.here
     choice = chosen(here, mailbox, unit, clause=rules.CLAUSE)
     with act.recorded(choice.subject, concerns=choice.unit):
@@ -61,8 +55,8 @@ def passed_on(
             below = f"{choice.title}, trong {rules.DAYS_BACK} ngày gần đây"
             titles = "Thư đến chưa chuyển vào hệ thống quản lý văn bản", below, "Thư chưa được đánh dấu đã chuyển"
             write_table(here, out, columns, rows, titles=titles, clause=rules.CLAUSE)
-            return
-    output.listing(columns, rows, as_json=as_json)
+            return None
+    return Listing(columns, rows)
 
 
 def _of_mailbox(here: CliContext, snapshot: Snapshot, entry: Entry) -> list[Row]:

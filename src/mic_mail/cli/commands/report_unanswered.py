@@ -6,12 +6,11 @@ The report of one mailbox has sender, time and deadline of each message, that of
 from collections.abc import Sequence
 from typing import Annotated
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Commands, JsonOption, option
-from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.options import Commands, option
+from mic_mail.cli.output import Column, Listing, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile
 from mic_mail.cli.unit_options import is_in_use, waiting_rows, write_table
 from mic_mail.directory.snapshot import Entry, Snapshot
@@ -46,8 +45,7 @@ def unanswered(
     unit: Annotated[str | None, option("--unit", "Một đơn vị.", "One unit.")] = None,
     out: OptionalDocumentFile = None,
     act: ExplainedAct,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing | None:
     if mailbox and unit:
         raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Give either --mailbox or --unit."))
     here = act.here
@@ -66,8 +64,8 @@ def unanswered(
             below = f"{whose}, trong {rules.DAYS_BACK} ngày gần đây"
             titles = "Thư điện tử chờ trả lời", below, "Thư chưa được trả lời"
             write_table(here, out, columns, rows, titles=titles, clause=rules.CLAUSE)
-            return
-    output.listing(columns, rows, as_json=as_json)
+            return None
+    return Listing(columns, rows)
 
 
 def _of_mailbox(here: CliContext, entry: Entry, snapshot: Snapshot) -> list[Row]:

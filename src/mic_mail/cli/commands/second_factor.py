@@ -14,8 +14,8 @@ from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.options import Address, Commands, JsonOption, RequestOption, WhyOption, argument
-from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.options import Address, Commands, RequestOption, WhyOption, argument
+from mic_mail.cli.output import Column, Listing, Row, row_of
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.authorization.grounds import must_have_document
@@ -38,8 +38,8 @@ COLUMNS = (
     "Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "List mailboxes and officers with a second factor.", name="list"
 )
 @requires(Right.READ)
-def list_them(here: CliContext, as_json: JsonOption = False) -> None:
-    output.listing(COLUMNS, _rows(here), as_json=as_json)
+def list_them(here: CliContext) -> Listing:
+    return Listing(COLUMNS, _rows(here))
 
 
 @app.command(

@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
-from mic_mail.cli.options import Commands, JsonOption, argument, option
-from mic_mail.cli.output import Column, Row, row_of
+from mic_mail.cli.options import Commands, argument, option
+from mic_mail.cli.output import Column, Listing, Record, Row, row_of
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
@@ -63,17 +62,16 @@ def list_units(
     here: CliContext,
     *,
     ended: Annotated[bool, option("--ended", "Cả đơn vị đã kết thúc.", "Also units that have ended.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+) -> Listing:
     units = sorted(here.directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
     wanted = (_row(unit, symbols) for unit in units if unit.is_living is not ended)
-    output.listing(ENDED if ended else COLUMNS, wanted, as_json=as_json)
+    return Listing(ENDED if ended else COLUMNS, wanted)
 
 
 @app.command("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes.")
 @requires(Right.READ, clauses="5.1 14.3")
-def show(here: CliContext, symbol: Symbol, as_json: JsonOption = False) -> None:
+def show(here: CliContext, symbol: Symbol) -> Record:
     unit = here.directory.unit(symbol)
     symbols = here.symbols()
     people = sorted(here.directory.people(unit.unit_id), key=lambda person: by_given_name(person.full_name))
@@ -84,7 +82,7 @@ def show(here: CliContext, symbol: Symbol, as_json: JsonOption = False) -> None:
         "people": [person.full_name for person in people],
         "mailboxes": mailboxes,
     }
-    output.record(ONE, {**_row(unit, symbols), **more}, as_json=as_json)
+    return Record(ONE, {**_row(unit, symbols), **more})
 
 
 @app.command("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5).")
