@@ -18,7 +18,6 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import FactsUnreadable
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.services.reports.document_header import paper
 from mic_mail.services.settings import lifecycle_settings
@@ -62,18 +61,12 @@ def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: s
             )
         must_be_there(entry.address, entry.facts)
         mailbox_id = entry.mailbox_id
-        concerns = unit_of(here, entry)
+        concerns = here.directory.units_by_id().get(entry.owner.unit_id or 0)
         return Choice(entry.address, entry.address, concerns, lambda other: other.mailbox_id == mailbox_id)
     if unit:
         which = here.directory.unit(unit)
         return Choice(which.symbol, which.name, which, lambda other: other.owner.unit_id == which.unit_id)
     return Choice("*", "Toàn hệ thống", None, lambda other: True)
-
-
-def unit_of(here: CliContext, entry: Entry) -> UnitRecord | None:
-    """Return the unit that a unit's mailbox belongs to."""
-    units: Sequence[UnitRecord] = here.directory.units()
-    return next((each for each in units if each.unit_id == entry.owner.unit_id), None)
 
 
 def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> DateRange:
@@ -88,11 +81,8 @@ def is_in_use(here: CliContext, entry: Entry, snapshot: Snapshot) -> bool:
     One whose record is damaged is left out (`directory check` names it).
     """
     settings = lifecycle_settings(here.config, snapshot.working_days)
-    try:
-        decision = entry.decide(here.clock.now(), settings)
-    except FactsUnreadable:
-        return False
-    return decision.receives
+    decision = entry.decide_if_readable(here.clock.now(), settings)
+    return decision is not None and decision.receives
 
 
 def waiting_rows(

@@ -144,6 +144,9 @@ class Directory(Register):
         wanted = select(Unit).order_by(Unit.symbol)
         return self._tables.read(lambda session: [to_record(row, UnitRecord) for row in session.scalars(wanted)])
 
+    def units_by_id(self) -> dict[int, UnitRecord]:
+        return {unit.unit_id: unit for unit in self.units()}
+
     def unit(self, symbol: str) -> UnitRecord:
         """Return the unit with this symbol, in any case, even if it has ended; else the last one that had it."""
         wanted = symbol.casefold()
@@ -160,7 +163,8 @@ class Directory(Register):
         """Return the unit with this symbol, to which something new shall belong; refused where it has ended."""
         unit = self.unit(symbol)
         if not unit.is_living:
-            after = next((each.symbol for each in self.units() if each.unit_id == unit.successor_id), None)
+            successor = self.units_by_id().get(unit.successor_id or 0)
+            after = successor and successor.symbol
             raise UnitEnded(
                 Text(
                     f"Đơn vị {unit.symbol} không còn{f', nay là {after}' if after else ''}.",
@@ -172,7 +176,7 @@ class Directory(Register):
 
     def successor(self, unit_id: int) -> int:
         """Return the unit itself, or the one that replaced it if it has ended."""
-        units, seen = {unit.unit_id: unit for unit in self.units()}, {unit_id}
+        units, seen = self.units_by_id(), {unit_id}
         while (unit := units.get(unit_id)) is not None and unit.successor_id is not None and unit.successor_id not in seen:
             unit_id = unit.successor_id
             seen.add(unit_id)

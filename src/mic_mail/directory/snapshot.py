@@ -13,7 +13,7 @@ from mic_mail.policy.calendar import WEEKENDS, WorkingDays
 from mic_mail.policy.credentials.verifiers import AppCredential, Costs, Credential
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide, timeline
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, decide, timeline
 from mic_mail.policy.states import Span
 from mic_mail.policy.unit_mail import delegation
 
@@ -60,6 +60,13 @@ class Entry:
     def decide(self, now: datetime, settings: LifecycleSettings) -> Decision:
         """Return what the mailbox may do at `now`; `FactsUnreadable` as in `policy.lifecycle.decide`."""
         return decide(self.kind, self.facts, now, last_activity=self.last_activity, settings=settings)
+
+    def decide_if_readable(self, now: datetime, settings: LifecycleSettings) -> Decision | None:
+        """Return the decision; None for a record with unreadable data, which `directory check` names."""
+        try:
+            return self.decide(now, settings)
+        except FactsUnreadable:
+            return None
 
     def timeline(self, settings: LifecycleSettings) -> tuple[Span, ...]:
         """Return every span of the mailbox's life; `FactsUnreadable` as in `policy.lifecycle.timeline`."""

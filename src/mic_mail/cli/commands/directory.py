@@ -107,7 +107,7 @@ def _whose(here: CliContext, symbol: str | None) -> UnitRecord | None:
     if symbol is not None:
         return here.directory.unit(symbol)
     own = here.officer.unit_id if here.officer is not None else None
-    return next((one for one in here.directory.units() if one.unit_id == own), None)
+    return here.directory.units_by_id().get(own or 0)
 
 
 def _written(book: Book, form: Format) -> bytes:

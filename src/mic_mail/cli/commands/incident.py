@@ -254,8 +254,7 @@ def _units(here: CliContext, symbols: list[str] | None) -> frozenset[int]:
 
 def _teller(here: CliContext, incident: Incident) -> UnitRecord | None:
     """Return the unit that reported the incident; None: the Centre."""
-    units = here.whole_directory.units()
-    return next((unit for unit in units if unit.unit_id == incident.told.unit_id), None)
+    return here.whole_directory.units_by_id().get(incident.told.unit_id or 0)
 
 
 def _span(here: CliContext, first: str | None, last: str | None) -> DateRange | None:

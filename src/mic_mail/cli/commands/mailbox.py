@@ -27,7 +27,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.legal_holds import holds
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, NextChange, Reason, State
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, NextChange, Reason, State
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
@@ -169,7 +169,7 @@ def list_mailboxes(
 @requires(Right.READ, clauses="5.5 8.3.c 9.2")
 def show(here: CliContext, address: Address) -> Record:
     entry = here.entry(address)
-    decision = _decide(here, entry, _settings(here))
+    decision = entry.decide(here.clock.now(), _settings(here))
     more: dict[str, Cell] = {
         "display_name": entry.display_name,
         "aliases": entry.aliases,
@@ -251,16 +251,11 @@ def _settings(here: CliContext) -> LifecycleSettings:
     return lifecycle_settings(here.config, here.directory.years.working_days())
 
 
-def _decide(here: CliContext, entry: Entry, settings: LifecycleSettings) -> Decision:
-    return entry.decide(here.clock.now(), settings)
-
-
 def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
     settings = _settings(here)
     for entry in entries:
-        try:
-            decision = _decide(here, entry, settings)
-        except FactsUnreadable:  # one unreadable record is one line, not the end of the list
+        decision = entry.decide_if_readable(here.clock.now(), settings)
+        if decision is None:  # one unreadable record is one line, not the end of the list
             if state is None:
                 yield row_of(COLUMNS, entry, state_names=UNREADABLE, states=[], clauses=[], next_change_at=None)
             continue

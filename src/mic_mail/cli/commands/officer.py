@@ -203,7 +203,7 @@ def list_officers(
     """List the officers; without --at all past, present and future ones."""
     officers = here.directory.officers.all()
     instant = here.clock.now() if at is None else read_instant(at)
-    units = {unit.unit_id: unit for unit in here.directory.units()}
+    units = here.directory.units_by_id()
     rows = [_row(officer, units, instant) for officer in officers if at is None or officer.holds(instant)]
     output.listing(COLUMNS, rows, as_json=as_json)
     if not officers:

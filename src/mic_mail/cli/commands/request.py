@@ -280,7 +280,7 @@ def _census_line(here: CliContext, request: Request) -> Text | None:
 
 def unit_of(here: CliContext, request: Request) -> UnitRecord:
     """Return the unit that asks."""
-    return next(unit for unit in here.directory.units() if unit.unit_id == request.filing.unit_id)
+    return here.directory.units_by_id()[request.filing.unit_id]
 
 
 def _cells(due: Due, units: dict[int, str], columns: Sequence[Column] = COLUMNS, **more: Cell) -> dict[str, Cell]:

@@ -16,7 +16,7 @@ from mic_mail.log.counters import Tally, tally
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable
+from mic_mail.policy.lifecycle import Decision
 from mic_mail.policy.states import FINAL
 from mic_mail.services.requests.register import Due, Register
 from mic_mail.services.settings import lifecycle_settings
@@ -94,14 +94,8 @@ class Records:
     def decisions(self) -> Mapping[int, Decision]:
         """The present decision on each mailbox, without damaged records (`directory check` names them)."""
         settings = lifecycle_settings(self.config, self.snapshot.working_days)
-        found: dict[int, Decision] = {}
-        for entry in self.snapshot:
-            try:
-                decision = entry.decide(self.now, settings)
-            except FactsUnreadable:
-                continue
-            found[entry.mailbox_id] = decision
-        return found
+        decided = {entry.mailbox_id: entry.decide_if_readable(self.now, settings) for entry in self.snapshot}
+        return {mailbox_id: decision for mailbox_id, decision in decided.items() if decision is not None}
 
     def decided(self) -> Iterator[tuple[Entry, Decision]]:
         for mailbox_id, decision in self.decisions.items():

@@ -142,8 +142,7 @@ class Minutes:
         return next((each.full_name for each in self._directory.officers.all() if each.login == login), login)
 
     def _unit(self, mailbox: MailboxRecord) -> str:
-        units = {unit.unit_id: unit for unit in self._directory.units()}
-        unit = units.get(mailbox.unit_id or 0)
+        unit = self._directory.units_by_id().get(mailbox.unit_id or 0)
         return f"{unit.name} ({unit.symbol})" if unit is not None else BLANK
 
 

@@ -52,14 +52,10 @@ class EmlSource(Source):
         """`seen`: messages of unknown state count as read; `identity`: replaces the path."""
         self._path = os.path.realpath(path)
         files.must_be_readable(self._path, folder=True)
-        self._identity = identity or f"eml:{files.text_of(self._path)}"
+        self.identity = identity or f"eml:{files.text_of(self._path)}"
         self._default_flags = frozenset({"\\Seen"}) if seen else frozenset[str]()
         self._recorded = _manifest(self._path)
         self._folders = self._look()
-
-    @property
-    def identity(self) -> str:
-        return self._identity
 
     def folders(self) -> Sequence[SourceFolder]:
         return self._folders

@@ -103,6 +103,7 @@ class ImapSource(Source):
         `work`: a folder for messages that are too large for memory; `begun`: called before anything is sent to the server,
         for a caller that may close the source from another thread.
         """
+        self.identity = f"imap://{server.user}@{server.host.lower()}:{server.port}"
         self._server = server
         self._work = work
         self._seconds = seconds
@@ -119,10 +120,6 @@ class ImapSource(Source):
         except BaseException:
             self.close()
             raise
-
-    @property
-    def identity(self) -> str:
-        return f"imap://{self._server.user}@{self._server.host.lower()}:{self._server.port}"
 
     def folders(self) -> Sequence[SourceFolder]:
         return self._call(self._again(list_folders))

@@ -23,15 +23,12 @@ class MaildirSource(Source):
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
+        self.identity = f"maildir:{files.text_of(self._path)}"
         files.must_be_readable(self._path, folder=True)
         if not _is_maildir(self._path):
             raise SourceWrong(
                 Text(f"“{path}” không phải Maildir: không có thư mục cur và new.", "Not a Maildir: cur and new are missing.")
             )
-
-    @property
-    def identity(self) -> str:
-        return f"maildir:{files.text_of(self._path)}"
 
     def folders(self) -> Sequence[SourceFolder]:
         """Return the folders, INBOX first, then by name; links are not followed."""

@@ -223,14 +223,11 @@ class MboxSource(Source):
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
+        self.identity = f"mbox:{files.text_of(self._path)}"
         self._is_tree = os.path.isdir(self._path)
         files.must_be_readable(self._path, folder=self._is_tree)
         if not self.folders():
             raise SourceWrong(Text(f"“{path}” không có tệp mbox nào.", "No mbox file found."))
-
-    @property
-    def identity(self) -> str:
-        return f"mbox:{files.text_of(self._path)}"
 
     def folders(self) -> Sequence[SourceFolder]:
         """Return a folder for each file that begins as an mbox does; its name is the file's, without `.mbox`."""

@@ -51,6 +51,7 @@ class PstSource(Source):
     def __init__(self, path: str, work: Path, *, seen: bool = True) -> None:
         """Unpack the whole file below the folder `work`, which takes about the file's size there."""
         self._path = os.path.realpath(path)
+        self.identity = f"pst:{files.text_of(self._path)}"
         files.must_be_readable(self._path, folder=False)
         with open(self._path, "rb") as file:
             if file.read(4) != _MAGIC:
@@ -77,14 +78,10 @@ class PstSource(Source):
                         _make_lasting(f"{folder}/{name}")
             except OSError as error:
                 raise _no_work(error) from error
-            self._messages = EmlSource(self._work, identity=f"pst:{files.text_of(self._path)}", seen=seen)
+            self._messages = EmlSource(self._work, identity=self.identity, seen=seen)
         except BaseException:
             self.close()
             raise
-
-    @property
-    def identity(self) -> str:
-        return self._messages.identity
 
     def folders(self) -> Sequence[SourceFolder]:
         """Return the folders without the root, as "Outlook Data File"."""

@@ -75,10 +75,8 @@ class Item:
 class Source(Protocol):
     """The mail of one person in another system."""
 
-    @property
-    def identity(self) -> str:
-        """The mailbox and system; two runs with the same identity continue each other."""
-        ...
+    identity: str
+    """The mailbox and system; two runs with the same identity continue each other."""
 
     def folders(self) -> Sequence[SourceFolder]:
         """Return the folders in a stable order."""

@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.roles import NotAuthorised, Officer, must_kee
 from mic_mail.policy.directory_changes import OrderEntry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.legal_holds import must_keep
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings, State
+from mic_mail.policy.lifecycle import LifecycleSettings, State
 from mic_mail.policy.naming.addresses import is_bound, is_of_name
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.storage.maildir.swap_store import set_aside
@@ -147,9 +147,8 @@ def _of_mailbox(
     for address in entry.addresses:
         if address.rpartition("@")[2] not in snapshot.domains:
             yield _of_kind("foreign_domain", address)
-    try:
-        decision = entry.decide(now, settings)
-    except FactsUnreadable:  # one unreadable record must not hide the findings on the others
+    decision = entry.decide_if_readable(now, settings)
+    if decision is None:  # one unreadable record must not hide the findings on the others
         yield _of_kind("unreadable_facts", subject)
         return
     if decision.receives and not has_folder:
@@ -246,11 +245,8 @@ def _check_support_address(
     if support.rpartition("@")[2] not in snapshot.domains:
         return
     entry = snapshot.resolve(support)
-    try:
-        receives = entry is not None and entry.decide(now, settings).receives
-    except FactsUnreadable:
-        receives = False
-    if not receives:
+    decision = entry and entry.decide_if_readable(now, settings)
+    if decision is None or not decision.receives:
         yield _of_kind("support_receives_nothing", support)
 
 

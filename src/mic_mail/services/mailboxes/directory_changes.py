@@ -147,8 +147,7 @@ class DirectoryChanges(UseCases):
         return address
 
     def _unit_local(self, unit_id: int) -> str:
-        unit = next(each for each in self._directory.units() if each.unit_id == unit_id)
-        return addresses.unit_local_part(unit.symbol, self._rules)
+        return addresses.unit_local_part(self._directory.units_by_id()[unit_id].symbol, self._rules)
 
     def addresses(
         self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None

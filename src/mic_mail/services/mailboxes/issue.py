@@ -353,8 +353,7 @@ class Issuing(UseCases):
         return ground.origin.draft(FactKind.ISSUED, self._clock.now(), **details)
 
     def _unit_local(self, person: PersonRecord) -> str:
-        unit = next(unit for unit in self._directory.units() if unit.unit_id == person.unit_id)
-        return addresses.unit_local_part(unit.symbol, self._rules)
+        return addresses.unit_local_part(self._directory.units_by_id()[person.unit_id].symbol, self._rules)
 
     def _taken(self) -> Callable[[str], bool]:
         """Return a test whether a local part is or was in use under any local domain."""

@@ -32,7 +32,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Fact, FactKind
-from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings
+from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.reclamation import (
     ANSWERED_FOR,
     Course,
@@ -126,10 +126,8 @@ class Reclaiming(MailUseCases):
 
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """Return the progress of a mailbox; None for one that is not reclaimed."""
-        try:
-            reason = entry.decide(self._clock.steady_now(), settings).reason(State.RECLAIMED)
-        except FactsUnreadable:
-            return None
+        decision = entry.decide_if_readable(self._clock.steady_now(), settings)
+        reason = decision and decision.reason(State.RECLAIMED)
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:

@@ -217,11 +217,8 @@ class LifeNotices:
         return found
 
     def _receives(self, entry: Entry) -> bool:
-        now = self._runtime.clock.steady_now()
-        try:
-            return entry.decide(now, self._settings()).receives
-        except FactsUnreadable:
-            return False
+        decision = entry.decide_if_readable(self._runtime.clock.steady_now(), self._settings())
+        return decision is not None and decision.receives
 
     def _settings(self) -> LifecycleSettings:
         return lifecycle_settings(self._runtime.config(), self._runtime.snapshot().working_days)

@@ -18,7 +18,7 @@ from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, CensusLine, CensusStanding, Group, LineChange
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings
+from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.policy.migration_plans import MigrationPlan
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
 from mic_mail.policy.reclamation import is_empty
@@ -75,7 +75,7 @@ class Censuses(MailUseCases):
         return own is not None and self._is_reclaimed(self._snapshot.entries[own], clause_id=LEAVING)
 
     def _is_reclaimed(self, entry: Entry, clause_id: str | None = None) -> bool:
-        decision = self._decision(entry)
+        decision = entry.decide_if_readable(self.now, self._settings)
         return decision is not None and any(
             reason.state is State.RECLAIMED and clause_id in {None, reason.clause} for reason in decision.reasons
         )
@@ -122,14 +122,8 @@ class Censuses(MailUseCases):
 
     def _states(self, entry: Entry) -> tuple[str, ...]:
         """Return the states by name, in order; none for a damaged record (`directory check` names it)."""
-        decision = self._decision(entry)
+        decision = entry.decide_if_readable(self.now, self._settings)
         return () if decision is None else tuple(state.value for state in State if state in decision.states)
-
-    def _decision(self, entry: Entry) -> Decision | None:
-        try:
-            return entry.decide(self.now, self._settings)
-        except FactsUnreadable:
-            return None
 
     def _used(self, entry: Entry) -> int:
         if is_empty(entry.facts):  # a check would create a store for a freed mailbox

@@ -72,7 +72,7 @@ class MigrationRegister(UseCases):
 
     def known(self, *, all_of_them: bool = False) -> list[PlanStatus]:
         """Return open plans, the most urgent first; or all, in the order of their records."""
-        units = {unit.unit_id: unit for unit in self._directory.units()}
+        units = self._directory.units_by_id()
         today = local_day(self._now)
         plans = [plan for plan in self._directory.elsewhere.all() if plan.unit_id in units]
         found = [

@@ -188,7 +188,7 @@ class Usage:
             if unit is not None and not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}:
                 boxes[unit] += 1
                 octets[unit] += self._used(entry)
-        units = {unit.unit_id: unit for unit in self._directory.units()}
+        units = self._directory.units_by_id()
         columns = [
             Column("Ký hiệu", wide=0),
             Column("Đơn vị", wide=3),

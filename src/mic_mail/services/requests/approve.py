@@ -251,7 +251,7 @@ class Approving:
         return FormReader(self._directory, self._config, self._clock)
 
     def _group(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
-        sponsor = next(u.symbol for u in self._directory.units() if u.unit_id == request.filing.unit_id)
+        sponsor = self._directory.units_by_id()[request.filing.unit_id].symbol
         password, chosen = password_hash.generate(), _chosen(request, choices)
         name, ground = request.item(Item.NAME) or "", _ground(request, origin)
         mailbox = self._issuing.issue_group(
@@ -261,7 +261,7 @@ class Approving:
 
     def _transfer(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
         person = self._directory.person(self._mailbox(request).person_id or 0)
-        to = next(unit for unit in self._directory.units() if unit.unit_id == request.filing.unit_id)
+        to = self._directory.units_by_id()[request.filing.unit_id]
         entry = self._changes.person(person, replace(_of_person(request, choices), unit=to), origin, _day(request))
         return self._ordered(request, entry)
 
@@ -269,7 +269,7 @@ class Approving:
         filing, on = request.filing, _day(request)
         if is_of_a_person(filing):
             return self._ordered(request, self._change_person(request, origin, choices, on))
-        unit = next(each for each in self._directory.units() if each.unit_id == filing.unit_id)
+        unit = self._directory.units_by_id()[filing.unit_id]
         if (into := request.item(Item.INTO)) is not None:
             return self._ordered(request, self._changes.merge([unit], self._directory.living_unit(into), origin, on))
         rest, closes = request.item(Item.REST), request.item(Item.CLOSES)

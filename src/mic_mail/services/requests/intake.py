@@ -148,7 +148,7 @@ class Intake:
     def _rows(self, account: Account, folder_id: int, mail: _Mail) -> list[Row]:
         with account.open_message(folder_id, mail.uid) as file:
             octets = file.pread(0, file.size)
-        unit = next((u for u in self._directory.units() if u.unit_id == mail.sender.owner.unit_id), None)
+        unit = self._directory.units_by_id().get(mail.sender.owner.unit_id or 0)
         asker = mail.sender.owner.name or mail.sender.address
         known = FormContext(unit, Channel.MAIL, mail.received_at, asker, fixed=True)
         for attached in _files(octets):
