@@ -41,7 +41,6 @@ class Act:
         self.origin = replace(self.origin, reason=reason)
 
     def must_have_reason(self, clause: str | None = None) -> None:
-        """Refuse an empty reason."""
         if not self.origin.reason:
             raise BadInput(Text("Thiếu lý do.", "The reason is empty."), clause=clause)
 

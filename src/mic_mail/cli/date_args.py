@@ -14,7 +14,6 @@ FIRST_YEAR, LAST_YEAR = 1945, 2199
 
 
 def read_day(text: str) -> date:
-    """Read a calendar day."""
     for form in _DAYS:
         try:
             read = datetime.strptime(text.strip(), form)  # noqa: DTZ007 - only its day is used
@@ -25,7 +24,6 @@ def read_day(text: str) -> date:
 
 
 def optional_day(text: str | None) -> date | None:
-    """Read a calendar day, if one was given."""
     return None if text is None else read_day(text)
 
 

@@ -80,7 +80,6 @@ class OrderAct(Act):
 
     @property
     def first_day(self) -> date | None:
-        """The day from which the order holds."""
         return read_day(self.day) if self.day is not None else None
 
     def give(self, subject: str, give: Give, **details: Any) -> None:
@@ -118,7 +117,6 @@ class Naming:
         self._mailboxes = {str(mailbox.mailbox_id): mailbox.address for mailbox in directory.mailboxes()}
 
     def row(self, change: Change) -> dict[str, Cell]:
-        """Return one change for a listing."""
         of: Mapping[Subject, Mapping[str, str]] = {
             Subject.UNIT: self._units, Subject.PERSON: self._people, Subject.MAILBOX: self._mailboxes,
         }  # fmt: skip

@@ -101,7 +101,6 @@ class Watch:
         self._bar.stop()
 
     def folder_progress(self, tally: Tally) -> None:
-        """Show that a folder has progressed."""
         self._tallies[id(tally)] = tally
         done = sum(each.found for each in self._tallies.values())
         now = time.monotonic()
@@ -131,7 +130,6 @@ class Watch:
 
 
 def rows_of(outcome: Outcome, **more: str) -> list[Row]:
-    """Return a row for each folder."""
     return [
         {**more, **row_of(REPORT, tally, target=tally.target or None, skipped=tally.skipped or None, sum=tally.digest[:16])}
         for tally in outcome.tallies
@@ -158,7 +156,6 @@ def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
 
 
 def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
-    """Return the result in one line."""
     found = sum(tally.found for tally in outcome.tallies)
     already = sum(tally.already for tally in outcome.tallies)
     skipped = sum(sum(tally.skipped.values()) for tally in outcome.tallies)
@@ -175,7 +172,6 @@ def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
 
 
 def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outcome) -> None:
-    """Put the result on record."""
     here.audit.record(
         actor=origin.actor,
         act="mailbox_import_ended",
@@ -191,7 +187,6 @@ def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outc
 
 
 def source_row(each: Taken, address: str) -> Row:
-    """Return a recorded source for a listing."""
     last = each.last
     return {
         "address": address,

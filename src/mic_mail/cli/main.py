@@ -144,7 +144,6 @@ def _below(words: str, command: TyperGroup | TyperCommand) -> Iterator[tuple[str
 
 
 def build() -> typer.Typer:
-    """Build the root command."""
     app = Commands(
         "Máy chủ thư điện tử công vụ, vận hành theo Quy chế.",
         "The official mail server, run by the regulation it serves.",
@@ -207,7 +206,6 @@ def _print_version(asked: bool) -> None:
 
 
 def root_command() -> TyperGroup | TyperCommand:
-    """Return `mic-mail` itself."""
     command = typer.main.get_command(build())
     assert isinstance(command, (TyperGroup, TyperCommand))
     typer_i18n.dress(command)

@@ -109,7 +109,6 @@ def _holds_vietnamese(stream: TextIO) -> bool:
 
 
 def language() -> Language:
-    """Return the language of this run."""
     return _Speech.language
 
 

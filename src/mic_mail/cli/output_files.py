@@ -106,7 +106,6 @@ def read_file(here: CliContext, path: Path, most: int) -> bytes:
 
 
 def not_readable(path: Path, why: Text) -> BadInput:
-    """Return the error for a named file that cannot be read."""
     return BadInput(Text(f"Không đọc được tệp {path}: {why.vi}.", f"The file {in_ascii(path)} cannot be read: {why.en}."))
 
 
@@ -176,12 +175,10 @@ def write_paper(here: CliContext, path: Path, paper: Document) -> list[Path]:
 
 
 def print_written(files: Sequence[Path]) -> None:
-    """Print which files were written."""
     names = ", ".join(map(str, files))
     output.note(f"Đã ghi {names}.", f"Written: {in_ascii(names)}.")
 
 
 def print_how_to_verify(target: Path) -> None:
-    """Print how the checksums of an export are verified."""
     command = f"`cd {shlex.quote(str(target))} && sha256sum -c SHA256SUMS`"
     output.note(f"Kiểm tra lại: {command}", f"To verify: {in_ascii(command)}")

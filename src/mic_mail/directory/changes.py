@@ -76,7 +76,6 @@ class Changes(Register):
         return next(iter(self._entries(select(OrderRow).where(OrderRow.request_id == number))), None)
 
     def levels(self) -> Table:
-        """Return the levels of titles that the Centre has entered."""
         return self._tables.read(levels)
 
     def _entries(self, wanted: Select[OrderRow]) -> list[OrderEntry]:

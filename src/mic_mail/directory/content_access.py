@@ -92,7 +92,6 @@ class ContentRegister(Register):
 
     @transaction
     def finish_export(self, session: Session, export_id: int, at: datetime) -> None:
-        """Record that the complete export is at its target."""
         session.get_one(ContentExportRow, export_id).finished_at = at
 
     def exports(self, access_id: int | None = None) -> list[Export]:

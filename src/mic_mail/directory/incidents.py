@@ -54,7 +54,6 @@ class Incidents(Register):
         return self._found(select(IncidentRow))
 
     def recent(self, since: datetime) -> list[Incident]:
-        """Return the incidents that were opened or closed since then."""
         return self._found(select(IncidentRow).where(or_(IncidentRow.opened_at >= since, IncidentRow.closed_at >= since)))
 
     def _found(self, wanted: Select[Any]) -> list[Incident]:

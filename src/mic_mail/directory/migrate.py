@@ -25,7 +25,6 @@ def upgrade(connection: Connection) -> None:
 
 
 def head() -> str | None:
-    """Return the newest revision that this program ships."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

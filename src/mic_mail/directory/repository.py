@@ -283,7 +283,6 @@ class Directory(Register):
 
     @transaction
     def add_person(self, session: Session, person: PersonRecord) -> PersonRecord:
-        """Add a new person; the id is assigned here."""
         return person_rows.record(person_rows.enter(session, person))
 
     @transaction
@@ -345,7 +344,6 @@ class Directory(Register):
 
     @transaction
     def hide_capabilities(self, session: WriteSession, mailbox_id: int, names: frozenset[str]) -> None:
-        """Set the capabilities that are hidden from this mailbox's clients."""
         mailbox_rows.changing(session, mailbox_id).capabilities_hidden = " ".join(sorted(names))
 
     @transaction

@@ -64,7 +64,6 @@ class SentNotices(Register):
 
     @transaction
     def void_reported(self, session: Session, numbers: Collection[int]) -> None:
-        """Record that the readers of these have been notified."""
         for number in numbers:
             session.get_one(VoidNotice, number).told = True
 

@@ -81,7 +81,6 @@ class Anchor:
     """The retention in months when these segments were removed."""
 
     def encode(self) -> bytes:
-        """Return the record's line."""
         members: dict[str, object] = {"n": self.number, "at": self.at, "kind": self.kind.value}
         if self.closes is not None:
             members["closes"] = [day.isoformat() for day in self.closes]
@@ -140,7 +139,6 @@ class ChainState:
     removed: dict[str, int] = field(default_factory=dict)
 
     def take(self, anchor: Anchor, line: bytes) -> None:
-        """Add one record."""
         self.count, self.head, self.at = anchor.number, digest(line), anchor.at
         for file in anchor.files:
             day = segment_day(file.name)
@@ -177,7 +175,6 @@ class AnchorFile:
         self._read_octets = 0
 
     def lines(self) -> Iterator[bytes]:
-        """Yield every complete line."""
         if self.path.exists():
             with self.path.open("rb") as file:
                 yield from (line for line in file if line.endswith(b"\n"))

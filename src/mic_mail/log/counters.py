@@ -43,7 +43,6 @@ class Tally:
 
 
 def tally(folder: Path, since: datetime) -> Tally:
-    """Count everything from `since` on."""
     found = Tally()
     begins = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".encode()
     first = since.astimezone(UTC).date()  # an event is never in a segment of an earlier day

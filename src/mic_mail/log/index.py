@@ -118,7 +118,6 @@ class IndexedBlocks:
 
 
 def path_of(folder: Path, month: str) -> Path:
-    """Return the path of a month's index."""
     return folder / f"log-{month}.sqlite"
 
 
@@ -128,7 +127,6 @@ def months_on_disk(folder: Path) -> list[str]:
 
 
 def discard(folder: Path, month: str) -> None:
-    """Delete a month's index, if there is one."""
     for suffix in ("-wal", "-shm", ""):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{path_of(folder, month)}{suffix}")
@@ -253,7 +251,6 @@ class Month:
                 yield Block(*row)
 
     def blocks(self, name: str) -> list[Block]:
-        """Return all blocks of a file, in order."""
         with _log_damage(self.month):
             return [Block(*row) for row in self._db.execute(_OF_FILE, (name,))]
 

@@ -90,13 +90,11 @@ def pairs_of(fields: Fields) -> Iterator[tuple[str, str]]:
 
 
 def keys_of(fields: Fields) -> set[int]:
-    """Return the keys of a line."""
     return {key_of(kind, value) for kind, value in pairs_of(fields)}
 
 
 @lru_cache(maxsize=1 << 15)  # addresses and event names recur: a third of the time of loading
 def key_of(kind: str, value: str) -> int:
-    """Return the key of a value."""
     return int.from_bytes(blake2b((kind + value).encode("utf-8", "surrogatepass"), digest_size=KEY_OCTETS).digest())
 
 

@@ -39,7 +39,6 @@ class FoundLine:
 
     @property
     def event(self) -> str:
-        """The event, or the act."""
         fields = self.fields
         return str(fields.get("event", fields.get("act", "")))
 

@@ -91,7 +91,6 @@ def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST
 
 
 def unread_octets(folder: Path, cursor: Cursor) -> int:
-    """Return the number of octets after a cursor."""
     return sum(max(0, size - cursor.offsets.get(name, 0)) for name, size in _sizes(folder, cursor).items())
 
 

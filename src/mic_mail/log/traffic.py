@@ -41,7 +41,6 @@ class Traffic:
     octets: int = 0
 
     def add(self, other: "Traffic") -> None:
-        """Add the counts of another day."""
         for name in ("sent", "received", "delivered", "refused", "octets"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 

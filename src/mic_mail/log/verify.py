@@ -116,7 +116,6 @@ class LogVerification:
 
 
 def verify(folder: Path, *, months: int, now: datetime, noted_head: str | None = None) -> LogVerification:
-    """Verify everything."""
     return _Check(folder, months, now).run(noted_head)
 
 

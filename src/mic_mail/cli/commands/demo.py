@@ -222,7 +222,6 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
 
 
 def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
-    """Return the demonstration's mailboxes as they are now."""
     from mic_mail.directory.repository import Directory
     from mic_mail.services.demo.population import DEMO
     from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store

@@ -167,7 +167,6 @@ def _must_know(source: Source, choice: Choice) -> None:
 def choice_of(
     folders: list[str] | None, without: list[str] | None, mapped: list[str] | None, below: str | None, *, virtual: bool = False
 ) -> Choice:
-    """Return the choice of folders, as typed."""
     pairs: list[tuple[str, str]] = []
     for pair in mapped or ():
         source, equals, target = pair.rpartition("=")

@@ -72,7 +72,6 @@ class ServerOptions:
 
     @property
     def account(self) -> str:
-        """Return the account to run as."""
         return self.user or DEFAULTS.server.user
 
     def answers(self) -> dict[str, str | None]:

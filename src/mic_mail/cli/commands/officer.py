@@ -211,7 +211,6 @@ def list_officers(
 
 
 def no_officer_yet() -> Text:
-    """Return the message of a server without officers on record."""
     return Text(
         "Chưa ghi nhận cán bộ quản trị nào: ai chạy được lệnh trên máy này đều được coi là Trung tâm Thông tin. "
         "Ghi nhận bằng `mic-mail officer add`.",

@@ -254,7 +254,6 @@ def _row(row: Row, register: Register, request: Request | None) -> dict[str, Cel
 
 
 def one(here: CliContext, due: Due) -> dict[str, Cell]:
-    """Return everything about one request."""
     request = due.request
     mailboxes = here.addresses()
     return _cells(
@@ -279,7 +278,6 @@ def _census_line(here: CliContext, request: Request) -> Text | None:
 
 
 def unit_of(here: CliContext, request: Request) -> UnitRecord:
-    """Return the unit that asks."""
     return here.directory.units_by_id()[request.filing.unit_id]
 
 

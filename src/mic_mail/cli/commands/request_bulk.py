@@ -39,7 +39,6 @@ Act = Callable[[int], Row]
 
 
 def each_once(numbers: Sequence[int]) -> list[int]:
-    """Return the numbers in the given order, without repetitions."""
     return list(dict.fromkeys(numbers))
 
 
@@ -85,7 +84,6 @@ def asked_for(filing: Filing) -> dict[str, str | date]:
 
 
 def request_row(request: Request) -> dict[str, Cell]:
-    """Return a request as it is now."""
     subject, items = output.localized(request.filing.subject) or None, asked_for(request.filing)
     return row_of((*_ONE, _STATE), request, subject=subject, items=items)
 

@@ -133,8 +133,6 @@ SOURCES: Mapping[str, list[Source]] = {clause_id: [] for clause_id in CLAUSES}
 
 
 def evidence(*clauses: str) -> Callable[[Source], Source]:
-    """Register a function as a source of evidence for these clauses."""
-
     def register(source: Source) -> Source:
         for clause_id in clauses:
             SOURCES[clause_id].append(source)

@@ -32,7 +32,6 @@ _FLAG_FIELDS = (b"status", b"x-status", b"x-keywords", b"x-mozilla-status", b"x-
 
 
 def read_flags(names: Iterable[str]) -> tuple[int, tuple[str, ...]]:
-    """Return system flag bits and keywords."""
     bits, keywords = 0, []
     for name in sorted(names):
         bit = _BITS.get(name.lower())

@@ -89,7 +89,6 @@ class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no type
         self._reset_timer()
 
     def fail(self, error: Exception) -> None:
-        """End the command with an error."""
         self._exception = error
         self._timer.cancel()
         self._event.set()
@@ -157,7 +156,6 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return True
 
     def _keep(self, part: bytes) -> None:
-        """Collect a line or literal of the current response."""
         self._parts.append(part)
         self._octets += len(part) + _EACH_OCTETS
         if self._octets > (MAX_ANSWER if self._running is None else self._running.most):
@@ -261,7 +259,6 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         return await self.ask("AUTHENTICATE", mechanism, replies=[encoded + b"\r\n", b"\r\n"])
 
     async def examine(self, name: str) -> Answer:
-        """Open a folder read-only."""
         answer = await self.ask("EXAMINE", aioimaplib.quoted(name))
         if answer.is_ok:
             self.state = aioimaplib.SELECTED

@@ -92,7 +92,6 @@ def _text(level: bytes) -> str:
 
 
 async def _counted(wire: Wire, folder: SourceFolder) -> SourceFolder:
-    """Return the folder with the number of its messages."""
     if folder.skip is not None:
         return folder
     answer = await wire.ask("STATUS", aioimaplib.quoted(str(folder.place)), "(MESSAGES)")

@@ -85,13 +85,11 @@ class Moving(MailUseCases):
             return Outcome(run.tallies, error)
 
     def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
-        """Count what `run` would do."""
         self.check(entry)
         with self._ledger(entry, source, read_only=True) as ledger:
             return Outcome(dry_run(self._store.account_of(entry), source, ledger, choice, progress))
 
     def verify(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Sequence[Compared]:
-        """Compare the source with the mailbox."""
         with self._ledger(entry, source, read_only=True) as ledger:
             return compare(self._store.account_of(entry), source, ledger, choice, progress)
 

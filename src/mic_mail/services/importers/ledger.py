@@ -53,7 +53,6 @@ class Entry:
     """The flags that the source had last."""
 
     def line(self) -> str:
-        """Return the entry as a line of the ledger."""
         return json.dumps(astuple(self))
 
 
@@ -71,12 +70,10 @@ class Run:
 
 
 def folder_of(data_dir: Path) -> Path:
-    """Return the folder of the ledgers."""
     return data_dir / "imports"
 
 
 def path_of(data_dir: Path, mailbox_id: int, identity: str) -> Path:
-    """Return the path of the ledger of one source into one mailbox."""
     name = blake2b(identity.encode("utf-8", "surrogateescape"), digest_size=10).hexdigest()
     return folder_of(data_dir) / f"{mailbox_id}-{name}.jsonl"
 
@@ -153,11 +150,9 @@ class Ledger:
         return len(self._entries)
 
     def entry(self, key: str) -> Entry | None:
-        """Return the entry of a message of the source."""
         return self._entries.get(key)
 
     def entries(self) -> Iterable[Entry]:
-        """Return all entries."""
         return self._entries.values()
 
     def origin(self, key: str) -> str:
@@ -175,7 +170,6 @@ class Ledger:
                 self._entries.pop(key, None)
 
     def ended(self, run: Run) -> None:
-        """Record the end of a run."""
         self._append([json.dumps({"run": astuple(run)})])
 
     def _append(self, lines: list[str]) -> None:
@@ -231,7 +225,6 @@ def taken(data_dir: Path) -> Iterator[Taken]:
 
 
 def ledgers(data_dir: Path, mailbox_id: int) -> list[Path]:
-    """Return the ledger files of one mailbox."""
     return sorted(folder_of(data_dir).glob(f"{mailbox_id}-*.jsonl"))
 
 

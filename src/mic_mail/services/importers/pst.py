@@ -95,7 +95,6 @@ class PstSource(Source):
         return self._messages.messages(folder, known)
 
     def close(self) -> None:
-        """Remove the unpacked files."""
         shutil.rmtree(self._work, ignore_errors=True)
         lock, self._lock = self._lock, -1
         if lock >= 0:

@@ -104,7 +104,6 @@ class SourceWrong(BadInput):
 
 
 def unreadable(what: object, why: Text) -> SourceWrong:
-    """Return the error for a file or folder that cannot be read."""
     return SourceWrong(
         Text(f"Không đọc được “{what}”: {why.vi}.", f"{in_ascii(what)} cannot be read: {why.en}."),
         remedy=Text(
@@ -131,7 +130,6 @@ class Tally:
     """The sum of the digests of all messages that are there now, independent of their order."""
 
     def skip(self, why: Skip, count: int = 1) -> None:
-        """Count skipped messages."""
         self.skipped[why] = self.skipped.get(why, 0) + count
 
     def there(self, digest: bytes) -> None:

@@ -36,7 +36,6 @@ class Compared:
 def compare(
     account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
 ) -> Sequence[Compared]:
-    """Compare everything that an import would take."""
     comparison = _Comparison(account, ledger)
     found: list[Compared] = []
     for folder, tally in choice.apply(source, account):

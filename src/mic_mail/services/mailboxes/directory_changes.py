@@ -152,7 +152,6 @@ class DirectoryChanges(UseCases):
     def addresses(
         self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> OrderEntry:
-        """Change the addresses of several mailboxes in one order."""
         details: dict[str, Json] = {"moves": [[number, address] for number, address in moves.items()]}
         return self._order(Act.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
 

@@ -100,7 +100,6 @@ class MailboxLifecycle(UseCases):
         return entry.decide(instant, self._settings)
 
     def state_of(self, mailbox: MailboxRecord) -> Decision:
-        """Return the decision on the mailbox now, from the facts on record."""
         return self._look(mailbox)[1]
 
     def timeline_of(self, mailbox: MailboxRecord) -> tuple[Span, ...]:

@@ -131,7 +131,6 @@ class Reclaiming(MailUseCases):
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:
-        """Return the obstacles to freeing the mailbox now."""
         entry = found.entry
         keys = recorded_warnings(entry.mailbox_id, entry.facts, found.reason, found.way)
         warned = all(self._directory.sent.known(alternatives) for alternatives in keys)

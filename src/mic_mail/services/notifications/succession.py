@@ -24,5 +24,4 @@ def vacancies_on(found: Sequence[Entry]) -> tuple[Vacancy, ...]:
 
 
 def vacancies_of(entry: Entry, snapshot: Snapshot) -> tuple[Vacancy, ...]:
-    """Return the vacancies of a mailbox."""
     return vacancies_on(basis(entry, snapshot))

@@ -64,7 +64,6 @@ class Asked:
 
 
 async def published_key(resolver: Resolver, key: Key) -> PublishedKey:
-    """Look up the key's record in the DNS."""
     try:
         found = (await resolver.txt(key.name)).values
     except NoSuchName:

@@ -95,7 +95,6 @@ class ChangedAccounts:
         self._changed: set[int] = set()
 
     def add(self, account_id: int) -> None:
-        """Add an account. From any thread."""
         self._changed.add(account_id)
 
     async def run_once(self) -> None:
