@@ -80,11 +80,15 @@ class LiveDirectory:
 
     def may_be_sent(self, mailbox_id: int) -> bool:
         """Return whether mail that the mailbox has submitted may leave now (Reg. 7.1, 6.4.c). On the loop."""
+        return self.passes(mailbox_id, lambda decision: not decision.states & KEPT_BACK)
+
+    def passes(self, mailbox_id: int, test: Callable[[Decision], bool]) -> bool:
+        """Return whether the present decision on a mailbox passes the test; False where there is none."""
         try:
             decision = self.decide(mailbox_id)
         except FactsUnreadable:
             return False
-        return decision is not None and not decision.states & KEPT_BACK
+        return decision is not None and test(decision)
 
     def last_use(self, entry: Entry) -> datetime | None:
         """Return when the person last used the mailbox (Reg. 7.2.a), even if that is not yet in the directory."""

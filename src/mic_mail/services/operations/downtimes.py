@@ -10,11 +10,11 @@ parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Entry
-from mic_mail.errors import BadInput, MicMailError, Refused, Text
+from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import messages
 from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import NoticeText
@@ -121,7 +121,7 @@ class DowntimeNotices:
             if (
                 entry.mailbox_id in notified
                 or (among is not None and entry.mailbox_id not in among)
-                or not self._reaches(entry)
+                or not self._access.passes(entry.mailbox_id, attrgetter("receives"))
             ):
                 continue
             ref = AccountRef.of(entry)
@@ -137,14 +137,6 @@ class DowntimeNotices:
                 fresh = []
         if fresh:
             await self._put_down(key, fresh)
-
-    def _reaches(self, entry: Entry) -> bool:
-        """Return whether the mailbox receives; an undecidable one is asked for again in the next run."""
-        try:
-            decision = self._access.decide(entry.mailbox_id)
-        except MicMailError:
-            return False
-        return decision is not None and decision.receives
 
     async def _known(self, key: str) -> set[int]:
         notified = self._notified.get(key)

@@ -13,7 +13,6 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.errors import MicMailError
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.calendar import local_day, start_of
@@ -94,7 +93,7 @@ class WeeklyReminders:
         all_done = True
         for entry in prepared.entries if prepared is not None else ():
             key = f"{week}:{entry.mailbox_id}"
-            if prepared is not None and key not in self._seen_to and self._is(entry, prepared.may):
+            if prepared is not None and key not in self._seen_to and self._access.passes(entry.mailbox_id, prepared.may):
                 if await self._remind(entry, key, prepared, now):
                     self._seen_to.add(key)
                 else:
@@ -114,16 +113,11 @@ class WeeklyReminders:
         today = local_day(now)
         return not self._access.snapshot.working_days.is_rest(today) and now >= start_of(today) + MORNING
 
-    def _is(self, entry: Entry, test: Callable[[Decision], bool]) -> bool:
-        try:
-            decision = self._access.decide(entry.mailbox_id)
-        except MicMailError:
-            return False
-        return decision is not None and test(decision)
-
     def _readers(self, entry: Entry, prepared: Round) -> Sequence[Entry]:
         """Return the readers who can open their mailbox; without any, the mailbox itself."""
-        return [each for each in prepared.readers(entry) if each is entry or self._is(each, _is_open)] or [entry]
+        return [
+            each for each in prepared.readers(entry) if each is entry or self._access.passes(each.mailbox_id, _is_open)
+        ] or [entry]
 
     async def _remind(self, entry: Entry, key: str, prepared: Round, now: datetime) -> bool:
         try:
