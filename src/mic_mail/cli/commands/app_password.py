@@ -13,7 +13,6 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, RequestOption, argument, option
 from mic_mail.cli.output import Cell, Column, Listing, Record, Row, row_of
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
 from mic_mail.policy.labels import scopes_named
@@ -68,7 +67,7 @@ def add(
     act: ExplainedAct,
 ) -> Record:
     here = act.here
-    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
+    act.origin.must_have_document(CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     with act.on_mailbox(address, name=name, doors=sorted(doors or ()) or None) as mailbox:
         added = here.use_cases(AppPasswords).add(mailbox.mailbox_id, name, doors or (), act.origin)
     row: dict[str, Cell] = {

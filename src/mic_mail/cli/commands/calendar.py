@@ -23,7 +23,6 @@ from mic_mail.cli.output_files import not_readable, read_file
 from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
 from mic_mail.policy import calendar_file
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import Year, local_day
 from mic_mail.services.operations.working_calendar import day_names, expected_year
@@ -98,7 +97,7 @@ def set_year(
 @requires(Right.ACT, act="calendar_set")
 def confirm(year: YearNumber, *, act: GroundedAct) -> Text:
     missing = Text("Thiếu số văn bản công bố lịch.", "The number of the document that announced the calendar is missing.")
-    document = must_have_document(act.origin.document, "12.4", missing)
+    document = act.origin.must_have_document("12.4", missing)
     return _put(act, replace(_on_record(act.here, year), document=document, provisional=False))
 
 

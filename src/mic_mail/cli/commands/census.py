@@ -16,7 +16,6 @@ from mic_mail.documents.document import Document
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy import census as rules
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.census import CensusLine, CensusStanding
 from mic_mail.policy.labels import state_names
@@ -148,7 +147,7 @@ def confirm(unit: UnitName, *, act: GroundedAct) -> Text:
     which, censuses = here.directory.unit(unit), here.use_cases(Censuses)
     with act.recorded(which.symbol):
         missing = Text("Xác nhận phải có số văn bản.", "A confirmation needs a document number.")
-        number = must_have_document(act.document, rules.CLAUSE, missing)
+        number = act.origin.must_have_document(rules.CLAUSE, missing)
         found = here.directory.censuses.confirm(
             which.unit_id, censuses.period, actor=act.origin.actor, document=number, at=here.clock.now()
         )

@@ -19,6 +19,7 @@ from mic_mail.cli.output import Column, Row, row_of, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.clock import Clock
 from mic_mail.config import manual
+from mic_mail.config.listeners import DOORS, Listen
 from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput, Refused, Text, Trouble, in_ascii
@@ -26,18 +27,7 @@ from mic_mail.i18n.os_errors import reason as system_reason
 
 DEFAULT_DATA = Path("demo-data")
 DEFAULT_PORTS_FROM = 2000
-STANDARD_PORTS = {
-    "smtp": 25,
-    "submission": 587,
-    "submissions": 465,
-    "imap": 143,
-    "imaps": 993,
-    "pop3": 110,
-    "pop3s": 995,
-    "ldap": 389,
-    "ldaps": 636,
-    "https": 443,
-}
+STANDARD_PORTS = {door: Listen().port(door) for door in DOORS if door != "http"}
 HOST = "127.0.0.1"
 MARKER = "mic-mail-demo"
 """The file that marks a folder as a demonstration's."""

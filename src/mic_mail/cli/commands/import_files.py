@@ -21,7 +21,6 @@ from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import Listing
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.policy.authorization import grounds
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.importers.eml import EmlSource
@@ -179,7 +178,7 @@ def choice_of(
 def must_have_document(origin: ActContext) -> None:
     """Require a document: the Centre moves a person's mail only on request (Reg. 4.3)."""
     missing = Text("Nhập thư vào hộp thư của người khác phải có căn cứ.", "Importing mail needs a document number.")
-    grounds.must_have_document(origin.document, CLAUSE, missing)
+    origin.must_have_document(CLAUSE, missing)
 
 
 @app.command("Cấp hộp thư với địa chỉ cũ giữ nguyên (5.5).", "Issue a mailbox with its owner's old address (5.5).")

@@ -10,7 +10,7 @@ from typing import Annotated
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import load_secret
 from mic_mail.cli import officer_totp, output
-from mic_mail.cli.acts import ExplainedAct
+from mic_mail.cli.acts import Act, ExplainedAct
 from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
@@ -18,7 +18,6 @@ from mic_mail.cli.options import Address, Commands, RequestOption, WhyOption, ar
 from mic_mail.cli.output import Column, Listing, Row, row_of
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
@@ -50,7 +49,7 @@ def list_them(here: CliContext) -> Listing:
 def remove(address: Address, *, document: RequestOption, act: ExplainedAct) -> Text:
     here = act.here
     mailbox = here.directory.mailbox(address)
-    _must_be_named(document)
+    _must_name_document(act)
     with act.recorded(mailbox.address):
         here.use_cases(SecondFactors).remove(mailbox.mailbox_id, act.origin, ends_apps=True)
     return Text(
@@ -97,7 +96,7 @@ def withdraw(
     act: ExplainedAct,
 ) -> Text:
     here = act.here
-    _must_be_named(document)
+    _must_name_document(act)
     with act.recorded(login):
         if not here.directory.second_factors.remove_of_officer(login):
             raise BadInput(
@@ -106,8 +105,8 @@ def withdraw(
     return Text(f"Đã tắt xác thực hai bước của {login}.", f"The second factor of {in_ascii(login)} is removed.")
 
 
-def _must_be_named(document: str) -> None:
-    must_have_document(document, CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
+def _must_name_document(act: Act) -> None:
+    act.origin.must_have_document(CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
 
 
 def _entered_code() -> str:

@@ -8,10 +8,10 @@ from mic_mail.errors import BadInput, Text
 
 ADD_DOCUMENT = Text("Thêm --document SỐ.", "Add --document NUMBER.")
 ADD_REASON = Text('Thêm --reason "…".', 'Add --reason "...".')
-_MISSING = Text("Thiếu số văn bản làm căn cứ.", "A document number is required.")
+NO_DOCUMENT = Text("Thiếu số văn bản làm căn cứ.", "A document number is required.")
 
 
-def must_have_document(document: str | None, clause: str, missing: Text = _MISSING) -> str:
+def must_have_document(document: str | None, clause: str, missing: Text = NO_DOCUMENT) -> str:
     """Return the number of the document; `missing` is the error text if there is none."""
     number = (document or "").strip()
     if not number:

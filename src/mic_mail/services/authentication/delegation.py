@@ -16,7 +16,6 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.authorization.roles import units_above
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
@@ -310,7 +309,7 @@ def _personal() -> NotAllowed:
 
 def _must_have_document(origin: ActContext) -> None:
     by_the_head = Text("Phải có văn bản phân công của thủ trưởng.", "The document of the unit's head is required.")
-    must_have_document(origin.document, CLAUSE, by_the_head)
+    origin.must_have_document(CLAUSE, by_the_head)
 
 
 def _overlapping(known: Sequence[Grant], wanted: Grant) -> Grant | None:

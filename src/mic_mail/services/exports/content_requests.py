@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.content_access import (
     must_be_refusable,
     must_be_undecided,
 )
-from mic_mail.policy.authorization.grounds import ADD_REASON, must_have_document
+from mic_mail.policy.authorization.grounds import ADD_REASON
 from mic_mail.policy.authorization.roles import Officer
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
@@ -55,7 +55,7 @@ class Content(UseCases):
 
     def approve(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
         """Record the second person's approval, with its document; it holds for `content.expires_after`."""
-        must_have_document(origin.document, CLAUSE)
+        origin.must_have_document(CLAUSE)
         now = self._clock.now()
         access = self._directory.content.get(access_id)
         readers = self._readers(access)
@@ -101,4 +101,4 @@ class Content(UseCases):
 def _must_have_basis(origin: ActContext) -> None:
     if not origin.reason:
         raise BadInput(Text("Phải nêu lý do.", "A reason is needed."), clause=CLAUSE, remedy=ADD_REASON)
-    must_have_document(origin.document, CLAUSE)
+    origin.must_have_document(CLAUSE)

@@ -19,7 +19,7 @@ from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
-from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.grounds import NO_DOCUMENT, must_have_document
 from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.credentials.verifiers import AppCredential, Credential
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
@@ -39,9 +39,9 @@ class ActContext:
         object.__setattr__(self, "reason", self.reason.strip())
         object.__setattr__(self, "document", (self.document or "").strip() or None)
 
-    def must_have_document(self, clause: str) -> None:
-        """Raise BadInput where the act does not name the document that it rests on."""
-        must_have_document(self.document, clause)
+    def must_have_document(self, clause: str, missing: Text = NO_DOCUMENT) -> str:
+        """Return the document that the act rests on; `BadInput` with `missing` where it names none."""
+        return must_have_document(self.document, clause, missing)
 
     def draft(self, kind: FactKind, at: datetime, **data: Detail) -> Draft:
         """Return the fact of the act, which names the request too."""

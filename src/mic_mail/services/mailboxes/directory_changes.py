@@ -14,7 +14,6 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, in_ascii
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import Act, ChangeRefused, Json, Order, OrderEntry
 from mic_mail.policy.eligibility import Employment
@@ -270,7 +269,7 @@ class DirectoryChanges(UseCases):
 
     def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> OrderEntry:
         missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs a document.")
-        document = must_have_document(origin.document, "6.2", missing)
+        document = origin.must_have_document("6.2", missing)
         now = self._clock.now()
         order = Order(
             act=act,

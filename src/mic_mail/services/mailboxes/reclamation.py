@@ -29,7 +29,6 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Fact, FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
@@ -344,7 +343,7 @@ class Reclaiming(MailUseCases):
 
 
 def _needs_document(origin: ActContext) -> None:
-    must_have_document(origin.document, "6.4.c", Text("Việc xóa phải có văn bản.", "A deletion needs a document."))
+    origin.must_have_document("6.4.c", Text("Việc xóa phải có văn bản.", "A deletion needs a document."))
 
 
 def _make_private(folder: Path, root: Path) -> None:

@@ -10,7 +10,6 @@ parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
 
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -121,7 +120,7 @@ class DowntimeNotices:
             if (
                 entry.mailbox_id in notified
                 or (among is not None and entry.mailbox_id not in among)
-                or not self._access.passes(entry.mailbox_id, attrgetter("receives"))
+                or not self._access.passes(entry.mailbox_id, lambda decision: decision.receives)
             ):
                 continue
             ref = AccountRef.of(entry)

@@ -15,7 +15,6 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Column, Columns, Document, Table, Terms
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
-from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -67,7 +66,7 @@ class MigrationRegister(UseCases):
     def finish(self, plan_id: int, origin: ActContext) -> MigrationPlan:
         """Record that the unit has left the system, by a document."""
         missing = Text("Kết thúc phải có số văn bản.", "A document number is required.")
-        document = must_have_document(origin.document, rules.CLAUSE, missing)
+        document = origin.must_have_document(rules.CLAUSE, missing)
         return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
 
     def known(self, *, all_of_them: bool = False) -> list[PlanStatus]:
