@@ -13,7 +13,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.process.startup import make_folders
-from mic_mail.services.handover.transfer import Handovers, Naming
+from mic_mail.services.handover.transfer import Handovers, Nomination
 from mic_mail.services.handover.verify import MessageFinding, Verification
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account, MailStore
@@ -23,7 +23,7 @@ from store_harness import deliver
 
 CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 HEAD = ActContext("mai", "phân công mới", "45/QĐ-CNTT")
-NAMING = Naming(LAN, "Nguyễn Văn An, Cục trưởng")
+NAMING = Nomination(LAN, "Nguyễn Văn An, Cục trưởng")
 
 
 class Still:
@@ -73,7 +73,7 @@ class Office:
 
     # ------------------------------------------------------------ the acts
 
-    def begin(self, naming: Naming = NAMING) -> Handover:
+    def begin(self, naming: Nomination = NAMING) -> Handover:
         self.handovers.begin(self.unit, naming, HEAD)
         self.server.refresh()
         self.handovers.count(self.unit, HEAD)

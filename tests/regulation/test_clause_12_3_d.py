@@ -30,7 +30,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
-from mic_mail.services.handover.transfer import Naming
+from mic_mail.services.handover.transfer import Nomination
 from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
@@ -85,14 +85,14 @@ REFUSED: list[Callable[[Office], object]] = [
     lambda o: o.handovers.begin(o.be, NAMING, HEAD),  # a personal mailbox
     lambda o: o.handovers.begin(o.server.issue("doan", kind=MailboxKind.GROUP), NAMING, HEAD),
     lambda o: o.handovers.begin(o.unit, NAMING, ActContext("mai", "nói miệng")),
-    lambda o: o.handovers.begin(o.unit, Naming(LAN, " "), HEAD),
-    lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", date(2999, 1, 1)), HEAD),
-    lambda o: o.handovers.begin(o.unit, Naming(LAN, "An", None, date(2020, 1, 1)), HEAD),
-    lambda o: o.handovers.begin(o.unit, Naming(BE, "An"), HEAD),  # the keeper
+    lambda o: o.handovers.begin(o.unit, Nomination(LAN, " "), HEAD),
+    lambda o: o.handovers.begin(o.unit, Nomination(LAN, "An", date(2999, 1, 1)), HEAD),
+    lambda o: o.handovers.begin(o.unit, Nomination(LAN, "An", None, date(2020, 1, 1)), HEAD),
+    lambda o: o.handovers.begin(o.unit, Nomination(BE, "An"), HEAD),  # the keeper
     lambda o: o.handovers.finish(o.unit, "x" * 20, HEAD),
     lambda o: o.cancel(),
-    lambda o: (o.begin(), o.server.issue("hoa"), o.handovers.begin(o.unit, Naming("hoa", "An"), HEAD)),
-    lambda o: o.begin(Naming(LAN, NAMING.named_by, None, date(2999, 1, 1))),  # from here on one runs
+    lambda o: (o.begin(), o.server.issue("hoa"), o.handovers.begin(o.unit, Nomination("hoa", "An"), HEAD)),
+    lambda o: o.begin(Nomination(LAN, NAMING.named_by, None, date(2999, 1, 1))),  # from here on one runs
     lambda o: authorise(o, o.be),
     lambda o: o.handovers.cancel(o.unit, ActContext("mai")),
     lambda o: Holds(o.directory, o.store, o.server.clock).must_not_be_held(o.directory.entry(o.unit.mailbox_id)),
@@ -180,7 +180,7 @@ def test_clause_12_3_d_minutes_say_how_it_ended(office: Office) -> None:
 
 def test_clause_12_3_d_who_came_back_may_take_over_again(office: Office) -> None:
     """A leave has ended the keeper's authority for good (12.3): after the return it is handed over as to anybody."""
-    be = Naming(BE, NAMING.named_by)
+    be = Nomination(BE, NAMING.named_by)
     with pytest.raises(NotAllowed, match="already its keeper"):
         office.begin(be)
     for kind in (FactKind.LEFT, FactKind.RETURNED):
@@ -192,7 +192,7 @@ def test_clause_12_3_d_who_came_back_may_take_over_again(office: Office) -> None
 def test_clause_12_3_d_the_rights_move(office: Office) -> None:
     """One keeper with the new term; the old one and every substitute hold nothing; the password has to be changed."""
     authorise(office, office.server.issue("hoa"), Part.SUBSTITUTE, date(2999, 1, 1))
-    office.begin(Naming(LAN, "Nguyễn Văn An", date(2026, 1, 2), date(2999, 12, 31)))
+    office.begin(Nomination(LAN, "Nguyễn Văn An", date(2026, 1, 2), date(2999, 12, 31)))
     before = office.directory.entry(office.unit.mailbox_id).credential
     office.finish()
     entry = office.directory.entry(office.unit.mailbox_id)

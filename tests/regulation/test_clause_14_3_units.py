@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.cli.authorization import gate_of
+from mic_mail.cli.authorization import required_right
 from mic_mail.cli.main import commands
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
@@ -131,7 +131,7 @@ def test_clause_14_3_no_command_shows_another_unit(tmp_path, monkeypatch):
         console.done_by("mai", *words)
     walked = 0
     for words, command in commands():
-        gate = gate_of(command)
+        gate = required_right(command)
         if gate is None or gate.whole or gate.right not in {Right.READ, Right.REQUEST} or words in NOT_WALKED:
             continue
         typed = [word.replace("/nowhere", str(tmp_path)) for word in _words(words)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mic_mail.cli.authorization import gate_of
+from mic_mail.cli.authorization import required_right
 from mic_mail.cli.caller import Caller
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.main import commands
@@ -30,7 +30,7 @@ OPEN = {
 
 def test_clause_6_1_every_command_says_what_it_asks_for():
     """One that is added later and says nothing fails here (and is shut to all but the Centre); these ten ask for nothing."""
-    gates = {words: gate_of(command) for words, command in commands()}
+    gates = {words: required_right(command) for words, command in commands()}
     assert len(gates) > 50
     assert [words for words, gate in gates.items() if gate is None] == []
     assert {words for words, gate in gates.items() if gate is not None and gate.right is None} == OPEN
@@ -117,7 +117,7 @@ def test_clause_6_1_a_stranger_runs_nothing(console):
 def test_clause_6_1_only_the_centre_acts_by_command(console, login):
     """A unit's administrator and an auditor are refused by each command that changes anything."""
     for words, command in commands():
-        gate = gate_of(command)
+        gate = required_right(command)
         if gate is not None and gate.right is Right.ACT:
             console.refused_by(login, *_words(words), says="Reg. 6.1")
     asked_twice = (

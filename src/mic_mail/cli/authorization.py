@@ -59,7 +59,7 @@ def open_to_all(*, clauses: str = "") -> Callable[[F], F]:
     return _marked(RequiredRight(None, clauses=tuple(clauses.split())))
 
 
-def gate_of(command: TyperCommand) -> RequiredRight | None:
+def required_right(command: TyperCommand) -> RequiredRight | None:
     """Return the right that the command declares; None where it declares nothing."""
     found: RequiredRight | None = getattr(command.callback, _MARK, None)
     return found
@@ -72,24 +72,24 @@ def guard(command: TyperGroup | TyperCommand) -> None:
             assert isinstance(inner, (TyperGroup, TyperCommand))
             guard(inner)
         return
-    gate, invoke = gate_of(command) or SHUT, command.invoke
+    required, invoke = required_right(command) or SHUT, command.invoke
 
-    def behind(ctx: typer.Context) -> Any:
-        _pass(gate, ctx)
+    def invoke_checked(ctx: typer.Context) -> Any:
+        _check(required, ctx)
         return invoke(ctx)
 
-    command.invoke = behind  # type: ignore[method-assign,assignment]  # Typer calls this instance's method
+    command.invoke = invoke_checked  # type: ignore[method-assign,assignment]  # Typer calls this instance's method
 
 
-def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
+def _check(required: RequiredRight, ctx: typer.Context) -> None:
     here = frame(ctx)
     here.must_be_the_servers()  # first: a foreign configuration must not be trusted, written to or served
-    if gate.right is None:
+    if required.right is None:
         return
     actor = here.actor(ctx.params.get("actor"))
     try:
-        here.enter(actor, gate.right, whole=gate.whole)
-        if gate.right in CHANGES:
+        here.enter(actor, required.right, whole=required.whole)
+        if required.right in CHANGES:
             must_show_code(here, here.officer)
     except NotAuthorised as refusal:
         with contextlib.suppress(MicMailError):  # an actor who may not even write the record is refused all the same
@@ -104,10 +104,10 @@ def _pass(gate: RequiredRight, ctx: typer.Context) -> None:
         raise
 
 
-def _marked(gate: RequiredRight) -> Callable[[F], F]:
+def _marked(required: RequiredRight) -> Callable[[F], F]:
     def mark(command: F) -> F:
-        expanded = expand_options(command, gate)
-        setattr(expanded, _MARK, gate)
+        expanded = expand_options(command, required)
+        setattr(expanded, _MARK, required)
         return cast("F", expanded)
 
     return mark

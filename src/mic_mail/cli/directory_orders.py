@@ -108,7 +108,7 @@ def order_row(entry: OrderEntry) -> dict[str, Cell]:
     return row_of(ORDERS, entry, reason=entry.order.reason or None)
 
 
-class Naming:
+class RowNames:
     """The names of the changed rows, as the directory has them now."""
 
     def __init__(self, directory: Directory) -> None:
@@ -137,6 +137,6 @@ class Naming:
 
 
 def _show(directory: Directory, entry: OrderEntry, *, as_json: bool) -> None:
-    rows = list(map(Naming(directory).row, entry.changes))
+    rows = list(map(RowNames(directory).row, entry.changes))
     part = Part("changes", CHANGES, rows, Text("Thay đổi", "Changes"))
     output.record(ORDERS, order_row(entry), part, as_json=as_json)

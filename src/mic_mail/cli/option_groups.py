@@ -3,7 +3,7 @@
 In: a command with a parameter of type `CliContext`, or of a dataclass each annotated field of which is an option. Out: the same
 command for Typer, with the fields in place of that parameter. A field without `Annotated` is no option: it takes the value of
 the command's own parameter of that name, or its default. A group with a method `begin` (`cli.acts.Act`) gets the context.
-A command that returns an `output.Result` gets the option --json.
+A command that returns an `output.CommandResult` gets the option --json.
 """
 
 import inspect
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Callable[..., Any]:
-    """Return the command as Typer takes it. A `Text` that it returns is printed as a note, a `Result` as its option says."""
+    """Return the command as Typer takes it; it prints a `Text` that it returns as a note, a `CommandResult` as the result."""
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     groups: dict[str, Any] = {}
     signature = inspect.signature(command, eval_str=True)
@@ -35,7 +35,7 @@ def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Ca
         else:
             parameters.append(parameter)
     kinds = get_args(signature.return_annotation) or (signature.return_annotation,)
-    if any(isinstance(kind, type) and issubclass(kind, output.Result) for kind in kinds):
+    if any(isinstance(kind, type) and issubclass(kind, output.CommandResult) for kind in kinds):
         parameters.append(inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption))
 
     def run(ctx: typer.Context, **given: Any) -> Any:
@@ -52,7 +52,7 @@ def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Ca
         match outcome:
             case Text():
                 return output.note(outcome)
-            case output.Result():
+            case output.CommandResult():
                 return outcome.print(as_json=given["as_json"])
             case _:
                 return outcome

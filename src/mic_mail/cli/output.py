@@ -436,20 +436,20 @@ def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, tit
             listing(part.columns, part.rows, as_json=False, title=part.title)
 
 
-class Result:
+class CommandResult:
     """What a command returns to have it printed; the command has the option --json (`option_groups`)."""
 
     print: Callable[..., None]
 
 
-class Listing(Result):
+class ResultTable(CommandResult):
     """The result of a command that lists rows, as `listing` prints them."""
 
     def __init__(self, columns: Sequence[Column], rows: Iterable[Row], *, title: Text | None = None) -> None:
         self.print = partial(listing, columns, rows, title=title)
 
 
-class Record(Result):
+class ResultRecord(CommandResult):
     """The result of a command that shows one object, as `record` prints it."""
 
     def __init__(self, columns: Sequence[Column], row: Row, *parts: Part, title: Text | None = None) -> None:

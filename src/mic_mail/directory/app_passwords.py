@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import fact_chain
 from mic_mail.directory.model import AppPasswordRow, CredentialRow
-from mic_mail.directory.transactions import Register, WriteSession, transaction
+from mic_mail.directory.transactions import BaseRegister, WriteSession, transaction
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
 from mic_mail.policy.facts import Draft, Fact
@@ -29,7 +29,7 @@ class Use:
     network: str
 
 
-class AppPasswords(Register):
+class AppPasswords(BaseRegister):
     """The app password rows of all mailboxes."""
 
     def uses(self, mailbox_id: int) -> dict[int, Use]:

@@ -11,11 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import CalendarYear
-from mic_mail.directory.transactions import Register, transaction
+from mic_mail.directory.transactions import BaseRegister, transaction
 from mic_mail.policy.calendar import WorkingDays, Year
 
 
-class Years(Register):
+class Years(BaseRegister):
     """The calendar years on record."""
 
     def all(self) -> list[Year]:

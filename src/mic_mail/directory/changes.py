@@ -30,7 +30,7 @@ from mic_mail.directory.register_model import (
 )
 from mic_mail.directory.transactions import (
     IDS_END,
-    Register,
+    BaseRegister,
     WriteSession,
     add_record,
     among,
@@ -46,7 +46,7 @@ from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 from mic_mail.policy.ranks import Table
 
 
-class Changes(Register):
+class Changes(BaseRegister):
     """The orders on record."""
 
     # ------------------------------------------------------------ reading

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Address, Role
 from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
-from mic_mail.directory.transactions import IDS_END, Register, add_record, not_found, to_record, transaction
+from mic_mail.directory.transactions import IDS_END, BaseRegister, add_record, not_found, to_record, transaction
 from mic_mail.policy.authorization.content_access import Access, Decision, DecisionOutcome, Scope
 
 
@@ -35,7 +35,7 @@ class Export:
     """SHA-256 of SHA256SUMS, which lists everything else; in hexadecimal."""
 
 
-class ContentRegister(Register):
+class ContentRegister(BaseRegister):
     """The requests and exports on record."""
 
     def all(self) -> list[Access]:

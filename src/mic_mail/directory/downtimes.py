@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import incidents
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime
-from mic_mail.directory.transactions import Register, add_record, existing, to_record, transaction
+from mic_mail.directory.transactions import BaseRegister, add_record, existing, to_record, transaction
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.incidents import IncidentReport
 
@@ -19,7 +19,7 @@ Far more than are ever announced ahead.
 """
 
 
-class Downtimes(Register):
+class Downtimes(BaseRegister):
     """The downtimes on record."""
 
     def all(self) -> list[Downtime]:

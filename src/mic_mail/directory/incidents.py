@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.records import Superseded
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
-from mic_mail.directory.transactions import Register, Tables, add_record, existing, not_found, to_record, transaction
+from mic_mail.directory.transactions import BaseRegister, Tables, add_record, existing, not_found, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed
 from mic_mail.policy.requests import Channel
@@ -36,7 +36,7 @@ class View:
                 yield replace(incident, told=replace(incident.told, mailboxes=self.visible(incident.told.mailboxes)))
 
 
-class Incidents(Register):
+class Incidents(BaseRegister):
     """The incidents on record."""
 
     def __init__(self, tables: Tables, view: View | None = None) -> None:

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import MigrationPlanRow
-from mic_mail.directory.transactions import Register, add_record, existing, to_record, transaction
+from mic_mail.directory.transactions import BaseRegister, add_record, existing, to_record, transaction
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.migration_plans import CLAUSE, MigrationPlan
 
 
-class MigrationPlans(Register):
+class MigrationPlans(BaseRegister):
     """The register of units that still use another mail system."""
 
     def all(self) -> list[MigrationPlan]:

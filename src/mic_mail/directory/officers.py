@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import OfficerRow
-from mic_mail.directory.transactions import Register, add_record, to_record, transaction
+from mic_mail.directory.transactions import BaseRegister, add_record, to_record, transaction
 from mic_mail.policy.authorization.roles import Officer, Role
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
@@ -23,7 +23,7 @@ def _anything(_before: Sequence[Officer], _after: Sequence[Officer]) -> None:
     """Allow every change."""
 
 
-class Officers(Register):
+class Officers(BaseRegister):
     """The officers on record."""
 
     def all(self) -> list[Officer]:

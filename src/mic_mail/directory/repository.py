@@ -3,9 +3,8 @@
 Synchronous; for the command line, the services and the workers' executors (safe from several threads). Every change is one
 transaction that is durable when the method returns and that raises `version()`. Facts are only ever appended, each chained to
 the one before it. The services check whether a change is allowed; the database enforces what must always hold (an address
-belongs to one mailbox for ever). Registers beside the mailboxes have modules of their own: `years`, `officers`, `content`,
-`sent`, `requests`, `incidents`, `downtimes`, `censuses`, `elsewhere`, `signatories`, `app_passwords`, `second_factors`. Changes
-of units, people and addresses are ordered in `changes`.
+belongs to one mailbox for ever). Registers beside the mailboxes have modules of their own, and are attributes here. Changes of
+units, people and addresses are ordered in `changes`.
 """
 
 from collections.abc import Sequence
@@ -58,7 +57,7 @@ from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.directory.transactions import (
     IDS_END,
-    Register,
+    BaseRegister,
     Tables,
     WriteSession,
     add_record,
@@ -73,7 +72,7 @@ from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import Draft, Fact, MailboxKind
 
 
-class Directory(Register):
+class Directory(BaseRegister):
     """The directory behind one database URL."""
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
@@ -91,7 +90,7 @@ class Directory(Register):
         self.sent = SentNotices(tables)
         self.downtimes = Downtimes(tables)
         self.censuses = Censuses(tables)
-        self.elsewhere = MigrationPlans(tables)
+        self.migration_plans = MigrationPlans(tables)
         self.requests = Requests(tables)
         self.incidents = Incidents(tables)
         self.signatories = Signatories(tables)

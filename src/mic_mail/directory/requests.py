@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from mic_mail.directory import censuses, incidents, person_rows
 from mic_mail.directory.records import PersonRecord, Superseded
 from mic_mail.directory.register_model import ReadingDebt, ReadingMark, RequestMail, RequestRow
-from mic_mail.directory.transactions import IDS_END, Register, Tables, add_record, not_found, row_of, to_record, transaction
+from mic_mail.directory.transactions import IDS_END, BaseRegister, Tables, add_record, not_found, row_of, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
@@ -54,7 +54,7 @@ class Debt:
     tried_at: datetime
 
 
-class Requests(Register):
+class Requests(BaseRegister):
     """The requests on record."""
 
     def __init__(self, tables: Tables, units: Callable[[], frozenset[int]] | None = None) -> None:

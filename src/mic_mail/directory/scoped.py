@@ -39,7 +39,7 @@ class PartialDirectory(Directory):
         self.requests = self.requests.narrowed(self._units)
         self.incidents = self.incidents.narrowed(self._units, self._known)
         self.censuses = _register(of=self._censuses_of, disputes=self._disputes)
-        self.elsewhere = _register(all=self._plans)
+        self.migration_plans = _register(all=self._plans)
         self.app_passwords = _register(uses=self._uses)
         self.second_factors = _register(of=self._factor)
         self.changes = _register(levels=whole.changes.levels)
@@ -124,7 +124,7 @@ class PartialDirectory(Directory):
         return self._whole.censuses.disputes(unit_id) if unit_id in self._units() else []
 
     def _plans(self) -> list[MigrationPlan]:
-        return [plan for plan in self._whole.elsewhere.all() if plan.unit_id in self._units()]
+        return [plan for plan in self._whole.migration_plans.all() if plan.unit_id in self._units()]
 
     def _factor(self, holder: str) -> Factor | None:
         visible = any(mailbox_holder(mailbox.mailbox_id) == holder for mailbox in self.mailboxes())

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import fact_chain
 from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
-from mic_mail.directory.transactions import Register, WriteSession, transaction
+from mic_mail.directory.transactions import BaseRegister, WriteSession, transaction
 from mic_mail.policy.facts import Draft, Fact
 
 
@@ -38,7 +38,7 @@ def officer_holder(login: str) -> str:
     return f"officer/{login}"
 
 
-class SecondFactors(Register):
+class SecondFactors(BaseRegister):
     """The factors of all holders."""
 
     def of(self, holder: str) -> Factor | None:

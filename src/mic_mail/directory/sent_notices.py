@@ -15,10 +15,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import SentNotice, VoidNotice
-from mic_mail.directory.transactions import Register, transaction
+from mic_mail.directory.transactions import BaseRegister, transaction
 
 
-class SentNotices(Register):
+class SentNotices(BaseRegister):
     """The notices on record."""
 
     def known(self, keys: Collection[str]) -> set[str]:

@@ -6,12 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import SignatoryRow
-from mic_mail.directory.transactions import Register, add_record, existing, to_record, transaction
+from mic_mail.directory.transactions import BaseRegister, add_record, existing, to_record, transaction
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory
 
 
-class Signatories(Register):
+class Signatories(BaseRegister):
     """The signatories on record."""
 
     def all(self) -> list[Signatory]:

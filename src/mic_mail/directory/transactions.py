@@ -85,7 +85,7 @@ def _may_pass(conflict: IntegrityError) -> bool:
     return code is None or code in _TAKEN
 
 
-class Register:
+class BaseRegister:
     """A register in the tables: each method is a transaction of its own."""
 
     def __init__(self, tables: Tables) -> None:
@@ -93,10 +93,10 @@ class Register:
 
 
 def transaction(method: Callable[Concatenate[Any, WriteSession, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a method of a `Register` one change of the tables; its callers do not pass the session."""
+    """Make a method of a `BaseRegister` one change of the tables; its callers do not pass the session."""
 
     @wraps(method)
-    def run(register: Register, *args: P.args, **kwargs: P.kwargs) -> T:
+    def run(register: BaseRegister, *args: P.args, **kwargs: P.kwargs) -> T:
         return register._tables.change(lambda session: method(register, session, *args, **kwargs))
 
     return run

@@ -50,7 +50,7 @@ class AnchorWriter:
             moved = [head for head in heads if writing.known.heads.get(head.mailbox_id) != head]
             if not (extents or closes or moved):
                 return None, False
-            return self._say(writing, now, extents, closes, moved), more
+            return self._write_anchor(writing, now, extents, closes, moved), more
 
     def announce_removal(self, names: Sequence[str], months: int, now: datetime) -> None:
         """Record that these segments may be deleted (`retention`)."""
@@ -58,7 +58,7 @@ class AnchorWriter:
             if fresh := tuple(name for name in names if name not in writing.known.removed):
                 writing.add(at=_stamp(now), kind=AnchorKind.REMOVAL, removed=fresh, months=months)
 
-    def _say(
+    def _write_anchor(
         self, writing: ChainWriter, now: datetime, extents: list[Extent], closes: tuple[date, date] | None, moved: list[Head]
     ) -> Anchor:
         every = {**writing.known.heads, **{head.mailbox_id: head for head in moved}}

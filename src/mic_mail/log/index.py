@@ -188,37 +188,37 @@ class Month:
         row = self._db.execute(_LAST_OF_FILE, (name,)).fetchone()
         return Block(*row) if row else None
 
-    def add(self, stretch: IndexedBlocks) -> bool:
+    def add(self, added: IndexedBlocks) -> bool:
         """Load blocks in one transaction; change nothing and return False if another process has loaded them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            done = self._add(stretch)
+            done = self._add(added)
             self._db.execute("COMMIT")
         finally:
             if self._db.in_transaction:  # on a full disk SQLite has already rolled back: raise that error
                 self._db.execute("ROLLBACK")
         return done
 
-    def _add(self, stretch: IndexedBlocks) -> bool:
+    def _add(self, added: IndexedBlocks) -> bool:
         db = self._db
-        row = db.execute("SELECT file, octets FROM file WHERE name = ?", (stretch.name,)).fetchone()
+        row = db.execute("SELECT file, octets FROM file WHERE name = ?", (added.name,)).fetchone()
         if row is None:
-            db.execute("INSERT INTO file (name, octets) VALUES (?, 0)", (stretch.name,))
-            row = db.execute("SELECT file, octets FROM file WHERE name = ?", (stretch.name,)).fetchone()
+            db.execute("INSERT INTO file (name, octets) VALUES (?, 0)", (added.name,))
+            row = db.execute("SELECT file, octets FROM file WHERE name = ?", (added.name,)).fetchone()
         file, octets = row
-        if octets != stretch.start:
+        if octets != added.start:
             return False
-        ids = self._take_blocks(file, stretch)
-        postings = sorted((key, block) for block, (_, keys) in zip(ids, stretch.blocks, strict=True) for key in keys)
+        ids = self._take_blocks(file, added)
+        postings = sorted((key, block) for block, (_, keys) in zip(ids, added.blocks, strict=True) for key in keys)
         db.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?)", postings)
-        db.execute("UPDATE file SET octets = ? WHERE file = ?", (stretch.end, file))
+        db.execute("UPDATE file SET octets = ? WHERE file = ?", (added.end, file))
         return True
 
-    def _take_blocks(self, file: int, stretch: IndexedBlocks) -> list[int]:
+    def _take_blocks(self, file: int, added: IndexedBlocks) -> list[int]:
         db = self._db
         ids: list[int] = []
-        for block, _ in stretch.blocks:
-            if block.start == stretch.replaces:
+        for block, _ in added.blocks:
+            if block.start == added.replaces:
                 (number,) = db.execute(
                     "UPDATE block SET octets = ?, first_us = min(first_us, ?), last_us = max(last_us, ?), digest = ?"
                     " WHERE file = ? AND start = ? RETURNING block",

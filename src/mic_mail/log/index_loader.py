@@ -58,9 +58,9 @@ def _load_month(folder: Path, month: str, files: dict[LogFile, int], most_octets
         loaded = index.loaded()
         for file, size in files.items():
             start = loaded.get(file.name, 0)
-            if size > start and (stretch := _next_blocks(folder, index, file, start, most_octets)):
-                index.add(stretch)
-                return stretch.lines
+            if size > start and (blocks := _next_blocks(folder, index, file, start, most_octets)):
+                index.add(blocks)
+                return blocks.lines
     return 0
 
 

@@ -30,7 +30,7 @@ class SegmentCheck:
     """The digest of the last line, if the file holds acts; else the value passed in."""
     broken: list[tuple[str, str, str]] = field(default_factory=list)
     """Kind, place, detail."""
-    told_anchors: list[tuple[int, str, str]] = field(default_factory=list)
+    logged_anchors: list[tuple[int, str, str]] = field(default_factory=list)
     """Number and head of anchors that the mail log reports, and the line."""
 
 
@@ -125,7 +125,7 @@ class _Segment(_Walk):
     def _note_anchor(self, line: bytes) -> None:
         try:
             told = json.loads(line)
-            self.seen.told_anchors.append((int(told["number"]), str(told["head"]), f"{self.seen.lines}"))
+            self.seen.logged_anchors.append((int(told["number"]), str(told["head"]), f"{self.seen.lines}"))
         except (ValueError, KeyError, TypeError, RecursionError):
             self.report("line_damaged")
 

@@ -259,9 +259,11 @@ class _Check:
             verdict.add(LogFault.ALTERED, file.name, f"0-{extent.octets}", f"anchor {self._known.anchored_by[file.name]}")
         for kind, place, detail in seen.broken:
             verdict.add(LogFault(kind), file.name, place, detail)
-        if any(number not in self._heads for number, _, _ in seen.told_anchors):  # the server may have appended to it meanwhile
+        if any(
+            number not in self._heads for number, _, _ in seen.logged_anchors
+        ):  # the server may have appended to it meanwhile
             self._heads = {number: digest(line) for number, line in enumerate(self._file.lines(), 1)}
-        for number, head, place in seen.told_anchors:
+        for number, head, place in seen.logged_anchors:
             if number not in self._heads:
                 verdict.add(LogFault.ANCHOR_GONE, self._file.path.name, f"{number}", f"{file.name} {place}")
             elif self._heads[number] != head:

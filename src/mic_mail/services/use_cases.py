@@ -13,7 +13,7 @@ from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.mailstore import MailStore
 
 
-class Context(Protocol):
+class UseCaseContext(Protocol):
     """Opens what use cases need, each part when it is first asked for."""
 
     @property
@@ -35,7 +35,7 @@ class UseCases:
         self._clock = clock
 
     @classmethod
-    def within(cls, context: Context) -> Self:
+    def within(cls, context: UseCaseContext) -> Self:
         return cls(context.directory, context.config, context.clock)
 
     def settings(self) -> LifecycleSettings:
@@ -51,5 +51,5 @@ class MailUseCases(UseCases):
         self._store = store
 
     @classmethod
-    def within(cls, context: Context) -> Self:
+    def within(cls, context: UseCaseContext) -> Self:
         return cls(context.directory, context.store, context.config, context.clock)

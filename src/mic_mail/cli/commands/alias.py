@@ -6,7 +6,7 @@ from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, argument
-from mic_mail.cli.output import Column, Listing
+from mic_mail.cli.output import Column, ResultTable
 from mic_mail.directory.model import Role
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
@@ -38,12 +38,12 @@ def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
 @requires(Right.READ)
 def list_aliases(
     here: CliContext, mailbox: Annotated[str | None, argument("[MAILBOX]", "Chỉ hộp thư này.", "Only this mailbox.")] = None
-) -> Listing:
+) -> ResultTable:
     mailboxes = here.addresses()
     only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
     found = [address for address in here.directory.addresses(only) if address.role != Role.PRIMARY]
     rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": Role(a.role)} for a in found)
-    return Listing(COLUMNS, rows)
+    return ResultTable(COLUMNS, rows)
 
 
 @app.command("Bỏ bí danh; địa chỉ không cấp cho ai khác.", "Remove an alias; nobody else will get the address.")

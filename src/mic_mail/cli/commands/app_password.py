@@ -11,7 +11,7 @@ from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, RequestOption, argument, option
-from mic_mail.cli.output import Cell, Column, Listing, Record, Row, row_of
+from mic_mail.cli.output import Cell, Column, ResultRecord, ResultTable, Row, row_of
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
@@ -44,10 +44,10 @@ ADDED = (
 
 @app.command("Liệt kê mật khẩu ứng dụng của hộp thư.", "List a mailbox's app passwords, also revoked ones.", name="list")
 @requires(Right.READ)
-def list_them(here: CliContext, address: Address) -> Listing:
+def list_them(here: CliContext, address: Address) -> ResultTable:
     mailbox = here.directory.mailbox(address)
     found = here.use_cases(AppPasswords).listed(mailbox.mailbox_id)
-    return Listing(COLUMNS, map(_row, found))
+    return ResultTable(COLUMNS, map(_row, found))
 
 
 @app.command(
@@ -65,7 +65,7 @@ def add(
         option("--door", "Chỉ dùng cho; có thể lặp lại.", "Valid only for this service; repeatable."),
     ] = None,
     act: ExplainedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     act.origin.must_have_document(CLAUSE, Text("Cần số văn bản đề nghị.", "A document number is required."))
     with act.on_mailbox(address, name=name, doors=sorted(doors or ()) or None) as mailbox:
@@ -73,7 +73,7 @@ def add(
     row: dict[str, Cell] = {
         "address": mailbox.address, "number": added.fact.seq, "name": added.name, "password": added.password,
     }  # fmt: skip
-    return Record(ADDED, row)
+    return ResultRecord(ADDED, row)
 
 
 @app.command("Thu hồi một hoặc tất cả mật khẩu ứng dụng; phiên đang mở kết thúc.", "Revoke one or all; their sessions end.")

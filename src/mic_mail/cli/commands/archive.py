@@ -9,7 +9,7 @@ from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, YesOption, argument
-from mic_mail.cli.output import Cell, Column, Listing, spoken
+from mic_mail.cli.output import Cell, Column, ResultTable, spoken
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -33,8 +33,8 @@ COLUMNS = (
 
 @app.command("Liệt kê các bản lưu trữ.", "List the archives.", name="list")
 @requires(Right.READ, whole=True, clauses="6.4.c")
-def list_archives(here: CliContext) -> Listing:
-    return Listing(COLUMNS, _rows(here))
+def list_archives(here: CliContext) -> ResultTable:
+    return ResultTable(COLUMNS, _rows(here))
 
 
 @app.command("Xóa một bản lưu trữ theo văn bản.", "Delete an archive, by a document.")

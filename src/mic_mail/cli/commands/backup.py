@@ -29,7 +29,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Listing, Row, spoken
+from mic_mail.cli.output import Column, ResultTable, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.durable_files import make_durable
@@ -73,7 +73,7 @@ def backup(
         ),
     ] = None,
     act: Act,
-) -> Listing:
+) -> ResultTable:
     here = act.here
     mailboxes = chosen(here, addresses)
     subject = " ".join(addresses or ["*"])
@@ -90,7 +90,7 @@ def backup(
             _copy_archives(here, mailbox, target)
         if whole:  # last: everything else must be complete even if a key cannot be used
             _copy_keys(here, target)
-    return Listing(COLUMNS, rows)
+    return ResultTable(COLUMNS, rows)
 
 
 def _make(target: Path) -> None:

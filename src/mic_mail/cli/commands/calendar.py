@@ -18,7 +18,7 @@ from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Commands, JsonOption, argument
-from mic_mail.cli.output import Cell, Column, Record, row_of
+from mic_mail.cli.output import Cell, Column, ResultRecord, row_of
 from mic_mail.cli.output_files import not_readable, read_file
 from mic_mail.directory.records import NotFound
 from mic_mail.errors import Text
@@ -185,7 +185,7 @@ def count(
     here: CliContext,
     start: Annotated[str, argument("DAY", "Ngày nhận, không tính.", "Day of receipt, not counted.")],
     days: Annotated[int, argument("DAYS", "Số ngày làm việc.", "Working days.", min=0, max=366)],
-) -> Record:
+) -> ResultRecord:
     calendar = here.directory.years.working_days()
     first = read_day(start)
     due = calendar.after(first, days)
@@ -197,4 +197,4 @@ def count(
         "known": years <= calendar.known,
         "expected": bool(years & calendar.expected),
     }
-    return Record(COUNTED, row)
+    return ResultRecord(COUNTED, row)

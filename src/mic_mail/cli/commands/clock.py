@@ -5,7 +5,7 @@ from mic_mail.cli.audited import CONFIRMS_CLOCK
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, ReasonOption
-from mic_mail.cli.output import Column, Listing, Record, Row, row_of
+from mic_mail.cli.output import Column, ResultRecord, ResultTable, Row, row_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -24,10 +24,10 @@ ONE = (
 
 @app.command("Xem đồng hồ và mốc gần nhất.", "Show the clock and the last recorded time.")
 @requires(Right.READ, whole=True, clauses="6.4.c")
-def show(here: CliContext) -> Record:
+def show(here: CliContext) -> ResultRecord:
     mark = _mark(here)
     trusted = mark.is_trusted(here.directory.load_snapshot())
-    return Record(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted})
+    return ResultRecord(ONE, {"now": here.clock.now(), "marked": mark.read(), "trusted": trusted})
 
 
 @app.command(
@@ -60,9 +60,9 @@ RECORDS = (
     "List records with a false time: in the future, or later than records made after them.",
 )
 @requires(Right.READ, whole=True)
-def records(here: CliContext) -> Listing:
+def records(here: CliContext) -> ResultTable:
     found = false_records(here.directory.load_snapshot(), here.audit, here.clock.now())
-    return Listing(RECORDS, map(_row, found))
+    return ResultTable(RECORDS, map(_row, found))
 
 
 def _row(found: FalseRecord) -> Row:

@@ -10,7 +10,7 @@ from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, option
-from mic_mail.cli.output import Column, Listing, Row, row_of
+from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.config import manual
 from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
 from mic_mail.config.preflight import Problem, problems
@@ -80,17 +80,17 @@ def show(
     changed: Annotated[
         bool, option("--changed", "Chỉ những mục khác mặc định.", "Only what differs from its default.")
     ] = False,
-) -> Listing:
+) -> ResultTable:
     config = here.config
     rows = [_value_row(setting, value) for setting, value in values(config) if not changed or value != setting.default]
-    return Listing(VALUES, rows)
+    return ResultTable(VALUES, rows)
 
 
 @app.command("In ý nghĩa của mọi mục cấu hình.", "Print the meaning of every setting.")
 @open_to_all()
-def reference() -> Listing:
+def reference() -> ResultTable:
     rows: list[Row] = [asdict(row) for row in manual.reference(output.language())]
-    return Listing(REFERENCE, rows)
+    return ResultTable(REFERENCE, rows)
 
 
 def _value_row(setting: Setting, value: object) -> Row:

@@ -15,7 +15,7 @@ from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.options import Address, Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Listing, Part, Record, Row, row_of
+from mic_mail.cli.output import Column, Part, ResultRecord, ResultTable, Row, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files, print_how_to_verify
 from mic_mail.cli.progress import progress_of
 from mic_mail.directory.content_access import Export
@@ -110,13 +110,13 @@ def approve(
     *,
     document: Annotated[str, option("--document", "Văn bản phê duyệt.", "The document that approves.")],
     act: ExplainedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     origin = act.origin
     with act.recorded(_subject(here, access_id), request=access_id):
         access = here.use_cases(Content).approve(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
-    return Record(COLUMNS, _row(here, access, []))
+    return ResultRecord(COLUMNS, _row(here, access, []))
 
 
 @app.command("Từ chối, hoặc thu lại phê duyệt.", "Refuse, or revoke an approval.")
@@ -172,19 +172,19 @@ def export(
 
 @app.command("Liệt kê các đề nghị.", "List the requests.", name="list")
 @requires(Right.READ, whole=True, clauses="4.3")
-def list_requests(here: CliContext) -> Listing:
+def list_requests(here: CliContext) -> ResultTable:
     exports = here.directory.content.exports()
     rows = [_row(here, access, exports) for access in here.directory.content.all()]
-    return Listing(COLUMNS, rows)
+    return ResultTable(COLUMNS, rows)
 
 
 @app.command("Xem một đề nghị và các lần xuất.", "Show a request and its exports.")
 @requires(Right.READ, whole=True)
-def show(here: CliContext, access_id: Id) -> Record:
+def show(here: CliContext, access_id: Id) -> ResultRecord:
     access, exports = here.directory.content.get(access_id), here.directory.content.exports(access_id)
     rows = [row_of(EXPORTS, export) for export in exports]
     part = Part("exports", EXPORTS, rows, Text("Các lần xuất", "Exports"))
-    return Record(ONE, _row(here, access, exports, ONE), part)
+    return ResultRecord(ONE, _row(here, access, exports, ONE), part)
 
 
 def _hand(here: CliContext, actor: str) -> Hand:

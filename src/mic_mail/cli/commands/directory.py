@@ -14,9 +14,9 @@ from mic_mail.cli import output
 from mic_mail.cli.acts import Act, ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.directory_orders import CHANGES, ORDERS, Naming, order_row
+from mic_mail.cli.directory_orders import CHANGES, ORDERS, RowNames, order_row
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Listing, row_of
+from mic_mail.cli.output import Column, ResultTable, row_of
 from mic_mail.cli.output_files import write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents import csv_writer
@@ -134,7 +134,7 @@ def history(
     mailbox: Annotated[
         str | None, option("--mailbox", "Chỉ địa chỉ của hộp thư này.", "Only this mailbox's addresses.")
     ] = None,
-) -> Listing:
+) -> ResultTable:
     of: list[tuple[Subject, str]] = []
     if person is not None:
         of.append((Subject.PERSON, str(here.directory.person(person).person_id)))
@@ -144,7 +144,7 @@ def history(
         number = here.directory.mailbox(mailbox).mailbox_id
         of.append((Subject.MAILBOX, str(number)))
         of += [(Subject.ADDRESS, each.address) for each in here.directory.addresses(number)]
-    naming, register = Naming(here.directory), here.directory.changes
+    naming, register = RowNames(here.directory), here.directory.changes
     found = {entry.number: entry for each in of for entry in register.all(*each)} if of else None
     entries = register.all() if found is None else [found[number] for number in sorted(found)]
     rows = (
@@ -153,13 +153,13 @@ def history(
         for change in entry.changes
         if not of or (change.subject, change.key) in of
     )
-    return Listing(HISTORY, rows)
+    return ResultTable(HISTORY, rows)
 
 
 @app.command("Liệt kê thay đổi chờ đến ngày.", "List pending changes.")
 @requires(Right.READ, whole=True, clauses="6.5")
-def pending(here: CliContext) -> Listing:
-    return Listing(ORDERS, (order_row(entry) for entry in here.directory.changes.pending()))
+def pending(here: CliContext) -> ResultTable:
+    return ResultTable(ORDERS, (order_row(entry) for entry in here.directory.changes.pending()))
 
 
 @app.command("Hủy một thay đổi chưa thực hiện.", "Cancel a pending change.")

@@ -36,7 +36,7 @@ KEYS = (
     Column("trouble", "Trục trặc", "Trouble"),
     *(Column(each.key, each.vi, each.en, json_only=True) for each in RECORDS),
 )
-SAID = {
+UNPUBLISHED = {
     PublishedKey.NOTHING: Text("DNS chưa có bản ghi của khóa này", "The DNS does not have its record yet"),
     PublishedKey.OTHER: Text("DNS có bản ghi khác, hoặc nhiều bản ghi", "The DNS has a different record, or several"),
     PublishedKey.UNKNOWN: Text("Chưa tra được DNS", "The DNS does not respond"),
@@ -161,10 +161,10 @@ def _must_be_published(here: CliContext, keys: list[Key]) -> None:
         resolver = Resolver(names.nameservers, seconds=names.seconds)
         return await asyncio.gather(*(published_key(resolver, key) for key in keys))
 
-    for key, said in zip(keys, asyncio.run(look()), strict=True):
-        if said is not PublishedKey.THIS:
+    for key, found in zip(keys, asyncio.run(look()), strict=True):
+        if found is not PublishedKey.THIS:
             raise Refused(
-                Text(f"{key.name}: {SAID[said].vi}.", f"{key.name}: {SAID[said].en}."),
+                Text(f"{key.name}: {UNPUBLISHED[found].vi}.", f"{key.name}: {UNPUBLISHED[found].en}."),
                 remedy=Text(
                     "Công bố bản ghi (`mic-mail dns records`) rồi làm lại; hoặc --now.",
                     "Publish it (`mic-mail dns records`) and run this again, or add --now.",

@@ -11,7 +11,7 @@ from mic_mail.cli import output
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, option
-from mic_mail.cli.output import Column, Listing, Row
+from mic_mail.cli.output import Column, ResultTable, Row
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.net.dns import Resolver
@@ -47,13 +47,13 @@ EXIT_FOUND = 1
 @requires(Right.READ)
 def records(
     here: CliContext, *, zone: Annotated[bool, option("--zone", "In theo dạng tệp vùng.", "As lines of a zone file.")] = False
-) -> Listing | None:
+) -> ResultTable | None:
     found = _wanted(here)
     if zone:
         for each in found:
             output.line(each.line())
         return None
-    return Listing(RECORDS, [_row(each) for each in found])
+    return ResultTable(RECORDS, [_row(each) for each in found])
 
 
 @app.command(

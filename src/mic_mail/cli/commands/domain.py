@@ -8,7 +8,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Commands, argument
-from mic_mail.cli.output import Column, Listing, Row
+from mic_mail.cli.output import Column, ResultTable, Row
 from mic_mail.directory.model import Role
 from mic_mail.policy.authorization.roles import Right
 
@@ -25,7 +25,7 @@ Name = Annotated[str, argument("DOMAIN", "Tên miền.", "The domain.")]
 
 @app.command("Liệt kê tên miền và số địa chỉ.", "List the domains with their numbers of addresses.", name="list")
 @requires(Right.READ, clauses="3.2")
-def list_domains(here: CliContext) -> Listing:
+def list_domains(here: CliContext) -> ResultTable:
     counts = Counter((each.address.rpartition("@")[2], each.role) for each in here.directory.addresses())
     rows: Iterator[Row] = (
         {
@@ -36,7 +36,7 @@ def list_domains(here: CliContext) -> Listing:
         }
         for name in here.directory.domains()
     )
-    return Listing(COLUMNS, rows)
+    return ResultTable(COLUMNS, rows)
 
 
 @app.command("Thêm tên miền: địa chỉ của nó thuộc hệ thống ngay.", "Add a domain: its addresses are local at once.")

@@ -14,7 +14,7 @@ from mic_mail.cli.commands.mailbox_delegation import begin_anew, subscribe
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Address, Commands, JsonOption, option
-from mic_mail.cli.output import Column, Listing, Part, Record, Row, coded, row_of
+from mic_mail.cli.output import Column, Part, ResultRecord, ResultTable, Row, coded, row_of
 from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
@@ -27,7 +27,7 @@ from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, handovers
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.minutes import Minutes
-from mic_mail.services.handover.transfer import Handovers, Naming
+from mic_mail.services.handover.transfer import Handovers, Nomination
 from mic_mail.services.handover.verify import Deviation, FolderCheck, MessageFinding, Verification
 from mic_mail.services.mailboxes.credentials import ActContext
 
@@ -94,13 +94,13 @@ NumberOption = Annotated[
 @requires(Right.READ, clauses="12.3.d")
 def list_all(
     here: CliContext, *, running: Annotated[bool, option("--running", "Chỉ lần đang bàn giao.", "Only running ones.")] = False
-) -> Listing:
+) -> ResultTable:
     units = sorted(
         (entry for entry in here.directory.load_snapshot() if entry.kind is MailboxKind.UNIT), key=lambda entry: entry.address
     )
     found = [(entry, each) for entry in units for each in reversed(handovers(entry.facts))]
     found.sort(key=lambda pair: not pair[1].is_running)
-    return Listing(LIST, (_row(entry, each) for entry, each in found if each.is_running or not running))
+    return ResultTable(LIST, (_row(entry, each) for entry, each in found if each.is_running or not running))
 
 
 @app.command("Xem một lần bàn giao và bảng kiểm kê.", "Show a handover and its inventory.")
@@ -190,7 +190,9 @@ def begin(
 ) -> None:
     here = act.here
     mailbox, origin = here.directory.mailbox(address), act.origin
-    naming = Naming(successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness)
+    naming = Nomination(
+        successor, named_by, read_day(named_on) if named_on else None, read_day(until) if until else None, witness
+    )
     with act.recorded(mailbox.address, to=successor, named_by=named_by, until=until):
         handover = here.use_cases(Handovers).begin(mailbox, naming, origin)
         here.notify_server()  # before the count, which may take minutes
@@ -213,7 +215,7 @@ def begin(
     "Finish: transfer the rights, reset the password, end old sessions.",
 )
 @requires(Right.ACT, act="handover_finish", clauses="12.3.d")
-def finish(address: Address, *, act: GroundedAct) -> Record:
+def finish(address: Address, *, act: GroundedAct) -> ResultRecord:
     here = act.here
     password = password_hash.generate()
     with act.on_mailbox(address) as mailbox:
@@ -234,7 +236,7 @@ def finish(address: Address, *, act: GroundedAct) -> Record:
         "until": handover.until,
         "password": password if is_new else None,
     }
-    return Record(DONE, row)
+    return ResultRecord(DONE, row)
 
 
 @app.command("Hủy bàn giao: mọi quyền giữ như cũ.", "Cancel a handover; nothing changes.")

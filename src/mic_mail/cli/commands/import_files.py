@@ -18,7 +18,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
-from mic_mail.cli.output import Listing
+from mic_mail.cli.output import ResultTable
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
@@ -142,14 +142,14 @@ def pst(address: Address, path: PathArgument, *, seen: SeenOption = True, act: I
 
 @app.command("Liệt kê các lần nhập: nguồn, hộp thư, kết quả.", "List imports: source, mailbox and result.", name="list")
 @requires(Right.READ, clauses="10.4")
-def list_imports(here: CliContext) -> Listing:
+def list_imports(here: CliContext) -> ResultTable:
     addresses = here.addresses()
     rows = [
         source_row(each, addresses[each.mailbox_id])
         for each in taken(here.config.server.data_dir)
         if each.mailbox_id in addresses
     ]
-    return Listing(SOURCES, rows)
+    return ResultTable(SOURCES, rows)
 
 
 def _must_know(source: Source, choice: Choice) -> None:

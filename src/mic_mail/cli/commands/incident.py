@@ -13,7 +13,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_export import export_log
 from mic_mail.cli.options import ActorOption, Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Listing, Part, Record, Row, row_of
+from mic_mail.cli.output import Column, Part, ResultRecord, ResultTable, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile, print_written, write_paper
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.directory.records import UnitRecord
@@ -89,7 +89,7 @@ def open_incident(
     mailboxes: MailboxesOption = None,
     concerns: ConcernsOption = None,
     act: DocumentedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     act.because(title)
     of = here.directory.unit(unit) if unit else None
@@ -108,17 +108,19 @@ def open_incident(
             tuple(mailboxes or ()),
         )
         found = _incidents(here).open(told, act.origin.actor)
-    return Record(ONE, _one(here, found), _notes(found))
+    return ResultRecord(ONE, _one(here, found), _notes(found))
 
 
 @app.command("Xem một sự cố, hoặc lập báo cáo sự cố.", "Show an incident, or write its document.")
 @requires(Right.READ, clauses="14.4 16.3")
-def show(here: CliContext, number: Number, *, out: OptionalDocumentFile = None, actor: ActorOption = None) -> Record | None:
+def show(
+    here: CliContext, number: Number, *, out: OptionalDocumentFile = None, actor: ActorOption = None
+) -> ResultRecord | None:
     incident = here.directory.incidents.one(number)
     if out is not None:
         print_written(write_paper(here, out, _papers(here).one(incident)))
         return None
-    return Record(ONE, _one(here, incident), _notes(incident))
+    return ResultRecord(ONE, _one(here, incident), _notes(incident))
 
 
 @app.command("Sổ sự cố.", "The register of incidents.", name="list")
@@ -132,7 +134,7 @@ def list_incidents(
     last: Annotated[str | None, option("--until", "Đến hết ngày.", "To the end of this day.")] = None,
     out: OptionalDocumentFile = None,
     actor: ActorOption = None,
-) -> Listing | None:
+) -> ResultTable | None:
     span = _span(here, first, last)
     wanted = [
         each
@@ -143,7 +145,7 @@ def list_incidents(
         print_written(write_paper(here, out, _papers(here).register(wanted, span)))
         return None
     units = here.symbols()
-    return Listing(COLUMNS, (_cells(each, units) for each in wanted))
+    return ResultTable(COLUMNS, (_cells(each, units) for each in wanted))
 
 
 @app.command("Ghi diễn biến hoặc biện pháp.", "Add a finding or a measure.")

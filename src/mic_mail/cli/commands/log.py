@@ -19,7 +19,7 @@ from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_export import export_log
 from mic_mail.cli.log_messages import message_for, wrong
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
-from mic_mail.cli.output import Cell, Column, Record, Row, row_of
+from mic_mail.cli.output import Cell, Column, ResultRecord, Row, row_of
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
@@ -29,7 +29,7 @@ from mic_mail.log.search import FoundLine, Search
 from mic_mail.log.verify import LogVerification
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
-from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, lives, verify_all
+from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, message_traces, verify_all
 
 app = Commands("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the audit log (8.2, 14.4).")
 
@@ -100,7 +100,7 @@ def trace(
 ) -> None:
     here = act.here
     with act.recorded(message):
-        found = lives(Search(here.config.log_dir), message)
+        found = message_traces(Search(here.config.log_dir), message)
     if not found:
         raise BadInput(
             Text(f"Nhật ký không có thư {message}.", f"The log has no message {in_ascii(message)}."),
@@ -109,11 +109,16 @@ def trace(
             ),
         )
     if as_json:
-        shown = [{column.key: row.get(column.key) for column in LINES} for life in found for row in map(_row, life.lines)]
+        shown = [{column.key: row.get(column.key) for column in LINES} for each in found for row in map(_row, each.lines)]
         output.print_json(shown)
         return
-    for life in found:
-        output.listing(STEPS, map(_row, life.lines), as_json=False, title=Text(f"Thư {life.trace}", f"Message {life.trace}"))
+    for each in found:
+        output.listing(
+            STEPS,
+            map(_row, each.lines),
+            as_json=False,
+            title=Text(f"Thư {each.trace}", f"Message {each.trace}"),
+        )
 
 
 @app.command("Kiểm tra nhật ký có nguyên vẹn.", "Check that the log is complete and unaltered.")
@@ -145,7 +150,7 @@ def verify(
 @requires(Right.READ_LOG, whole=True, act="log_anchor", clauses="8.2")
 def anchor(
     *, now: Annotated[bool, option("--now", "Niêm phong ngay.", "Anchor new log lines first.")] = False, act: GroundedAct
-) -> Record:
+) -> ResultRecord:
     here = act.here
     with act.recorded("*"):
         if now:
@@ -162,7 +167,7 @@ def anchor(
         "head": known.head,
         "closed_until": known.closed,
     }
-    return Record(ANCHOR, row)
+    return ResultRecord(ANCHOR, row)
 
 
 @app.command("Trích xuất phục vụ xử lý sự cố (14.4, 16.3).", "Export an excerpt for an incident (14.4, 16.3).")

@@ -15,7 +15,7 @@ from mic_mail.cli.date_args import optional_day, read_instant
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.labels import FACT_DATA
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
-from mic_mail.cli.output import Cell, Column, Listing, Part, Record, Row, coded, row_of
+from mic_mail.cli.output import Cell, Column, Part, ResultRecord, ResultTable, Row, coded, row_of
 from mic_mail.config.units import parse_octets
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
@@ -159,15 +159,15 @@ def list_mailboxes(
     *,
     state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
     kind: Annotated[MailboxKind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
-) -> Listing:
+) -> ResultTable:
     entries = sorted(here.directory.load_snapshot(), key=lambda entry: entry.address)
     wanted = (entry for entry in entries if kind is None or entry.kind is kind)
-    return Listing(COLUMNS, _rows(here, wanted, state))
+    return ResultTable(COLUMNS, _rows(here, wanted, state))
 
 
 @app.command("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts.")
 @requires(Right.READ, clauses="5.5 8.3.c 9.2")
-def show(here: CliContext, address: Address) -> Record:
+def show(here: CliContext, address: Address) -> ResultRecord:
     entry = here.entry(address)
     decision = entry.decide(here.clock.now(), _settings(here))
     more: dict[str, Cell] = {
@@ -182,7 +182,7 @@ def show(here: CliContext, address: Address) -> Record:
         **_sent(here, entry),
     }
     facts = Part("facts", FACT_COLUMNS, _fact_rows(entry.facts), Text("Hồ sơ", "Facts"))
-    return Record(ONE, {**_row(entry, decision), **more}, facts)
+    return ResultRecord(ONE, {**_row(entry, decision), **more}, facts)
 
 
 @app.command("Giải thích trạng thái: điều khoản, sự kiện, thay đổi tới.", "Explain the state.", name="explain")

@@ -13,7 +13,7 @@ from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day, read_instant
 from mic_mail.cli.options import Address, Commands, argument, option
-from mic_mail.cli.output import Cell, Column, Listing, coded, row_of
+from mic_mail.cli.output import Cell, Column, ResultTable, coded, row_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError
@@ -148,11 +148,11 @@ def rights(
     here: CliContext,
     address: Address,
     at: Annotated[str | None, option("--at", "Thời điểm; mặc định: bây giờ.", "Instant; default: now.")] = None,
-) -> Listing:
+) -> ResultTable:
     """List the delegates of a mailbox; for a personal mailbox, what its person may use elsewhere."""
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
-    return Listing(COLUMNS, authority_rows(here, entry, instant))
+    return ResultTable(COLUMNS, authority_rows(here, entry, instant))
 
 
 def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:

@@ -11,7 +11,7 @@ from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, ReasonOption, YesOption, option
-from mic_mail.cli.output import Cell, Column, Listing, Record, coded, row_of, spoken
+from mic_mail.cli.output import Cell, Column, ResultRecord, ResultTable, coded, row_of, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
@@ -57,9 +57,9 @@ AGAIN = (
 def list_due(
     here: CliContext,
     within: Annotated[int, option("--within", "Trong số ngày này.", "Within so many days.", min=0, max=3660)] = 30,
-) -> Listing:
+) -> ResultTable:
     found = due(here.directory, here.config, here.clock, here.use_cases(Reclaiming), timedelta(days=within))
-    return Listing(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found))
+    return ResultTable(AGENDA, (row_of(AGENDA, each, clause=each.item.clause or None) for each in found))
 
 
 @app.command(
@@ -68,7 +68,7 @@ def list_due(
     name="restore-reclaimed",
 )
 @requires(Right.ACT, act="mailbox_restore_reclaimed", clauses="6.4.c")
-def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> Record:
+def restore_reclaimed(address: Address, *, reason: ReasonOption, act: DocumentedAct) -> ResultRecord:
     here = act.here
     origin = act.origin
     password = password_hash.generate()
@@ -83,7 +83,7 @@ def restore_reclaimed(address: Address, *, reason: ReasonOption, act: Documented
 
         issuing.issue_again(mailbox, password, Ground(origin), bring_back=bring_back)
     row: dict[str, Cell] = {"address": mailbox.address, "password": password, "from_archive": brought is not None}
-    return Record(AGAIN, row)
+    return ResultRecord(AGAIN, row)
 
 
 @app.command(

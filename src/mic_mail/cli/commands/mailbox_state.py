@@ -14,7 +14,7 @@ from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day, read_day
 from mic_mail.cli.options import Address, Commands, ReasonOption, argument, option
-from mic_mail.cli.output import Cell, Column, Record, Row
+from mic_mail.cli.output import Cell, Column, ResultRecord, Row
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -85,7 +85,7 @@ def restore(
     received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day it was received.")] = None,
     queued: QueuedOption = None,
     act: GroundedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     mailbox = here.directory.mailbox(address)
     password = password_hash.generate()
@@ -100,7 +100,7 @@ def restore(
         "state_names": state_names(decision.states),
         "states": sorted(decision.states),
     }
-    return Record(RESTORED, row)
+    return ResultRecord(RESTORED, row)
 
 
 @app.command("Ghi ngày chính thức nghỉ, chuyển công tác (6.4.c).", "Record the official day of leaving (6.4.c).")

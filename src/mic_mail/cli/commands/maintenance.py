@@ -11,7 +11,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Listing, Row, row_of
+from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
@@ -75,7 +75,7 @@ def announce(
 
 @app.command("Liệt kê các đợt tạm ngừng.", "List the downtimes.", name="list")
 @requires(Right.READ, clauses="10.3")
-def list_downtimes(here: CliContext) -> Listing:
+def list_downtimes(here: CliContext) -> ResultTable:
     now, incidents = here.clock.now(), _incidents(here)
 
     def row(each: Downtime) -> Row:
@@ -88,7 +88,7 @@ def list_downtimes(here: CliContext) -> Listing:
         incident_id, overdue = incidents.get(each.downtime_id), each.owes_report(now)
         return row_of(COLUMNS, each, state=state, incident_id=incident_id, overdue=overdue)
 
-    return Listing(COLUMNS, map(row, here.directory.downtimes.all()))
+    return ResultTable(COLUMNS, map(row, here.directory.downtimes.all()))
 
 
 @app.command(

@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Listing, row_of
+from mic_mail.cli.output import Column, ResultTable, row_of
 from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
@@ -58,14 +58,14 @@ def list_plans(
     *,
     overdue: Annotated[bool, option("--overdue", "Chỉ quá hạn.", "Only those overdue.")] = False,
     everything: Annotated[bool, option("--all", "Cả đã kết thúc.", "Also those that ended.")] = False,
-) -> Listing:
+) -> ResultTable:
     found = here.use_cases(MigrationRegister).known(all_of_them=everything)
     rows = (
         row_of(PLANS, each, contact=each.plan.contact or None, document=each.plan.end_document or each.plan.document)
         for each in found
         if not overdue or each.standing is PlanStanding.OVERDUE
     )
-    return Listing(PLANS, rows)
+    return ResultTable(PLANS, rows)
 
 
 @app.command("Ghi đơn vị đã chuyển xong.", "Record that a unit has left the system.")

@@ -10,7 +10,7 @@ from mic_mail.auth import password_hash
 from mic_mail.cli.acts import Act, ExplainedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.options import Address, Commands, RequestOption, option
-from mic_mail.cli.output import Column, Record, spoken
+from mic_mail.cli.output import Column, ResultRecord, spoken
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
@@ -46,12 +46,12 @@ def set_chosen(
     "Create a new password on a written request; its owner has to change it (15.2).",
 )
 @requires(Right.ACT, act="password_reset", clauses="15.2")
-def reset(address: Address, *, document: RequestOption, act: ExplainedAct) -> Record:
+def reset(address: Address, *, document: RequestOption, act: ExplainedAct) -> ResultRecord:
     if not document.strip():
         # Reg. 15.2: by letter or from the unit's mailbox; never by telephone.
         raise BadInput(Text("Cần số văn bản đề nghị.", "A document number is required."), clause="15.2")
     mailbox, password = _set(act, address, password_hash.generate, must_change=True)
-    return Record(RESET, {"address": mailbox.address, "password": password})
+    return ResultRecord(RESET, {"address": mailbox.address, "password": password})
 
 
 def _set(act: Act, address: str, choose: Callable[[], str], *, must_change: bool) -> tuple[MailboxRecord, str]:

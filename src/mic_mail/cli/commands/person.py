@@ -8,7 +8,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Cell, Column, Listing, Record, coded, row_of
+from mic_mail.cli.output import Cell, Column, ResultRecord, ResultTable, coded, row_of
 from mic_mail.directory.records import PersonRecord
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
@@ -62,7 +62,7 @@ def add(
     contract_from: FromOption = None,
     contract_until: UntilOption = None,
     act: DocumentedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     contract = _contract(employment, contract_from, contract_until)
     name = tidy(name)
@@ -79,25 +79,25 @@ def add(
     )
     with act.recorded(person.full_name, unit=unit):
         stored = here.directory.add_person(person)
-    return Record(ONE, _row(here, stored))
+    return ResultRecord(ONE, _row(here, stored))
 
 
 @app.command("Liệt kê cá nhân.", "List people.", name="list")
 @requires(Right.READ, clauses="2.6")
 def list_people(
     here: CliContext, unit: Annotated[str | None, option("--unit", "Chỉ đơn vị này.", "Only this unit.")] = None
-) -> Listing:
+) -> ResultTable:
     people = here.directory.people(here.directory.unit(unit).unit_id if unit else None)
     people.sort(key=lambda person: by_given_name(person.full_name))
     units = here.symbols()
     mailboxes = {m.person_id: m.address for m in here.directory.mailboxes() if m.person_id is not None}
-    return Listing(COLUMNS, (_cells(person, units, mailboxes) for person in people))
+    return ResultTable(COLUMNS, (_cells(person, units, mailboxes) for person in people))
 
 
 @app.command("Xem một cá nhân.", "Show a person.")
 @requires(Right.READ, clauses="6.3")
-def show(here: CliContext, person_id: PersonId) -> Record:
-    return Record(ONE, _row(here, here.directory.person(person_id)))
+def show(here: CliContext, person_id: PersonId) -> ResultRecord:
+    return ResultRecord(ONE, _row(here, here.directory.person(person_id)))
 
 
 @app.command("Thay đổi họ tên, chức danh, cấp (6.2).", "Change name, position or level (6.2).")

@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import OrderAct
 from mic_mail.cli.options import Commands, argument
-from mic_mail.cli.output import Column, Listing, Row
+from mic_mail.cli.output import Column, ResultTable, Row
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
@@ -35,7 +35,7 @@ COLUMNS = (
 
 @app.command("Liệt kê chức danh và cấp.", "List the positions and their levels.", name="list")
 @requires(Right.READ, clauses="6.4.c")
-def list_positions(here: CliContext) -> Listing:
+def list_positions(here: CliContext) -> ResultTable:
     entered = here.directory.changes.levels()
     table = {**BUILT_IN, **entered}
     held = [f"{title_of(person.position)} " for person in here.directory.people()]
@@ -48,7 +48,7 @@ def list_positions(here: CliContext) -> Listing:
         }
         for title, level in sorted(table.items(), key=lambda each: alphabetical(each[0]))
     )
-    return Listing(COLUMNS, rows)
+    return ResultTable(COLUMNS, rows)
 
 
 @app.command(

@@ -12,7 +12,7 @@ from mic_mail.cli.acts import Act, DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Listing, Record, Row, row_of
+from mic_mail.cli.output import Column, ResultRecord, ResultTable, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.authorization.roles import Right
@@ -66,7 +66,7 @@ def list_kept(
     everything: Annotated[
         bool, option("--all", "Cả thư đã quyết định hoặc hết hạn.", "Also decided and expired ones.")
     ] = False,
-) -> Listing:
+) -> ResultTable:
     records = [
         record
         for record in _quarantine(here).records()
@@ -75,15 +75,15 @@ def list_kept(
         and (sender is None or sender.lower() == record.sender.lower())
         and because in (None, record.reason)
     ]
-    return Listing(COLUMNS, map(_row, records))
+    return ResultTable(COLUMNS, map(_row, records))
 
 
 @app.command(
     "Xem một thư: phong bì, tiêu đề, dấu hiệu; không có nội dung.", "Show a message's envelope and rules, without content."
 )
 @requires(Right.READ_LOG, whole=True, clauses="4.2")
-def show(here: CliContext, reference: Annotated[str, argument("ID", "Mã thư.", "The reference.")]) -> Record:
-    return Record(ONE, _row(_quarantine(here).record(reference)))
+def show(here: CliContext, reference: Annotated[str, argument("ID", "Mã thư.", "The reference.")]) -> ResultRecord:
+    return ResultRecord(ONE, _row(_quarantine(here).record(reference)))
 
 
 @app.command("Cho chuyển, bỏ cách ly: thư vào hộp thư đến của người nhận.", "Deliver to the recipients' INBOX.")

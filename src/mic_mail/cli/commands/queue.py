@@ -17,7 +17,7 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, JsonOption, argument, option
-from mic_mail.cli.output import Column, Part, Record, Row, row_of
+from mic_mail.cli.output import Column, Part, ResultRecord, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
@@ -113,7 +113,7 @@ def list_queue(
 @requires(Right.READ_LOG, whole=True, act="queue_show", clauses="4.2")
 def show(
     entry_id: Annotated[str, argument("ID", "Mã thư, hoặc phần đầu của mã.", "The id, or its beginning.")], *, act: Act
-) -> Record:
+) -> ResultRecord:
     here = act.here
     with opened(here) as queue:
         found = named(queue.names(), entry_id)
@@ -123,7 +123,7 @@ def show(
     recipients = [_recipient(entry, place) for place in range(len(entry.envelope.recipients))]
     decisions = [_decision(entry, decision) for decision in entry.state.decisions]
     parts = Part("recipients", RECIPIENTS, recipients), Part("decisions", DECISIONS, decisions)
-    return Record(ONE, row, *parts)
+    return ResultRecord(ONE, row, *parts)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Annotated
 
 from mic_mail.cli import output
-from mic_mail.cli.authorization import gate_of, open_to_all
+from mic_mail.cli.authorization import open_to_all, required_right
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.main import commands
 from mic_mail.cli.options import Commands, JsonOption, argument, option
@@ -87,7 +87,7 @@ def clause_commands() -> Mapping[str, Sequence[str]]:
     """Return the commands that serve each clause, as they declare it, in the order of `--help`."""
     found: dict[str, list[str]] = {}
     for words, command in commands():
-        gate = gate_of(command)
+        gate = required_right(command)
         for clause_id in gate.clauses if gate else ():
             found.setdefault(clause_id, []).append(words)
     return found

@@ -10,7 +10,7 @@ from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands
-from mic_mail.cli.output import Column, Listing, Row, row_of
+from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile
 from mic_mail.cli.unit_options import MailboxOption, UnitOption, chosen, is_in_use, waiting_rows, write_table
 from mic_mail.directory.snapshot import Entry, Snapshot
@@ -43,7 +43,7 @@ MAILBOXES = (
 @requires(Right.READ, act="report_passed_on", clauses="12.3.c 16.1.b")
 def passed_on(
     *, mailbox: MailboxOption = None, unit: UnitOption = None, out: OptionalDocumentFile = None, act: ExplainedAct
-) -> Listing | None:
+) -> ResultTable | None:
     here = act.here
     choice = chosen(here, mailbox, unit, clause=rules.CLAUSE)
     with act.recorded(choice.subject, concerns=choice.unit):
@@ -56,7 +56,7 @@ def passed_on(
             titles = "Thư đến chưa chuyển vào hệ thống quản lý văn bản", below, "Thư chưa được đánh dấu đã chuyển"
             write_table(here, out, columns, rows, titles=titles, clause=rules.CLAUSE)
             return None
-    return Listing(columns, rows)
+    return ResultTable(columns, rows)
 
 
 def _of_mailbox(here: CliContext, snapshot: Snapshot, entry: Entry) -> list[Row]:

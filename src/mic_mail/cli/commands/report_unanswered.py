@@ -10,7 +10,7 @@ from mic_mail.cli.acts import ExplainedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, option
-from mic_mail.cli.output import Column, Listing, Row, row_of
+from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile
 from mic_mail.cli.unit_options import is_in_use, waiting_rows, write_table
 from mic_mail.directory.snapshot import Entry, Snapshot
@@ -45,7 +45,7 @@ def unanswered(
     unit: Annotated[str | None, option("--unit", "Một đơn vị.", "One unit.")] = None,
     out: OptionalDocumentFile = None,
     act: ExplainedAct,
-) -> Listing | None:
+) -> ResultTable | None:
     if mailbox and unit:
         raise BadInput(Text("Chọn --mailbox hoặc --unit.", "Give either --mailbox or --unit."))
     here = act.here
@@ -65,7 +65,7 @@ def unanswered(
             titles = "Thư điện tử chờ trả lời", below, "Thư chưa được trả lời"
             write_table(here, out, columns, rows, titles=titles, clause=rules.CLAUSE)
             return None
-    return Listing(columns, rows)
+    return ResultTable(columns, rows)
 
 
 def _of_mailbox(here: CliContext, entry: Entry, snapshot: Snapshot) -> list[Row]:

@@ -17,7 +17,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.labels import REQUEST_ITEMS
 from mic_mail.cli.options import ActorOption, Commands, JsonOption, argument, option
-from mic_mail.cli.output import Cell, Column, Listing, Record, coded, row_of
+from mic_mail.cli.output import Cell, Column, ResultRecord, ResultTable, coded, row_of
 from mic_mail.cli.output_files import read_file, write_file
 from mic_mail.directory.records import UnitRecord
 from mic_mail.documents.csv_writer import MOST_OCTETS
@@ -118,7 +118,7 @@ def add(
     domain: Annotated[str | None, option("--domain", "Tên miền mới.", "New domain.")] = None,
     text: Annotated[str | None, option("--note", "Nội dung.", "A description.")] = None,
     act: DocumentedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     of = _unit(here, unit)
     act.because(text or "")
@@ -134,7 +134,7 @@ def add(
     with act.recorded(kind.value, concerns=of, unit=of and of.symbol):
         filing = _reader(here).filing(given, known)
         due = here.use_cases(Register).file(filing, act.origin.actor)
-    return Record(ONE, one(here, due))
+    return ResultRecord(ONE, one(here, due))
 
 
 @app.command("Liệt kê yêu cầu và hạn giải quyết.", "List requests and their deadlines.", name="list")
@@ -147,7 +147,7 @@ def list_requests(
     unit: UnitOption = None,
     late: Annotated[bool, option("--overdue", "Chỉ yêu cầu quá hạn.", "Only what is overdue.")] = False,
     actor: ActorOption = None,
-) -> Listing:
+) -> ResultTable:
     of = _unit(here, unit)
     units = here.symbols()
     wanted = [
@@ -158,14 +158,14 @@ def list_requests(
         and (of is None or due.request.filing.unit_id == of.unit_id)
         and (due.overdue or not late)
     ]
-    return Listing(COLUMNS, (_cells(due, units) for due in wanted))
+    return ResultTable(COLUMNS, (_cells(due, units) for due in wanted))
 
 
 @app.command("Xem một yêu cầu.", "Show a request.")
 @requires(Right.READ, clauses="6.2")
-def show(here: CliContext, number: Number, actor: ActorOption = None) -> Record:
+def show(here: CliContext, number: Number, actor: ActorOption = None) -> ResultRecord:
     request = here.directory.requests.get(number)
-    return Record(ONE, one(here, here.use_cases(Register).due(request)))
+    return ResultRecord(ONE, one(here, here.use_cases(Register).due(request)))
 
 
 @app.command("Ghi mẫu yêu cầu ra tệp, để đơn vị điền và gửi.", "Write the form that units fill in and send.")

@@ -20,7 +20,7 @@ from mic_mail.cli.commands.request_bulk import APPROVED as APPROVED_MANY
 from mic_mail.cli.commands.request_bulk import DECIDED, REHEARSED, REHEARSED_APPROVALS, decide, each_once, must_be_one
 from mic_mail.cli.commands.request_bulk import request_row as as_row
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.directory_orders import Naming
+from mic_mail.cli.directory_orders import RowNames
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
 from mic_mail.cli.output import Cell, Column, Row, coded, row_of
 from mic_mail.directory.dry_run import rehearsal
@@ -191,10 +191,10 @@ def _changes_of(directory: Directory, number: int) -> list[dict[str, Cell]]:
     if entry is None:
         return []
     if not entry.is_pending:
-        return list(map(Naming(directory).row, entry.changes))
+        return list(map(RowNames(directory).row, entry.changes))
     with rehearsal(directory) as later:  # requests that are approved after it find it pending
         entry = later.changes.carry_out(entry.number, entry.order.effective_at)
-        return list(map(Naming(later).row, entry.changes))
+        return list(map(RowNames(later).row, entry.changes))
 
 
 def _approving(here: CliContext, directory: Directory, hash_password: HashPassword, bring_back: BringBack) -> Approving:

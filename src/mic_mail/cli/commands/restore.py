@@ -10,7 +10,7 @@ from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.commands.officer import officer_now
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Record, row_of
+from mic_mail.cli.output import Column, ResultRecord, row_of
 from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
@@ -61,7 +61,7 @@ def restore(
         ),
     ] = None,
     act: ExplainedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     mailbox = here.directory.mailbox(address)
     place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
@@ -80,7 +80,7 @@ def restore(
         ):
             report = account_of(here, mailbox).restore(place, replace=replace, progress=progress)
     row = row_of(COLUMNS, report, address=mailbox.address, findings=len(report.findings))
-    return Record(COLUMNS, row)
+    return ResultRecord(COLUMNS, row)
 
 
 def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecord, place: Path, request: int | None) -> None:

@@ -15,7 +15,7 @@ from mic_mail.cli.audited import audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, RequestOption, WhyOption, argument
-from mic_mail.cli.output import Column, Listing, Row, row_of
+from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
@@ -37,8 +37,8 @@ COLUMNS = (
     "Liệt kê hộp thư và cán bộ đã bật xác thực hai bước.", "List mailboxes and officers with a second factor.", name="list"
 )
 @requires(Right.READ)
-def list_them(here: CliContext) -> Listing:
-    return Listing(COLUMNS, _rows(here))
+def list_them(here: CliContext) -> ResultTable:
+    return ResultTable(COLUMNS, _rows(here))
 
 
 @app.command(

@@ -14,7 +14,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.labels import PLACES
 from mic_mail.cli.options import Commands, ReasonOption, argument, option
-from mic_mail.cli.output import Column, Listing, Record, Row, row_of
+from mic_mail.cli.output import Column, ResultRecord, ResultTable, Row, row_of
 from mic_mail.clock import instant_of
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n.messages import DEGREES
@@ -60,13 +60,13 @@ def list_held(
     *,
     inbound: Annotated[bool, option("--inbound", "Thư từ bên ngoài.", "Messages from outside.")] = False,
     state: Annotated[HeldState | None, option("--state", "Chỉ trạng thái này.", "Only those in this state.")] = None,
-) -> Listing:
+) -> ResultTable:
     records = [
         record
         for record in _held(here).records()
         if (record.state is HeldState.FLAGGED) is inbound and state in (None, record.state)
     ]
-    return Listing(COLUMNS, map(_row, records))
+    return ResultTable(COLUMNS, map(_row, records))
 
 
 @app.command(
@@ -74,8 +74,8 @@ def list_held(
     "Show a message's sender, recipients and marking, without content.",
 )
 @requires(Right.READ_LOG, whole=True)
-def show(here: CliContext, reference: Reference) -> Record:
-    return Record(ONE, _row(_held(here).record(reference)))
+def show(here: CliContext, reference: Reference) -> ResultRecord:
+    return ResultRecord(ONE, _row(_held(here).record(reference)))
 
 
 @app.command("Đề nghị cho chuyển một thư bị từ chối nhầm.", "Ask for the release of a mistaken refusal.")

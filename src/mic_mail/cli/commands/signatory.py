@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day, read_day
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Listing, Record, row_of
+from mic_mail.cli.output import Column, ResultRecord, ResultTable, row_of
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.signatories import CLAUSE, Signatory, check
@@ -30,8 +30,8 @@ Document = Annotated[str, option("--document", "Số quyết định.", "Number 
 
 @app.command("Liệt kê người ký và thời hạn.", "List the signatories and their terms.", name="list")
 @requires(Right.READ, whole=True, clauses="7.2.b")
-def list_signatories(here: CliContext) -> Listing:
-    return Listing(COLUMNS, (row_of(COLUMNS, each) for each in here.directory.signatories.all()))
+def list_signatories(here: CliContext) -> ResultTable:
+    return ResultTable(COLUMNS, (row_of(COLUMNS, each) for each in here.directory.signatories.all()))
 
 
 @app.command("Ghi người ký: Bộ trưởng hoặc Thứ trưởng.", "Enter a signatory: the minister or a deputy.")
@@ -44,7 +44,7 @@ def add(
     begins: Annotated[str | None, option("--from", "Từ ngày; mặc định hôm nay.", "First day; default: today.")] = None,
     until: Annotated[str | None, option("--until", "Đến hết ngày.", "Last day.")] = None,
     act: ExplainedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     since = read_day(begins) if begins is not None else local_day(here.clock.now())
     last = optional_day(until)
@@ -52,7 +52,7 @@ def add(
     with act.recorded(signatory.full_name, position=signatory.position, since=since, until=last):
         check(signatory)
         signatory = here.directory.signatories.add(signatory)
-    return Record(COLUMNS, row_of(COLUMNS, signatory))
+    return ResultRecord(COLUMNS, row_of(COLUMNS, signatory))
 
 
 @app.command("Kết thúc thời hạn của người ký.", "End the term of a signatory.")
@@ -63,11 +63,11 @@ def end(
     document: Document,
     until: Annotated[str | None, option("--until", "Ngày cuối; mặc định hôm nay.", "Last day; default: today.")] = None,
     act: ExplainedAct,
-) -> Record:
+) -> ResultRecord:
     here = act.here
     last = read_day(until) if until is not None else local_day(here.clock.now())
     if not document.strip():
         raise BadInput(Text("Thiếu số văn bản.", "The number of the document is missing."), clause=CLAUSE)
     with act.recorded(str(number), until=last):
         ended = here.directory.signatories.end(number, last, document.strip())
-    return Record(COLUMNS, row_of(COLUMNS, ended))
+    return ResultRecord(COLUMNS, row_of(COLUMNS, ended))

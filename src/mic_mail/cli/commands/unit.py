@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Commands, argument, option
-from mic_mail.cli.output import Column, Listing, Record, Row, row_of
+from mic_mail.cli.output import Column, ResultRecord, ResultTable, Row, row_of
 from mic_mail.directory.records import UnitRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
@@ -62,16 +62,16 @@ def list_units(
     here: CliContext,
     *,
     ended: Annotated[bool, option("--ended", "Cả đơn vị đã kết thúc.", "Also units that have ended.")] = False,
-) -> Listing:
+) -> ResultTable:
     units = sorted(here.directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
     wanted = (_row(unit, symbols) for unit in units if unit.is_living is not ended)
-    return Listing(ENDED if ended else COLUMNS, wanted)
+    return ResultTable(ENDED if ended else COLUMNS, wanted)
 
 
 @app.command("Xem một đơn vị, người và hộp thư của đơn vị.", "Show a unit with its people and mailboxes.")
 @requires(Right.READ, clauses="5.1 14.3")
-def show(here: CliContext, symbol: Symbol) -> Record:
+def show(here: CliContext, symbol: Symbol) -> ResultRecord:
     unit = here.directory.unit(symbol)
     symbols = here.symbols()
     people = sorted(here.directory.people(unit.unit_id), key=lambda person: by_given_name(person.full_name))
@@ -82,7 +82,7 @@ def show(here: CliContext, symbol: Symbol) -> Record:
         "people": [person.full_name for person in people],
         "mailboxes": mailboxes,
     }
-    return Record(ONE, {**_row(unit, symbols), **more})
+    return ResultRecord(ONE, {**_row(unit, symbols), **more})
 
 
 @app.command("Thay đổi tên, ký hiệu, đơn vị cấp trên (6.5).", "Change name, symbol or the unit above (6.5).")

@@ -87,7 +87,7 @@ def imports(records: Records) -> Iterator[Finding]:
 @evidence("14.5")
 def units_elsewhere(records: Records) -> Iterator[Finding]:
     units = {unit.unit_id for unit in records.directory.units()}
-    plans = [plan for plan in records.directory.elsewhere.all() if plan.unit_id in units]
+    plans = [plan for plan in records.directory.migration_plans.all() if plan.unit_id in units]
     open_plans = [plan for plan in plans if plan.is_open]
     newest = max((plan.recorded_at for plan in plans), default=None)
     count = len({plan.unit_id for plan in open_plans})

@@ -42,7 +42,7 @@ SUSPENDED_CLAUSE = "7.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class Nomination:
     """The naming of a successor by the head of the unit; its document is in the `ActContext`."""
 
     successor: str
@@ -93,7 +93,7 @@ class Handovers(MailUseCases):
         removals = Removals(self._config.log_dir, mailbox.address, handover.since)
         return verify(self._store.account_of(mailbox), self.path_of(mailbox.home, handover), handover, removals, progress)
 
-    def begin(self, mailbox: MailboxRecord, naming: Naming, origin: ActContext) -> Handover:
+    def begin(self, mailbox: MailboxRecord, naming: Nomination, origin: ActContext) -> Handover:
         """Begin a handover, after which nothing is expunged; repeated, it changes nothing."""
         if mailbox.kind is not MailboxKind.UNIT:
             raise NotAllowed(
@@ -217,7 +217,7 @@ class Handovers(MailUseCases):
             )
         return draft
 
-    def _must_be_named(self, naming: Naming) -> None:
+    def _must_be_named(self, naming: Nomination) -> None:
         if not naming.named_by.strip():
             raise NotAllowed(
                 Text("Phải ghi thủ trưởng đã phân công.", "The head of the unit who named the successor is missing."),
@@ -256,7 +256,7 @@ class Handovers(MailUseCases):
         return entry, found
 
 
-def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Naming, origin: ActContext) -> None:
+def _must_be_the_same(address: str, known: Handover, person_id: int, naming: Nomination, origin: ActContext) -> None:
     """Require the parameters of the running handover; for others it has to be cancelled first."""
     as_begun = (known.successor_id, known.begun.text("named_by"), known.named_on, known.until, known.begun.document)
     if as_begun != (person_id, naming.named_by, naming.named_on, naming.until, origin.document):

@@ -33,9 +33,9 @@ from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMa
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FlagOperation, FolderInfo, Published
 
-TOGETHER = 50
+BATCH_MESSAGES = 50
 """Messages in one publication."""
-OCTETS_TOGETHER = 4 << 20
+BATCH_OCTETS = 4 << 20
 _SYNCS = 8
 """Files that are fsynced in parallel, where the journal does not hold them."""
 _DAY_US = 86_400_000_000
@@ -180,7 +180,7 @@ class _FolderRun:
                     continue
                 self._tally.found += 1
                 self._take(item)
-                if len(self._ready) >= TOGETHER or self._octets >= OCTETS_TOGETHER:
+                if len(self._ready) >= BATCH_MESSAGES or self._octets >= BATCH_OCTETS:
                     self._publish()
                     progress(self._tally)
             self._publish()

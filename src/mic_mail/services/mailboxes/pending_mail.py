@@ -105,7 +105,9 @@ class Queued:
 
     def _entries(self, spool: Spool) -> Iterator[SpoolEntry]:
         """Yield the sender's spool entries; refuse if a file cannot be opened, since its sender is unknown."""
-        for entry in spool.recover(waits=lambda slip: slip.submitted_by != self._sender.mailbox_id, unreadable=_unreadable):
+        for entry in spool.recover(
+            waits=lambda envelope: envelope.submitted_by != self._sender.mailbox_id, unreadable=_unreadable
+        ):
             try:
                 yield entry
             finally:

@@ -125,14 +125,14 @@ def _broken_facts(folder: Path, snapshot: Snapshot) -> Iterable[LogFinding]:
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class MessageTrace:
     """All lines of the log about one message."""
 
     trace: str
     lines: tuple[FoundLine, ...]
 
 
-def lives(search: Search, asked: str) -> list[Life]:
+def message_traces(search: Search, asked: str) -> list[MessageTrace]:
     """Return the messages of a trace id or Message-ID, from the sign-in to the last delivery."""
     name = asked.strip()
     if "@" in name or name.startswith("<"):
@@ -140,14 +140,14 @@ def lives(search: Search, asked: str) -> list[Life]:
         traces = list(dict.fromkeys(str(one.fields["trace"]) for one in found if "trace" in one.fields))[-MOST_TRACES:]
     else:
         traces = [name.upper()]
-    return [life for trace in traces if (life := _life(search, trace)).lines]
+    return [found_trace for trace in traces if (found_trace := _trace_of(search, trace)).lines]
 
 
-def _life(search: Search, trace: str) -> Life:
+def _trace_of(search: Search, trace: str) -> MessageTrace:
     lines = search.newest(Query(trace=trace), MOST_OF_ONE)
     sessions = {str(one.fields["session"]) for one in lines if one.fields.get("session") and one.fields.get("login")}
     before = [one for session in sessions for one in search.newest(Query(session=session, event="signed_in"), 1)]
-    return Life(trace, tuple(sorted([*before, *lines], key=_step)))
+    return MessageTrace(trace, tuple(sorted([*before, *lines], key=_step)))
 
 
 def _step(one: FoundLine) -> tuple[int, int, str, int]:

@@ -61,19 +61,19 @@ class MigrationRegister(UseCases):
         draft = MigrationPlan(
             0, unit.unit_id, system.strip(), mailboxes, planned_on, contact.strip(), self._now, origin.actor, origin.document
         )
-        return self._directory.elsewhere.add(draft)
+        return self._directory.migration_plans.add(draft)
 
     def finish(self, plan_id: int, origin: ActContext) -> MigrationPlan:
         """Record that the unit has left the system, by a document."""
         missing = Text("Kết thúc phải có số văn bản.", "A document number is required.")
         document = origin.must_have_document(rules.CLAUSE, missing)
-        return self._directory.elsewhere.finish(plan_id, origin.actor, document, self._now)
+        return self._directory.migration_plans.finish(plan_id, origin.actor, document, self._now)
 
     def known(self, *, all_of_them: bool = False) -> list[PlanStatus]:
         """Return open plans, the most urgent first; or all, in the order of their records."""
         units = self._directory.units_by_id()
         today = local_day(self._now)
-        plans = [plan for plan in self._directory.elsewhere.all() if plan.unit_id in units]
+        plans = [plan for plan in self._directory.migration_plans.all() if plan.unit_id in units]
         found = [
             PlanStatus(plan, units[plan.unit_id], rules.standing(plan, today), _put_off(plan, plans))
             for plan in plans

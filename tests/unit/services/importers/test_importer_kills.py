@@ -22,7 +22,7 @@ STEPS = ("write", "fsync", "fdatasync", "rename", "unlink", "pwrite")
 
 def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> int:
     """Import, killed at each of these steps; how many of them came before the end."""
-    monkeypatch.setattr(importer, "TOGETHER", 2)
+    monkeypatch.setattr(importer, "BATCH_MESSAGES", 2)
     source = Listed(INBOX=[(n, message(n // 2), "\\Seen") for n in range(2, 7)], Dự=[(1, message(9), "")])
     wanted = {"INBOX": Counter(message(n // 2) for n in range(2, 7)), "Dự": Counter([message(9)])}
     died = 0
