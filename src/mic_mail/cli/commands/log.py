@@ -17,7 +17,8 @@ from mic_mail.cli.acts import DocumentedAct, GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.date_args import read_day, read_instant
 from mic_mail.cli.log_export import export_log
-from mic_mail.cli.log_messages import message_for, wrong
+from mic_mail.cli.log_faults import fault_text
+from mic_mail.cli.log_messages import message_for
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
 from mic_mail.cli.output import Cell, Column, ResultRecord, Row, row_of
 from mic_mail.clock import HO_CHI_MINH
@@ -247,7 +248,9 @@ def _row(found: FoundLine) -> Row:
 
 def _findings(verdict: LogVerification) -> Sequence[Row]:
     return [
-        row_of(FINDINGS, each, file=each.file or None, told=wrong(each), place=each.place or None, detail=each.detail or None)
+        row_of(
+            FINDINGS, each, file=each.file or None, told=fault_text(each), place=each.place or None, detail=each.detail or None
+        )
         for each in verdict.findings
     ]
 
