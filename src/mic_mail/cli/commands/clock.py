@@ -1,7 +1,6 @@
 """`mic-mail clock`: trust in the machine's clock, and records with a false time (Reg. 6.4.c)."""
 
-from mic_mail.cli.acts import Act
-from mic_mail.cli.audited import CONFIRMS_CLOCK
+from mic_mail.cli.acts import CONFIRMS_CLOCK, Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, ReasonOption

@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Annotated
 
 from mic_mail.cli import output
-from mic_mail.cli.acts import ExplainedAct, GroundedAct
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import ExplainedAct, GroundedAct, audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.caller import knows_login
 from mic_mail.cli.context import CliContext

@@ -10,8 +10,7 @@ from typing import Annotated
 from mic_mail.auth import totp
 from mic_mail.auth.password_hash import load_secret
 from mic_mail.cli import officer_totp, output
-from mic_mail.cli.acts import Act, ExplainedAct
-from mic_mail.cli.audited import audited
+from mic_mail.cli.acts import Act, ExplainedAct, audited
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Address, Commands, RequestOption, WhyOption, argument
