@@ -17,15 +17,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from mic_mail.cli import prose
+from mic_mail.cli.table_layout import column_widths, print_record
 from mic_mail.errors import MicMailError, Text, Trouble, as_written
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause
@@ -44,8 +43,6 @@ Row = Mapping[str, Cell]
 
 _PIPE_WIDTH = 1 << 16
 """The width of a table in a pipe without COLUMNS: each row is one line, as of ps and journalctl."""
-
-_BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each column
 
 _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
@@ -328,7 +325,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
     headings = [spoken(c.vi, c.en) for c in shown]
     cells = [[visible(c.display_value(row)) for c in shown] for row in rows]
     console = console_of()
-    widths = _widths([headings, *cells], console.width)
+    widths = column_widths([headings, *cells], console.width)
     with _result():
         if widths is None:
             _print_records(console, headings, cells, title)
@@ -341,32 +338,6 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
         console.print(table)
 
 
-def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Return the column widths of a table at most `room` wide that wraps at spaces only.
-
-    None if impossible.
-
-    Every column gets its longest word, so that no address and no command is broken. The spare width goes first to the columns
-    that lack least.
-    """
-    columns = list(zip(*rows, strict=True))
-    whole = [max(_widest(text.splitlines()) for text in column) for column in columns]
-    widths = [max(_widest(prose.words(text)) for text in column) for column in columns]
-    spare = room - _BORDER - sum(width + _PADDING for width in widths)
-    if spare < 0:
-        return None
-    lacking = sorted(range(len(columns)), key=lambda place: whole[place] - widths[place])
-    for position, place in enumerate(lacking):
-        more = min(whole[place] - widths[place], spare // (len(lacking) - position))
-        widths[place] += more
-        spare -= more
-    return widths
-
-
-def _widest(texts: Iterable[str]) -> int:
-    return max(map(cell_len, texts), default=0)
-
-
 def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], title: Text | None) -> None:
     """Print each row as lines of heading and value, with an empty line between two rows."""
     if title:
@@ -374,25 +345,7 @@ def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Seq
     for number, row in enumerate(rows):
         if number:
             console.print()
-        _print_record(console, headings, row)
-
-
-def _print_record(console: Console, headings: Sequence[str], values: Sequence[str]) -> None:
-    """Print heading and value side by side.
-
-    A value whose longest word does not fit goes below its heading.
-    """
-    left = min(_widest(headings), max(console.width // 2 - 2, 1))
-    for heading, value in zip(headings, values, strict=True):
-        room = console.width - left - 2
-        names = prose.wrapped(heading, left)
-        beside = _widest(prose.words(value)) <= room and _widest(names) <= left
-        texts = prose.wrapped(value, room if beside else console.width - 2)
-        if not beside:
-            names, texts = [*names, *[""] * len(texts)], [*[""] * len(names), *texts]
-        for name, text in zip_longest(names, texts, fillvalue=""):
-            gap = " " * (left - cell_len(name) + 2) if beside else "" if name else "  "
-            console.print(f"[bold]{escape(name)}[/]{gap}{escape(text)}" if text else f"[bold]{escape(name)}[/]", soft_wrap=True)
+        print_record(console, headings, row)
 
 
 def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
