@@ -61,7 +61,7 @@ def add(
 def list_units(
     here: CliContext,
     *,
-    ended: Annotated[bool, option("--ended", "Cả đơn vị đã kết thúc.", "Also units that have ended.")] = False,
+    ended: Annotated[bool, option("--ended", "Chỉ đơn vị đã kết thúc.", "Only units that have ended.")] = False,
 ) -> ResultTable:
     units = sorted(here.directory.units(), key=lambda unit: alphabetical(unit.symbol))
     symbols = {unit.unit_id: unit.symbol for unit in units}
