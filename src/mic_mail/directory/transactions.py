@@ -96,8 +96,9 @@ def transaction(method: Callable[Concatenate[Any, WriteSession, P], T]) -> Calla
     """Make a method of a `BaseRegister` one change of the tables; its callers do not pass the session."""
 
     @wraps(method)
-    def run(register: BaseRegister, *args: P.args, **kwargs: P.kwargs) -> T:
-        return register._tables.change(lambda session: method(register, session, *args, **kwargs))
+    def run(register: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        tables: Tables = register._tables
+        return tables.change(lambda session: method(register, session, *args, **kwargs))
 
     return run
 

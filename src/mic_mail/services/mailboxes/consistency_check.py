@@ -245,7 +245,7 @@ def _check_support_address(
     if support.rpartition("@")[2] not in snapshot.domains:
         return
     entry = snapshot.resolve(support)
-    decision = entry and entry.decide_if_readable(now, settings)
+    decision = entry.decide_if_readable(now, settings) if entry is not None else None
     if decision is None or not decision.receives:
         yield _of_kind("support_receives_nothing", support)
 

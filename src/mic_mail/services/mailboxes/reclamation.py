@@ -126,7 +126,7 @@ class Reclaiming(MailUseCases):
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """Return the progress of a mailbox; None for one that is not reclaimed."""
         decision = entry.decide_if_readable(self._clock.steady_now(), settings)
-        reason = decision and decision.reason(State.RECLAIMED)
+        reason = decision.reason(State.RECLAIMED) if decision is not None else None
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:
