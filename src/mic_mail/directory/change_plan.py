@@ -78,7 +78,7 @@ def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> ChangeP
 
 
 class _Planner:
-    """Plans one order; `_roles` and `_own` follow what was planned so far."""
+    """Plans one order; `_roles` and `_unit_mailboxes` follow what was planned so far."""
 
     def __init__(self, order: Order, world: World, is_taken: Callable[[str], bool]) -> None:
         self.plan = ChangePlan()
@@ -89,7 +89,7 @@ class _Planner:
         self._world = world
         self._is_taken = is_taken
         self._roles = {each.address: each for each in world.addresses}
-        self._own = {
+        self._unit_mailboxes = {
             each.unit_id: each for each in world.mailboxes if each.kind is MailboxKind.UNIT and each.unit_id is not None
         }
 
@@ -208,7 +208,7 @@ class _Planner:
             old = getattr(unit, name)
             if self.plan.change(Subject.UNIT, unit.unit_id, name, old, new) and name in {"symbol", "name"}:
                 data |= {name: _text(new), f"{name}_before": _text(old)}
-        own = self._own.get(unit.unit_id)
+        own = self._unit_mailboxes.get(unit.unit_id)
         if own is not None and data:
             self._rename(own, unit.name, wanted.get("name", unit.name))
             self.plan.fact(own.mailbox_id, FactKind.DETAILS_CHANGED, **data)
@@ -234,7 +234,7 @@ class _Planner:
         if len(to_of) + sum("part" in each for each in moves) != len(moves):
             raise _refused("Có người hoặc hộp thư được nêu hai lần.", "A person or mailbox is named twice.", "6.5")
         rest = self._details.get("rest")
-        own = self._own.get(unit.unit_id)
+        own = self._unit_mailboxes.get(unit.unit_id)
         seat = to_of.get(("mailbox", own.mailbox_id), rest or unit.unit_id) if own is not None else None
         for each in moves:
             to = self._living(each["to"])
@@ -348,10 +348,10 @@ class _Planner:
         self.plan.fact(mailbox.mailbox_id, FactKind.REORGANISED, unit_from=self._symbol(mailbox.unit_id), unit_to=to.symbol)
         if mailbox.kind is not MailboxKind.UNIT:
             return
-        self._own.pop(mailbox.unit_id, None)
-        own = self._own.get(to.unit_id)
+        self._unit_mailboxes.pop(mailbox.unit_id, None)
+        own = self._unit_mailboxes.get(to.unit_id)
         if own is None and mailbox.mailbox_id not in self._world.reclaimed:
-            self._own[to.unit_id] = mailbox
+            self._unit_mailboxes[to.unit_id] = mailbox
             self._rename(mailbox, self._world.units[mailbox.unit_id].name, to.name)
             wanted = dict(self._details["own"]).get(to.unit_id) if "own" in self._details else None
             if wanted is not None and not self._is_anothers(wanted, mailbox):

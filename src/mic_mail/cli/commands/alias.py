@@ -28,7 +28,7 @@ Alias = Annotated[str, argument("ALIAS", "Địa chỉ thêm.", "The additional 
 @requires(Right.ACT, act="alias_add")
 def add(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
-    target, address = here.directory.mailbox(mailbox), _whole(here, alias)
+    target, address = here.directory.mailbox(mailbox), _full_address(here, alias)
     with act.recorded(target.address, alias=address):
         here.use_cases(Issuing).add_alias(target, address, act.origin)
     return Text(f"{address} dẫn đến {target.address}.", f"{address} leads to {target.address}.")
@@ -50,12 +50,12 @@ def list_aliases(
 @requires(Right.ACT, act="alias_remove")
 def remove(mailbox: Mailbox, alias: Alias, *, act: GroundedAct) -> Text:
     here = act.here
-    target, address = here.directory.mailbox(mailbox), _whole(here, alias)
+    target, address = here.directory.mailbox(mailbox), _full_address(here, alias)
     with act.recorded(target.address, alias=address):
         here.use_cases(Issuing).remove_alias(target, address, act.origin)
     return Text(f"{address} không còn là bí danh.", f"{address} is no longer an alias.")
 
 
-def _whole(here: CliContext, alias: str) -> str:
+def _full_address(here: CliContext, alias: str) -> str:
     """Return the whole address: an alias without a domain belongs to the domain of new addresses."""
     return alias.lower() if "@" in alias else f"{alias.lower()}@{here.config.server.domain}"

@@ -86,7 +86,7 @@ def export(
     act: ExplainedAct,
 ) -> None:
     here = act.here
-    of = _whose(here, unit)
+    of = _exported_unit(here, unit)
     units = None if of is None else units_below({one.unit_id: one.parent_id for one in here.directory.units()}, of.unit_id)
     subject = "*" if of is None else of.symbol
     with act.recorded(subject, concerns=of, format=form.value, file=str(out)):
@@ -102,7 +102,7 @@ def export(
     )
 
 
-def _whose(here: CliContext, symbol: str | None) -> UnitRecord | None:
+def _exported_unit(here: CliContext, symbol: str | None) -> UnitRecord | None:
     """Return the named unit, or the own one of a unit's administrator; None: the whole ministry."""
     if symbol is not None:
         return here.directory.unit(symbol)

@@ -172,7 +172,12 @@ def note(
     act.because(text)
     right = Right.ACT if change.assesses else Right.REQUEST
     with act.recorded(
-        incident.number, right=right, concerns=_teller(here, incident), kind=kind, severity=severity, mailboxes=mailboxes
+        incident.number,
+        right=right,
+        concerns=_reporting_unit(here, incident),
+        kind=kind,
+        severity=severity,
+        mailboxes=mailboxes,
     ):
         found = _incidents(here).note(incident, act.origin.actor, text, change, measure=measure)
     return Text(f"Đã ghi vào sự cố {found.number}.", f"Recorded with incident {found.number}.")
@@ -254,7 +259,7 @@ def _units(here: CliContext, symbols: list[str] | None) -> frozenset[int]:
     return frozenset(here.directory.unit(symbol).unit_id for symbol in symbols or ())
 
 
-def _teller(here: CliContext, incident: Incident) -> UnitRecord | None:
+def _reporting_unit(here: CliContext, incident: Incident) -> UnitRecord | None:
     """Return the unit that reported the incident; None: the Centre."""
     return here.whole_directory.units_by_id().get(incident.told.unit_id or 0)
 

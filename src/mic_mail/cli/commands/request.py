@@ -205,7 +205,7 @@ def import_file(
     # Without a unit the file may concern any unit: only the Centre may do that.
     with act.recorded(file.name, concerns=of, unit=of and of.symbol, dry_run=dry_run):
         known = FormContext(of, channel, at, asker, act.document, fixed=False, by_centre=here.is_centre)
-        rows = [_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
+        rows = [_must_be_own(here, row, of) for row in _reader(here).rows(forms.read_table(octets), known)]
         wanted = [(row.number, row.filing) for row in rows if row.filing is not None]
         batch = f"file:{sha256(octets).hexdigest()[:40]}"
         now = here.clock.now()
@@ -224,7 +224,7 @@ def import_file(
         raise typer.Exit(1)
 
 
-def _own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
+def _must_be_own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
     """Refuse a row for another unit in a file that is filed for one unit."""
     if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
         return row

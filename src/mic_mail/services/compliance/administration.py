@@ -21,8 +21,8 @@ def officers(records: Records) -> Iterator[Finding]:
         name = role.label
         count = sum(officer.role is role for officer in serving)
         missing = role is Role.CENTRE and count == 0
-        owed = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer recorded for the {name.en}") if missing else None
-        yield Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, owed=owed)
+        overdue_item = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer recorded for the {name.en}") if missing else None
+        yield Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, overdue_item=overdue_item)
 
 
 @evidence("14.3")

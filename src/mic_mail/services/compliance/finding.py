@@ -32,7 +32,7 @@ class Finding:
     """When it was last so, or last done."""
     overdue: bool = False
     """Somebody has to act on it."""
-    owed: Text | None = None
+    overdue_item: Text | None = None
     """The overdue item, where it is not what was counted."""
 
 

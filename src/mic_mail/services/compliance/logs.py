@@ -27,12 +27,14 @@ def kept(records: Records) -> Iterator[Finding]:
     known = AnchorFile(folder).known()
     at = datetime.fromisoformat(known.at) if known.at else None
     late = at is None or records.now - at > ANCHORS_LATE
-    owed = _late(Text("nhật ký chưa được niêm phong", "the log is not anchored"), at) if late else None
-    yield Finding(Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late, owed=owed)
+    overdue_item = _late(Text("nhật ký chưa được niêm phong", "the log is not anchored"), at) if late else None
+    yield Finding(
+        Text("lần niêm phong nhật ký", "anchors of the log"), known.count, at, overdue=late, overdue_item=overdue_item
+    )
     verified = dated_acts(Text("lần kiểm tra nhật ký", "checks of the log"), records.acts("log_verify"))
     if verified.at is None or records.now - verified.at > VERIFY_LATE:
-        owed = _late(Text("nhật ký chưa được kiểm tra", "the log is not verified"), verified.at)
-        verified = replace(verified, overdue=True, owed=owed)
+        overdue_item = _late(Text("nhật ký chưa được kiểm tra", "the log is not verified"), verified.at)
+        verified = replace(verified, overdue=True, overdue_item=overdue_item)
     yield verified
 
 

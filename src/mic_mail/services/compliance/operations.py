@@ -49,9 +49,9 @@ def planned_downtimes(records: Records) -> Iterator[Finding]:
 def unplanned_downtimes(records: Records) -> Iterator[Finding]:
     incidents = [each for each in records.directory.downtimes.all() if each.incident and each.cancelled_at is None]
     yield dated(Text("sự cố đã ghi", "incidents recorded"), [each.starts_at for each in incidents])
-    owed = sum(each.owes_report(records.now) for each in incidents)
-    if owed:
-        yield Finding(Text("sự cố chưa có báo cáo", "incidents without a report"), owed, overdue=True)
+    unreported = sum(each.owes_report(records.now) for each in incidents)
+    if unreported:
+        yield Finding(Text("sự cố chưa có báo cáo", "incidents without a report"), unreported, overdue=True)
 
 
 @evidence("14.4")

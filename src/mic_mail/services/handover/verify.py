@@ -178,7 +178,7 @@ class _Checking:
         """Find messages with another UID or folder: by digest, among those of the same size."""
         by_digest = self._by_digest({message.octets for _, message in pending})
 
-        def judge(check: FolderCheck, message: Message, location: _Location) -> None:
+        def report(check: FolderCheck, message: Message, location: _Location) -> None:
             here = self._here[location[0]]
             if here is self._now(check.folder):
                 check.fates[MessageFinding.SAME] += 1  # under another UID
@@ -187,16 +187,16 @@ class _Checking:
             note = Text(f"nay ở {now_in}", f"now in {in_ascii(now_in)}")
             self._record_finding(check, message, MessageFinding.MOVED, note)
 
-        return self._match(pending, by_digest, lambda message: message.digest or "", judge)
+        return self._match(pending, by_digest, lambda message: message.digest or "", report)
 
     def _match(
         self,
         pending: _Pending,
         locations: dict[str, _Locations],
         key: Callable[[Message], str],
-        judge: Callable[[FolderCheck, Message, _Location], None],
+        report: Callable[[FolderCheck, Message, _Location], None],
     ) -> _Pending:
-        """Judge each message that has a location under its key; return the others."""
+        """Report on each message that has a location under its key; return the others."""
         others: _Pending = []
         for check, message in pending:
             own = self._now(check.folder)
@@ -205,7 +205,7 @@ class _Checking:
                 others.append((check, message))
             else:
                 self._here[location[0]].left.discard(location[1])
-                judge(check, message, location)
+                report(check, message, location)
         return others
 
     def _by_digest(self, sizes: set[int]) -> dict[str, _Locations]:
@@ -228,7 +228,7 @@ class _Checking:
             for uid, email_id in reversed(self._account.rows(here.info.folder_id, here.left, ("uid", "email_id"))):
                 by_email[email_id].setdefault(mailbox_id, []).append(uid)
 
-        def judge(check: FolderCheck, message: Message, location: _Location) -> None:
+        def report(check: FolderCheck, message: Message, location: _Location) -> None:
             if self._digests.get(location, "") is None:
                 note = Text("không đọc được tệp", "its file cannot be read")
                 self._record_finding(check, message, MessageFinding.MISSING, note)
@@ -237,7 +237,7 @@ class _Checking:
             note = Text(f"mã băm khác ({where})", f"another digest ({in_ascii(where)})")
             self._record_finding(check, message, MessageFinding.CHANGED, note)
 
-        return self._match(pending, by_email, lambda message: message.email_id, judge)
+        return self._match(pending, by_email, lambda message: message.email_id, report)
 
     def _removed(self, check: FolderCheck, messages: Sequence[Message]) -> None:
         if not messages:

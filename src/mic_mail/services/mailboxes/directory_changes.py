@@ -228,7 +228,11 @@ class DirectoryChanges(UseCases):
 
     def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> OrderEntry:
         """End units, and move everything of theirs to another one."""
-        details: dict[str, Json] = {"units": [unit.unit_id for unit in units], "into": into.unit_id, "own": self._own([into])}
+        details: dict[str, Json] = {
+            "units": [unit.unit_id for unit in units],
+            "into": into.unit_id,
+            "own": self._unit_addresses([into]),
+        }
         return self._order(Act.MERGE, details, origin, on)
 
     def split(
@@ -246,7 +250,7 @@ class DirectoryChanges(UseCases):
                     named.append({"person": number, "to": move.to.unit_id})
                 case UnitRecord(unit_id=number):
                     named.append({"part": number, "to": move.to.unit_id})
-        own = self._own([*(move.to for move in moves), *([rest] if rest is not None else [])])
+        own = self._unit_addresses([*(move.to for move in moves), *([rest] if rest is not None else [])])
         details: dict[str, Json] = {"unit": unit.unit_id, "moves": named, "own": own}
         if rest is not None:
             details["rest"] = rest.unit_id
@@ -256,7 +260,7 @@ class DirectoryChanges(UseCases):
         """End a unit that has nothing left."""
         return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
 
-    def _own(self, units: Sequence[UnitRecord]) -> Json:
+    def _unit_addresses(self, units: Sequence[UnitRecord]) -> Json:
         domain = self._config.server.domain
         return [
             [unit.unit_id, f"{addresses.unit_local_part(unit.symbol, self._rules)}@{domain}"]

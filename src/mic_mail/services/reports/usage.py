@@ -221,7 +221,10 @@ class Usage:
     def _overdue(self) -> Table:
         found = gather(Records(self._directory, self._config, self._clock))
         rows: list[list[Cell]] = [
-            [clause(clause_id).vi, *((finding.what.vi, finding.count) if finding.owed is None else (finding.owed.vi, None))]
+            [
+                clause(clause_id).vi,
+                *((finding.what.vi, finding.count) if finding.overdue_item is None else (finding.overdue_item.vi, None)),
+            ]
             for clause_id, findings in found.items()
             for finding in findings
             if finding.overdue

@@ -132,17 +132,17 @@ class Outcomes:
                     each.key, each.unit_id, letter, asked_from=each.asked_from, in_reply_to=each.in_reply_to
                 )
         except Exception as error:  # noqa: BLE001 - one mailbox that cannot take it now must not delay the others'
-            self._runtime.log.event("notice_failed", notice=each.key, mailbox=self._whose(each), **failure(error))
+            self._runtime.log.event("notice_failed", notice=each.key, mailbox=self._addressee(each), **failure(error))
             return False
         return True
 
-    def _whose(self, each: PendingLetter) -> str | None:
+    def _addressee(self, each: PendingLetter) -> str | None:
         """Return the mailbox of the addressee, if known; an officer, not a mailbox, entered a letter."""
         found = self._runtime.snapshot().resolve(self._runtime.config().support if each.unit_id is None else each.asked_from)
         return found.address if found is not None else None
 
     async def _give_up(self, each: PendingLetter) -> None:
-        self._runtime.log.event("notice_given_up", notice=each.key, mailbox=self._whose(each), since=each.since)
+        self._runtime.log.event("notice_given_up", notice=each.key, mailbox=self._addressee(each), since=each.since)
         await self._runtime.executors.io(self._directory.sent.put, [each.given_up], self._runtime.clock.steady_now())
 
 

@@ -105,9 +105,9 @@ class Correspondences:
             for letter in found.arrivals
             if letter.refers and not letter.incoming.is_automatic and not self._is_disguised(letter, letter.incoming.sender)
         ]
-        heard = MessageKnowledge(handovers, found.reports, found.readings, answers)
+        knowledge = MessageKnowledge(handovers, found.reports, found.readings, answers)
         return Correspondence(
-            correspondence.lines(submissions, heard),
+            correspondence.lines(submissions, knowledge),
             {letter.incoming.message_id: excerpt(decode_text(letter.subject)) for _, letter in found.own},
             _received(found, begins, ends),
             self._delivered(entry, begins, ends),
