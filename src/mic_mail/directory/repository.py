@@ -77,10 +77,8 @@ class Directory(BaseRegister):
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self.url = url
-        self.clock = clock or SystemClock()
-        """The clock by which facts are recorded."""
         self._engine = database.connect(url)
-        tables = Tables(self._engine, self.clock)
+        tables = Tables(self._engine, clock or SystemClock())
         super().__init__(tables)
         self.years = Years(tables)
         self.app_passwords = AppPasswords(tables)
@@ -95,6 +93,11 @@ class Directory(BaseRegister):
         self.incidents = Incidents(tables)
         self.signatories = Signatories(tables)
         self.changes = Changes(tables)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock by which facts are recorded."""
+        return self._tables.clock
 
     def migrate(self, *, must_exist: bool = False) -> None:
         """Create the tables, or migrate them to this program's version.

@@ -49,7 +49,7 @@ class Tables:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
-        self._clock = clock
+        self.clock = clock
 
     def read(self, work: Callable[[Session], T]) -> T:
         with database.reading(self._engine) as connection, Session(connection) as session:
@@ -60,7 +60,7 @@ class Tables:
         for _ in range(ATTEMPTS):
             try:
                 with database.writing(self._engine) as connection, WriteSession(connection) as session:
-                    session.clock = self._clock
+                    session.clock = self.clock
                     session.version = session.scalars(
                         update(Revision).values(version=Revision.version + 1).returning(Revision.version)
                     ).one()

@@ -67,7 +67,7 @@ class Ministry:
         self.clock = clock
         self.rng = Random(seed)
         self.directory = server.population.directory
-        self.directory.clock = self.directory._tables._clock = clock
+        self.directory._tables.clock = clock
         for symbol in UNITS:
             self.directory.add_unit(UnitRecord(0, symbol, symbol, document="1553/QĐ-BTTTT"))
         self.people: list[Person] = []
