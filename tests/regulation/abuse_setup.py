@@ -17,7 +17,8 @@ def submission(server: MailServer, local: str = "dvbe") -> smtplib.SMTP_SSL:
     client = smtplib.SMTP_SSL(server.host, server.ports["submissions"], context=server.tls())
     client.ehlo()
     plain = base64.b64encode(f"\0{local}@mic.gov.vn\0{PASSWORD}".encode()).decode()
-    assert client.docmd("AUTH", f"PLAIN {plain}")[0] == 235
+    reply = client.docmd("AUTH", f"PLAIN {plain}")
+    assert reply[0] == 235, reply
     return client
 
 
