@@ -98,7 +98,7 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
         protection,
         is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
     )
-    gc.collect()  # garbage of the imports; collected later, it would delay the loop
+    gc.collect()  # garbage of the start; collected later, it would delay the loop
     server = await _open(spec, config)
     gc.freeze()
     orders.follow(server)

@@ -40,7 +40,7 @@ Only waiting for a lock of another process takes so long; the supervisor waits 3
 
 
 class ProcessContext:
-    """The context of one process. Create it in the running loop, `open` it, and `follow` once it serves."""
+    """The context of one process. Create it in the running loop, `open` it, and `follow` when it begins to serve."""
 
     access: SignInService
     """The sign-in service, with the present directory."""

@@ -236,6 +236,6 @@ def generate(groups: int = 4) -> str:
 
 
 def characters_of(text: str, groups: int = 4) -> str | None:
-    """Return the characters of a typed one without hyphens, blanks and case; None if it was never made."""
+    """Return the characters of a typed password or code without hyphens, blanks and case; None if it was never made."""
     bare = "".join(sign for sign in text.lower() if sign != "-" and not sign.isspace())
     return bare if len(bare) == groups * GROUP and set(bare) <= set(LEGIBLE) else None

@@ -5,18 +5,18 @@ are written in one transaction. The row of a revoked app password stays, without
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import fact_chain
-from mic_mail.directory.model import AppPasswordRow, CredentialRow
+from mic_mail.directory.credential_rows import set_keys
+from mic_mail.directory.model import AppPasswordRow
 from mic_mail.directory.transactions import BaseRegister, WriteSession, transaction
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
+from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Draft, Fact
 
 
@@ -90,24 +90,3 @@ class AppPasswords(BaseRegister):
             return True
 
         return self._tables.change(work)
-
-
-def credential(row: AppPasswordRow) -> AppCredential | None:
-    """Return the verifiers of an app password; None where it was revoked."""
-    keys = keys_of(row)
-    if row.salt is None or row.digest is None or keys is None:
-        return None
-    return AppCredential(row.number, row.salt, row.digest, keys)
-
-
-def set_keys(row: AppPasswordRow | CredentialRow, keys: ScramKeys | None) -> None:
-    """Store SCRAM keys, or none, in the columns of a row."""
-    for field in fields(ScramKeys):
-        setattr(row, f"scram_{field.name}", getattr(keys, field.name, None))
-
-
-def keys_of(row: Any) -> ScramKeys | None:
-    """Return the SCRAM keys of a row that has their columns; None where it has none."""
-    if row.scram_salt is None:
-        return None
-    return ScramKeys(row.scram_salt, row.scram_iterations, row.scram_stored_key, row.scram_server_key)

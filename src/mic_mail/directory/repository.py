@@ -17,11 +17,12 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.auth import FORMER_PASSWORDS
 from mic_mail.directory import address_book_rows, fact_chain, mailbox_rows, person_rows, snapshot_loader
 from mic_mail.directory import engine as database
-from mic_mail.directory.app_passwords import AppPasswords, set_keys
+from mic_mail.directory.app_passwords import AppPasswords
 from mic_mail.directory.calendar_years import Years
 from mic_mail.directory.censuses import Censuses
 from mic_mail.directory.changes import Changes
 from mic_mail.directory.content_access import ContentRegister
+from mic_mail.directory.credential_rows import set_keys
 from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.incidents import Incidents
 from mic_mail.directory.migration_plans import MigrationPlans

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import calendar_years, downtimes, snapshot
-from mic_mail.directory.app_passwords import credential, keys_of
+from mic_mail.directory.credential_rows import credential, keys_of
 from mic_mail.directory.model import (
     Activity,
     Address,

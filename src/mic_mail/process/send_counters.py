@@ -116,7 +116,7 @@ class SendCounters:
         return reduce(Amounts.plus, [one[0] for one in found]), reduce(Amounts.plus, [one[1] for one in found])
 
     def add(self, mailbox_id: int, now: float, amounts: Amounts, *, refused: bool = False) -> None:
-        """Count these amounts; negative ones undo a count at the time at which it was made. Raise OSError."""
+        """Count these amounts; negative ones undo a count at the time at which it was made. Raise OSError if that fails."""
         assert self._own_name is not None
         if self._own < 0:
             self._own = os.open(self._folder / self._own_name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)

@@ -107,6 +107,7 @@ class Queue:
 
     def had(self, entry_id: str) -> bool:
         """Return whether the entry is here, or has ended and its writer does not know it yet."""
+        # In the order in which an end moves it.
         return self.has(entry_id) or (self._ended / entry_id).exists()
 
     def put(self, entry_id: str, message: Path, envelope: QueueEnvelope) -> None:

@@ -159,7 +159,7 @@ class EntryState:
                 since_us = self.free_since_us if line["is_so"] else max(self.free_since_us, int(line["at_us"]))
                 return replace(self, is_kept_back=bool(line["is_so"]), free_since_us=since_us)
             case "retry":
-                due = tuple(replace(recipient, next_try_us=0) for recipient in self.recipients)
+                due = tuple(each if not each.next_try_us else replace(each, next_try_us=0) for each in self.recipients)
                 return replace(self._decided("retry", line), recipients=due, retries=self.retries + 1)
             case "drop":
                 return self._dropped(line)._decided("drop", line)

@@ -117,15 +117,24 @@ def _answer(channel: socket.socket, octets: bytes) -> None:
 
 def _receive(channel: socket.socket, size: int) -> bytes | None:
     """Return that many octets; None at the end."""
-    octets = channel.recv(size, socket.MSG_WAITALL)
-    return octets if len(octets) == size else None
+    octets = b""
+    while len(octets) < size:  # a process that is stopped and goes on receives a part
+        piece = channel.recv(size - len(octets), socket.MSG_WAITALL)
+        if not piece:
+            return None
+        octets += piece
+    return octets
 
 
 def _file(descriptor: int, size: int) -> bytes:
+    """Return the content; raises OSError. Before a part that cannot be read, the kernel returns what comes before it."""
+    octets = b""
     try:
-        return os.pread(descriptor, size, 0)
+        while len(octets) < size and (piece := os.pread(descriptor, size - len(octets), len(octets))):
+            octets += piece
     finally:
         os.close(descriptor)
+    return octets
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Forms: their bodies, read within bounds, and the tokens that prove that a form is ours.
 
-In: a request. Out: its fields; `BadForm` with a status where it is none. A form's token is an HMAC over its purpose and
-the browser's secret (the session's, or the cookie of the sign-in form): a page of another site knows neither, and a token
-of another session or from before the sign-in is not valid. Besides, a browser states where a form was sent from
-(`Origin`, `Sec-Fetch-Site`), and cookies are SameSite=Strict: each of the three would be enough.
+In: a request. Out: its fields; `BadForm` with a status where it is none; a handler that refuses what they say raises
+`FormRefused`. A form's token is an HMAC over its purpose and the browser's secret (the session's, or the cookie of the
+sign-in form): a page of another site knows neither, and a token of another session or from before the sign-in is not
+valid. Besides, a browser states where a form was sent from (`Origin`, `Sec-Fetch-Site`), and cookies are
+SameSite=Strict: each of the three would be enough.
 """
 
 import hmac

@@ -173,7 +173,10 @@ class PageContext:
             raise Answered(self.sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429))
 
     async def confirm(self, visit: Visit, present: str) -> SignedIn:
-        """Return the sign-in by the present password; `FormRefused` where it is wrong."""
+        """Return the sign-in by the present password.
+
+        Raises `FormRefused` where it is refused, and `Answered` after too many tries.
+        """
         self.count_try(visit)
         answer = await self.services.page_access.confirm(visit.signed_in, present, visit.peer)
         if isinstance(answer, Refusal):
