@@ -39,6 +39,9 @@ class Countdown:
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    def disarm(self) -> None:
+        self._left = 0
+
     def before(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any, **named: Any) -> Any:
             self.step()
@@ -91,6 +94,10 @@ def killed_at_touch(step: int, work: Callable[[], object]) -> bool:
     def dying(say: Say) -> None:
         count = Countdown(step)
         sys.addaudithook(lambda event, arguments: count.step() if event in TOUCHES else None)
-        work()
+        try:
+            work()
+        except BaseException:
+            count.disarm()  # to show the error files are opened
+            raise
 
     return in_child(dying).killed

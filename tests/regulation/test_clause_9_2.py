@@ -87,7 +87,7 @@ def console(tmp_path_factory):
 
 
 class Mailbox:
-    """One mailbox of the console with a clock to move and a message that was expunged."""
+    """One mailbox of the server with a clock to move and a message that was expunged."""
 
     def __init__(self, console, address):
         self.clock = ManualClock(SystemClock().now())

@@ -163,7 +163,7 @@ def test_a_page_of_nothing_ends_the_search(ctx: LdapTalk) -> None:
 
 
 def test_what_was_told_of_is_counted(ctx: LdapTalk) -> None:
-    """Also where the client gives the search up: it has messages_in of them."""
+    """Also where the client gives the search up: it was told of them."""
     ctx = LdapTalk(Tree(large_book()), SessionSettings(entries=100_000), strangers=True)
     told = len(entries(ctx.say(search(2) + ask(3, tlv(0x50, b"\x02")))))
     assert told > 0
