@@ -65,7 +65,7 @@ def test_what_is_still_being_checked_is_nobody_elses_business() -> None:
     here.suspect("a", "192.0.2.1", b"right", 0.0)
     assert (
         here.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.KNOWN_WRONG
-    )  # `PasswordVerifier` lets it wait for the result
+    )  # who verifies lets it wait
     assert there.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.TRY
     there.right("a", "192.0.2.1", b"right", 1.0)
     assert here.check("a", "192.0.2.1", b"right", 1.0).answer is Answer.TRY
