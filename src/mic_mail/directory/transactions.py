@@ -86,7 +86,7 @@ def _may_pass(conflict: IntegrityError) -> bool:
 
 
 class BaseRegister:
-    """A register in the tables: each method is a transaction of its own."""
+    """A register in the tables: a method marked `@transaction` is one change."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables

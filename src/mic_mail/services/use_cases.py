@@ -3,14 +3,16 @@
 Commands, approved requests and jobs run the same use cases. Blocking.
 """
 
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.lifecycle import LifecycleSettings
 from mic_mail.services.settings import lifecycle_settings
-from mic_mail.storage.mailstore import MailStore
+
+if TYPE_CHECKING:  # most commands open no mailbox
+    from mic_mail.storage.mailstore import MailStore
 
 
 class UseCaseContext(Protocol):
@@ -19,7 +21,7 @@ class UseCaseContext(Protocol):
     @property
     def directory(self) -> Directory: ...
     @property
-    def store(self) -> MailStore: ...
+    def store(self) -> "MailStore": ...
     @property
     def config(self) -> Config: ...
     @property
@@ -46,7 +48,7 @@ class UseCases:
 class MailUseCases(UseCases):
     """Use cases on the directory and the mailboxes."""
 
-    def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
+    def __init__(self, directory: Directory, store: "MailStore", config: Config, clock: Clock) -> None:
         super().__init__(directory, config, clock)
         self._store = store
 

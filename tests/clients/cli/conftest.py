@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mic_mail.cli.main import main
+from regulation.console import set_cheap_hashes
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def made(command: Command, tmp_path: Path) -> Path:
     """The configuration file of a server that `init` made, with one mailbox in it."""
     path = tmp_path / "etc" / "mic-mail.toml"
     assert command("--config", path, "init", "--yes", "--data-dir", tmp_path / "data").code == 0
+    set_cheap_hashes(path)
     for arguments in (
         ("unit", "add", "CNTT", "Cục Công nghệ thông tin", "--document", "1553/QĐ-BTTTT"),
         ("mailbox", "issue", "--unit", "CNTT", "--document", "12/CV-CNTT"),

@@ -63,9 +63,7 @@ def test_what_is_still_being_checked_is_nobody_elses_business() -> None:
     processes = Processes(2)
     here, there = processes.throttles
     here.suspect("a", "192.0.2.1", b"right", 0.0)
-    assert (
-        here.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.KNOWN_WRONG
-    )  # who verifies lets it wait
+    assert here.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.KNOWN_WRONG  # who verifies lets it wait
     assert there.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.TRY
     there.right("a", "192.0.2.1", b"right", 1.0)
     assert here.check("a", "192.0.2.1", b"right", 1.0).answer is Answer.TRY

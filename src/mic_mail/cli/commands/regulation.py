@@ -87,8 +87,8 @@ def clause_commands() -> Mapping[str, Sequence[str]]:
     """Return the commands that serve each clause, as they declare it, in the order of `--help`."""
     found: dict[str, list[str]] = {}
     for words, command in commands():
-        gate = required_right(command)
-        for clause_id in gate.clauses if gate else ():
+        required = required_right(command)
+        for clause_id in required.clauses if required else ():
             found.setdefault(clause_id, []).append(words)
     return found
 
