@@ -14,6 +14,8 @@ from mic_mail.config.listeners import DOORS
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 
+pytestmark = pytest.mark.slow
+
 FREE_PORTS = " ".join(f"{door}=0" for door in DOORS)
 
 

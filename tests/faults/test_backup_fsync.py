@@ -9,7 +9,7 @@ import pytest
 from regulation.console import PROGRAM
 from regulation.quarantine_server import QuarantineServer
 
-pytestmark = pytest.mark.needs_tool("strace")
+pytestmark = [pytest.mark.needs_tool("strace"), pytest.mark.slow]
 _SYNCED = re.compile(r"f(?:data)?sync\(\d+<([^>]*)>\) += 0")
 
 

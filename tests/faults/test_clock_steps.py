@@ -20,6 +20,8 @@ from mic_mail.services.operations.false_instants import FalseInstants
 from population import Population
 from runtimes import runtime
 
+pytestmark = pytest.mark.slow
+
 STEPS = [sign * seconds for seconds in (5, 90, 1800, 7200, DAY, 40 * DAY, 400 * DAY, 3000 * DAY) for sign in (1, -1)]
 
 
@@ -278,9 +280,7 @@ def test_a_clock_that_jumps_between_any_two_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "seed", [pytest.param(0, marks=pytest.mark.slow), *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (3, 7))]
-)
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in (3, 7))])
 def test_a_clock_that_jumps_for_long(tmp_path: Path, seed: int) -> None:
     """In long, in orders that stay."""
     simulate(tmp_path, seed, 250)

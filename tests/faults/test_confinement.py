@@ -21,9 +21,13 @@ from mic_mail.cli.commands.status import _confinement
 from mic_mail.process import landlock, sandbox
 from waiting import wait_for
 
-pytestmark = pytest.mark.skipif(
-    landlock.abi() < landlock.OLDEST_ABI or not sandbox.available().seccomp, reason="this kernel has no Landlock or no seccomp"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        landlock.abi() < landlock.OLDEST_ABI or not sandbox.available().seccomp,
+        reason="this kernel has no Landlock or no seccomp",
+    ),
+]
 
 KINDS = ("worker", "web", "sender", "housekeeper", "indexer")
 WITH_MAIL = {"worker", "sender", "housekeeper"}

@@ -35,6 +35,8 @@ from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 DVBE, TTLAN = ADDRESSES = ("dvbe@mic.gov.vn", "ttlan@mic.gov.vn")
 LARGE = b"large\r\n" * 60_000
 
@@ -126,7 +128,6 @@ def check(person: Person, patience: float = 2) -> None:
     assert left_in_staging(person.server.config.mail_root) == []
 
 
-@pytest.mark.slow
 def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,9 +223,9 @@ BY_ITSELF = 180
     ("step", "patience"),
     [
         (1 << 12, 2),
-        pytest.param(3 << 12, 2, marks=pytest.mark.slow),
-        pytest.param(1 << 15, 2, marks=pytest.mark.slow),
-        pytest.param(1 << 17, BY_ITSELF, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        (3 << 12, 2),
+        (1 << 15, 2),
+        pytest.param(1 << 17, BY_ITSELF, marks=pytest.mark.timeout(300)),
     ],
 )
 def test_a_disk_that_fills_in_the_middle_of_anything(server: ProcessServer, disk: Disk, step: int, patience: float) -> None:

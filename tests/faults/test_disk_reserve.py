@@ -21,13 +21,15 @@ from population import PASSWORD
 from store_harness import REF, Root, deliver, inbox, killed_at, observe
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 DVBE, TTLAN, THIRD = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "third@mic.gov.vn"
 RESERVE = 1 << 20
 ENGLISH = os.environ | {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "COLUMNS": "1000"}
 LARGE = b"X-Large: x\r\n\r\n" + b"large\r\n" * 400_000
 
 
-@pytest.fixture(params=["tmpfs", pytest.param("ext4", marks=pytest.mark.slow)])
+@pytest.fixture(params=["tmpfs", "ext4"])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     with small_disk(tmp_path, request.param) as disk:
         yield disk

@@ -18,6 +18,8 @@ from population import PASSWORD
 from store_harness import Root, killed_at
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., ProcessServer]
 ADDRESS = "dvbe@mic.gov.vn"
 TEST = TextTest("BODY", "hoa don")
@@ -114,7 +116,6 @@ def test_an_indexer_that_dies_is_started_again(server: ProcessServer) -> None:
     session.logout()
 
 
-@pytest.mark.slow  # alone on the machine: while it is busy, the indexer gets nothing
 def test_mail_is_indexed_within_seconds(server: ProcessServer) -> None:
     """What came before the indexer and what comes while it runs; the answers stay the same."""
     session = client(server)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from clients.outgoing import ZONE, elsewhere, letter
 from dns_server import name_server
 from harness import ProcessServer
@@ -17,6 +19,8 @@ from mic_mail.config.manual import write
 from mic_mail.config.model import Config
 from mic_mail.process import status
 from waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 PASSWORD = "mat khau 2026 dung de thu"
 MESSAGES = 8

@@ -14,6 +14,8 @@ from faults.wire import Imap, Smtp
 from harness import MailServer, ProcessServer, Standing, config_for, stopping
 from population import PASSWORD
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "dvbe@mic.gov.vn"
 MARKED, TAKEN, TOLD = "ttlan@mic.gov.vn", "pqlong@mic.gov.vn", "ndan@mic.gov.vn"
 """One mailbox for each test of the processes."""
@@ -102,7 +104,6 @@ def server(standing: Standing) -> ProcessServer:
     return standing.get()
 
 
-@pytest.mark.slow
 def test_a_worker_killed_between_dele_and_quit_removes_nothing(server: ProcessServer) -> None:
     """kill -9: the connection is lost, the marks with it; the unique-ids are the same afterwards."""
     smtp = Smtp(server.ports["smtp"])
@@ -152,7 +153,6 @@ def test_a_worker_killed_in_quit_removes_all_or_nothing_of_each_group(server: Pr
     assert uidl(sign_in(server, TAKEN)) == {}
 
 
-@pytest.mark.slow
 def test_an_end_of_the_server_is_told(server: ProcessServer) -> None:
     """SIGTERM: -ERR [SYS/TEMP] to who waits for nothing, whether signed in or not; what was marked stays."""
     Smtp(server.ports["smtp"]).deliver([TOLD], BODY % 0)

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from addresses import parsed
 from dns_server import name_server
 from event_loops import loop_thread
@@ -32,6 +34,8 @@ from mic_mail.smtpclient.client import Patience
 from mic_mail.smtpclient.pool import ConnectionSettings
 from runtimes import runtime
 from unit.smtpclient.server import Server
+
+pytestmark = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 OFFER = b"250-mx.example\r\n250 PIPELINING\r\n"

@@ -19,6 +19,8 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
+pytestmark = pytest.mark.slow
+
 DVBE = "dvbe@mic.gov.vn"
 FOLDERS = 3_000
 """A mailbox may keep twice as many, deleted ones included: all the pairs make 3,200."""

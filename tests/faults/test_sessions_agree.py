@@ -13,6 +13,8 @@ import pytest
 from faults.client_mirror import Mirror, truth
 from harness import ProcessServer
 
+pytestmark = pytest.mark.slow
+
 DVBE = "dvbe@mic.gov.vn"
 
 
@@ -56,7 +58,7 @@ def kill_workers(server: ProcessServer, dice: random.Random, ended: threading.Ev
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seed", [pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.campaign)])
 def test_everybody_sees_the_same_after_kills(serve_processes: Callable[..., ProcessServer], seed: int) -> None:
     """The same for twenty sessions, of which a killed worker's come back."""
     server = serve_processes({"auth": {"cleartext": True}})

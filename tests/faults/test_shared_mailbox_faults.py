@@ -23,6 +23,8 @@ from store_harness import REF as OWN
 from store_harness import Root, deliver, killed_at, observe
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 UNIT = AccountRef(8, "mic.gov.vn/cntt")
 BOX = Shared("cntt", "cntt@mic.gov.vn", UNIT, "lrswipkxte", 1 << 30)
 TOKENS = ["t1", "t2", "t3"]
@@ -44,21 +46,15 @@ def talk_to(store: MailStore) -> Talk:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    ("verb", "together", "apart"),
-    [
-        ("MOVE", True, 173),
-        *(pytest.param(*each, 61, marks=pytest.mark.slow) for each in (("MOVE", True), ("MOVE", False), ("COPY", False))),
-    ],
-)
-def test_killed_between_two_accounts(memory: Path, verb: str, together: bool, apart: int) -> None:
+@pytest.mark.parametrize(("verb", "together"), [("MOVE", True), ("MOVE", False), ("COPY", False)])
+def test_killed_between_two_accounts(memory: Path, verb: str, together: bool) -> None:
     """Wherever a MOVE dies: each message is in one of the accounts or in both, whole; never in neither, never twice in one.
 
-    Whether it came by the journal (`together`) or by itself. It dies every so many (`apart`) lines of the store's code: each
+    Whether it came by the journal (`together`) or by itself. It dies every 61 lines of the store's code: each
     death costs a process and two looks at everything.
     """
     ends: Counter[str] = Counter()
-    for number, life in enumerate(itertools.count(0, apart)):
+    for number, life in enumerate(itertools.count(0, 61)):
         root = Root(memory / str(number))
 
         def fill(own: Account) -> None:
@@ -112,12 +108,11 @@ def seen_by(account: Account, person: str) -> frozenset[int]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("apart", [109, pytest.param(29, marks=pytest.mark.slow)])
-def test_killed_while_reading(memory: Path, apart: int) -> None:
+def test_killed_while_reading(memory: Path) -> None:
     """Wherever it dies where each has their own \\Seen: what was acknowledged is there, and what was not is so wholly or not at
     all, for that person alone; also once the index is lost."""
     ends: Counter[frozenset[int]] = Counter()
-    for number, life in enumerate(itertools.count(0, apart)):
+    for number, life in enumerate(itertools.count(0, 29)):
         root = Root(memory / str(number))
 
         def fill(account: Account) -> None:
@@ -154,7 +149,6 @@ def test_killed_while_reading(memory: Path, apart: int) -> None:
     assert len(ends) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("each", [True, False])
 def test_killed_while_the_setting_changes(memory: Path, each: bool) -> None:
@@ -291,7 +285,6 @@ def test_a_revocation_cuts_every_worker_within_seconds(server: ProcessServer, ca
         assert client.noop()[0] == "OK"
 
 
-@pytest.mark.slow
 def test_workers_killed_while_messages_move(server: ProcessServer) -> None:
     """kill -9 of all workers at any moment of many moves to and fro: what was there is there, once or in both accounts."""
     names = {f"m{number}" for number in range(120)}

@@ -21,6 +21,8 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from store_harness import HOLDERS, Root, Seen, deliver, exchange, flag_names, killed_at, observe
 
+pytestmark = pytest.mark.slow
+
 Messages = dict[int, tuple[str, frozenset[str]]]
 Annotations = dict[tuple[str, str], bytes | None]
 FLAGS = st.sampled_from([SEEN, FLAGGED, ANSWERED, DELETED, SEEN | DELETED])
@@ -272,7 +274,7 @@ def _run(examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("apart", [37, pytest.param(9, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("apart", [37, pytest.param(9, marks=pytest.mark.timeout(600))])
 def test_an_exchange_is_all_or_nothing_wherever_it_is_killed(memory: Path, apart: int) -> None:
     """REPLACE (RFC 8508 §3.4): the old message or the new one, under every kill of its way; what was answered has happened.
 
@@ -302,7 +304,7 @@ def test_killed_between_any_two_steps() -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("examples", [pytest.param(20, marks=pytest.mark.slow), pytest.param(120, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("examples", [20, pytest.param(120, marks=pytest.mark.campaign)])
 def test_killed_between_any_two_steps_at_length(examples: int) -> None:
     """The same over many histories."""
     _run(examples, steps=25)

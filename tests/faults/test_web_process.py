@@ -21,6 +21,8 @@ from population import PASSWORD, draft
 from unit.web.conftest import SETTINGS, Browser
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 PROCESSES = {**SETTINGS, "process": {"workers": 1}, "search": {"enabled": False}}
 
 
@@ -176,7 +178,6 @@ def password_of(number: int) -> str:
     return f"chuồn chuồn bay thấp {number} thì mưa"
 
 
-@pytest.mark.slow
 def test_a_drain_answers_what_runs(tmp_path: Path) -> None:
     """SIGTERM: the exit code is 0 with browsers connected, whether they do something or nothing."""
     server = ProcessServer(config_for(tmp_path / "data", PROCESSES), tmp_path)

@@ -18,7 +18,7 @@ from mic_mail.services.handover.verify import MessageFinding
 from regulation.handover_setup import BE, HEAD, LAN, NAMING, Office, afresh, open_office, still_office
 from store_harness import killed_at
 
-pytestmark = pytest.mark.clause("12.3.d")
+pytestmark = [pytest.mark.clause("12.3.d"), pytest.mark.slow]
 
 
 @pytest.fixture

@@ -259,6 +259,7 @@ def test_an_act_is_done_once_whoever_is_killed_in_between(console: Console) -> N
         assert console.json("request", "approve", number)["before"] is True
 
 
+@pytest.mark.slow
 def test_an_act_is_done_once_by_many_at_the_same_time(console: Console) -> None:
     """One of them makes the password; for the others it had been done, or somebody else was at it."""
     number = ask(console, "reset", "--address", "tvan")

@@ -122,6 +122,7 @@ def cut_on(server: ProcessServer) -> set[str]:
     return wait_for(lambda: len(workers := found()) > 1 and workers, found)
 
 
+@pytest.mark.slow
 def test_clause_7_1_one_act_ends_everything(server: ProcessServer) -> None:
     """Suspended while it idles, appends, sends, on both workers: each session ends, and nothing half-done stays."""
     idle = [idling(server) for _ in range(6)]

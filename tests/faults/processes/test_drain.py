@@ -12,6 +12,8 @@ from faults.test_processes import Make
 from harness import ProcessServer
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def test_sigterm_lets_a_message_end_and_says_goodbye(server: ProcessServer) -> None:
     """Drain: no new connections, IDLE gets BYE, a message on its way is still taken, exit code 0; it is there afterwards."""
@@ -75,7 +77,6 @@ def pair(serve_processes: Make) -> ProcessServer:
     return made
 
 
-@pytest.mark.slow
 def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> None:
     """SIGTERM between `250` and the last mailbox: the process delivers to it before it ends."""
     process = pair.process
@@ -93,7 +94,6 @@ def test_a_drain_waits_for_a_fan_out_that_is_under_way(pair: ProcessServer) -> N
         assert [name for _, name in stored(pair, address)] == ["earlier", "late"]
 
 
-@pytest.mark.slow
 def test_what_a_drain_cannot_finish_arrives_after_the_next_start(pair: ProcessServer) -> None:
     """A mailbox that is locked longer than a drain lasts: the entry stays in the spool, and each gets the message once."""
     process = pair.process

@@ -18,6 +18,8 @@ from faults.test_processes import Make
 from harness import ProcessServer
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def test_children_share_their_pages(serve_processes: Make) -> None:
     """What all load is in memory once, also in a child in a dead one's place; each has its name."""
@@ -31,7 +33,6 @@ def test_children_share_their_pages(serve_processes: Make) -> None:
         assert Path(f"/proc/{child['pid']}/comm").read_text() == f"mic-{child['name']}\n"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessServer) -> None:
     """Workers killed under load, again and again: what was acknowledged is there once, UIDs in the order of sending."""
@@ -148,7 +149,6 @@ def test_the_housekeeper_is_started_again(server: ProcessServer) -> None:
     assert (died["process"], died["exit_code"]) == ("house", -signal.SIGKILL)
 
 
-@pytest.mark.slow
 def test_what_a_killed_worker_had_acknowledged_to_several_is_delivered_at_once(serve_processes: Make) -> None:
     """The spool entries of a dead worker are taken up when it is reaped, not at the housekeeper's next round a minute later."""
     server = serve_processes({"process": {"workers": 1}})

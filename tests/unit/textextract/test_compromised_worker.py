@@ -25,6 +25,8 @@ from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.result import Findings, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
 
+pytestmark = pytest.mark.slow
+
 MARKED = ["Số: 12/BC", "TỐI MẬT"]
 TESTS = Path(__file__).parents[2]
 ORDINARY_ACCOUNT = 4711

@@ -246,6 +246,7 @@ def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: MailSt
     assert crash.root.use(lambda account: account.repair(check=True)).clean
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_power_loss_at_any_time(data: st.DataObject) -> None:
