@@ -1,4 +1,4 @@
-"""Acts on record (Reg. 4.3, 6.1, 8.2): what was begun, what a rule refused, and the options --reason, --document, --actor.
+"""Acts on record (Reg. 4.3, 6.1, 8.2): begun and refused ones, with --reason, --document and --actor.
 
 In: a command with `@requires(RIGHT, act=NAME)` and a keyword parameter of one of these types, which say what options it has. A
 command that needs one of them, or words it otherwise, has it as its own parameter (`reason: ReasonOption`), and the act takes

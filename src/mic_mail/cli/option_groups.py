@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Callable[..., Any]:
-    """Return the command as Typer takes it; it prints a `Text` that it returns as a note, a `CommandResult` as the result."""
+    """Return the command as Typer takes it.
+
+    It prints a `Text` that the command returns as a note, a `CommandResult` as the result.
+    """
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
     groups: dict[str, Any] = {}
     signature = inspect.signature(command, eval_str=True)

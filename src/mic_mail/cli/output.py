@@ -390,7 +390,7 @@ def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, tit
 
 
 class CommandResult:
-    """What a command returns to have it printed; the command has the option --json (`option_groups`)."""
+    """A result that a command returns to have it printed, by its option --json as JSON (`option_groups`)."""
 
     print: Callable[..., None]
 

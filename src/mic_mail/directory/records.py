@@ -40,7 +40,10 @@ RECORD_CHANGED = Text(
 
 
 class DoneBefore(Refused):
-    """The request was already carried out: its fact is in the mailbox's record, or its order in the register of changes."""
+    """The request was already carried out.
+
+    Its fact is in the mailbox's record, or its order in the register of changes.
+    """
 
     def __init__(self, number: object) -> None:
         super().__init__(

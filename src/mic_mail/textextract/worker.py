@@ -127,7 +127,10 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
 
 
 def _file(descriptor: int, size: int) -> bytes:
-    """Return the content; raises OSError. Before a part that cannot be read, the kernel returns what comes before it."""
+    """Return the content of the file; raise OSError if a part cannot be read.
+
+    The kernel first returns what comes before that part, and its error at the next call.
+    """
     octets = b""
     try:
         while len(octets) < size and (piece := os.pread(descriptor, size - len(octets), len(octets))):

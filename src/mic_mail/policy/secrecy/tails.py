@@ -1,4 +1,4 @@
-"""What may follow a degree in its line: the number of the copy, an urgency, a place and date, prohibitions."""
+"""Parse the text after a degree in its line: copy number, urgency, place and date, prohibitions."""
 
 import re
 
