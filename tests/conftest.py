@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _show_values_in_helpers()
     # An example that takes long beside a busy machine is no failure: Hypothesis would let it have 200 ms.
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
@@ -40,6 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     _take_descriptors()
     if config.getoption("--clauses") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(clauses.Passed())
+
+
+def _show_values_in_helpers() -> None:
+    """A failed `assert` in a module that tests import shows its values, as one in a test does."""
+    here = Path(__file__).parent
+    modules = {path.stem for path in here.iterdir() if path.suffix == ".py" or path.is_dir()}
+    pytest.register_assert_rewrite(*sorted(modules - sys.modules.keys()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
