@@ -190,7 +190,7 @@ def read(octets: bytes) -> Sheet:
             book.close()
     except UnreadableSheet:
         raise
-    except Exception as error:
+    except Exception as error:  # the library raises whatever a damaged file leads it into
         raise UnreadableSheet(Text("tệp hỏng", "the file is damaged")) from error
 
 
