@@ -42,6 +42,9 @@ class KeptAnswers(dict[int, bytes]):
 class AnswerCache:
     """`KeptAnswers` by folder and item, least recently used dropped first; thread-safe."""
 
+    # No `WeightedCache`: an entry grows while it is cached, the bound holds for a single entry, too, and who holds an entry has
+    # to learn that it was dropped.
+
     def __init__(self, max_octets: int = ANSWER_OCTETS) -> None:
         self._max_octets = max_octets
         self._octets = 0

@@ -13,12 +13,12 @@ from __future__ import annotations  # array[int] cannot be evaluated before Pyth
 import threading
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView, Row
+from mic_mail.weighted_cache import WeightedCache
 
 _MOST_STEPS = 64
 _MOST_ROWS = 512
@@ -38,7 +38,7 @@ class _Step(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Kept:
+class _CachedView:
     view: FolderView
     steps: dict[int, _Step] = field(default_factory=dict)
     """Steps by the HIGHESTMODSEQ at which they begin, oldest first."""
@@ -78,18 +78,13 @@ class ViewCache:
     """Views by account, folder and reader ("": the common state), evicted by age; safe from any thread."""
 
     def __init__(self, max_octets: int) -> None:
-        self._max_octets = max_octets
-        self._octets = 0
-        self._views: OrderedDict[tuple[int, int, str], _Kept] = OrderedDict()
+        self._views: WeightedCache[tuple[int, int, str], _CachedView] = WeightedCache(max_octets)
         self._lock = threading.Lock()
+        """Held while a view and its steps are compared, replaced or dropped together."""
 
     def get(self, account_id: int, folder_id: int, person: str = "") -> FolderView | None:
-        with self._lock:
-            kept = self._views.get((account_id, folder_id, person))
-            if kept is None:
-                return None
-            self._views.move_to_end((account_id, folder_id, person))
-            return kept.view
+        cached = self._views.get((account_id, folder_id, person))
+        return cached.view if cached is not None else None
 
     def put(
         self,
@@ -108,24 +103,21 @@ class ViewCache:
             before = self._views.get(key)
             if before is not None and before.view.info.highest_modseq > view.info.highest_modseq:
                 return
-            self._drop(key)
-            kept = self._views[key] = _Kept(view)
+            cached = _CachedView(view)
             if before is not None and after is not None:
                 since, until = after.info.highest_modseq, view.info.highest_modseq
                 if since == before.view.info.highest_modseq or since in before.steps:
-                    kept.steps, kept.rows = before.steps, before.rows
+                    cached.steps, cached.rows = before.steps, before.rows
                     if since != until:
-                        kept.add(since, _Step(until, changed, vanished))
-            self._octets += kept.octets
-            while self._octets > self._max_octets and len(self._views) > 1:
-                self._drop(next(iter(self._views)))
+                        cached.add(since, _Step(until, changed, vanished))
+            self._views.put(key, cached, cached.octets)
 
     def confirm_current(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
         """Record that this view of the common state is the newest while this change mark stands."""
         with self._lock:
-            kept = self._views.get((account_id, folder_id, ""))
-            if mark and kept is not None and kept.view is view:
-                kept.account_modseq, kept.mark = account_modseq, mark
+            cached = self._views.get((account_id, folder_id, ""))
+            if mark and cached is not None and cached.view is view:
+                cached.account_modseq, cached.mark = account_modseq, mark
 
     def changes_since(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
         """Return the folder's changes after HIGHESTMODSEQ `since`, or None where the index must be queried.
@@ -133,29 +125,24 @@ class ViewCache:
         `mark` is the account's change mark now. The result is of the common state, the same for every session.
         """
         with self._lock:
-            kept = self._views.get((account_id, folder_id, ""))
-            if kept is None or not mark or kept.mark != mark:
+            cached = self._views.get((account_id, folder_id, ""))
+            if cached is None or not mark or cached.mark != mark:
                 return None
-            if since == kept.view.info.highest_modseq:
-                return FolderDelta(kept.account_modseq, kept.view, None, mark)
-            changes = kept.since(since)
-            return None if changes is None else FolderDelta(kept.account_modseq, kept.view, changes, mark)
+            if since == cached.view.info.highest_modseq:
+                return FolderDelta(cached.account_modseq, cached.view, None, mark)
+            changes = cached.since(since)
+            return None if changes is None else FolderDelta(cached.account_modseq, cached.view, changes, mark)
 
     def changes(self, account_id: int, folder_id: int, since: int, view: FolderView) -> Changes | None:
         """Return the changes from `since` to `view`; None if unknown, or if `view` is not the newest cached."""
         with self._lock:
-            kept = self._views.get((account_id, folder_id, ""))
-            return kept.since(since) if kept is not None and kept.view is view else None
+            cached = self._views.get((account_id, folder_id, ""))
+            return cached.since(since) if cached is not None and cached.view is view else None
 
     def forget(self, account_id: int) -> None:
         """Drop an account's views, because its index was rebuilt."""
         with self._lock:
-            for key in [key for key in self._views if key[0] == account_id]:
-                self._drop(key)
-
-    def _drop(self, key: tuple[int, int, str]) -> None:
-        if (kept := self._views.pop(key, None)) is not None:
-            self._octets -= kept.octets
+            self._views.drop_where(lambda key: key[0] == account_id)
 
 
 def octets_of(view: FolderView) -> int:
