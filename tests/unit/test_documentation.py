@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 MANUALS = [ROOT / name for name in ("docs/admin.en.md", "docs/admin.vi.md", "README.md", "README.vi.md")]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-DECISIONS = {path.name[:4] for path in ROOT.glob("docs/decisions/*.md")}
+DECISIONS = {path.name[:4] for path in ROOT.glob("docs/decisions/[0-9]*.md")}
 SUFFIXES = (".py", ".sqlite", ".toml")
 
 
@@ -72,6 +72,11 @@ def test_decisions_that_the_code_names() -> None:
     for path in ROOT.glob("src/**/*.py"):
         named = re.findall(r"\bdecisions?[/ ](0\d{3}(?:(?:, | and )0\d{3})*)", path.read_text())
         assert set(re.findall(r"\d{4}", " ".join(named))) <= DECISIONS, path
+
+
+def test_decision_numbers_that_are_missing_are_named() -> None:
+    unassigned = set(re.findall(r"\b\d{4}\b", (ROOT / "docs/decisions/README.md").read_text()))
+    assert unassigned == {f"{number:04}" for number in range(1, int(max(DECISIONS)) + 1)} - DECISIONS
 
 
 # ------------------------------------------------------------------ modules
