@@ -12,20 +12,17 @@ is begun while the machine's clock is certainly wrong.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import ActorOption, DocumentOption, WhyOption
+from mic_mail.cli.required_right import RequiredRight
 from mic_mail.directory.records import MailboxRecord, UnitRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.mailboxes.credentials import ActContext
-
-if TYPE_CHECKING:
-    from mic_mail.cli.authorization import RequiredRight
-
 
 CONFIRMS_CLOCK = "clock_confirm"
 
@@ -88,7 +85,7 @@ class Act:
     document: str | None = None
     actor: ActorOption = None
 
-    def begin(self, here: CliContext, declared: "RequiredRight") -> None:
+    def begin(self, here: CliContext, declared: RequiredRight) -> None:
         """Take the context, and the act and the right that the command declares."""
         assert declared.right is not None, "an act requires a right"
         self.here, self.right, self.name = here, declared.right, declared.act

@@ -8,7 +8,6 @@ else (`directory.scoped`).
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import typer
@@ -18,27 +17,11 @@ from mic_mail.cli.context import frame
 from mic_mail.cli.officer_totp import must_show_code
 from mic_mail.cli.option_groups import expand_options
 from mic_mail.cli.options import F
+from mic_mail.cli.required_right import RequiredRight
 from mic_mail.errors import MicMailError
 from mic_mail.policy.authorization.roles import NotAuthorised, Right
 
 _MARK = "__asks__"
-
-
-@dataclass(frozen=True, slots=True)
-class RequiredRight:
-    """The right that a command requires."""
-
-    right: Right | None
-    """None: no right is required."""
-    whole: bool = True
-    """The right is needed for the whole ministry.
-
-    False: one unit suffices, and limits what is visible.
-    """
-    clauses: tuple[str, ...] = ()
-    """The clauses that an administrator keeps by this command, or shows to be kept."""
-    act: str = ""
-    """The act that the command records, by its name in `act_names`; empty: it records none, or names them itself."""
 
 
 SHUT = RequiredRight(Right.ACT)

@@ -9,20 +9,18 @@ A command that returns an `output.CommandResult` gets the option --json.
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
 from mic_mail.cli import output
 from mic_mail.cli.context import CliContext, frame
 from mic_mail.cli.options import JsonOption
+from mic_mail.cli.required_right import RequiredRight
 from mic_mail.errors import Text
 
-if TYPE_CHECKING:
-    from mic_mail.cli.authorization import RequiredRight
 
-
-def expand_options(command: Callable[..., Any], declared: "RequiredRight") -> Callable[..., Any]:
+def expand_options(command: Callable[..., Any], declared: RequiredRight) -> Callable[..., Any]:
     """Return the command as Typer takes it.
 
     It prints a `Text` that the command returns as a note, a `CommandResult` as the result.
