@@ -7,7 +7,7 @@
 import re
 from collections.abc import Iterator
 
-from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, UnitName
 
 MINISTRY = Ministry("Bộ Thông tin và Truyền thông", "mic.gov.vn")
 BASE = "dc=mic,dc=gov,dc=vn"
@@ -20,20 +20,20 @@ def small_book() -> Book:
     return Book.of(
         MINISTRY,
         [
-            Card(Kind.UNIT, 1, CNTT.name, CNTT, "", ("cntt@mic.gov.vn",)),
-            Card(Kind.UNIT, 2, KHTC.name, KHTC),
-            Card(Kind.PERSON, 1, "Đỗ Văn Bê", CNTT, "Giám đốc", ("dvbe@mic.gov.vn",)),
-            Card(Kind.PERSON, 2, "Trần Thị Lan", KHTC, "Chuyên viên", ("ttlan@mic.gov.vn",)),
-            Card(Kind.PERSON, 3, "Lê Bê", KHTC),
-            Card(Kind.PERSON, 4, "Đỗ Thị Phở", CNTT, "", ("dtpho@khac.gov.vn",)),
-            Card(Kind.GROUP, 9, "Nhóm cải cách hành chính", CNTT, "", ("nhom.cchc@mic.gov.vn",)),
+            Card(CardKind.UNIT, 1, CNTT.name, CNTT, "", ("cntt@mic.gov.vn",)),
+            Card(CardKind.UNIT, 2, KHTC.name, KHTC),
+            Card(CardKind.PERSON, 1, "Đỗ Văn Bê", CNTT, "Giám đốc", ("dvbe@mic.gov.vn",)),
+            Card(CardKind.PERSON, 2, "Trần Thị Lan", KHTC, "Chuyên viên", ("ttlan@mic.gov.vn",)),
+            Card(CardKind.PERSON, 3, "Lê Bê", KHTC),
+            Card(CardKind.PERSON, 4, "Đỗ Thị Phở", CNTT, "", ("dtpho@khac.gov.vn",)),
+            Card(CardKind.GROUP, 9, "Nhóm cải cách hành chính", CNTT, "", ("nhom.cchc@mic.gov.vn",)),
         ],
     )
 
 
 def large_book() -> Book:
     """So many people that an answer is sent in pieces."""
-    return Book.of(MINISTRY, [Card(Kind.PERSON, number_, "Đỗ Văn Bê", CNTT) for number_ in range(3000)])
+    return Book.of(MINISTRY, [Card(CardKind.PERSON, number_, "Đỗ Văn Bê", CNTT) for number_ in range(3000)])
 
 
 # ------------------------------------------------------------------ saying

@@ -17,7 +17,7 @@ from harness import MailServer, config_for
 from mic_mail.mime.dkim import strings_of
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState
 from unit.smtpclient.server import Server
 from waiting import wait_for
 
@@ -100,7 +100,7 @@ def test_from_the_first_key_to_the_second(tmp_path: Path) -> None:
         here.server.housekeep()
         submit(here.server, letter("b@one.example"))
         assert here.signers(here.arrived(5)[4]) == ["e1", new.selector]
-        assert {key.selector: key.state for key in here.keys.all()}["s1"] is State.RETIRED
+        assert {key.selector: key.state for key in here.keys.all()}["s1"] is KeyState.RETIRED
 
 
 def test_its_size_counts_in_the_signature(tmp_path: Path) -> None:

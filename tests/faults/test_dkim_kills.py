@@ -19,7 +19,7 @@ import pytest
 from mic_mail.clock import SystemClock, instant_of
 from mic_mail.errors import Refused
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder, State
+from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder, KeyState
 
 TESTS = Path(__file__).parents[1]
 DOMAINS = ["mic.gov.vn", "mard.example"]
@@ -67,7 +67,7 @@ def test_keys_are_whole_whoever_is_killed(tmp_path: Path) -> None:
             each.communicate()
         found = keys.all()
         assert [keys.trouble(key) for key in found] == [None] * len(found)
-        assert Counter(key.domain for key in found if key.state is State.SIGNING) == dict.fromkeys(DOMAINS, 1)
+        assert Counter(key.domain for key in found if key.state is KeyState.SIGNING) == dict.fromkeys(DOMAINS, 1)
         assert len({key.name for key in found}) == len(found)
         changed.update(key.name for key in found)
     assert len(changed) > 4, "some have come to their end"
@@ -83,11 +83,11 @@ def change(folder: Path, seed: int, began_us: int) -> None:
             for key in keys.rotate(DOMAINS):
                 keys.use(key.selector, [key.domain])
             for key in keys.all():
-                if key.state is not State.SIGNING and rng.random() < 0.7:
+                if key.state is not KeyState.SIGNING and rng.random() < 0.7:
                     keys.remove(key.selector, [key.domain], now=False)
         except Refused:  # one waits already, or signs again
             for key in keys.all():
-                if key.state is State.ANNOUNCED:
+                if key.state is KeyState.ANNOUNCED:
                     keys.use(key.selector, [key.domain])
         except Exception as error:
             if "No key with this selector" not in str(error):

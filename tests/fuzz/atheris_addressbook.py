@@ -20,7 +20,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["mic_mail.addressbook", "mic_mail.web.carddav", "mic_mail.web.autosetup"]):
     from mic_mail.addressbook import ldap_entries, ldif, vcard
-    from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName
+    from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, UnitName
     from mic_mail.addressbook.csv_listing import table
     from mic_mail.addressbook.vcard import Version
     from mic_mail.web.autosetup import autoconfig, autodiscover, mobileconfig
@@ -47,7 +47,7 @@ def texts_of(octets: bytes, count: int) -> list[str]:
 
 def card_of(octets: bytes) -> Card:
     name, symbol, unit, position, address = texts_of(octets, 5)
-    kind = tuple(Kind)[len(octets) % 3]
+    kind = tuple(CardKind)[len(octets) % 3]
     return Card(kind, 7, name, UnitName(symbol, unit), position, (address,) if address else ())
 
 

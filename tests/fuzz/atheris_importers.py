@@ -27,9 +27,9 @@ with atheris.instrument_imports(include=["mic_mail.services.importers"]):
     from mic_mail.services.importers.eml import EmlSource
     from mic_mail.services.importers.flags import of_header, read_flags
     from mic_mail.services.importers.folder_mapping import is_virtual, target
-    from mic_mail.services.importers.imap_connection import Asked, Wire
+    from mic_mail.services.importers.imap_connection import ImapCommand, Wire
     from mic_mail.services.importers.mbox import Mailbox, MboxSource
-    from mic_mail.services.importers.source import Item, SourceFailed, SourceWrong
+    from mic_mail.services.importers.source import SourceFailed, SourceMessage, SourceWrong
 
 from fuzzing import pieces, run
 
@@ -48,7 +48,7 @@ def written(name: str, octets: bytes) -> str:
     return path
 
 
-def content_of(item: Item) -> bytes:
+def content_of(item: SourceMessage) -> bytes:
     assert item.content is not None
     return item.content if isinstance(item.content, bytes) else b"".join(item.content())
 
@@ -188,7 +188,7 @@ class _Transport(asyncio.Transport):
 async def _heard(parts: list[bytes]) -> tuple[object, ...]:
     wire, transport = Wire(asyncio.get_running_loop(), 5.0), _Transport()
     wire.transport = transport
-    asked = Asked("NOOP", "A1", timeout=5.0, replies=[b"x\r\n"])
+    asked = ImapCommand("NOOP", "A1", timeout=5.0, replies=[b"x\r\n"])
     asked.most = 4_096
     wire._running = asked
     for part in parts:

@@ -36,7 +36,7 @@ with atheris.instrument_imports(
     from mic_mail.mailauth.dkim_header import Dkim, Field, Signature, Unusable, parse_key, parse_signature, unsigned
     from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim
     from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
-    from mic_mail.mailauth.message_digest import Reading, read
+    from mic_mail.mailauth.message_digest import DigestedMessage, read
     from mic_mail.mailauth.result import Origin
     from mic_mail.mailauth.spf import LONGEST_EXPLANATION, Client, Identity, Spf, SpfResult, check_mail_from
     from mic_mail.mailauth.spf_record import BadRecord, Mechanism, Record, parse_record
@@ -176,7 +176,7 @@ def fuzz_message(octets: bytes) -> None:
         assert asked_of_dkimpy(octets), (octets, signed_messages.records())
 
 
-def check_fields(octets: bytes, reading: Reading) -> None:
+def check_fields(octets: bytes, reading: DigestedMessage) -> None:
     header = octets.partition(b"\r\n\r\n")[0]
     if not reading.fault and not octets.startswith(b"\r\n"):
         assert b"\r\n".join(field.written for field in reading.fields) == header.removesuffix(b"\r\n"), octets

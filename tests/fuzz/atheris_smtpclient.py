@@ -50,7 +50,7 @@ from fuzzing import pieces, run
 
 from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.compose import Mailbox, compose
-from mic_mail.mime.dsn_mdn import Action, DeliveryReport, read_report
+from mic_mail.mime.dsn_mdn import DeliveryReport, DsnAction, read_report
 from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
 from mic_mail.smtp.grammar import Fault, parse_mail, parse_rcpt
 
@@ -286,7 +286,7 @@ def fuzz_dsn(octets: bytes) -> None:
         _, parameters = parse_mail(f"FROM:<>{' ENVID=' * bool(envid)}{envid}".encode())
     except (NotAnAddress, NotAnOriginalRecipient, Fault, UnicodeEncodeError):
         return
-    report = dsn.RecipientReport(recipient, Action.FAILED, status, first, diagnostic, server or None)
+    report = dsn.RecipientReport(recipient, DsnAction.FAILED, status, first, diagnostic, server or None)
     original = dsn.ReportedMessage(parameters.envid, NOW, message.encode("utf-8", "surrogateescape"))
     for utf8 in (False, True):
         told, returned = dsn.parts("mail.example", original, [report], utf8=utf8)

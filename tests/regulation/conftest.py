@@ -7,7 +7,7 @@ import pytest
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, known_at, record
-from mic_mail.policy.lifecycle import Decision, LifecycleSettings, State, decide
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, MailboxState, decide
 
 
 def local(moment: str) -> datetime:
@@ -50,7 +50,7 @@ class History:
         used = local(moment) if self._always_used else self._used
         return decide(self.kind, facts, local(moment), last_activity=used, settings=self.settings)
 
-    def states(self, moment: str, *, known: str | None = None) -> set[State]:
+    def states(self, moment: str, *, known: str | None = None) -> set[MailboxState]:
         return set(self.at(moment, known=known).states)
 
 

@@ -11,7 +11,7 @@ from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.naming.addresses import AddressRefused
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.mailboxes.issue import ChoiceNeeded, Ground, Issuing, NotEligible
@@ -35,7 +35,7 @@ def test_clause_6_4_a(centre):
     mailbox = centre.issuing.issue_personal(centre.person(), "first", Ground(CENTRE, date(2026, 1, 2)))
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert (entry.address, entry.home, entry.quota_octets) == ("dvbe@mic.gov.vn", "mic.gov.vn/dvbe", GIB)
-    assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
     assert (entry.facts[0].document, entry.facts[0].text("received_on")) == ("12/CV-CNTT", "2026-01-02")
     assert entry.credential.argon2 == "hash of first"
     assert "mic.gov.vn" in centre.directory.domains()
@@ -85,7 +85,7 @@ def test_clause_5_4_a(centre):
     centre.later(days=1)
     again = centre.issuing.issue_personal(person, "third", Ground(CENTRE))
     assert again == mailbox
-    assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
     assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of third")
 
 
@@ -101,7 +101,7 @@ def test_reclaimed_mailboxes_of_units_and_groups(centre):
     assert other.address == "dtn@mic.gov.vn", "another unit's group is another group"
     assert centre.issuing.issue_group("đoàn  thanh niên", "CNTT", "second", Ground(CENTRE)) == group
     for mailbox in (unit, group):
-        assert centre.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+        assert centre.states(mailbox) == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
         assert centre.directory.entry(mailbox.mailbox_id).credential == Credential(2, "hash of second")
     with pytest.raises(AlreadyThere):
         centre.issuing.issue_unit("CNTT", "third", Ground(CENTRE))
@@ -247,6 +247,6 @@ def test_lock_by_hand(centre):
     with pytest.raises(NotAllowed):
         centre.accounts.lock_sending(mailbox, PLAIN)
     centre.accounts.lock_sending(mailbox, WHY)
-    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    assert centre.states(mailbox) == {MailboxState.SEND_LOCKED}
     centre.accounts.unlock_sending(mailbox, WHY)
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}

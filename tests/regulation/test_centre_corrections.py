@@ -7,8 +7,8 @@ import pytest
 from mic_mail.policy.credentials.app_passwords import app_passwords
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind
-from mic_mail.policy.lifecycle import LifecycleSettings, State
-from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
+from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspect
 from mic_mail.services.mailboxes.explanation import explain
 from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
@@ -30,17 +30,17 @@ def centre(tmp_path):
         (
             lambda accounts, mailbox: accounts.suspend(mailbox, Cause.COMPROMISED, WHY),
             lambda accounts, mailbox: accounts.restore(mailbox, ASKED, Credential(0, "new"), WHY),
-            State.SUSPENDED,
+            MailboxState.SUSPENDED,
         ),
         (
             lambda accounts, mailbox: accounts.lock_sending(mailbox, WHY),
             lambda accounts, mailbox: accounts.unlock_sending(mailbox, WHY),
-            State.SEND_LOCKED,
+            MailboxState.SEND_LOCKED,
         ),
         (
             lambda accounts, mailbox: accounts.reclaim(mailbox, WHY),
             lambda accounts, mailbox: accounts.withdraw_reclaim(mailbox, WHY),
-            State.RECLAIMED,
+            MailboxState.RECLAIMED,
         ),
     ],
     ids=["suspended", "locked", "reclaimed"],
@@ -54,13 +54,13 @@ def test_what_a_clock_that_was_ahead_recorded_is_taken_back(centre, do, undo, st
     do(centre.accounts, mailbox)
     do(centre.accounts, other)
     centre.clock.move_to(today)
-    assert centre.states(mailbox) == centre.states(other) == {State.ACTIVE}
+    assert centre.states(mailbox) == centre.states(other) == {MailboxState.ACTIVE}
     undo(centre.accounts, mailbox)
     centre.chosen(mailbox)
     with pytest.raises(NotAllowed):
         undo(centre.accounts, mailbox)
     centre.clock.move_to(ahead + timedelta(days=1))
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
     assert centre.states(other) == {state}
 
 
@@ -76,7 +76,7 @@ def test_a_reclaim_of_a_clock_that_was_ahead_does_not_come_after_an_issue(centre
     centre.issuing.issue_again(mailbox, "another", Ground(CENTRE))
     centre.chosen(mailbox)
     centre.clock.move_to(ahead + timedelta(days=1))
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
 
 
 @pytest.mark.clause("6.2", "15.2")
@@ -109,11 +109,14 @@ def test_explanation_then_and_now(centre):
     centre.accounts.leave(mailbox, date(2026, 1, 10), None, Departure.RETIRED, CENTRE)
     explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
     assert explanation.hindsight
-    assert explanation.known_then.decision.states == {State.ACTIVE}
-    assert explanation.known_now.decision.states == {State.SEND_LOCKED}
+    assert explanation.known_then.decision.states == {MailboxState.ACTIVE}
+    assert explanation.known_now.decision.states == {MailboxState.SEND_LOCKED}
     assert FactKind.LEFT in {fact.kind for fact in explanation.known_now.cited}
     assert FactKind.LEFT not in {fact.kind for fact in explanation.known_then.cited}
-    assert [span.state for span in explanation.course if span.clause == "6.4.c"] == [State.SEND_LOCKED, State.RECLAIMED]
+    assert [span.state for span in explanation.course if span.clause == "6.4.c"] == [
+        MailboxState.SEND_LOCKED,
+        MailboxState.RECLAIMED,
+    ]
     assert explanation.chain_broken_at is None
 
 
@@ -126,7 +129,7 @@ def test_explanation_of_reasons_then_and_now(centre):
     centre.later(days=30)
     centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
     explanation = explain(centre.directory.entry(mailbox.mailbox_id), between, LifecycleSettings())
-    assert explanation.known_now.decision.states == explanation.known_then.decision.states == {State.SEND_LOCKED}
+    assert explanation.known_now.decision.states == explanation.known_then.decision.states == {MailboxState.SEND_LOCKED}
     assert explanation.hindsight
 
 
@@ -143,11 +146,11 @@ def test_clause_6_5(centre, tmp_path):
     centre.later(seconds=1)
     found = inspect(centre.directory.load_snapshot(), root, centre.clock.now(), LifecycleSettings())
     assert [(d.severity, d.kind, d.subject) for d in found] == [
-        (Severity.ERROR, "no_folder", lost.address),
-        (Severity.ERROR, "stray_folder", "mic.gov.vn/stranger"),
-        (Severity.NOTE, "no_folder", unopened.address),
-        (Severity.NOTE, "reclaimed_with_mail", gone.address),
-        *((Severity.NOTE, "set_aside", home) for home in aside),
+        (FindingSeverity.ERROR, "no_folder", lost.address),
+        (FindingSeverity.ERROR, "stray_folder", "mic.gov.vn/stranger"),
+        (FindingSeverity.NOTE, "no_folder", unopened.address),
+        (FindingSeverity.NOTE, "reclaimed_with_mail", gone.address),
+        *((FindingSeverity.NOTE, "set_aside", home) for home in aside),
     ]
 
 

@@ -9,7 +9,7 @@ from mic_mail.errors import BadInput
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
-from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import explain
 from mic_mail.services.mailboxes.issue import Ground
@@ -34,13 +34,13 @@ def test_clause_7_2_b(centre):
             centre.accounts.suspend(mailbox, Cause.BREACH, WHY, conclusion)
         assert refusal.value.clause == "7.2.b"
     centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "phạm đức  Long"))
-    assert centre.states(mailbox) == {State.SUSPENDED}
+    assert centre.states(mailbox) == {MailboxState.SUSPENDED}
     for blank in (None, "", " ", "\t\u00a0\n"):
         with pytest.raises(NotAllowed) as refusal:
             centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), ActContext("quản trị", "theo đề nghị", blank))
         assert refusal.value.clause == "7.2.b"
     decision = centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), CENTRE)
-    assert decision.states == {State.ACTIVE, State.PASSWORD_DUE}
+    assert decision.states == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
 
 
 @pytest.mark.clause("7.3.a")
@@ -52,7 +52,7 @@ def test_clause_7_2_c_and_7_3(centre):
     with pytest.raises(NotAllowed):
         centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
     centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
-    assert centre.states(mailbox) == {State.SUSPENDED}
+    assert centre.states(mailbox) == {MailboxState.SUSPENDED}
     for nobody in (RestoreRequest(" ", "fax"), RestoreRequest("Vụ CNTT", "\t")):
         with pytest.raises(NotAllowed) as refusal:
             centre.accounts.restore(mailbox, nobody, Credential(0, "new"), PLAIN)
@@ -83,7 +83,7 @@ def test_clause_7_2_a(centre):
     mailbox = centre.mailbox()
     centre.later(days=200)
     idle = centre.clock.now()
-    assert centre.states(mailbox) == {State.SUSPENDED}
+    assert centre.states(mailbox) == {MailboxState.SUSPENDED}
     centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
     centre.chosen(mailbox)
     centre.later(days=1)
@@ -91,7 +91,7 @@ def test_clause_7_2_a(centre):
     entry = centre.directory.entry(mailbox.mailbox_id)
     assert [fact.kind for fact in entry.facts[-3:]] == [FactKind.SUSPENDED, FactKind.RESTORED, FactKind.PASSWORD_SET]
     explanation = explain(entry, idle - timedelta(hours=1), LifecycleSettings())
-    assert explanation.known_now.decision.states == {State.SUSPENDED}
+    assert explanation.known_now.decision.states == {MailboxState.SUSPENDED}
     assert entry.facts[-3].text("counted_from") == "2026-01-05"
 
 
@@ -104,7 +104,7 @@ def test_clause_7_2_a_absence(centre):
         centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 1, 31), WHY)
     centre.accounts.note_absence(mailbox, date(2026, 2, 1), date(2026, 12, 31), WHY)
     centre.later(days=300)
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
 
 
 def test_clause_6_4_c(centre):
@@ -112,12 +112,12 @@ def test_clause_6_4_c(centre):
     mailbox = centre.mailbox()
     fact = centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     assert fact.text("level") == Level.DIVISION
-    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    assert centre.states(mailbox) == {MailboxState.SEND_LOCKED}
     with pytest.raises(NotAllowed):
         centre.accounts.leave(mailbox, date(2026, 2, 1), None, Departure.RETIRED, CENTRE)
     corrected = centre.accounts.correct_leave(mailbox, date(2026, 1, 10), None, None, CENTRE)
     assert corrected.data == {"level": "division", "cause": "resigned"}, "what is not named stays"
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
     centre.accounts.withdraw_leave(mailbox, WHY)
     with pytest.raises(NotAllowed):
         centre.accounts.withdraw_leave(mailbox, WHY)
@@ -126,7 +126,7 @@ def test_clause_6_4_c(centre):
         centre.accounts.leave(director, date(2026, 1, 5), None, Departure.RETIRED, CENTRE)
     assert asked.value.clause == "6.4.c"
     centre.accounts.leave(director, date(2026, 1, 5), Level.DEPARTMENT, Departure.RETIRED, CENTRE)
-    assert centre.states(director) == {State.ACTIVE}
+    assert centre.states(director) == {MailboxState.ACTIVE}
     unit = centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE))
     with pytest.raises(NotAllowed):
         centre.accounts.leave(unit, date(2026, 1, 5), Level.DIVISION, Departure.RETIRED, CENTRE)
@@ -139,10 +139,10 @@ def test_return(centre):
         centre.accounts.return_from_leave(mailbox, date(2026, 1, 5), CENTRE)
     centre.accounts.leave(mailbox, date(2026, 1, 5), None, Departure.RESIGNED, CENTRE)
     centre.accounts.return_from_leave(mailbox, date(2026, 1, 5), CENTRE)
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
     with pytest.raises(NotAllowed, match="ended with the return of 5 January 2026"):  # a second one would lock who is back
         centre.accounts.return_from_leave(mailbox, date(2026, 2, 5), CENTRE)
-    assert centre.states(mailbox) == {State.ACTIVE}
+    assert centre.states(mailbox) == {MailboxState.ACTIVE}
     centre.accounts.leave(mailbox, date(2026, 1, 6), None, Departure.RESIGNED, CENTRE)
     centre.later(days=250)
     with pytest.raises(NotAllowed) as refusal:
@@ -182,7 +182,7 @@ def test_a_leave_that_ended_is_not_made_the_next_one(centre):
     centre.accounts.correct_leave(mailbox, date(2026, 2, 15), None, None, CENTRE)
     centre.accounts.leave(mailbox, date(2026, 3, 2), Level.DIVISION, Departure.RETIRED, CENTRE)
     centre.clock.move_to(datetime(2026, 3, 2, 1, tzinfo=UTC))
-    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    assert centre.states(mailbox) == {MailboxState.SEND_LOCKED}
 
 
 def test_an_imported_mailbox_of_somebody_who_left_before(centre):
@@ -190,7 +190,7 @@ def test_an_imported_mailbox_of_somebody_who_left_before(centre):
     mailbox = centre.mailbox()
     centre.directory.append_fact(mailbox.mailbox_id, Draft(FactKind.IMPORTED, centre.clock.now(), "t"))
     centre.accounts.leave(mailbox, date(2025, 12, 1), None, Departure.RETIRED, CENTRE)
-    assert centre.states(mailbox) == {State.SEND_LOCKED}
+    assert centre.states(mailbox) == {MailboxState.SEND_LOCKED}
 
 
 def test_absences_that_are_not_there(centre):

@@ -18,7 +18,7 @@ from mic_mail.services.importers.import_job import Moving, Outcome
 from mic_mail.services.importers.importer import Choice
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.importers.maildir import MaildirSource
-from mic_mail.services.importers.source import Item, Source, SourceFolder
+from mic_mail.services.importers.source import Source, SourceFolder, SourceMessage
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
@@ -125,7 +125,7 @@ class Watched(MaildirSource):
         super().__init__(str(maildir(path, 120)))
         self._happens = happens
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         for number, item in enumerate(super().messages(folder, known)):
             if number == 70:
                 self._happens()

@@ -21,8 +21,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Closure,
     Counts,
     Opening,
+    OpeningTable,
     Shut,
-    Tally,
     Window,
     WindowOutcome,
     counts,
@@ -262,7 +262,7 @@ def test_each_window_of_each_working_day_as_one_would_by_hand(these: list[Openin
     facts = Circumstances(frozenset({"own"}), charges, closures)
     first, last = date(2026, 11, 14), date(2026, 11, 18)
     clock = at(first, "00:00") + timedelta(minutes=now)
-    tally = Tally(working_days(first, last, WorkingDays(off=frozenset({date(2026, 11, 18)}))), WINDOWS, facts)
+    tally = OpeningTable(working_days(first, last, WorkingDays(off=frozenset({date(2026, 11, 18)}))), WINDOWS, facts)
     random.shuffle(these)  # type: ignore[attr-defined]
     for opening in these:
         tally.add(opening)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.documents.document import Terms
+from mic_mail.documents.document import DescriptionList
 from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.calendar import local_day
@@ -158,7 +158,10 @@ def test_clause_12_3_d_minutes_say_how_it_ended(office: Office) -> None:
         inventory = office.handovers.inventory(office.unit, handover)
         assert inventory is not None
         paper = Minutes(office.directory, office.server.config).paper(office.unit, handover, inventory)
-        return {"": str(paper), **dict(pair for block in paper.blocks if isinstance(block, Terms) for pair in block.pairs)}
+        return {
+            "": str(paper),
+            **dict(pair for block in paper.blocks if isinstance(block, DescriptionList) for pair in block.pairs),
+        }
 
     office.begin()
     draft = told()

@@ -14,7 +14,16 @@ from pypdf import PdfReader
 
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
-from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed, check
+from mic_mail.policy.incidents import (
+    Incident,
+    IncidentChange,
+    IncidentKind,
+    IncidentReport,
+    IncidentSeverity,
+    Note,
+    changed,
+    check,
+)
 from regulation.log_console import LogConsole
 from regulation.officers import OfficersConsole, officers_console
 from regulation.requests_by_mail import Ministry, a_csv
@@ -155,7 +164,7 @@ def test_clause_14_4_told_by_mail_with_the_form(serve: Callable[..., Any]) -> No
     rows = (("sự cố", "be", "", "")), ("sự cố", "", "25/11/2026", "máy trạm nhiễm mã độc"), ("sự cố", "", "27/11/2026", "x")
     console.submit(console.mail("cntt@mic.gov.vn", a_csv(HEADING, *rows)), "cntt@mic.gov.vn")
     (incident,) = console.directory.incidents.all()
-    assert (incident.told.title, incident.told.severity) == ("máy trạm nhiễm mã độc", Severity.SERIOUS)
+    assert (incident.told.title, incident.told.severity) == ("máy trạm nhiễm mã độc", IncidentSeverity.SERIOUS)
     assert incident.told.began_at.astimezone(HO_CHI_MINH).isoformat() == "2026-11-25T00:00:00+07:00"
     (request,) = console.opened()
     assert (request.state, request.result, incident.request_id) == ("done", incident.number, request.request_id)
@@ -204,7 +213,7 @@ def test_clause_16_3_the_log_of_an_incident_is_one_file(log_console: LogConsole,
 
 # ------------------------------------------------------------ the rule itself
 
-TOLD = IncidentReport(Kind.SPAM, Severity.SERIOUS, "x", "an", 1, NOW)
+TOLD = IncidentReport(IncidentKind.SPAM, IncidentSeverity.SERIOUS, "x", "an", 1, NOW)
 
 
 @pytest.mark.clause("14.4")
@@ -236,7 +245,7 @@ def test_the_digest_is_of_everything_that_is_on_record() -> None:
     others = [
         replace(incident, notes=(Note(NOW, "mai", "x", measure=True),)),
         replace(incident, result="xong"),
-        replace(incident, told=changed(incident.told, IncidentChange(severity=Severity.CRITICAL))),
+        replace(incident, told=changed(incident.told, IncidentChange(severity=IncidentSeverity.CRITICAL))),
         replace(incident, told=changed(incident.told, IncidentChange(units=frozenset({4})))),
         replace(incident, downtimes=(1,)),
     ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pypdf import PdfReader
 
-from mic_mail.policy.requests import Channel, Filing, Kind, Request, State
+from mic_mail.policy.requests import Filing, Request, RequestChannel, RequestKind, RequestState
 from mic_mail.services.reports.problems import Answered, answered
 from mic_mail.services.requests.register import Due
 from regulation.console import Console
@@ -83,18 +83,18 @@ def test_clause_18_the_leadership_gets_a_paper(tmp_path):
 @pytest.mark.parametrize(
     ("state", "handled", "overdue", "stands"),
     [
-        (State.DONE, 1, False, Answered.IN_TIME),
-        (State.REFUSED, 3, False, Answered.LATE),
-        (State.OPEN, None, False, Answered.WAITING),
-        (State.APPROVED, None, True, Answered.OVERDUE),
-        (State.WITHDRAWN, 9, False, Answered.WITHDRAWN),
+        (RequestState.DONE, 1, False, Answered.IN_TIME),
+        (RequestState.REFUSED, 3, False, Answered.LATE),
+        (RequestState.OPEN, None, False, Answered.WAITING),
+        (RequestState.APPROVED, None, True, Answered.OVERDUE),
+        (RequestState.WITHDRAWN, 9, False, Answered.WITHDRAWN),
     ],
 )
 def test_clause_18_answered_in_time(state, handled, overdue, stands):
     """By its deadline; what waits is no answer."""
     day = datetime(2026, 11, 2, tzinfo=UTC)
     at = None if handled is None else day + timedelta(days=handled)
-    filing = Filing(Kind.PROBLEM, Channel.LETTER, "Hoa", 1, day)
+    filing = Filing(RequestKind.PROBLEM, RequestChannel.LETTER, "Hoa", 1, day)
     request = Request(1, filing, state, "mai", day, handled_at=at)
     assert answered(Due(request, day + timedelta(days=2), overdue)) is stands
 

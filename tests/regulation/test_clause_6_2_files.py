@@ -11,7 +11,7 @@ import pytest
 
 from mic_mail.documents import xlsx
 from mic_mail.documents.document import Column, Table
-from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.services.requests.form import empty_form, is_form, read_table
 from regulation.console import PROGRAM, Console
 from regulation.requests_setup import HEADING, HOA, ROWS, requests_console, table
@@ -66,7 +66,7 @@ def test_a_row_that_was_entered_before_is_told_as_it_stands(console: Console) ->
 )
 def test_a_change_of_a_unit_says_what_it_is_about(items: dict[Item, str], vi: str, en: str) -> None:
     """A list of requests has no empty place for one that names neither a person nor a mailbox."""
-    filing = Filing(Kind.CHANGE, Channel.LETTER, HOA, 1, datetime(2026, 11, 24, tzinfo=UTC), items=items)
+    filing = Filing(RequestKind.CHANGE, RequestChannel.LETTER, HOA, 1, datetime(2026, 11, 24, tzinfo=UTC), items=items)
     assert (filing.subject.vi, filing.subject.en) == (vi, en)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.requests import ReadMail
 from mic_mail.policy.calendar import Year
-from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.services.requests.submitted_by import submitted_from
 from mic_mail.services.transport import trace_headers
 from mic_mail.storage.types import INBOX, AccountRef
@@ -34,12 +34,12 @@ def test_each_row_opens_a_request_or_says_why_not(ministry: Ministry, form: byte
     ministry.submit(ministry.mail("cntt@mic.gov.vn", form, "yêu cầu.xlsx"), "cntt@mic.gov.vn")
     issue, reset = ministry.opened()
     assert (issue.kind, issue.row, issue.filing.channel, issue.filing.unit_id) == (
-        Kind.ISSUE,
+        RequestKind.ISSUE,
         2,
-        Channel.MAIL,
+        RequestChannel.MAIL,
         ministry.unit.unit_id,
     )
-    assert (reset.kind, reset.row, reset.filing.received_at, reset.opened_by) == (Kind.RESET, 3, NOW, "cntt@mic.gov.vn")
+    assert (reset.kind, reset.row, reset.filing.received_at, reset.opened_by) == (RequestKind.RESET, 3, NOW, "cntt@mic.gov.vn")
     assert issue.batch == reset.batch
     (answer,) = ministry.inbox(ministry.unit)
     assert (answer["In-Reply-To"], answer["Auto-Submitted"]) == ("<mau-1@cntt.mic.gov.vn>", "auto-generated")
@@ -123,7 +123,9 @@ def test_an_answer_that_a_kill_withheld_is_sent(ministry: Ministry) -> None:
     account = ministry.server.running.context.store.account(AccountRef(ministry.support.mailbox_id, ministry.support.home))
     folder = account.folder(INBOX).folder_id
     ((key,),) = account.rows(folder, account.view(folder).uids, ("email_id",))
-    filing = Filing(Kind.PROBLEM, Channel.MAIL, "Vụ CNTT", ministry.unit.unit_id, NOW, items={Item.NOTE: "Thư chậm"})
+    filing = Filing(
+        RequestKind.PROBLEM, RequestChannel.MAIL, "Vụ CNTT", ministry.unit.unit_id, NOW, items={Item.NOTE: "Thư chậm"}
+    )
     mail = ReadMail(key, NOW, "cntt@mic.gov.vn", ministry.unit.unit_id, None)
     for _ in range(2):
         told = ministry.directory.requests.read_mail(mail, [(2, filing)], [{"row": 2, "refused": None, "clause": None}])
@@ -138,7 +140,7 @@ def test_an_answer_that_a_kill_withheld_is_sent(ministry: Ministry) -> None:
 def test_what_is_overdue_is_told_once_each_working_day(ministry: Ministry) -> None:
     """Not on the day itself, not on a day of rest, and by the calendar as it is on record then."""
     received = NOW - timedelta(days=1)
-    asked = Filing(Kind.RESTORE, Channel.TELEPHONE, "Nguyễn Thị Hoa", ministry.unit.unit_id, received)
+    asked = Filing(RequestKind.RESTORE, RequestChannel.TELEPHONE, "Nguyễn Thị Hoa", ministry.unit.unit_id, received)
     ministry.directory.requests.add(asked, "lan", NOW)
     told = []
     for day, hour in ((26, 17), (26, 18), (27, 6), (27, 8), (27, 15), (28, 9), (29, 9), (30, 9)):

@@ -8,7 +8,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.directory.records import UnitRecord
-from mic_mail.policy.requests import Channel, Filing, Item, Kind, State
+from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind, RequestState
 from mic_mail.services.requests.outcome_notices import WINDOW
 from mic_mail.services.requests.register import Register
 from regulation.requests_by_mail import HEADING, NOW, Ministry, a_csv
@@ -57,13 +57,15 @@ def test_a_letter_is_answered_to_the_units_mailbox_too(ministry: Ministry) -> No
     away = directory.add_unit(UnitRecord(0, "XA", "Đơn vị ở xa"))
     for unit_id, note in ((ministry.unit.unit_id, "gần"), (away.unit_id, "xa")):
         request = directory.requests.add(
-            Filing(Kind.OTHER, Channel.TELEPHONE, "Hoa", unit_id, now, items={Item.NOTE: note}), "mai", now
+            Filing(RequestKind.OTHER, RequestChannel.TELEPHONE, "Hoa", unit_id, now, items={Item.NOTE: note}), "mai", now
         )
         register(ministry).done(request, "mai", "xong")
     old = directory.requests.add(
-        Filing(Kind.OTHER, Channel.MAIL, "Hoa", ministry.unit.unit_id, now, items={Item.NOTE: "cũ"}), "x", now
+        Filing(RequestKind.OTHER, RequestChannel.MAIL, "Hoa", ministry.unit.unit_id, now, items={Item.NOTE: "cũ"}),
+        "x",
+        now,
     )
-    directory.requests.step(old, State.DONE, "mai", now - WINDOW - timedelta(days=1), result="cũ")
+    directory.requests.step(old, RequestState.DONE, "mai", now - WINDOW - timedelta(days=1), result="cũ")
     ministry.server.refresh()
     ministry.server.housekeep()
     boxes = {"support": ministry.support, "unit": ministry.unit, "be": ministry.be}

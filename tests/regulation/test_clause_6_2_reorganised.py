@@ -14,9 +14,9 @@ from mic_mail.cli.main import main
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
 from mic_mail.policy.facts import Level, MailboxKind
-from mic_mail.policy.requests import State
+from mic_mail.policy.requests import RequestState
 from mic_mail.services.mailboxes.address_book import make_book
-from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspect
 from mic_mail.services.settings import lifecycle_settings
 from regulation.requests_by_mail import SECRET, a_csv
 
@@ -88,7 +88,7 @@ def test_two_units_merge_and_three_people_are_promoted(
     assert all(new in run.said for new in ("Phó Vụ trưởng Vụ Kinh tế số", "Lê Thị Chi", "cntt.cu@mic.gov.vn"))  # type: ignore[attr-defined]
     assert directory.changes.all() == []
     assert run("request", "approve", *(str(each.request_id) for each in requests)) == 0
-    assert {each.state for each in directory.requests.all()} == {State.DONE}
+    assert {each.state for each in directory.requests.all()} == {RequestState.DONE}
     assert run("request", "approve", str(requests[0].request_id)) == 0  # twice is once
     assert len(directory.changes.all()) == len(ROWS)
 
@@ -133,7 +133,7 @@ def test_two_units_merge_and_three_people_are_promoted(
     found = inspect(
         snapshot, server.config.mail_root, server.clock.now(), lifecycle_settings(server.config, snapshot.working_days)
     )
-    assert not [each for each in found if each.severity is Severity.ERROR]
+    assert not [each for each in found if each.severity is FindingSeverity.ERROR]
 
 
 def bodies(server: MailServer, home: str) -> str:
@@ -229,6 +229,6 @@ def test_a_unit_is_split_and_closed_by_the_form(server: MailServer, tmp_path: Pa
         snapshot, server.config.mail_root, server.clock.now(), lifecycle_settings(server.config, snapshot.working_days),
         units=directory.units(), people=directory.people(), pending=directory.changes.pending(),
     )  # fmt: skip
-    assert not [each for each in found if each.severity is Severity.ERROR]
+    assert not [each for each in found if each.severity is FindingSeverity.ERROR]
     server.housekeep()
     assert not [event for event in server.events() if event.get("event") == "duty_failed"]

@@ -6,7 +6,7 @@ import pytest
 
 from mic_mail.policy.calendar import TermEnd
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from regulation.timeline import ACTIVE, LOCKED, RECLAIMED, SUSPENDED, Timeline, fact, left, timelines
 
 # level, official day, locked from, reclaimed from
@@ -51,13 +51,13 @@ def test_doors_of_a_leaver(history):
     locked, reclaimed = history.at("2026-09-01"), history.at("2027-03-01")
     assert (locked.receives, locked.signs_in, locked.sends) == (True, True, False)
     assert (reclaimed.receives, reclaimed.signs_in, reclaimed.sends) == (False, False, False)
-    assert locked.reason(State.SEND_LOCKED).clause == "6.4.c"
+    assert locked.reason(MailboxState.SEND_LOCKED).clause == "6.4.c"
 
 
 def test_day_begins_in_ho_chi_minh_city(history):
     """The lock comes at 00:00 of the ministry's clock, 17:00 UTC of the day before."""
     history.add(FactKind.LEFT, "2026-08-31", level="division")
-    assert history.at("2026-08-31").reason(State.SEND_LOCKED).since.isoformat() == "2026-08-30T17:00:00+00:00"
+    assert history.at("2026-08-31").reason(MailboxState.SEND_LOCKED).since.isoformat() == "2026-08-30T17:00:00+00:00"
 
 
 @pytest.mark.parametrize("kind", [MailboxKind.UNIT, MailboxKind.GROUP])
@@ -180,7 +180,7 @@ def test_correction_of_a_reclaimed_leave_that_stays_due(day):
     Timeline(
         "a return does not undo a reclaim; a new issue does, and it wants a new password",
         (left("2026-03-01"), fact(RETURNED, "2026-10-01"), fact(FactKind.ISSUED, "2026-10-05")),
-        {"2026-10-05": {State.ACTIVE, State.PASSWORD_DUE}},
+        {"2026-10-05": {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}},
         then={"2026-10-02": RECLAIMED},
     ),
     Timeline(

@@ -12,7 +12,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
-from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState, decide
 from mic_mail.policy.reclamation import ReclaimStage, course
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import BringBack, InArchive, NotAllowed
@@ -43,13 +43,15 @@ def test_clause_6_4_c_a_freed_mailbox_opens_with_its_mail(ministry: Ministry, ho
     with pytest.raises(InArchive) as refusal:
         undo_leave(None)
     assert "restore-reclaimed" in str(refusal.value.remedy)
-    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    assert accounts.state_of(ministry.leaver).states == {MailboxState.RECLAIMED}
     ministry.reclaiming.bring_back(ministry.leaver, CENTRE)  # and killed before the leave was recorded
     ministry.until("2027-04-01 01:10")
-    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    assert accounts.state_of(ministry.leaver).states == {MailboxState.RECLAIMED}
     undo_leave(lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
     ministry.server.refresh()
-    assert accounts.state_of(ministry.leaver).states == ({State.ACTIVE} if how == "withdrawn" else {State.SEND_LOCKED})
+    assert accounts.state_of(ministry.leaver).states == (
+        {MailboxState.ACTIVE} if how == "withdrawn" else {MailboxState.SEND_LOCKED}
+    )
     ministry.deliver("hai")
     ministry.until("2027-04-01 01:20")
     subjects = [str(message["Subject"]) for message in ministry.messages(ministry.leaver)]
@@ -69,7 +71,7 @@ def test_clause_6_4_c_a_freed_mailbox_keeps_its_archive_when_its_day_moves(minis
     accounts = freed(ministry)
     accounts.correct_leave(ministry.leaver, date(2026, 9, 20), None, None, CENTRE)
     ministry.server.refresh()
-    assert accounts.state_of(ministry.leaver).states == {State.RECLAIMED}
+    assert accounts.state_of(ministry.leaver).states == {MailboxState.RECLAIMED}
     ministry.until("2027-04-01 01:20")
     assert ministry.facts().count(FactKind.ARCHIVED) == 1
     assert ministry.reclaiming.of(ministry.leaver).way.stage is ReclaimStage.FREED
@@ -83,7 +85,7 @@ def test_clause_6_4_c_no_calendar_opens_a_freed_mailbox(ministry: Ministry) -> N
     facts, now = ministry.server.population.directory.facts(ministry.leaver.mailbox_id), ministry.clock.now()
     for opens in (date(2027, 3, 2), date(2027, 5, 1)):
         settings = LifecycleSettings(rest_day=lambda day, opens=opens: day < opens - timedelta(days=1))
-        reason = decide(MailboxKind.PERSONAL, facts, now, settings=settings).reason(State.RECLAIMED)
+        reason = decide(MailboxKind.PERSONAL, facts, now, settings=settings).reason(MailboxState.RECLAIMED)
         assert reason is not None, opens
         assert course(facts, reason.since).stage is ReclaimStage.FREED, opens
 
@@ -232,7 +234,7 @@ def test_clause_6_4_c_an_archive_that_fails_on_the_way_back_is_no_dead_end(minis
         issue_again(ministry)
         return
     accounts.withdraw_leave(ministry.leaver, CENTRE)
-    assert accounts.state_of(ministry.leaver).states == {State.ACTIVE}
+    assert accounts.state_of(ministry.leaver).states == {MailboxState.ACTIVE}
     entry = ministry.server.population.directory.entry(ministry.leaver.mailbox_id)
     assert course(entry.facts, ministry.clock.now()).stage is ReclaimStage.RECLAIMED  # the next time everything begins anew
 
@@ -263,7 +265,7 @@ def test_clause_6_4_c_opened_again_although_the_record_is_ahead(ministry: Minist
     ahead.append_fact(ministry.leaver.mailbox_id, Draft(FactKind.QUOTA_SET, now, "test", "", None, {"octets": 1 << 30}))
     ahead.close()
     accounts.withdraw_leave(ministry.leaver, CENTRE, bring_back=lambda: ministry.reclaiming.bring_back(ministry.leaver, CENTRE))
-    assert accounts.state_of(ministry.leaver).states == {State.ACTIVE}
+    assert accounts.state_of(ministry.leaver).states == {MailboxState.ACTIVE}
 
 
 def test_clause_6_4_c_no_issue_without_the_mail(ministry: Ministry) -> None:

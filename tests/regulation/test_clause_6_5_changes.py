@@ -22,8 +22,8 @@ from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import ChangeRefused, Subject
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
-from mic_mail.policy.lifecycle import State
-from mic_mail.policy.requests import Channel, Filing, Kind
+from mic_mail.policy.lifecycle import MailboxState
+from mic_mail.policy.requests import Filing, RequestChannel, RequestKind
 from mic_mail.services.mailboxes.consistency_check import inspect
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import (
@@ -118,7 +118,7 @@ def test_a_transfer_keeps_the_new_position_and_its_level(ministry: Ministry) -> 
     ministry.accounts.leave(mailbox, TODAY, None, Departure.RETIRED, DECISION)
     assert ministry.accounts.state_of(mailbox).sends
     ministry.clock.move_to(start_of(date(2026, 4, 3)))
-    assert State.SEND_LOCKED in ministry.accounts.state_of(mailbox).states
+    assert MailboxState.SEND_LOCKED in ministry.accounts.state_of(mailbox).states
 
 
 def test_a_person_changes_and_the_mailbox_follows(ministry: Ministry) -> None:
@@ -271,7 +271,9 @@ def test_a_unit_of_which_a_request_waits_does_not_end(ministry: Ministry) -> Non
     """The refusal says in each language what is left."""
     kts = ministry.directory.unit("KTS")
     unit_id = ministry.directory.add_unit(UnitRecord(0, "P3", "Phòng 3", kts.unit_id)).unit_id
-    asked = ministry.directory.requests.add(Filing(Kind.RESTORE, Channel.FAX, "Hoa", unit_id, START), "lan", START)
+    asked = ministry.directory.requests.add(
+        Filing(RequestKind.RESTORE, RequestChannel.FAX, "Hoa", unit_id, START), "lan", START
+    )
     with pytest.raises(ChangeRefused) as refused:
         ministry.changes.close(ministry.directory.unit("P3"), DECISION)
     assert refused.value.text == Text(

@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 from regulation.timeline import ACTIVE, LOCKED, RECLAIMED, SUSPENDED, Timeline, fact, left, timelines
 
 
@@ -15,7 +15,7 @@ def test_six_months_after_the_last_use(make_history, moment, kind):
     assert history.states("2027-02-28 23:59") == ACTIVE
     assert history.states("2027-03-01") == SUSPENDED
     assert history.at("2026-09-01").valid_until == moment("2027-03-01")
-    assert history.at("2027-03-01").reason(State.SUSPENDED).clause == "7.2.a"
+    assert history.at("2027-03-01").reason(MailboxState.SUSPENDED).clause == "7.2.a"
 
 
 ABSENCE, CLOCK_STOPPED = FactKind.ABSENCE, FactKind.CLOCK_STOPPED

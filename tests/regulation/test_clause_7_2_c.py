@@ -14,7 +14,7 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.policy.facts import Cause, Draft, FactKind, MailboxKind
-from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
@@ -247,7 +247,12 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
     server.housekeep()
     unit_id = next(unit.unit_id for unit in directory.units())
     filing = Filing(
-        Kind.RESTORE, Channel.TELEPHONE, "Đỗ Văn Bê", unit_id, server.clock.now(), items={Item.ADDRESS: sender.address}
+        RequestKind.RESTORE,
+        RequestChannel.TELEPHONE,
+        "Đỗ Văn Bê",
+        unit_id,
+        server.clock.now(),
+        items={Item.ADDRESS: sender.address},
     )
     request = directory.requests.add(filing, "test", server.clock.now())
     store = MailStore(server.config.mail_root, clock=server.clock, host="test")

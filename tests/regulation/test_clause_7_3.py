@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.policy.facts import FactKind, MailboxKind
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 
 
 @pytest.mark.parametrize("kind", list(MailboxKind))
@@ -15,9 +15,9 @@ def test_restored_mailbox_waits_for_a_new_password(make_history, kind):
     due = history.at("2026-05-10 10:00")
     assert due.password_change_due
     assert (due.receives, due.signs_in, due.sends) == (True, False, False)
-    assert due.reason(State.PASSWORD_DUE).clause == "7.3.c"
+    assert due.reason(MailboxState.PASSWORD_DUE).clause == "7.3.c"
     history.add(FactKind.PASSWORD_SET, "2026-05-10 14:00")
-    assert history.states("2026-05-10 14:00") == {State.ACTIVE}
+    assert history.states("2026-05-10 14:00") == {MailboxState.ACTIVE}
 
 
 def test_restore_lifts_only_what_it_knew(history):
@@ -25,15 +25,15 @@ def test_restore_lifts_only_what_it_knew(history):
     history.add(FactKind.SUSPENDED, "2026-05-01", cause="c")
     history.add(FactKind.RESTORED, "2026-05-10 10:00")
     history.add(FactKind.SUSPENDED, "2026-05-10 09:00", recorded="2026-05-10 11:00", cause="c")
-    assert State.SUSPENDED in history.states("2026-05-11")
+    assert MailboxState.SUSPENDED in history.states("2026-05-11")
 
 
 def test_restore_does_not_lift_a_suspension_to_come(history):
     """A suspension dated to next week is not undone by a restore of today."""
     history.add(FactKind.SUSPENDED, "2026-05-20", recorded="2026-05-01", cause="c")
     history.add(FactKind.RESTORED, "2026-05-10")
-    assert State.SUSPENDED not in history.states("2026-05-19")
-    assert State.SUSPENDED in history.states("2026-05-20")
+    assert MailboxState.SUSPENDED not in history.states("2026-05-19")
+    assert MailboxState.SUSPENDED in history.states("2026-05-20")
 
 
 def test_one_restore_lifts_several_suspensions(history):
@@ -41,19 +41,19 @@ def test_one_restore_lifts_several_suspensions(history):
     history.add(FactKind.SUSPENDED, "2026-05-01", cause="c")
     history.add(FactKind.SUSPENDED, "2026-05-02", cause="a")
     history.add(FactKind.RESTORED, "2026-05-10")
-    assert history.states("2026-05-11") == {State.ACTIVE, State.PASSWORD_DUE}
+    assert history.states("2026-05-11") == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
 
 
 def test_reset_by_the_centre(history):
     """15.2: a password that the Centre set has to be changed."""
     history.add(FactKind.PASSWORD_RESET, "2026-05-10")
-    assert history.at("2026-05-10").reason(State.PASSWORD_DUE).clause == "15.2"
+    assert history.at("2026-05-10").reason(MailboxState.PASSWORD_DUE).clause == "15.2"
 
 
 def test_lock_by_hand(history):
     """The Centre can lock sending and unlock it; the lock of a leaver stays."""
     history.add(FactKind.SENDING_LOCKED, "2026-05-01")
-    assert history.states("2026-05-02") == {State.SEND_LOCKED}
+    assert history.states("2026-05-02") == {MailboxState.SEND_LOCKED}
     history.add(FactKind.LEFT, "2026-05-03", level="division")
     history.add(FactKind.SENDING_UNLOCKED, "2026-05-04")
     assert [reason.clause for reason in history.at("2026-05-05").reasons] == ["6.4.c"]

@@ -14,7 +14,7 @@ from mic_mail.log.audit import Audit
 from mic_mail.policy.calendar import add_days, add_months, local_day, start_of
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.policy.requests import Channel, Filing, Item, Kind
+from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
 from mic_mail.services.reports.usage import Usage
@@ -129,7 +129,7 @@ def test_a_contract_that_ended_while_its_request_waited(console: LifecycleConsol
     }
     directory, received = console.directory(30), console.clock_of(30).now()
     for name in ("Trần Văn An", "Lê Thị Cúc"):
-        filing = Filing(Kind.ISSUE, Channel.LETTER, "Hoa", 1, received, "12/CV", items={Item.NAME: name, **items})
+        filing = Filing(RequestKind.ISSUE, RequestChannel.LETTER, "Hoa", 1, received, "12/CV", items={Item.NAME: name, **items})
         directory.requests.add(filing, "test", received)
     directory.close()
 

@@ -9,7 +9,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Cause, Departure, FactKind, Level
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.states import ACCESS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
 from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
@@ -56,12 +56,12 @@ def test_clause_3_2_the_page_is_at_the_host_of_the_regulation():
 def test_clause_6_4_a_the_first_password_is_changed_by_its_person(office):
     """The fact names the person; from then on the mailbox is used."""
     mailbox = office.issuing.issue_personal(office.person(), FIRST, Ground(CENTRE))
-    assert office.states(mailbox) == {State.ACTIVE, State.PASSWORD_DUE}
+    assert office.states(mailbox) == {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE}
     office.directory.set_credential(mailbox.mailbox_id, verifiers(FIRST, hashing(CHEAP)))
     office.change(mailbox)
     fact = office.directory.facts(mailbox.mailbox_id)[-1]
     assert (fact.kind, fact.actor) == (FactKind.PASSWORD_SET, mailbox.address)
-    assert office.states(mailbox) == {State.ACTIVE}
+    assert office.states(mailbox) == {MailboxState.ACTIVE}
 
 
 def test_clause_7_3_c_only_the_page_is_open_until_the_password_is_changed(office):
@@ -82,7 +82,7 @@ def test_clause_7_1_who_is_suspended_changes_nothing(office):
         office.change(mailbox)
     assert refused.value.clause == "7.2.c"
     assert {state for state, door in ACCESS.items() if not door.password_page} == {
-        State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED,
+        MailboxState.SUSPENDED, MailboxState.RECLAIMED, MailboxState.NOT_ISSUED,
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_clause_15_2_the_page_warns_before_a_password_is_too_old(office, days, w
     )
     assert state.password.is_ending is warned
     assert state.password.days == days
-    assert [one.state for one in state.upcoming] == [State.PASSWORD_DUE, State.SUSPENDED]
+    assert [one.state for one in state.upcoming] == [MailboxState.PASSWORD_DUE, MailboxState.SUSPENDED]
 
 
 def test_clause_6_4_c_a_leaver_reads_there_when_it_ends(office):
@@ -143,5 +143,5 @@ def test_clause_6_4_c_a_leaver_reads_there_when_it_ends(office):
         config=Config(),
         now=office.clock.now(),
     )
-    assert state.upcoming[-1].state is State.RECLAIMED
+    assert state.upcoming[-1].state is MailboxState.RECLAIMED
     assert entry.quota_octets == GIB

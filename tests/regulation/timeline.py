@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from regulation.conftest import History
 
-ACTIVE, LOCKED, SUSPENDED, RECLAIMED = {State.ACTIVE}, {State.SEND_LOCKED}, {State.SUSPENDED}, {State.RECLAIMED}
+ACTIVE, LOCKED, SUSPENDED, RECLAIMED = (
+    {MailboxState.ACTIVE},
+    {MailboxState.SEND_LOCKED},
+    {MailboxState.SUSPENDED},
+    {MailboxState.RECLAIMED},
+)
 ALWAYS = "always"
 
 
@@ -21,9 +26,9 @@ class Timeline:
     rule: str
     """The sentence that the row shows."""
     facts: tuple[tuple[FactKind, str, Mapping[str, Any]], ...] = ()
-    states: Mapping[str, set[State]] = field(default_factory=dict)
+    states: Mapping[str, set[MailboxState]] = field(default_factory=dict)
     """By all facts."""
-    then: Mapping[str, set[State]] = field(default_factory=dict)
+    then: Mapping[str, set[MailboxState]] = field(default_factory=dict)
     """By the facts that were recorded by that moment."""
     used: str | None = ALWAYS
     """The last use; None: never."""

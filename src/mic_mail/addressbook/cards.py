@@ -14,7 +14,7 @@ from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.naming.transliteration import by_given_name
 
 
-class Kind(LabelledEnum):
+class CardKind(LabelledEnum):
     """The kinds of cards."""
 
     PERSON = "person", "cá nhân", "person"
@@ -22,10 +22,10 @@ class Kind(LabelledEnum):
     GROUP = "group", "nhóm", "group"
 
 
-_ORDER = {kind: place for place, kind in enumerate(Kind)}
+_ORDER = {kind: place for place, kind in enumerate(CardKind)}
 
 
-def key_of(kind: Kind, number: int) -> str:
+def key_of(kind: CardKind, number: int) -> str:
     return f"{kind}-{number}"
 
 
@@ -44,7 +44,7 @@ class Card:
     `number` is the directory's own number of the person, unit or group mailbox, and never reused.
     """
 
-    kind: Kind
+    kind: CardKind
     number: int
     name: str
     unit: UnitName
@@ -136,7 +136,7 @@ class Book:
 
         Units by symbol; within each the unit, its groups, its people by given name.
         """
-        kinds = (Kind.UNIT, Kind.GROUP, Kind.PERSON)
+        kinds = (CardKind.UNIT, CardKind.GROUP, CardKind.PERSON)
         return sorted(
             self.cards,
             key=lambda card: (card.unit.symbol.casefold(), kinds.index(card.kind), by_given_name(card.name), card.number),

@@ -15,16 +15,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, Person
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, Person
 
 Attributes = Mapping[str, tuple[str, ...]]
 PEOPLE, UNITS, GROUPS = "ou=people", "ou=units", "ou=groups"
-BRANCHES = {Kind.PERSON: PEOPLE, Kind.UNIT: UNITS, Kind.GROUP: GROUPS}
+BRANCHES = {CardKind.PERSON: PEOPLE, CardKind.UNIT: UNITS, CardKind.GROUP: GROUPS}
 _SPECIAL = frozenset('"+,;<>\\=')
 _CLASSES = {
-    Kind.PERSON: ("top", "person", "organizationalPerson", "inetOrgPerson"),
-    Kind.UNIT: ("top", "organizationalUnit", "extensibleObject"),
-    Kind.GROUP: ("top", "groupOfNames", "extensibleObject"),
+    CardKind.PERSON: ("top", "person", "organizationalPerson", "inetOrgPerson"),
+    CardKind.UNIT: ("top", "organizationalUnit", "extensibleObject"),
+    CardKind.GROUP: ("top", "groupOfNames", "extensibleObject"),
 }
 
 
@@ -57,7 +57,7 @@ def escaped(value: str) -> str:
 
 def rdn(card: Card, ministry: Ministry) -> tuple[str, str]:
     """Return the relative distinguished name of a card: attribute and value, unique in its branch."""
-    if card.kind is Kind.UNIT:
+    if card.kind is CardKind.UNIT:
         return "ou", card.unit.symbol
     # No address has a colon (Reg. 5), so no person's address can equal the name of a card without one.
     return "uid", ministry.login(card.addresses[0]) if card.addresses else f"{card.key}:none"
@@ -78,7 +78,7 @@ def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str
     yield "displayName", (card.name,)
     unit = f"ou={escaped(card.unit.symbol)},{UNITS},{suffix(ministry)}"
     match card.kind:
-        case Kind.PERSON:
+        case CardKind.PERSON:
             person = Person.of(card.name)
             yield "sn", (person.family,)
             yield "givenName", (person.given,) if person.given else ()
@@ -86,9 +86,9 @@ def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str
             yield "title", (card.position,) if card.position else ()
             yield "ou", (card.unit.name,)
             yield "departmentNumber", (card.unit.symbol,)
-        case Kind.UNIT:
+        case CardKind.UNIT:
             yield "ou", tuple(dict.fromkeys((card.unit.symbol, card.unit.name)))
-        case Kind.GROUP:
+        case CardKind.GROUP:
             yield "uid", (rdn(card, ministry)[1],)
             yield "ou", (card.unit.name,)
             yield "member", (unit,)

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from mic_mail.addressbook.cards import Card, Kind, Ministry, Person
+from mic_mail.addressbook.cards import Card, CardKind, Ministry, Person
 
 LINE_OCTETS = 75
 """RFC 6350 §3.2, without the line break."""
 _ESCAPES = str.maketrans({"\\": "\\\\", ",": "\\,", ";": "\\;", "\n": "\\n", "\r": None})
 _NAME_ENDS = re.compile("[;:]")
-_KINDS = {Kind.PERSON: "individual", Kind.UNIT: "org", Kind.GROUP: "group"}
+_KINDS = {CardKind.PERSON: "individual", CardKind.UNIT: "org", CardKind.GROUP: "group"}
 
 
 class Version(StrEnum):
@@ -44,7 +44,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
     yield f"UID:urn:uuid:{uuid}" if new else f"UID:{uuid}"
     yield "PRODID:-//mic-mail//directory//VI"
     yield f"FN:{_text(card.name)}"
-    if card.kind is Kind.PERSON:
+    if card.kind is CardKind.PERSON:
         yield from _name(Person.of(card.name), new=new)
     elif not new:
         yield f"N:{_text(card.name)};;;;"  # RFC 2426 §3.1.2 requires one
@@ -59,7 +59,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
     if new:
         yield f"KIND:{_KINDS[card.kind]}"
         yield "LANG:vi"
-    elif card.kind is not Kind.PERSON:
+    elif card.kind is not CardKind.PERSON:
         yield "X-ABSHOWAS:COMPANY"  # Apple: the card is not a person's
 
 

@@ -16,7 +16,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.services.importers.import_job import Outcome
 from mic_mail.services.importers.ledger import Taken
-from mic_mail.services.importers.source import Skip, SourceFolder, Tally
+from mic_mail.services.importers.source import FolderCounts, Skip, SourceFolder
 from mic_mail.services.importers.verify import Compared
 from mic_mail.services.mailboxes.credentials import ActContext
 
@@ -77,7 +77,7 @@ class Watch:
         known = bool(counts) and all(count is not None for count in counts)
         self._total = sum(count or 0 for count in counts) if known else None
         self._name = name
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: dict[int, FolderCounts] = {}
         self._shows = shows and sys.stderr.isatty()
         self._said_at = self._began_at = time.monotonic()  # for the person who watches, not for the mailboxes
         self._bar = Progress(
@@ -100,7 +100,7 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._bar.stop()
 
-    def folder_progress(self, tally: Tally) -> None:
+    def folder_progress(self, tally: FolderCounts) -> None:
         self._tallies[id(tally)] = tally
         done = sum(each.found for each in self._tallies.values())
         now = time.monotonic()
@@ -117,7 +117,7 @@ class Watch:
     def _octets(self) -> int:
         return sum(each.octets for each in self._tallies.values())
 
-    def _line(self, tally: Tally, done: int, seconds: float) -> Text:
+    def _line(self, tally: FolderCounts, done: int, seconds: float) -> Text:
         per_second, size = done / seconds, dates.size(self._octets)
         of = f"/{self._total}" if self._total is not None else ""
         left = int((self._total - done) / per_second) if self._total and per_second else None

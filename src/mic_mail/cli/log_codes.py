@@ -355,21 +355,21 @@ OF_EVENTS: Mapping[str, Codes] = {
 
 OF_ACTS: Mapping[str, Codes] = {
     "cause": _coded("cause"),
-    "channel": labels(requests.Channel),
+    "channel": labels(requests.RequestChannel),
     "doors": labels(AppPasswordScope),
-    "kind": {**labels(requests.Kind), **labels(incidents.Kind)},
-    "kinds": labels(requests.Kind),
+    "kind": {**labels(requests.RequestKind), **labels(incidents.IncidentKind)},
+    "kinds": labels(requests.RequestKind),
     "part": labels(Part),
     "queued": labels(QueuedMail),
     "role": labels(Role),
     "seen": labels(Kept),
-    "severity": labels(incidents.Severity),
+    "severity": labels(incidents.IncidentSeverity),
 }
 """The same for acts, whose reason is free text."""
 
 SUBJECTS: Mapping[str, Codes] = {
-    "request_add": labels(requests.Kind),
-    "incident_open": labels(incidents.Kind),
+    "request_add": labels(requests.RequestKind),
+    "incident_open": labels(incidents.IncidentKind),
 }
 """Acts whose subject is a code, with its words."""
 

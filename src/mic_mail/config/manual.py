@@ -36,7 +36,7 @@ _NOT_SET = {Language.VI: "không đặt", Language.EN: "not set"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManualRow:
     """One row of the manual."""
 
     key: str
@@ -73,11 +73,11 @@ def value(content: object, unit: Unit | None = None) -> str:
     raise TypeError(type(content))
 
 
-def reference(language: Language = Language.EN) -> Iterator[Row]:
+def reference(language: Language = Language.EN) -> Iterator[ManualRow]:
     """Yield the rows of the manual, in the order of the tree."""
     for setting in settings():
         default = _NOT_SET[language] if setting.default in (None, PydanticUndefined) else value(setting.default, setting.unit)
-        yield Row(
+        yield ManualRow(
             setting.key,
             _in(language, setting.about),
             setting.unit.en if setting.unit else "",

@@ -13,8 +13,8 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
 from mic_mail.directory.transactions import BaseRegister, Tables, add_record, existing, not_found, to_record, transaction
 from mic_mail.errors import Text
-from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Note, Severity, changed
-from mic_mail.policy.requests import Channel
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentKind, IncidentReport, IncidentSeverity, Note, changed
+from mic_mail.policy.requests import RequestChannel
 
 _NAME = "sự cố số", "incident"
 Visible = Callable[[Sequence[str]], tuple[str, ...]]
@@ -149,9 +149,9 @@ def _incident(session: Session, row: IncidentRow) -> Incident:
     told = to_record(
         row,
         IncidentReport,
-        kind=Kind(row.kind),
-        severity=Severity(row.severity),
-        channel=None if row.channel is None else Channel(row.channel),
+        kind=IncidentKind(row.kind),
+        severity=IncidentSeverity(row.severity),
+        channel=None if row.channel is None else RequestChannel(row.channel),
         units=frozenset(json.loads(row.units)),
         mailboxes=tuple(json.loads(row.mailboxes)),
     )

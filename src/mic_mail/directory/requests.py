@@ -22,7 +22,7 @@ from mic_mail.directory.transactions import IDS_END, BaseRegister, Tables, add_r
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
-from mic_mail.policy.requests import PENDING, Channel, Filing, Item, Kind, Request, State
+from mic_mail.policy.requests import PENDING, Filing, Item, Request, RequestChannel, RequestKind, RequestState
 
 Outcomes = Sequence[Mapping[str, object]]
 """The outcome of each row of a mail, as JSON holds it.
@@ -74,7 +74,9 @@ class Requests(BaseRegister):
 
     def decided(self, since: datetime) -> list[Request]:
         """Return the requests that were done or refused since then."""
-        wanted = select(RequestRow).where(RequestRow.state.in_((State.DONE, State.REFUSED)), RequestRow.handled_at >= since)
+        wanted = select(RequestRow).where(
+            RequestRow.state.in_((RequestState.DONE, RequestState.REFUSED)), RequestRow.handled_at >= since
+        )
         return self._found(wanted.order_by(RequestRow.request_id))
 
     def get(self, number: int) -> Request:
@@ -106,7 +108,7 @@ class Requests(BaseRegister):
         self,
         session: Session,
         request: Request,
-        to: State,
+        to: RequestState,
         handler: str,
         at: datetime,
         *,
@@ -220,18 +222,18 @@ def _enter(
         session,
         RequestRow,
         filing,
-        state=State.OPEN,
+        state=RequestState.OPEN,
         items=json.dumps(dict(filing.items), ensure_ascii=False, sort_keys=True),
         opened_by=by,
         opened_at=at,
         batch=batch,
         row=number,
     )
-    if filing.kind is Kind.CORRECTION:
+    if filing.kind is RequestKind.CORRECTION:
         censuses.dispute(session, filing, row.request_id)
-    if filing.kind is Kind.INCIDENT:  # recorded together with the request, which then is done
+    if filing.kind is RequestKind.INCIDENT:  # recorded together with the request, which then is done
         incident = incidents.enter(session, of_request(filing), by, at, request_id=row.request_id)
-        row.state, row.handler, row.handled_at, row.result = State.DONE, by, at, incident_number(incident.incident_id)
+        row.state, row.handler, row.handled_at, row.result = RequestState.DONE, by, at, incident_number(incident.incident_id)
     return _request(row)
 
 
@@ -249,5 +251,5 @@ def _unmoved(session: Session, request: Request) -> RequestRow:
 
 def _request(row: RequestRow) -> Request:
     items = {Item(name): value for name, value in json.loads(row.items).items()}
-    filing = to_record(row, Filing, kind=Kind(row.kind), channel=Channel(row.channel), items=items)
-    return to_record(row, Request, filing=filing, state=State(row.state))
+    filing = to_record(row, Filing, kind=RequestKind(row.kind), channel=RequestChannel(row.channel), items=items)
+    return to_record(row, Request, filing=filing, state=RequestState(row.state))

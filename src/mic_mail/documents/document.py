@@ -88,7 +88,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class DescriptionList:
     """Pairs of a name and a value: "Hộp thư: cntt@mic.gov.vn"."""
 
     pairs: Sequence[tuple[str, Cell]]
@@ -96,12 +96,12 @@ class Terms:
     """The heading."""
 
 
-Block = str | Table | Terms
+Block = str | Table | DescriptionList
 """A paragraph, a table, a list of pairs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class SignatureBlock:
     """A signature: the office, and the signer's name if known."""
 
     office: str
@@ -121,7 +121,7 @@ class Document:
     """The superior body and the issuing one."""
     place: str
     number: str = ""
-    signatures: Sequence[Signature] = ()
+    signatures: Sequence[SignatureBlock] = ()
     foot: str = ""
     """The foot of each page: a digest, the clause that the document follows."""
 

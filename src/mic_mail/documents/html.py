@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from mic_mail.documents.document import MOTTO, NATION, Document, Table, Terms, day_of, display_text, labelled_text
+from mic_mail.documents.document import MOTTO, NATION, DescriptionList, Document, Table, day_of, display_text, labelled_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -24,7 +24,7 @@ def write(paper: Document) -> bytes:
             shown=display_text,
             labelled=labelled_text,
             is_table=lambda block: isinstance(block, Table),
-            is_terms=lambda block: isinstance(block, Terms),
+            is_terms=lambda block: isinstance(block, DescriptionList),
         )
         .encode()
     )

@@ -9,7 +9,17 @@ from datetime import UTC
 from functools import cache
 from importlib.resources import files
 
-from mic_mail.documents.document import MOTTO, NATION, Block, Document, Table, Terms, day_of, display_text, labelled_text
+from mic_mail.documents.document import (
+    MOTTO,
+    NATION,
+    Block,
+    DescriptionList,
+    Document,
+    Table,
+    day_of,
+    display_text,
+    labelled_text,
+)
 
 
 def write(paper: Document) -> bytes:
@@ -64,7 +74,7 @@ def _block(block: Block) -> dict[str, object]:
                 "drawn": display_text(block.drawn),
                 "bars": [list(bar) for bar in block.bars],
             }
-        case Terms():
+        case DescriptionList():
             pairs = [[display_text(name), labelled_text(cell)] for name, cell in block.pairs]
             return {"is": "terms", "name": display_text(block.name), "pairs": pairs}
         case str():

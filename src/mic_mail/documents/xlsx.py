@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.documents.csv_writer import MOST_OCTETS, MOST_ROWS, sheet_of
-from mic_mail.documents.document import Block, Cell, Document, Sheet, Table, Terms, UnreadableSheet, display_text
+from mic_mail.documents.document import Block, Cell, DescriptionList, Document, Sheet, Table, UnreadableSheet, display_text
 from mic_mail.errors import Text
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _titles(sheet: "Worksheet", paper: Document) -> None:
 
 
 def _words(sheet: "Worksheet", block: Block) -> None:
-    if isinstance(block, Terms):
+    if isinstance(block, DescriptionList):
         if block.name:
             sheet.append([_value(block.name)])
         for name, cell in block.pairs:

@@ -56,7 +56,7 @@ class Unwilling(NotScored):
     """Rspamd answered, but does not take this message now."""
 
 
-class Action(StrEnum):
+class RspamdAction(StrEnum):
     """The action that Rspamd asks for."""
 
     NONE = "no action"
@@ -83,7 +83,7 @@ class Symbol:
 class Scored:
     """Rspamd's result for a message."""
 
-    action: Action
+    action: RspamdAction
     score: float
     required: float
     """The score from which it would be refused."""
@@ -229,9 +229,9 @@ def read_scored(octets: bytes) -> Scored:
     if not isinstance(action, str) or not isinstance(symbols, Mapping):
         words = in_ascii(_complaint(octets))
         raise NotScored(Text(f"câu trả lời không có kết quả: {words}", f"not an action: {words}"))
-    known = action in set(Action)
+    known = action in set(RspamdAction)
     return Scored(
-        Action(action) if known else Action.NONE,
+        RspamdAction(action) if known else RspamdAction.NONE,
         _number(answer.get("score")),
         _number(answer.get("required_score")),
         _symbols(symbols),

@@ -34,7 +34,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Capability:
     """One capability.
 
     `when` is a condition beside the state. `needs` lists the capabilities without which this one makes no sense.
@@ -48,65 +48,65 @@ class Row:
 
 _ANONYMOUS = ConnectionState.NOT_AUTHENTICATED
 
-TABLE: tuple[Row, ...] = (
-    Row("IMAP4REV1", ANY_STATE),
-    Row("IMAP4REV2", ANY_STATE, lambda offer: offer.rev2),
-    Row("STARTTLS", _ANONYMOUS, lambda offer: offer.starttls),
-    Row("LOGINDISABLED", _ANONYMOUS, lambda offer: not offer.login),
-    Row("SASL-IR", _ANONYMOUS),  # RFC 4959
-    Row("LITERAL+", ANY_STATE),  # RFC 7888
-    Row("ID", ANY_STATE),  # RFC 2971
-    Row("ENABLE", ANY_STATE),  # RFC 5161
-    Row("IDLE", ANY_STATE),  # RFC 2177
-    Row("NAMESPACE", SIGNED_IN),  # RFC 2342
-    Row("CHILDREN", SIGNED_IN),  # RFC 3348
-    Row("LIST-EXTENDED", SIGNED_IN),  # RFC 5258
-    Row("LIST-STATUS", SIGNED_IN, needs=("LIST-EXTENDED",)),  # RFC 5819
-    Row("SPECIAL-USE", SIGNED_IN),  # RFC 6154
-    Row("CREATE-SPECIAL-USE", SIGNED_IN, needs=("SPECIAL-USE",)),  # RFC 6154
-    Row("XLIST", SIGNED_IN),  # Outlook 2013 and 2016 look for it
-    Row("STATUS=SIZE", SIGNED_IN),  # RFC 8438
-    Row("UNSELECT", SIGNED_IN),  # RFC 3691
-    Row("UIDPLUS", SIGNED_IN),  # RFC 4315
-    Row("MOVE", SIGNED_IN),  # RFC 6851
-    Row("MULTIAPPEND", SIGNED_IN),  # RFC 3502
-    Row("APPENDLIMIT", SIGNED_IN, lambda offer: offer.append_limit is not None),  # RFC 7889
-    Row("CONDSTORE", SIGNED_IN),  # RFC 7162
-    Row("QRESYNC", SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
-    Row("ESEARCH", SIGNED_IN),  # RFC 4731
-    Row("SEARCHRES", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
-    Row("PARTIAL", SIGNED_IN, needs=("ESEARCH",)),  # RFC 9394
-    Row("CONTEXT=SEARCH", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5267
-    Row("SORT", SIGNED_IN),  # RFC 5256
-    Row("SORT=DISPLAY", SIGNED_IN, needs=("SORT",)),  # RFC 5957
-    Row("ESORT", SIGNED_IN, needs=("SORT",)),  # RFC 5267
-    Row("CONTEXT=SORT", SIGNED_IN, needs=("ESORT",)),  # RFC 5267
-    Row("THREAD=ORDEREDSUBJECT", SIGNED_IN),  # RFC 5256
-    Row("THREAD=REFERENCES", SIGNED_IN),  # RFC 5256
-    Row("THREAD=REFS", SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
-    Row("MULTISEARCH", SIGNED_IN),  # RFC 7377
-    Row("SEARCH=FUZZY", SIGNED_IN),  # RFC 6203
-    Row("WITHIN", SIGNED_IN),  # RFC 5032
-    Row("SAVEDATE", SIGNED_IN),  # RFC 8514
-    Row("OBJECTID", SIGNED_IN),  # RFC 8474
-    Row("PREVIEW", SIGNED_IN),  # RFC 8970
-    Row("BINARY", SIGNED_IN),  # RFC 3516
-    Row("UTF8=ACCEPT", SIGNED_IN, needs=("ENABLE",)),  # RFC 6855
-    Row("QUOTA", SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
-    Row("QUOTA=RES-STORAGE", SIGNED_IN, needs=("QUOTA",)),
-    Row("QUOTA=RES-MESSAGE", SIGNED_IN, needs=("QUOTA",)),
-    Row("REPLACE", SIGNED_IN),  # RFC 8508
-    Row("METADATA", SIGNED_IN),  # RFC 5464
-    Row("LIST-METADATA", SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
-    Row("ACL", SIGNED_IN),  # RFC 4314
-    Row("RIGHTS=KXTE", SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
-    Row("LIST-MYRIGHTS", SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
-    Row("INPROGRESS", SIGNED_IN),  # RFC 9585
-    Row("NOTIFY", SIGNED_IN),  # RFC 5465
-    Row("UNAUTHENTICATE", SIGNED_IN),  # RFC 8437
-    Row("UIDONLY", SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
-    Row("UIDBATCHES", SIGNED_IN),  # RFC 10022
-    Row("COMPRESS=DEFLATE", SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
+TABLE: tuple[Capability, ...] = (
+    Capability("IMAP4REV1", ANY_STATE),
+    Capability("IMAP4REV2", ANY_STATE, lambda offer: offer.rev2),
+    Capability("STARTTLS", _ANONYMOUS, lambda offer: offer.starttls),
+    Capability("LOGINDISABLED", _ANONYMOUS, lambda offer: not offer.login),
+    Capability("SASL-IR", _ANONYMOUS),  # RFC 4959
+    Capability("LITERAL+", ANY_STATE),  # RFC 7888
+    Capability("ID", ANY_STATE),  # RFC 2971
+    Capability("ENABLE", ANY_STATE),  # RFC 5161
+    Capability("IDLE", ANY_STATE),  # RFC 2177
+    Capability("NAMESPACE", SIGNED_IN),  # RFC 2342
+    Capability("CHILDREN", SIGNED_IN),  # RFC 3348
+    Capability("LIST-EXTENDED", SIGNED_IN),  # RFC 5258
+    Capability("LIST-STATUS", SIGNED_IN, needs=("LIST-EXTENDED",)),  # RFC 5819
+    Capability("SPECIAL-USE", SIGNED_IN),  # RFC 6154
+    Capability("CREATE-SPECIAL-USE", SIGNED_IN, needs=("SPECIAL-USE",)),  # RFC 6154
+    Capability("XLIST", SIGNED_IN),  # Outlook 2013 and 2016 look for it
+    Capability("STATUS=SIZE", SIGNED_IN),  # RFC 8438
+    Capability("UNSELECT", SIGNED_IN),  # RFC 3691
+    Capability("UIDPLUS", SIGNED_IN),  # RFC 4315
+    Capability("MOVE", SIGNED_IN),  # RFC 6851
+    Capability("MULTIAPPEND", SIGNED_IN),  # RFC 3502
+    Capability("APPENDLIMIT", SIGNED_IN, lambda offer: offer.append_limit is not None),  # RFC 7889
+    Capability("CONDSTORE", SIGNED_IN),  # RFC 7162
+    Capability("QRESYNC", SIGNED_IN, needs=("CONDSTORE", "ENABLE")),  # RFC 7162
+    Capability("ESEARCH", SIGNED_IN),  # RFC 4731
+    Capability("SEARCHRES", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5182
+    Capability("PARTIAL", SIGNED_IN, needs=("ESEARCH",)),  # RFC 9394
+    Capability("CONTEXT=SEARCH", SIGNED_IN, needs=("ESEARCH",)),  # RFC 5267
+    Capability("SORT", SIGNED_IN),  # RFC 5256
+    Capability("SORT=DISPLAY", SIGNED_IN, needs=("SORT",)),  # RFC 5957
+    Capability("ESORT", SIGNED_IN, needs=("SORT",)),  # RFC 5267
+    Capability("CONTEXT=SORT", SIGNED_IN, needs=("ESORT",)),  # RFC 5267
+    Capability("THREAD=ORDEREDSUBJECT", SIGNED_IN),  # RFC 5256
+    Capability("THREAD=REFERENCES", SIGNED_IN),  # RFC 5256
+    Capability("THREAD=REFS", SIGNED_IN),  # draft-ietf-morg-inthread, as in Dovecot
+    Capability("MULTISEARCH", SIGNED_IN),  # RFC 7377
+    Capability("SEARCH=FUZZY", SIGNED_IN),  # RFC 6203
+    Capability("WITHIN", SIGNED_IN),  # RFC 5032
+    Capability("SAVEDATE", SIGNED_IN),  # RFC 8514
+    Capability("OBJECTID", SIGNED_IN),  # RFC 8474
+    Capability("PREVIEW", SIGNED_IN),  # RFC 8970
+    Capability("BINARY", SIGNED_IN),  # RFC 3516
+    Capability("UTF8=ACCEPT", SIGNED_IN, needs=("ENABLE",)),  # RFC 6855
+    Capability("QUOTA", SIGNED_IN),  # RFC 9208, and RFC 2087 for old clients
+    Capability("QUOTA=RES-STORAGE", SIGNED_IN, needs=("QUOTA",)),
+    Capability("QUOTA=RES-MESSAGE", SIGNED_IN, needs=("QUOTA",)),
+    Capability("REPLACE", SIGNED_IN),  # RFC 8508
+    Capability("METADATA", SIGNED_IN),  # RFC 5464
+    Capability("LIST-METADATA", SIGNED_IN, needs=("LIST-EXTENDED", "METADATA")),  # RFC 9590
+    Capability("ACL", SIGNED_IN),  # RFC 4314
+    Capability("RIGHTS=KXTE", SIGNED_IN, needs=("ACL",)),  # RFC 4314 §5.1.1
+    Capability("LIST-MYRIGHTS", SIGNED_IN, needs=("LIST-EXTENDED", "ACL")),  # RFC 8440
+    Capability("INPROGRESS", SIGNED_IN),  # RFC 9585
+    Capability("NOTIFY", SIGNED_IN),  # RFC 5465
+    Capability("UNAUTHENTICATE", SIGNED_IN),  # RFC 8437
+    Capability("UIDONLY", SIGNED_IN, needs=("ENABLE",)),  # RFC 9586
+    Capability("UIDBATCHES", SIGNED_IN),  # RFC 10022
+    Capability("COMPRESS=DEFLATE", SIGNED_IN, lambda offer: offer.compress),  # RFC 4978
 )
 
 _SPELLINGS = {"IMAP4REV1": "IMAP4rev1", "IMAP4REV2": "IMAP4rev2", "RIGHTS=KXTE": "RIGHTS=kxte"}

@@ -1,7 +1,7 @@
 """Count the mail log's events since an instant in one pass, for the figures of today.
 
-In: the folder of the log, an instant. Out: a `Tally`. Files are read in pieces of whole lines and never held; only lines of
-the counted events are parsed, so a million lines take a second. A line that is damaged or still being written is skipped.
+In: the folder of the log, an instant. Out: `EventCounts`. Files are read in pieces of whole lines and never held; only lines
+of the counted events are parsed, so a million lines take a second. A line that is damaged or still being written is skipped.
 Blocking; for commands and executors.
 """
 
@@ -28,7 +28,7 @@ _SIGNED_IN, _ACCEPTED, _JUDGED = b"signed_in", b"message_accepted", b"message_ju
 
 
 @dataclass(slots=True)
-class Tally:
+class EventCounts:
     """Counts by the name of the event."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -42,8 +42,8 @@ class Tally:
     """Messages from other servers, by the result of `services.transport.inbound.message_checks`."""
 
 
-def tally(folder: Path, since: datetime) -> Tally:
-    found = Tally()
+def count_events(folder: Path, since: datetime) -> EventCounts:
+    found = EventCounts()
     begins = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%S}".encode()
     first = since.astimezone(UTC).date()  # an event is never in a segment of an earlier day
     for file, size in log_files(folder).items():
@@ -54,7 +54,7 @@ def tally(folder: Path, since: datetime) -> Tally:
     return found
 
 
-def _count(found: Tally, piece: bytes, begins: bytes) -> None:
+def _count(found: EventCounts, piece: bytes, begins: bytes) -> None:
     for at, event, rest in _LINE.findall(piece):
         if at < begins:  # instants have a fixed format, so octets compare in their order
             continue

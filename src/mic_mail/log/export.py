@@ -48,7 +48,7 @@ anchors.chain carries the SHA-256 of the line before, and that of the last is th
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class LogExportResult:
     """The result of an export."""
 
     sha256: str
@@ -65,7 +65,7 @@ def export(
     now: datetime,
     *,
     papers: Mapping[str, bytes] | None = None,
-) -> Exported:
+) -> LogExportResult:
     """Write the excerpt; `asked` is requester, reason and query for the manifest, `papers` more files."""
     if target.exists():
         raise BadInput(Text(f"Tệp {target} đã có.", f"The file {in_ascii(target)} already exists."))
@@ -93,7 +93,7 @@ def export(
     members["SHA256SUMS"] = sums.encode()
     octets = _zipped(members, now)
     _write(target, octets)
-    return Exported(sha256(octets).hexdigest(), len(octets), len(events), len(acts))
+    return LogExportResult(sha256(octets).hexdigest(), len(octets), len(events), len(acts))
 
 
 def _lines(found: Iterable[FoundLine]) -> bytes:

@@ -1,6 +1,6 @@
 """Verify a chain of ARC sets (RFC 8617 §5.2). Blocking arithmetic, no I/O; nothing is sealed here.
 
-In: a `Reading`, the keys that `key_names` named, the time. Out: `ArcResult`. All failures are `fail` (§5.2.1), those of
+In: a `DigestedMessage`, the keys that `key_names` named, the time. Out: `ArcResult`. All failures are `fail` (§5.2.1), those of
 the DNS too. The domain of the last seal vouches for the chain; a rule decides whether to trust it, since anybody can make
 a valid chain.
 """
@@ -13,7 +13,7 @@ from mic_mail.mailauth.arc_headers import ArcSet, Chain
 from mic_mail.mailauth.dkim_dns import Keys
 from mic_mail.mailauth.dkim_header import Dkim, Signature, Unusable, check_times, unsigned, verify_signature
 from mic_mail.mailauth.dkim_verify import verify
-from mic_mail.mailauth.message_digest import Reading
+from mic_mail.mailauth.message_digest import DigestedMessage
 
 MOST_OLDER = 10
 """Most older message signatures that are tried, which is optional (§5.2 step 5)."""
@@ -42,22 +42,22 @@ class ArcResult:
     """Octets of the canonical body beyond the last set's `l=`, which an intermediary may have written."""
 
 
-def key_names(reading: Reading) -> list[str]:
+def key_names(message: DigestedMessage) -> list[str]:
     """Return the key names to ask the DNS for: those of seals first, and the last set first."""
-    sets = reading.chain.sets[::-1] if reading.chain else ()
+    sets = message.chain.sets[::-1] if message.chain else ()
     messages = [each.message.key_name for each in sets if isinstance(each.message, Signature)]
     return messages[:1] + [each.seal.key_name for each in sets] + messages[1:]
 
 
-def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
+def check_arc(message: DigestedMessage, keys: Keys, now: int) -> ArcResult:
     """Verify the chain at the time `now`, in seconds since 1970."""
-    chain = reading.chain
+    chain = message.chain
     if chain is None:
         return ArcResult(Arc.NONE)
     if chain.fault:
         return ArcResult(Arc.FAIL, reason=chain.fault)
     try:
-        signature = _must_be_signed(chain.sets[-1], reading, keys, now)
+        signature = _must_be_signed(chain.sets[-1], message, keys, now)
         _must_be_sealed(chain, keys)
     except Unusable as error:
         return ArcResult(Arc.FAIL, reason=error.reason)
@@ -65,19 +65,19 @@ def check_arc(reading: Reading, keys: Keys, now: int) -> ArcResult:
     oldest = last - MOST_OLDER if last > MOST_OLDER + 1 else 0
     for number in range(last - 1, max(0, last - 1 - MOST_OLDER), -1):
         try:
-            _must_be_signed(chain.sets[number - 1], reading, keys, now)
+            _must_be_signed(chain.sets[number - 1], message, keys, now)
         except Unusable:
             oldest = number + 1
             break
     sealers = tuple(each.seal.domain for each in chain.sets)
-    return ArcResult(Arc.PASS, oldest, sealers, unsigned_octets=reading.octets_beyond(signature.body))
+    return ArcResult(Arc.PASS, oldest, sealers, unsigned_octets=message.octets_beyond(signature.body))
 
 
-def _must_be_signed(each: ArcSet, reading: Reading, keys: Keys, now: int) -> Signature:
+def _must_be_signed(each: ArcSet, message: DigestedMessage, keys: Keys, now: int) -> Signature:
     if isinstance(each.message, Unusable):
         raise each.message
     check_times(each.message, now)
-    verify(each.message, reading, keys)
+    verify(each.message, message, keys)
     return each.message
 
 

@@ -1,7 +1,7 @@
 """Run all checks of one message, concurrently where possible.
 
 Belongs to a loop; arithmetic runs in a thread.
-In: the pending results about the client, a message's `Reading` (`message_digest.read`, blocking, in a thread of the
+In: the pending results about the client, a message's `DigestedMessage` (`message_digest.read`, blocking, in a thread of the
 caller's).
 Out: `Origin`, always. The wait for the DNS is bounded by `seconds`, a minute by default.
 """
@@ -15,7 +15,7 @@ from mic_mail.mailauth.arc import check_arc
 from mic_mail.mailauth.dkim_dns import fetch_keys
 from mic_mail.mailauth.dkim_verify import check_dkim
 from mic_mail.mailauth.dmarc import SECONDS, Dmarc, DmarcResult, PolicyLookup, ask_policy, judge_dmarc
-from mic_mail.mailauth.message_digest import Reading
+from mic_mail.mailauth.message_digest import DigestedMessage
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Client, SpfResult, check_helo, check_mail_from
 from mic_mail.mailbox_address import ReversePath
@@ -31,7 +31,7 @@ async def examine_message(
     resolver: Resolver,
     clock: Clock,
     about_client: Awaitable[ClientResults],
-    reading: Reading,
+    message: DigestedMessage,
     *,
     roll: int,
     seconds: float = SECONDS,
@@ -42,8 +42,8 @@ async def examine_message(
     `roll`: 0 to 99, random, for DMARC's `pct`; `seconds` bounds the questions made here.
     """
     client = asyncio.ensure_future(about_client)
-    fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkim_verify.key_names(reading), *arc.key_names(reading)], seconds))
-    asking = asyncio.ensure_future(_policy(resolver, reading, seconds))
+    fetching = asyncio.ensure_future(fetch_keys(resolver, [*dkim_verify.key_names(message), *arc.key_names(message)], seconds))
+    asking = asyncio.ensure_future(_policy(resolver, message, seconds))
     try:
         (mail_from, helo), keys, policy = await asyncio.gather(client, fetching, asking)
     finally:
@@ -52,9 +52,9 @@ async def examine_message(
     now = clock.steady_us() // 1_000_000
 
     def judge() -> Origin:
-        signed = check_dkim(reading, keys, now)
+        signed = check_dkim(message, keys, now)
         dmarc = judge_dmarc(policy, mail_from, signed, roll=roll)
-        return Origin(mail_from, helo, signed, dmarc, check_arc(reading, keys, now), reading.untried, reading.fault)
+        return Origin(mail_from, helo, signed, dmarc, check_arc(message, keys, now), message.untried, message.fault)
 
     return await thread(judge)
 
@@ -66,7 +66,7 @@ async def examine_client(resolver: Resolver, clock: Clock, client: Client, sende
     return await asyncio.gather(check_mail_from(resolver, clock, client, sender), check_helo(resolver, clock, client))
 
 
-async def _policy(resolver: Resolver, reading: Reading, seconds: float) -> PolicyLookup:
-    if reading.fault:
-        return PolicyLookup(DmarcResult(Dmarc.PERMERROR, reason=reading.fault))
-    return await ask_policy(resolver, reading.values(b"from"), seconds)
+async def _policy(resolver: Resolver, message: DigestedMessage, seconds: float) -> PolicyLookup:
+    if message.fault:
+        return PolicyLookup(DmarcResult(Dmarc.PERMERROR, reason=message.fault))
+    return await ask_policy(resolver, message.values(b"from"), seconds)

@@ -1,6 +1,6 @@
 """Verify all DKIM signatures of a message (RFC 6376 §6.1). Blocking arithmetic, no I/O.
 
-In: a `Reading`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in
+In: a `DigestedMessage`, the keys that `key_names` named, the time. Out: a `DkimResult` for each signature that was tried, in
 order.
 """
 
@@ -17,7 +17,7 @@ from mic_mail.mailauth.dkim_header import (  # fmt: skip
     tags,
     verify_signature,
 )
-from mic_mail.mailauth.message_digest import Reading
+from mic_mail.mailauth.message_digest import DigestedMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +43,48 @@ class DkimResult:
         return self.result is Dkim.PASS and not self.is_testing
 
 
-def key_names(reading: Reading) -> list[str]:
+def key_names(message: DigestedMessage) -> list[str]:
     """Return the key names to ask the DNS for."""
-    return [one.key_name for one in reading.signatures if isinstance(one, Signature)]
+    return [one.key_name for one in message.signatures if isinstance(one, Signature)]
 
 
-def check_dkim(reading: Reading, keys: Keys, now: int) -> tuple[DkimResult, ...]:
+def check_dkim(message: DigestedMessage, keys: Keys, now: int) -> tuple[DkimResult, ...]:
     """Verify all signatures at the time `now`, in seconds since 1970.
 
     The result is empty where there is no signature or no header.
     """
     return tuple(
-        DkimResult(one.result, reason=one.reason) if isinstance(one, Unusable) else _check(one, reading, keys, now)
-        for one in reading.signatures
+        DkimResult(one.result, reason=one.reason) if isinstance(one, Unusable) else _check(one, message, keys, now)
+        for one in message.signatures
     )
 
 
-def _check(signature: Signature, reading: Reading, keys: Keys, now: int) -> DkimResult:
+def _check(signature: Signature, message: DigestedMessage, keys: Keys, now: int) -> DkimResult:
     result, reason, is_testing = Dkim.PASS, "", False
     try:
         check_times(signature, now)
-        is_testing = verify(signature, reading, keys).is_testing
+        is_testing = verify(signature, message, keys).is_testing
     except Unusable as error:
         result, reason = error.result, error.reason
     return DkimResult(
         result, signature.domain, signature.selector, signature.algorithm, tags(signature.field.value)["b"][:8], reason,
-        reading.octets_beyond(signature.body), is_testing,
+        message.octets_beyond(signature.body), is_testing,
     )  # fmt: skip
 
 
-def verify(signature: Signature, reading: Reading, keys: Keys) -> PublicKey:
+def verify(signature: Signature, message: DigestedMessage, keys: Keys) -> PublicKey:
     """Return the key that made the signature; raises `Unusable`."""
     found = keys.get(signature.key_name, Unusable(Dkim.PERMERROR, "too many keys"))
     if isinstance(found, Unusable):
         raise found
-    digest = reading.digest(signature.body)
+    digest = message.digest(signature.body)
     if digest is None:
         raise Unusable(Dkim.PERMERROR, "too many lengths of the body")
     if signature.body.limit is not None and signature.body.limit > digest.octets:
         raise Unusable(Dkim.PERMERROR, "the body is shorter than l=")
     if digest.digest() != signature.body_digest:
         raise Unusable(Dkim.FAIL, "the body has been changed")
-    signed = signed_digest(signature, reading.by_name)
+    signed = signed_digest(signature, message.by_name)
     fault = Unusable(Dkim.PERMERROR, "there is no key")
     for key in found:
         try:

@@ -1,6 +1,6 @@
 """Read a message once: its header, its signatures, and the digests of its body that they need.
 
-In: a file, positioned where the message begins. Out: `Reading`. Bounded: the header, the signatures that are tried, the
+In: a file, positioned where the message begins. Out: `DigestedMessage`. Bounded: the header, the signatures that are tried, the
 digested forms of a body; one piece of the body is in memory. A header that is too long or malformed leaves nothing to
 verify. Blocking, for a thread.
 """
@@ -31,7 +31,7 @@ _END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True)
-class Reading:
+class DigestedMessage:
     """Everything of a message that the checks need."""
 
     fields: tuple[Field, ...]
@@ -67,20 +67,20 @@ class Reading:
         return [field.value for field in self.fields if field.name.lower() == name]
 
 
-def read(message: BinaryIO | bytes) -> Reading:
+def read(message: BinaryIO | bytes) -> DigestedMessage:
     """Read a message; raises OSError where the file cannot be read."""
     file = io.BytesIO(message) if isinstance(message, bytes) else message
     header, rest = _read_header(file)
     if header is None:
-        return Reading((), "the header is too long")
+        return DigestedMessage((), "the header is too long")
     if header.count(b"\n") != header.count(b"\r\n") or header.count(b"\r") != header.count(b"\r\n"):
-        return Reading((), "a bare CR or LF in the header")  # some parsers see another field behind it
+        return DigestedMessage((), "a bare CR or LF in the header")  # some parsers see another field behind it
     if header.count(b"\n") - header.count(b"\n ") - header.count(b"\n\t") >= MOST_FIELDS:
-        return Reading((), "the header has too many fields")
+        return DigestedMessage((), "the header has too many fields")
     try:
         fields = tuple(Field(*each) for each in split_written(header))
     except NotAHeader:
-        return Reading((), "a header line is not a field")
+        return DigestedMessage((), "a header line is not a field")
     signed = [field for field in fields if field.name.lower() == b"dkim-signature"]
     signatures = tuple(map(_signature, signed[:MOST_SIGNATURES]))
     chain = parse_chain(fields)
@@ -94,7 +94,7 @@ def read(message: BinaryIO | bytes) -> Reading:
             for body in forms.values():
                 body.update(piece)
     digests = tuple((form, body.finish()) for form, body in forms.items())
-    return Reading(fields, "", signatures, len(signed) - len(signatures), chain, digests)
+    return DigestedMessage(fields, "", signatures, len(signed) - len(signatures), chain, digests)
 
 
 def _signature(field: Field) -> Signature | Unusable:

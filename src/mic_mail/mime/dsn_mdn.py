@@ -38,7 +38,7 @@ _HEADERS = frozenset({b"rfc822-headers", b"global-headers", b"rfc822", b"global"
 """Parts that begin with the returned message's header; the last two are encoded, or in UTF-8."""
 
 
-class Action(StrEnum):
+class DsnAction(StrEnum):
     """The Action field (RFC 3464 §2.3.3)."""
 
     FAILED = "failed"
@@ -55,7 +55,7 @@ class RecipientStatus:
     original: str
     """As the sender wrote it, where reported; else as `final`."""
     final: str
-    action: Action
+    action: DsnAction
     status: str
     """An enhanced status code such as 5.1.1; empty where none was given."""
     diagnostic: str
@@ -148,10 +148,10 @@ def _recipient(group: Mapping[str, str]) -> RecipientStatus | None:
     code = _CODE.search(group.get("status", ""))
     diagnostic = group.get("diagnostic-code", "").partition(";")
     text = diagnostic[2].strip() or diagnostic[0].strip()
-    return RecipientStatus(original or final, final or original, Action(word), code[0] if code else "", text)
+    return RecipientStatus(original or final, final or original, DsnAction(word), code[0] if code else "", text)
 
 
-_ACTIONS = frozenset(Action)
+_ACTIONS = frozenset(DsnAction)
 
 
 def _disposition(content: bytes) -> DispositionReport | None:

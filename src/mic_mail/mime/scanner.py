@@ -40,7 +40,7 @@ _ALTERNATIVES = (b"alternative", b"related")
 _BODY_SLOT = {b"plain": 1, b"html": 2}
 
 
-class State(Enum):
+class ScanState(Enum):
     """The position of the next octet within a part."""
 
     HEADER = 1
@@ -48,7 +48,7 @@ class State(Enum):
     DELIMITER = 3
 
 
-HEADER, BODY, DELIMITER = State  # module-level names, as enumeration access is four times as slow on Python 3.11
+HEADER, BODY, DELIMITER = ScanState  # module-level names, as enumeration access is four times as slow on Python 3.11
 
 _HYPHEN = b"-"[0]
 """The octet as a number: it is found in bytes five times as fast."""

@@ -39,7 +39,7 @@ class CensusLine:
     address: str
     """Empty for a person without a mailbox."""
     states: tuple[str, ...]
-    """Names of `policy.states.State`."""
+    """Names of `policy.states.MailboxState`."""
     quota_octets: int
     used_octets: int
     keepers: str

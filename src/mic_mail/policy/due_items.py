@@ -13,7 +13,7 @@ from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import LAST_INSTANT, add_days, start_of
 from mic_mail.policy.due_notices import Notable, NoticeKind
 from mic_mail.policy.reclamation import Course, Obstacle, ReclaimStage, keeps_until
-from mic_mail.policy.states import Span, State, counting
+from mic_mail.policy.states import MailboxState, Span, counting
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
@@ -49,10 +49,10 @@ class AutomaticAct(LabelledEnum):
 
 
 _BEGINS = {
-    State.SEND_LOCKED: AutomaticAct.SEND_LOCK,
-    State.SUSPENDED: AutomaticAct.SUSPEND,
-    State.RECLAIMED: AutomaticAct.RECLAIM,
-    State.PASSWORD_DUE: AutomaticAct.PASSWORD_DUE,
+    MailboxState.SEND_LOCKED: AutomaticAct.SEND_LOCK,
+    MailboxState.SUSPENDED: AutomaticAct.SUSPEND,
+    MailboxState.RECLAIMED: AutomaticAct.RECLAIM,
+    MailboxState.PASSWORD_DUE: AutomaticAct.PASSWORD_DUE,
 }
 
 
@@ -100,9 +100,9 @@ def follows_leaving(spans: Sequence[Span], warn_days: Sequence[int], keep_days: 
     for span in spans:
         if span.clause != LEAVING or span.since >= LAST_INSTANT:
             continue
-        if span.state is State.SEND_LOCKED:
+        if span.state is MailboxState.SEND_LOCKED:
             yield DueItem(span.since, AutomaticAct.SEND_LOCK, span.clause)
-        elif span.state is State.RECLAIMED:
+        elif span.state is MailboxState.RECLAIMED:
             yield from (
                 DueItem(span.since - timedelta(days=days), AutomaticAct.NOTICE, span.clause) for days in sorted(warn_days)[::-1]
             )

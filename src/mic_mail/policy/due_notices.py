@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from mic_mail.policy.calendar import LAST_INSTANT, local_day
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.states import FINAL, Span, State, counting, holds
+from mic_mail.policy.states import FINAL, MailboxState, Span, counting, holds
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy
 
@@ -111,10 +111,10 @@ _RECORDED = {
     FactKind.FREED: NoticeKind.FREED,
 }
 _COME = {
-    State.SEND_LOCKED: NoticeKind.SEND_LOCKED,
-    State.SUSPENDED: NoticeKind.SUSPENDED,
-    State.RECLAIMED: NoticeKind.RECLAIMED,
-    State.PASSWORD_DUE: NoticeKind.PASSWORD_ENDED,
+    MailboxState.SEND_LOCKED: NoticeKind.SEND_LOCKED,
+    MailboxState.SUSPENDED: NoticeKind.SUSPENDED,
+    MailboxState.RECLAIMED: NoticeKind.RECLAIMED,
+    MailboxState.PASSWORD_DUE: NoticeKind.PASSWORD_ENDED,
 }
 _DECIDES = {FactKind.SUSPENDED, FactKind.SENDING_LOCKED, FactKind.RECLAIMED}
 """Facts that put a mailbox into a state directly; all other states come by the clock."""
@@ -196,7 +196,7 @@ class _Look:
         kind, days = self._warned_of(span)
         if kind is None or span.since >= LAST_INSTANT or span not in counting(self.spans, span.since):
             return
-        if kind is NoticeKind.INACTIVITY and holds(State.SUSPENDED, self.spans, self.now):
+        if kind is NoticeKind.INACTIVITY and holds(MailboxState.SUSPENDED, self.spans, self.now):
             return  # nobody can prevent it now
         begins = {number: span.since - timedelta(days=number) for number in days}
         self.turns.extend(begin for begin in begins.values() if begin > self.now)
@@ -207,9 +207,9 @@ class _Look:
 
     def _warned_of(self, span: Span) -> tuple[NoticeKind | None, Sequence[int]]:
         """Return the warning for a span and its days ahead; None: no warning."""
-        if span.state is State.RECLAIMED and self._decided_by(span) is None:
+        if span.state is MailboxState.RECLAIMED and self._decided_by(span) is None:
             return NoticeKind.RECLAIM_COMING, self.days.reclaim
-        if span.state is State.SUSPENDED and self._decided_by(span) is None:
+        if span.state is MailboxState.SUSPENDED and self._decided_by(span) is None:
             return NoticeKind.INACTIVITY, self.days.inactivity
         if self._grew_old(span):
             return NoticeKind.PASSWORD_ENDING, self.days.password
@@ -218,7 +218,7 @@ class _Look:
     def come(self, span: Span) -> Iterator[Notable]:
         """Yield the notice of a span that holds, from its beginning or from the recording of its facts."""
         kind = _COME.get(span.state)
-        if kind is None or (span.state is State.PASSWORD_DUE and not self._grew_old(span)):
+        if kind is None or (span.state is MailboxState.PASSWORD_DUE and not self._grew_old(span)):
             return
         known_at = max((self.by_seq[seq].clocked_at for seq in span.fact_seqs if seq in self.by_seq), default=span.since)
         since = max(span.since, known_at)
@@ -253,7 +253,7 @@ class _Look:
     def _grew_old(self, span: Span) -> bool:
         """Return whether a password change is due because the person's own password is old (Reg. 15.2)."""
         cited = [self.by_seq.get(seq) for seq in span.fact_seqs]
-        return span.state is State.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
+        return span.state is MailboxState.PASSWORD_DUE and all(fact and fact.kind is FactKind.PASSWORD_SET for fact in cited)
 
 
 def _key(kind: NoticeKind, mailbox_id: int, at: datetime, ahead: int) -> str:

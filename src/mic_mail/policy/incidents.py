@@ -15,14 +15,14 @@ from hashlib import sha256
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.requests import Channel, Filing, Item
+from mic_mail.policy.requests import Filing, Item, RequestChannel
 
 CLAUSE = "14.4"
 LONGEST_TITLE = 1_000
 MOST_MAILBOXES = 200
 
 
-class Kind(LabelledEnum):
+class IncidentKind(LabelledEnum):
     """The kinds of incidents."""
 
     MALWARE = "malware", "mã độc", "malware"
@@ -40,7 +40,7 @@ class Kind(LabelledEnum):
     OTHER = "other", "khác", "other"
 
 
-class Severity(LabelledEnum):
+class IncidentSeverity(LabelledEnum):
     """The severity of an incident."""
 
     MINOR = "minor", "nhẹ", "minor"
@@ -50,7 +50,7 @@ class Severity(LabelledEnum):
     """The whole ministry is affected, or state secrets are."""
 
 
-class State(LabelledEnum):
+class IncidentState(LabelledEnum):
     """The state of an incident: open while something remains to be done."""
 
     OPEN = "open", "đang xử lý", "open"
@@ -65,8 +65,8 @@ class IncidentRefused(Refused):
 class IncidentReport:
     """An incident as reported, before it is recorded."""
 
-    kind: Kind
-    severity: Severity
+    kind: IncidentKind
+    severity: IncidentSeverity
     title: str
     reporter: str
     """The name of the person who noticed it."""
@@ -75,7 +75,7 @@ class IncidentReport:
     began_at: datetime
     ended_at: datetime | None = None
     """None: it still goes on, or the end is unknown."""
-    channel: Channel | None = None
+    channel: RequestChannel | None = None
     document: str | None = None
     units: frozenset[int] = frozenset()
     """Other units that it concerns."""
@@ -96,8 +96,8 @@ class Note:
 class IncidentChange:
     """The corrections and additions of a note; None leaves a value as it is."""
 
-    kind: Kind | None = None
-    severity: Severity | None = None
+    kind: IncidentKind | None = None
+    severity: IncidentSeverity | None = None
     ended_at: datetime | None = None
     units: frozenset[int] = frozenset()
     mailboxes: tuple[str, ...] = ()
@@ -129,8 +129,8 @@ class Incident:
     """Downtimes taken because of it (Reg. 10.3)."""
 
     @property
-    def state(self) -> State:
-        return State.OPEN if self.closed_at is None else State.CLOSED
+    def state(self) -> IncidentState:
+        return IncidentState.OPEN if self.closed_at is None else IncidentState.CLOSED
 
     @property
     def number(self) -> str:
@@ -186,7 +186,7 @@ def check_end(began_at: datetime, ended_at: datetime | None, now: datetime) -> N
 
 def still_open(incident: Incident) -> None:
     """Refuse to add to a closed incident: its document is signed."""
-    if incident.state is State.CLOSED:
+    if incident.state is IncidentState.CLOSED:
         raise IncidentRefused(
             Text(f"Sự cố {incident.number} đã kết thúc.", f"Incident {incident.number} is closed."),
             clause=CLAUSE,
@@ -213,8 +213,8 @@ def of_request(filing: Filing) -> IncidentReport:
     if day is not None and date.fromisoformat(day) != local_day(began):
         began = start_of(date.fromisoformat(day))
     return IncidentReport(
-        Kind.OTHER,
-        Severity.SERIOUS,
+        IncidentKind.OTHER,
+        IncidentSeverity.SERIOUS,
         filing.items.get(Item.NOTE, ""),
         filing.asker,
         filing.unit_id,

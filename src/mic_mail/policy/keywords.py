@@ -18,11 +18,11 @@ from mic_mail.policy.unit_mail.delegation import Part
 E = TypeVar("E", bound=Enum)
 
 SHORT: Mapping[Enum, tuple[str, ...]] = {
-    requests.Kind.LEAVE: ("nghỉ", "chuyển đi"),
-    requests.Kind.RESET: ("mật khẩu", "reset"),
-    requests.Kind.GROUP: ("nhóm", "group"),
-    requests.Kind.ISSUE: ("cấp",),
-    requests.Channel.MAIL: ("thư", "thư điện tử", "email"),
+    requests.RequestKind.LEAVE: ("nghỉ", "chuyển đi"),
+    requests.RequestKind.RESET: ("mật khẩu", "reset"),
+    requests.RequestKind.GROUP: ("nhóm", "group"),
+    requests.RequestKind.ISSUE: ("cấp",),
+    requests.RequestChannel.MAIL: ("thư", "thư điện tử", "email"),
     Departure.MOVED: ("chuyển công tác",),
     Employment.CONTRACT: ("hợp đồng",),
     Level.DIVISION: ("phòng", "ban"),

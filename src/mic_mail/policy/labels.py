@@ -5,14 +5,14 @@ from collections.abc import Collection
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
-from mic_mail.policy.states import State
+from mic_mail.policy.states import MailboxState
 
 ALL_SERVICES = Text("mọi dịch vụ", "every service")
 
 
-def state_names(states: Collection[State]) -> Text:
-    """Return the labels of states that hold together, in the order of `State`."""
-    return _listed([state for state in State if state in states])
+def state_names(states: Collection[MailboxState]) -> Text:
+    """Return the labels of states that hold together, in the order of `MailboxState`."""
+    return _listed([state for state in MailboxState if state in states])
 
 
 def scopes_named(scopes: Collection[AppPasswordScope]) -> Text:

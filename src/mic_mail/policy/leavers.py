@@ -17,13 +17,13 @@ from datetime import datetime
 
 from mic_mail.policy.calendar import after_days, after_months, local_day, start_of
 from mic_mail.policy.facts import Detail, Fact, FactKind, Level
-from mic_mail.policy.states import LifecycleSettings, Span, State
+from mic_mail.policy.states import LifecycleSettings, MailboxState, Span
 
 CLAUSE = "6.4.c"
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LeaveTerms:
     """Terms in months from the official day; a lock after 0 months begins at 00:00 of that day."""
 
     lock_months: int
@@ -31,8 +31,8 @@ class Terms:
 
 
 TERMS = {
-    Level.DIVISION: Terms(lock_months=0, reclaim_months=6),
-    Level.DEPARTMENT: Terms(lock_months=1, reclaim_months=12),
+    Level.DIVISION: LeaveTerms(lock_months=0, reclaim_months=6),
+    Level.DEPARTMENT: LeaveTerms(lock_months=1, reclaim_months=12),
 }
 
 
@@ -108,18 +108,24 @@ def leaving(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
             "left_on": local_day(leave.fact.effective_at).isoformat(),
         }
         if back is not None and back.effective_at < reclaim:
-            spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, back.effective_at, params))
+            spans.append(Span(MailboxState.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, back.effective_at, params))
             continue
         again = _issued_again(facts, reclaim)
-        spans.append(Span(State.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, again, params))
-        spans.append(Span(State.RECLAIMED, CLAUSE, (leave.fact.seq,), reclaim, again, params))
+        spans.append(Span(MailboxState.SEND_LOCKED, CLAUSE, (leave.fact.seq,), lock, again, params))
+        spans.append(Span(MailboxState.RECLAIMED, CLAUSE, (leave.fact.seq,), reclaim, again, params))
     return spans
 
 
 def reclaimed_on_request(facts: Sequence[Fact]) -> list[Span]:
     """Return the spans in which a mailbox of any kind is reclaimed on its unit's request (Reg. 6.1, 6.2)."""
     return [
-        Span(State.RECLAIMED, "6.2", (fact.seq,), fact.effective_at, _issued_again(facts, fact.effective_at, after=fact.seq))
+        Span(
+            MailboxState.RECLAIMED,
+            "6.2",
+            (fact.seq,),
+            fact.effective_at,
+            _issued_again(facts, fact.effective_at, after=fact.seq),
+        )
         for fact in facts
         if fact.kind is FactKind.RECLAIMED and not _was_taken_back(fact, facts)
     ]
@@ -146,9 +152,9 @@ def stays_reclaimed(facts: Sequence[Fact], spans: Sequence[Span]) -> list[Span]:
     found: list[Span] = []
     for freed in (fact for fact in facts if fact.kind is FactKind.FREED):
         since, until = freed.effective_at, _had_back(facts, freed.seq)
-        reclaimed = (span for span in spans if span.state is State.RECLAIMED and span.since <= since)
+        reclaimed = (span for span in spans if span.state is MailboxState.RECLAIMED and span.since <= since)
         if not any(span.until is None or (until is not None and until <= span.until) for span in reclaimed):
-            found.append(Span(State.RECLAIMED, freed.text("clause") or CLAUSE, (freed.seq,), since, until))
+            found.append(Span(MailboxState.RECLAIMED, freed.text("clause") or CLAUSE, (freed.seq,), since, until))
     return found
 
 

@@ -18,10 +18,10 @@ from mic_mail.policy.calendar import edges_after
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.password_change import password_due
-from mic_mail.policy.states import ACCESS, BEGINNING, LifecycleSettings, Reason, Span, State, counting
+from mic_mail.policy.states import ACCESS, BEGINNING, LifecycleSettings, MailboxState, Reason, Span, counting
 from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
 
-__all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "NextChange", "Reason", "State", "decide", "timeline"]
+__all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "MailboxState", "NextChange", "Reason", "decide", "timeline"]
 
 DEFAULTS = LifecycleSettings()
 
@@ -47,7 +47,7 @@ class NextChange:
     """The next change by the clock alone."""
 
     at: datetime
-    states: frozenset[State]
+    states: frozenset[MailboxState]
     begins: tuple[Reason, ...]
     ends: tuple[Reason, ...]
 
@@ -60,7 +60,7 @@ class NextChange:
 class Decision:
     """The decision for one mailbox at one instant."""
 
-    states: frozenset[State]
+    states: frozenset[MailboxState]
     receives: bool
     signs_in: bool
     sends: bool
@@ -77,9 +77,9 @@ class Decision:
 
     @property
     def password_change_due(self) -> bool:
-        return State.PASSWORD_DUE in self.states
+        return MailboxState.PASSWORD_DUE in self.states
 
-    def reason(self, state: State) -> Reason | None:
+    def reason(self, state: MailboxState) -> Reason | None:
         """Return the first reason for `state`, if it holds."""
         return next((reason for reason in self.reasons if reason.state is state), None)
 
@@ -108,7 +108,9 @@ def decide(
         valid_until=None if change is None else change.at,
         fact_seq=facts[-1].seq if facts else 0,
         next_change=change,
-        reclaimed_at=min((span.since for span in spans if span.state is State.RECLAIMED and span.since > now), default=None),
+        reclaimed_at=min(
+            (span.since for span in spans if span.state is MailboxState.RECLAIMED and span.since > now), default=None
+        ),
     )
 
 
@@ -144,12 +146,12 @@ def timeline(
 
 def _before_issue(facts: Sequence[Fact]) -> list[Span]:
     births = (fact.effective_at for fact in facts if fact.kind in {FactKind.ISSUED, FactKind.IMPORTED})
-    return [Span(State.NOT_ISSUED, "6.4.a", (), BEGINNING, min(births, default=None))]
+    return [Span(MailboxState.NOT_ISSUED, "6.4.a", (), BEGINNING, min(births, default=None))]
 
 
-def _states(reasons: Sequence[Reason]) -> frozenset[State]:
+def _states(reasons: Sequence[Reason]) -> frozenset[MailboxState]:
     states = {reason.state for reason in reasons}
-    return frozenset(states if states - {State.PASSWORD_DUE} else {State.ACTIVE, *states})
+    return frozenset(states if states - {MailboxState.PASSWORD_DUE} else {MailboxState.ACTIVE, *states})
 
 
 def _next_change(spans: Sequence[Span], reasons: tuple[Reason, ...], now: datetime) -> NextChange | None:

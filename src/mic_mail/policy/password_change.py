@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from mic_mail.policy.calendar import after_days, local_day
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.states import LifecycleSettings, Span, State
+from mic_mail.policy.states import LifecycleSettings, MailboxState, Span
 
 DUE_AFTER = {
     FactKind.ISSUED: "6.4.a",
@@ -31,7 +31,7 @@ def password_due(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Spa
         until = None if following is None else following.effective_at
         since = _due_from(turn, settings)
         if since is not None:
-            spans.append(Span(State.PASSWORD_DUE, DUE_AFTER.get(turn.kind, "15.2"), (turn.seq,), since, until))
+            spans.append(Span(MailboxState.PASSWORD_DUE, DUE_AFTER.get(turn.kind, "15.2"), (turn.seq,), since, until))
     return spans
 
 

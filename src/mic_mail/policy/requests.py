@@ -23,7 +23,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 """The most time between two attempts to read a unit's mail, or to answer it."""
 
 
-class Channel(LabelledEnum):
+class RequestChannel(LabelledEnum):
     """The channels by which a request arrives (Reg. 6.2, 7.3.a)."""
 
     LETTER = "letter", "văn bản", "letter"
@@ -34,7 +34,7 @@ class Channel(LabelledEnum):
     MEETING = "meeting", "trực tiếp", "in person"
 
 
-class Kind(LabelledEnum):
+class RequestKind(LabelledEnum):
     """The kinds of requests."""
 
     ISSUE = "issue", "cấp mới", "issue"
@@ -58,7 +58,7 @@ class Kind(LabelledEnum):
     OTHER = "other", "khác", "other"
 
 
-class State(LabelledEnum):
+class RequestState(LabelledEnum):
     """The state of a request."""
 
     OPEN = "open", "đang chờ", "open"
@@ -108,35 +108,35 @@ class Item(LabelledEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RequestRule:
     """The required items of one kind of request, and its clause."""
 
     clause: str
     needs: tuple[Item, ...] = ()
     acts: bool = False
     """Set if its approval is the act: this server carries it out."""
-    channels: frozenset[Channel] = frozenset(Channel)
+    channels: frozenset[RequestChannel] = frozenset(RequestChannel)
 
 
-WRITTEN = frozenset({Channel.LETTER, Channel.MAIL})
+WRITTEN = frozenset({RequestChannel.LETTER, RequestChannel.MAIL})
 """The channels in writing: by letter or from the unit's mailbox (Reg. 15.2, 6.2).
 
 7.3.a also allows telephone and fax, for a restore.
 """
 
-RULES: Mapping[Kind, Rule] = {
-    Kind.ISSUE: Rule("6.4.a", (Item.NAME, Item.POSITION, Item.EMPLOYMENT), acts=True, channels=WRITTEN),
-    Kind.TRANSFER: Rule("6.4.b", (Item.ADDRESS,), acts=True, channels=WRITTEN),
-    Kind.LEAVE: Rule("6.4.c", (Item.ADDRESS, Item.DAY, Item.CAUSE), acts=True, channels=WRITTEN),
-    Kind.RESTORE: Rule("7.3.a", (Item.ADDRESS,), acts=True),
-    Kind.RESET: Rule("15.2", (Item.ADDRESS,), acts=True, channels=WRITTEN),
-    Kind.GROUP: Rule("5.2", (Item.NAME,), acts=True, channels=WRITTEN),
-    Kind.ALIAS: Rule("6.1", (Item.ADDRESS, Item.CHOSEN), acts=True, channels=WRITTEN),
-    Kind.CHANGE: Rule("6.2", acts=True, channels=WRITTEN),
-    Kind.CORRECTION: Rule("14.3", (Item.NOTE,)),
-    Kind.PROBLEM: Rule("18", (Item.NOTE,)),
-    Kind.INCIDENT: Rule("14.4", (Item.NOTE,)),
-    Kind.OTHER: Rule("6.2", (Item.NOTE,)),
+RULES: Mapping[RequestKind, RequestRule] = {
+    RequestKind.ISSUE: RequestRule("6.4.a", (Item.NAME, Item.POSITION, Item.EMPLOYMENT), acts=True, channels=WRITTEN),
+    RequestKind.TRANSFER: RequestRule("6.4.b", (Item.ADDRESS,), acts=True, channels=WRITTEN),
+    RequestKind.LEAVE: RequestRule("6.4.c", (Item.ADDRESS, Item.DAY, Item.CAUSE), acts=True, channels=WRITTEN),
+    RequestKind.RESTORE: RequestRule("7.3.a", (Item.ADDRESS,), acts=True),
+    RequestKind.RESET: RequestRule("15.2", (Item.ADDRESS,), acts=True, channels=WRITTEN),
+    RequestKind.GROUP: RequestRule("5.2", (Item.NAME,), acts=True, channels=WRITTEN),
+    RequestKind.ALIAS: RequestRule("6.1", (Item.ADDRESS, Item.CHOSEN), acts=True, channels=WRITTEN),
+    RequestKind.CHANGE: RequestRule("6.2", acts=True, channels=WRITTEN),
+    RequestKind.CORRECTION: RequestRule("14.3", (Item.NOTE,)),
+    RequestKind.PROBLEM: RequestRule("18", (Item.NOTE,)),
+    RequestKind.INCIDENT: RequestRule("14.4", (Item.NOTE,)),
+    RequestKind.OTHER: RequestRule("6.2", (Item.NOTE,)),
 }
 
 OF_PEOPLE = frozenset(
@@ -154,12 +154,12 @@ REORGANISED = {
 OF_UNITS = frozenset({Item.NEW_NAME, Item.NEW_SYMBOL, Item.PARENT, Item.DOMAIN}.union(*REORGANISED))
 """The items by which the asking unit can be changed."""
 
-NEXT: Mapping[State, frozenset[State]] = {
-    State.OPEN: frozenset({State.APPROVED, State.REFUSED, State.DONE, State.WITHDRAWN}),
-    State.APPROVED: frozenset({State.DONE, State.REFUSED, State.WITHDRAWN}),
-    State.REFUSED: frozenset(),
-    State.DONE: frozenset(),
-    State.WITHDRAWN: frozenset(),
+NEXT: Mapping[RequestState, frozenset[RequestState]] = {
+    RequestState.OPEN: frozenset({RequestState.APPROVED, RequestState.REFUSED, RequestState.DONE, RequestState.WITHDRAWN}),
+    RequestState.APPROVED: frozenset({RequestState.DONE, RequestState.REFUSED, RequestState.WITHDRAWN}),
+    RequestState.REFUSED: frozenset(),
+    RequestState.DONE: frozenset(),
+    RequestState.WITHDRAWN: frozenset(),
 }
 PENDING = frozenset(state for state, following in NEXT.items() if following)
 """The states in which a request still waits for somebody."""
@@ -177,8 +177,8 @@ class Incomplete(BadInput):
 class Filing:
     """A request as received, before it is recorded."""
 
-    kind: Kind
-    channel: Channel
+    kind: RequestKind
+    channel: RequestChannel
     asker: str
     """The name of the person who asks, for a person or for the unit."""
     unit_id: int
@@ -206,7 +206,7 @@ class Request:
 
     request_id: int
     filing: Filing
-    state: State
+    state: RequestState
     opened_by: str
     opened_at: datetime
     batch: str | None = None
@@ -222,7 +222,7 @@ class Request:
     """The mailbox that resulted from it."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> RequestKind:
         return self.filing.kind
 
     def item(self, name: Item) -> str | None:
@@ -236,7 +236,7 @@ class Request:
 
 def changes_of(filing: Filing) -> frozenset[Item]:
     """Return the items that a change, or a correction with the right value, alters."""
-    if filing.kind not in {Kind.CHANGE, Kind.CORRECTION}:
+    if filing.kind not in {RequestKind.CHANGE, RequestKind.CORRECTION}:
         return frozenset()
     allowed = OF_PEOPLE if is_of_a_person(filing) else OF_UNITS
     return frozenset(item for item in allowed if filing.items.get(item, "").strip())
@@ -264,9 +264,9 @@ def check(filing: Filing) -> None:
                 f"Yêu cầu {name.vi} phải bằng văn bản hoặc từ hộp thư đơn vị, không qua kênh “{way.vi}”.",
                 f"A request ({name.en}) must come by letter or from the unit's mailbox, not by {way.en}.",
             ),
-            clause="15.2" if filing.kind is Kind.RESET else CLAUSE,
+            clause="15.2" if filing.kind is RequestKind.RESET else CLAUSE,
         )
-    if filing.channel is Channel.LETTER and not (filing.document or "").strip():
+    if filing.channel is RequestChannel.LETTER and not (filing.document or "").strip():
         raise Incomplete(Text("Thiếu số văn bản.", "The document number is missing."), clause=CLAUSE)
     needs = () if changes_of(filing) else rule.needs  # a correction that names the right value needs no other items
     missing = [item.label for item in needs if not filing.items.get(item, "").strip()]
@@ -275,9 +275,9 @@ def check(filing: Filing) -> None:
             Text(f"Thiếu {', '.join(m.vi for m in missing)}.", f"Missing: {', '.join(m.en for m in missing)}."),
             clause=rule.clause,
         )
-    if filing.kind is Kind.CHANGE:
+    if filing.kind is RequestKind.CHANGE:
         _check_change(filing)
-    if filing.kind is Kind.ISSUE and not (filing.document or "").strip():
+    if filing.kind is RequestKind.ISSUE and not (filing.document or "").strip():
         raise Incomplete(
             Text("Thiếu số quyết định tuyển dụng, tiếp nhận.", "The number of the decision is missing."), clause=rule.clause
         )
@@ -308,7 +308,7 @@ def _check_change(filing: Filing) -> None:
             )
 
 
-def check_step(request: Request, to: State) -> None:
+def check_step(request: Request, to: RequestState) -> None:
     if to not in NEXT[request.state]:
         name = request.state.label
         raise RequestRefused(
@@ -318,7 +318,7 @@ def check_step(request: Request, to: State) -> None:
             ),
             clause=CLAUSE,
         )
-    if to is State.DONE and acts(request.filing):
+    if to is RequestState.DONE and acts(request.filing):
         raise RequestRefused(
             Text("Yêu cầu này được giải quyết bằng cách chấp thuận.", "This kind of request is carried out by its approval."),
             clause=RULES[request.kind].clause,
@@ -328,13 +328,13 @@ def check_step(request: Request, to: State) -> None:
 
 def deadline(filing: Filing, calendar: WorkingDays, closes: time, target_days: int) -> datetime:
     """Return the deadline for the answer: Reg. 7.3.b for a restore, otherwise the Centre's own target."""
-    days = RESTORE_DAYS if filing.kind is Kind.RESTORE else target_days
+    days = RESTORE_DAYS if filing.kind is RequestKind.RESTORE else target_days
     return calendar.deadline(filing.received_at, days, closes)
 
 
-def deadline_clause(kind: Kind) -> str | None:
+def deadline_clause(kind: RequestKind) -> str | None:
     """Return the clause that sets the deadline; None: it is the Centre's own target."""
-    return "7.3.b" if kind is Kind.RESTORE else None
+    return "7.3.b" if kind is RequestKind.RESTORE else None
 
 
 def overdue(request: Request, due: datetime, now: datetime) -> bool:
@@ -347,7 +347,7 @@ def earlier(requests: Iterable[Request], before: datetime, number: int | None) -
     Of those received at the same instant, the ones with smaller numbers.
     """
     for request in requests:
-        if request.kind is Kind.ISSUE and request.state in PENDING and request.request_id != number:
+        if request.kind is RequestKind.ISSUE and request.state in PENDING and request.request_id != number:
             at = request.filing.received_at
             if at < before or (at == before and (number is None or request.request_id < number)):
                 yield request

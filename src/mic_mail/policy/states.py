@@ -18,7 +18,7 @@ BEGINNING = FIRST_INSTANT
 """The beginning of the time in which a mailbox is not issued: no fact comes before."""
 
 
-class State(LabelledEnum):
+class MailboxState(LabelledEnum):
     """The states of a mailbox; suspended, send-locked and password-due may hold together."""
 
     ACTIVE = "active", "đang hoạt động", "active"
@@ -42,20 +42,20 @@ class AccessRights:
     password_page: bool
 
 
-ACCESS: Mapping[State, AccessRights] = {
-    State.ACTIVE: AccessRights(receives=True, signs_in=True, sends=True, password_page=True),
+ACCESS: Mapping[MailboxState, AccessRights] = {
+    MailboxState.ACTIVE: AccessRights(receives=True, signs_in=True, sends=True, password_page=True),
     # Reg. 6.4.c
-    State.SEND_LOCKED: AccessRights(receives=True, signs_in=True, sends=False, password_page=True),
+    MailboxState.SEND_LOCKED: AccessRights(receives=True, signs_in=True, sends=False, password_page=True),
     # Reg. 7.3.c: the password page only
-    State.PASSWORD_DUE: AccessRights(receives=True, signs_in=False, sends=False, password_page=True),
+    MailboxState.PASSWORD_DUE: AccessRights(receives=True, signs_in=False, sends=False, password_page=True),
     # Reg. 7.1
-    State.SUSPENDED: AccessRights(receives=True, signs_in=False, sends=False, password_page=False),
+    MailboxState.SUSPENDED: AccessRights(receives=True, signs_in=False, sends=False, password_page=False),
     # Reg. 6.4.c
-    State.RECLAIMED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
-    State.NOT_ISSUED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
+    MailboxState.RECLAIMED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
+    MailboxState.NOT_ISSUED: AccessRights(receives=False, signs_in=False, sends=False, password_page=False),
 }
 
-FINAL = (State.NOT_ISSUED, State.RECLAIMED)
+FINAL = (MailboxState.NOT_ISSUED, MailboxState.RECLAIMED)
 """States that override all others."""
 
 
@@ -63,7 +63,7 @@ FINAL = (State.NOT_ISSUED, State.RECLAIMED)
 class Span(Period):
     """A state that one rule sets for a span of time; if it holds, it is a reason of the decision."""
 
-    state: State
+    state: MailboxState
     clause: str
     fact_seqs: tuple[int, ...]
     since: datetime
@@ -74,7 +74,7 @@ class Span(Period):
 Reason = Span
 
 
-def holds(state: State, spans: Iterable[Span], instant: datetime) -> bool:
+def holds(state: MailboxState, spans: Iterable[Span], instant: datetime) -> bool:
     """Return whether any span of this state holds at `instant`."""
     return any(span.state is state and span.holds(instant) for span in spans)
 

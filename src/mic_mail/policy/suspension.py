@@ -17,7 +17,7 @@ from datetime import date, datetime
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import ONE_DAY, add_days, after_months, later, local_day
 from mic_mail.policy.facts import Cause, Fact, FactKind
-from mic_mail.policy.states import LifecycleSettings, Span, State
+from mic_mail.policy.states import LifecycleSettings, MailboxState, Span
 
 INACTIVITY_MONTHS = 6
 """The months of Reg. 7.2.a."""
@@ -40,7 +40,7 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
         until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
         if until is not None and until < fact.effective_at:
             continue  # withdrawn before its time came
-        spans.append(Span(State.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
+        spans.append(Span(MailboxState.SUSPENDED, f"7.2.{cause}", (fact.seq,), fact.effective_at, until, fact.data))
     return spans
 
 
@@ -78,7 +78,7 @@ def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
         until = min(unlocks, default=None)
         if until is not None and until < fact.effective_at:
             continue  # withdrawn before its time came
-        spans.append(Span(State.SEND_LOCKED, fact.text("clause") or "10.2", (fact.seq,), fact.effective_at, until))
+        spans.append(Span(MailboxState.SEND_LOCKED, fact.text("clause") or "10.2", (fact.seq,), fact.effective_at, until))
     return spans
 
 
@@ -166,7 +166,12 @@ def _move(clock: _Clock, mark: _Mark) -> None:
 def _inactive(since: datetime, until: datetime | None, clock: _Clock) -> Span:
     start = max(clock.used, clock.absent_until)
     return Span(
-        State.SUSPENDED, "7.2.a", clock.seqs, since, until, {"cause": Cause.INACTIVE.value, "counted_from": start.isoformat()}
+        MailboxState.SUSPENDED,
+        "7.2.a",
+        clock.seqs,
+        since,
+        until,
+        {"cause": Cause.INACTIVE.value, "counted_from": start.isoformat()},
     )
 
 

@@ -13,7 +13,7 @@ from mic_mail.connection.actions import Answer, Begin, BindAccount, SignIn, Star
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
-from mic_mail.pop3.context import Pop3Context, Reply, State, bad, refuse
+from mic_mail.pop3.context import Pop3Context, Reply, SessionState, bad, refuse
 from mic_mail.pop3.line_buffer import LineFault
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -57,7 +57,7 @@ def capabilities(ctx: Pop3Context, arguments: list[bytes]) -> Reply | None:
     Capabilities of AUTHORIZATION stay announced (RFC 2449 §5), except for STLS (RFC 2595 §8).
     """
     names = list(CAPABILITIES)
-    if ctx.state is State.AUTHORIZATION and not ctx.tls:
+    if ctx.state is SessionState.AUTHORIZATION and not ctx.tls:
         names.append(b"STLS")
     if mechanisms := ctx.host.mechanisms():
         names += [b"USER", b"SASL " + " ".join(mechanisms).encode()]

@@ -30,7 +30,7 @@ MAX_RESPONSE_OCTETS = 512
 """Octets of the first line of a response, CRLF included (RFC 2449 §4)."""
 
 
-class State(Flag):
+class SessionState(Flag):
     """The states of RFC 1939 §3. UPDATE lasts as long as QUIT does."""
 
     AUTHORIZATION = auto()
@@ -96,8 +96,8 @@ class Pop3Context(SessionContext):
     # ------------------------------------------------------------ state
 
     @property
-    def state(self) -> State:
-        return State.AUTHORIZATION if self._drop is None else State.TRANSACTION
+    def state(self) -> SessionState:
+        return SessionState.AUTHORIZATION if self._drop is None else SessionState.TRANSACTION
 
     @property
     def maildrop(self) -> Maildrop:

@@ -22,7 +22,7 @@ from mic_mail.connection.session_core import CloseConnection, SessionHost
 from mic_mail.errors import BadInput, MicMailError, Text
 from mic_mail.ids import TokenSource
 from mic_mail.pop3 import auth
-from mic_mail.pop3.context import Pop3Context, Reply, SessionSettings, State, bad, refusal, refuse
+from mic_mail.pop3.context import Pop3Context, Reply, SessionSettings, SessionState, bad, refusal, refuse
 from mic_mail.pop3.line_buffer import LineFault
 from mic_mail.pop3.maildrop import NoSuchNumber, listing, message
 from mic_mail.storage.errors import Frozen
@@ -40,7 +40,7 @@ class Verb:
     `raw`: everything behind the first space is one argument.
     """
 
-    states: State
+    states: SessionState
     act: Callable[[Pop3Context, list[bytes]], Answer]
     least: int = 0
     most: int = 0
@@ -108,7 +108,7 @@ def quit_(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply]:
     OK is sent when the marked messages are durably removed.
     """
     ctx.over = True
-    if ctx.state is State.AUTHORIZATION:
+    if ctx.state is SessionState.AUTHORIZATION:
         return Reply("Goodbye.")
     yield from ctx.mark_seen()
     drop = ctx.maildrop
@@ -137,25 +137,25 @@ def _number(argument: bytes) -> int:
 
 
 VERBS: dict[bytes, Verb] = {
-    b"CAPA": Verb(State.AUTHORIZATION | State.TRANSACTION, auth.capabilities),
-    b"USER": Verb(State.AUTHORIZATION, auth.user, 1, 1, raw=True),
-    b"PASS": Verb(State.AUTHORIZATION, auth.password, 1, 1, raw=True),
-    b"AUTH": Verb(State.AUTHORIZATION, auth.authenticate, 0, 1, raw=True),
-    b"STLS": Verb(State.AUTHORIZATION, auth.start_tls),
-    b"UTF8": Verb(State.AUTHORIZATION, auth.use_utf8),
-    b"STAT": Verb(State.TRANSACTION, stat),
-    b"LIST": Verb(State.TRANSACTION, list_, 0, 1),
-    b"UIDL": Verb(State.TRANSACTION, partial(list_, unique_ids=True), 0, 1),
-    b"RETR": Verb(State.TRANSACTION, retr, 1, 1),
-    b"TOP": Verb(State.TRANSACTION, top, 2, 2),
-    b"DELE": Verb(State.TRANSACTION, dele, 1, 1),
-    b"NOOP": Verb(State.TRANSACTION, noop),
-    b"RSET": Verb(State.TRANSACTION, rset),
-    b"QUIT": Verb(State.AUTHORIZATION | State.TRANSACTION, quit_),
+    b"CAPA": Verb(SessionState.AUTHORIZATION | SessionState.TRANSACTION, auth.capabilities),
+    b"USER": Verb(SessionState.AUTHORIZATION, auth.user, 1, 1, raw=True),
+    b"PASS": Verb(SessionState.AUTHORIZATION, auth.password, 1, 1, raw=True),
+    b"AUTH": Verb(SessionState.AUTHORIZATION, auth.authenticate, 0, 1, raw=True),
+    b"STLS": Verb(SessionState.AUTHORIZATION, auth.start_tls),
+    b"UTF8": Verb(SessionState.AUTHORIZATION, auth.use_utf8),
+    b"STAT": Verb(SessionState.TRANSACTION, stat),
+    b"LIST": Verb(SessionState.TRANSACTION, list_, 0, 1),
+    b"UIDL": Verb(SessionState.TRANSACTION, partial(list_, unique_ids=True), 0, 1),
+    b"RETR": Verb(SessionState.TRANSACTION, retr, 1, 1),
+    b"TOP": Verb(SessionState.TRANSACTION, top, 2, 2),
+    b"DELE": Verb(SessionState.TRANSACTION, dele, 1, 1),
+    b"NOOP": Verb(SessionState.TRANSACTION, noop),
+    b"RSET": Verb(SessionState.TRANSACTION, rset),
+    b"QUIT": Verb(SessionState.AUTHORIZATION | SessionState.TRANSACTION, quit_),
 }
 """Every command; keywords are case-insensitive (RFC 1939 §3)."""
 
-_WRONG_STATE = {State.AUTHORIZATION: "Sign in first.", State.TRANSACTION: "Already signed in."}
+_WRONG_STATE = {SessionState.AUTHORIZATION: "Sign in first.", SessionState.TRANSACTION: "Already signed in."}
 
 
 class Session(session_core.Session):

@@ -15,7 +15,7 @@ from datetime import datetime
 from mic_mail.i18n.spoken import unaccented
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Attachment, rfc_date
-from mic_mail.mime.dsn_mdn import Action
+from mic_mail.mime.dsn_mdn import DsnAction
 from mic_mail.mime.line_endings import has_bare
 from mic_mail.mime.line_limits import check_lines
 from mic_mail.mime.original_recipient import OriginalRecipient, decode_xtext
@@ -29,7 +29,7 @@ _COLUMNS = 76
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _REPLY = re.compile(r"[2-5][0-9]{2} ")
 _STATUS = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
-_CLASS = {Action.FAILED: "5", Action.DELAYED: "4"}
+_CLASS = {DsnAction.FAILED: "5", DsnAction.DELAYED: "4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RecipientReport:
     """The result of one recipient."""
 
     address: MailboxAddress
-    action: Action
+    action: DsnAction
     status: str
     """The enhanced status code (RFC 3463)."""
     orcpt: OriginalRecipient | None = None
@@ -97,7 +97,7 @@ def _per_recipient(report: RecipientReport, *, utf8: bool) -> Iterator[str]:
         yield _folded("Diagnostic-Code", f"{kind}; {text if utf8 else unaccented(text)}")
     if report.last_try is not None:
         yield _folded("Last-Attempt-Date", rfc_date(report.last_try).decode())
-    if report.action is Action.DELAYED and report.retry_until is not None:
+    if report.action is DsnAction.DELAYED and report.retry_until is not None:
         yield _folded("Will-Retry-Until", rfc_date(report.retry_until).decode())
 
 
@@ -115,7 +115,7 @@ def _returned(original: ReportedMessage, reports: Sequence[RecipientReport], *, 
     not returned whole either.
     """
     header, _, body = original.content.partition(b"\r\n\r\n")
-    failed = any(report.action is Action.FAILED for report in reports)
+    failed = any(report.action is DsnAction.FAILED for report in reports)
     octets = original.content
     is_whole = failed and original.ret != "HDRS" and len(octets) <= RETURNED_OCTETS and (utf8 or octets.isascii())
     if is_whole and body and not has_bare(octets) and check_lines(octets).fault is None:

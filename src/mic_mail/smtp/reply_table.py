@@ -11,7 +11,7 @@ from mic_mail.services.transport.envelope import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReplyRow:
     """One reply; `replies.reply` fills in `{names}`. A row without Vietnamese is for programs only."""
 
     status: str
@@ -36,123 +36,125 @@ _SENT = {
 }
 _WITHIN = {"hour": Text("một giờ", "an hour"), "day": Text("24 giờ", "24 hours")}
 
-TABLE: dict[str, Row] = {
+TABLE: dict[str, ReplyRow] = {
     # the connection
-    "greeting": Row("220", "{hostname} ESMTP mic-mail"),
-    "busy": Row("421 4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
-    "timeout": Row("421 4.4.2", "Timeout; closing the connection."),
-    "too-slow": Row("421 4.4.2", "The message arrives too slowly; closing the connection."),
-    "shutdown": Row("421 4.3.2", "The server is shutting down; try again in a moment."),
-    "no-room": Row("421 4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
-    "signed-out": Row(
+    "greeting": ReplyRow("220", "{hostname} ESMTP mic-mail"),
+    "busy": ReplyRow("421 4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
+    "timeout": ReplyRow("421 4.4.2", "Timeout; closing the connection."),
+    "too-slow": ReplyRow("421 4.4.2", "The message arrives too slowly; closing the connection."),
+    "shutdown": ReplyRow("421 4.3.2", "The server is shutting down; try again in a moment."),
+    "no-room": ReplyRow("421 4.7.0", "Too many connections; try again later.", "Quá nhiều kết nối; đề nghị thử lại sau."),
+    "signed-out": ReplyRow(
         "421 4.7.0",
         "This mailbox may no longer be used; sign in again to see why.",
         "Hộp thư không còn được sử dụng trong phiên này; đề nghị đăng nhập lại để biết lý do.",
     ),
-    "failed": Row("421 4.3.0", "Server error; try again later.", "Máy chủ gặp lỗi; đề nghị thử lại sau."),
-    "too-many-errors": Row("421 4.7.0", "Too many errors; closing the connection."),
-    "too-many-messages": Row("421 4.7.0", "Too many messages on one connection; connect again."),
-    "bye": Row("221 2.0.0", "Goodbye."),
+    "failed": ReplyRow("421 4.3.0", "Server error; try again later.", "Máy chủ gặp lỗi; đề nghị thử lại sau."),
+    "too-many-errors": ReplyRow("421 4.7.0", "Too many errors; closing the connection."),
+    "too-many-messages": ReplyRow("421 4.7.0", "Too many messages on one connection; connect again."),
+    "bye": ReplyRow("221 2.0.0", "Goodbye."),
     # any command
-    "ok": Row("250 2.0.0", "OK."),
-    "sender-ok": Row("250 2.1.0", "Sender accepted."),
-    "recipient-ok": Row("250 2.1.5", "Recipient accepted."),
-    "chunk-ok": Row("250 2.0.0", "{octets} octets received."),
-    "data": Row("354", "Send the message, end it with <CRLF>.<CRLF>"),
-    "unknown-command": Row("500 5.5.2", "Unknown command."),
-    "not-here": Row("502 5.5.1", "Command not available here."),
-    "line-too-long": Row("500 5.5.2", "The line is too long."),
-    "bare-line-end-in-command": Row(
+    "ok": ReplyRow("250 2.0.0", "OK."),
+    "sender-ok": ReplyRow("250 2.1.0", "Sender accepted."),
+    "recipient-ok": ReplyRow("250 2.1.5", "Recipient accepted."),
+    "chunk-ok": ReplyRow("250 2.0.0", "{octets} octets received."),
+    "data": ReplyRow("354", "Send the message, end it with <CRLF>.<CRLF>"),
+    "unknown-command": ReplyRow("500 5.5.2", "Unknown command."),
+    "not-here": ReplyRow("502 5.5.1", "Command not available here."),
+    "line-too-long": ReplyRow("500 5.5.2", "The line is too long."),
+    "bare-line-end-in-command": ReplyRow(
         "521 5.5.2", "Lines end with CRLF, never with LF alone (RFC 5321, 2.3.8); closing the connection."
     ),
-    "no-web-page": Row("521 5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
-    "bad-sequence": Row("503 5.5.1", "Not now: {hint}."),
-    "no-recipients": Row("554 5.5.1", "No recipient was accepted.", "Không có người nhận nào được chấp nhận."),
-    "verify": Row("252 2.0.0", "Addresses are not verified here; send the message."),
-    "help": Row("214 2.0.0", "See RFC 5321. Contact {support}."),
+    "no-web-page": ReplyRow("521 5.5.2", "This is a mail server (SMTP), not a web page; closing the connection."),
+    "bad-sequence": ReplyRow("503 5.5.1", "Not now: {hint}."),
+    "no-recipients": ReplyRow("554 5.5.1", "No recipient was accepted.", "Không có người nhận nào được chấp nhận."),
+    "verify": ReplyRow("252 2.0.0", "Addresses are not verified here; send the message."),
+    "help": ReplyRow("214 2.0.0", "See RFC 5321. Contact {support}."),
     # syntax: the names are those of `grammar.Fault`
-    "syntax": Row("501 5.5.2", "Syntax error."),
-    "no-argument": Row("501 5.5.4", "This command takes no argument."),
-    "bad-helo": Row("501 5.5.4", "A host name is required."),
-    "bad-sender": Row("501 5.1.7", "Invalid sender address.", "Địa chỉ người gửi không hợp lệ."),
-    "bad-recipient": Row("501 5.1.3", "Invalid recipient address.", "Địa chỉ người nhận không hợp lệ."),
-    "bad-parameter": Row("501 5.5.4", "Invalid parameter {detail}."),
-    "unknown-parameter": Row("555 5.5.4", "Unknown parameter {detail}."),
-    "needs-smtputf8": Row(
+    "syntax": ReplyRow("501 5.5.2", "Syntax error."),
+    "no-argument": ReplyRow("501 5.5.4", "This command takes no argument."),
+    "bad-helo": ReplyRow("501 5.5.4", "A host name is required."),
+    "bad-sender": ReplyRow("501 5.1.7", "Invalid sender address.", "Địa chỉ người gửi không hợp lệ."),
+    "bad-recipient": ReplyRow("501 5.1.3", "Invalid recipient address.", "Địa chỉ người nhận không hợp lệ."),
+    "bad-parameter": ReplyRow("501 5.5.4", "Invalid parameter {detail}."),
+    "unknown-parameter": ReplyRow("555 5.5.4", "Unknown parameter {detail}."),
+    "needs-smtputf8": ReplyRow(
         "553 5.6.7",
         "An address with non-ASCII letters needs SMTPUTF8.",
         "Địa chỉ có chữ ngoài ASCII cần SMTPUTF8.",
     ),
-    "needs-chunking": Row("503 5.5.1", "BODY=BINARYMIME needs BDAT (RFC 3030)."),
-    "no-binary": Row("501 5.6.1", "BODY=BINARYMIME is not supported here."),
+    "needs-chunking": ReplyRow("503 5.5.1", "BODY=BINARYMIME needs BDAT (RFC 3030)."),
+    "no-binary": ReplyRow("501 5.6.1", "BODY=BINARYMIME is not supported here."),
     # TLS and sign-in
-    "start-tls": Row("220 2.0.0", "Begin TLS."),
-    "tls-unavailable": Row("454 4.7.0", "TLS is not available now.", "Hiện không có TLS."),
-    "tls-first": Row("530 5.7.0", "Start TLS first (STARTTLS).", "Đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư."),
-    "auth-needs-tls": Row("538 5.7.11", "Sign-in needs an encrypted connection.", "Chỉ được đăng nhập qua kết nối mã hóa."),
-    "auth-first": Row("530 5.7.0", "Sign in first.", "Đề nghị đăng nhập trước khi gửi thư."),
-    "auth-mechanism": Row("504 5.5.4", "Authentication mechanism not supported."),
-    "auth-no-mechanism": Row("501 5.5.4", "AUTH needs a mechanism."),
-    "auth-cancelled": Row("501 5.7.0", "Sign-in cancelled."),
-    "auth-syntax": Row("501 5.5.2", "This is not base64."),
-    "auth-line-too-long": Row("500 5.5.6", "The sign-in data is too long."),
-    "signed-in": Row("235 2.7.0", "Signed in."),
+    "start-tls": ReplyRow("220 2.0.0", "Begin TLS."),
+    "tls-unavailable": ReplyRow("454 4.7.0", "TLS is not available now.", "Hiện không có TLS."),
+    "tls-first": ReplyRow("530 5.7.0", "Start TLS first (STARTTLS).", "Đề nghị bật SSL/TLS hoặc STARTTLS trong phần mềm thư."),
+    "auth-needs-tls": ReplyRow(
+        "538 5.7.11", "Sign-in needs an encrypted connection.", "Chỉ được đăng nhập qua kết nối mã hóa."
+    ),
+    "auth-first": ReplyRow("530 5.7.0", "Sign in first.", "Đề nghị đăng nhập trước khi gửi thư."),
+    "auth-mechanism": ReplyRow("504 5.5.4", "Authentication mechanism not supported."),
+    "auth-no-mechanism": ReplyRow("501 5.5.4", "AUTH needs a mechanism."),
+    "auth-cancelled": ReplyRow("501 5.7.0", "Sign-in cancelled."),
+    "auth-syntax": ReplyRow("501 5.5.2", "This is not base64."),
+    "auth-line-too-long": ReplyRow("500 5.5.6", "The sign-in data is too long."),
+    "signed-in": ReplyRow("235 2.7.0", "Signed in."),
     # the envelope
-    "too-many-recipients": Row(
+    "too-many-recipients": ReplyRow(
         "452 4.5.3",
         "Too many recipients; send the rest in another message.",
         "Quá nhiều người nhận; đề nghị gửi phần còn lại trong thư khác.",
     ),
-    Cause.NO_SUCH_MAILBOX: Row("550 5.1.1", "No such mailbox: {address}.", "Không có hộp thư {address}."),
-    Cause.RECLAIMED: Row(
+    Cause.NO_SUCH_MAILBOX: ReplyRow("550 5.1.1", "No such mailbox: {address}.", "Không có hộp thư {address}."),
+    Cause.RECLAIMED: ReplyRow(
         "550 5.2.1",
         "Mailbox {address} is no longer in use ({clause}).",
         "Hộp thư {address} đã được thu hồi theo {clause}.",
         "6.4.c",
     ),
-    Cause.RECLAIMED_ON_REQUEST: Row(
+    Cause.RECLAIMED_ON_REQUEST: ReplyRow(
         "550 5.2.1",
         "Mailbox {address} is no longer in use ({clause}).",
         "Hộp thư {address} đã được thu hồi theo {clause}.",
         "6.2",
     ),
-    Cause.RELAY_DENIED: Row(
+    Cause.RELAY_DENIED: ReplyRow(
         "550 5.7.1",
         "This server does not accept mail for {address}.",
         "Máy chủ này không nhận thư gửi đến {address}.",
     ),
-    Cause.BAD_DOMAIN: Row(
+    Cause.BAD_DOMAIN: ReplyRow(
         "550 5.1.2",
         "No mail can be sent to {address}: the domain does not exist.",
         "Không gửi được thư tới {address}: tên miền không hợp lệ.",
     ),
-    Cause.OVER_QUOTA: Row(
+    Cause.OVER_QUOTA: ReplyRow(
         "452 4.2.2",
         "Mailbox {address} is full ({clause}); try again later.",
         "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị gửi lại sau.",
         "8.3.b",
     ),
-    "over-quota-for-good": Row(
+    "over-quota-for-good": ReplyRow(
         "552 5.2.2",
         "Mailbox {address} is full ({clause}); contact the recipient by other means.",
         "Hộp thư {address} đã hết dung lượng ({clause}); đề nghị liên hệ người nhận bằng phương thức khác.",
         "8.3.b",
     ),
-    Cause.ONE_IS_FULL: Row(
+    Cause.ONE_IS_FULL: ReplyRow(
         "452 4.2.2",
         "Mailbox {address}, one of the recipients, is full ({clause}); try again later, or send to the others only.",
         "Hộp thư {address} trong số người nhận đã hết dung lượng ({clause}); đề nghị gửi lại sau hoặc bỏ địa chỉ này.",
         "8.3.b",
     ),
-    Cause.NOT_SIGNED_IN: Row("530 5.7.0", "Sign in first.", "Đề nghị đăng nhập trước khi gửi thư."),
-    Cause.SENDER_NOT_YOURS: Row(
+    Cause.NOT_SIGNED_IN: ReplyRow("530 5.7.0", "Sign in first.", "Đề nghị đăng nhập trước khi gửi thư."),
+    Cause.SENDER_NOT_YOURS: ReplyRow(
         "550 5.7.1",
         "{address} is not an address of your mailbox ({clause}); send as yourself.",
         "Địa chỉ {address} không thuộc hộp thư của Ông/Bà; chỉ được gửi thư bằng địa chỉ của mình ({clause}).",
         "4.3",
     ),
     **{
-        f"{Cause.SENDING_RATE}-{what}-{span}": Row(
+        f"{Cause.SENDING_RATE}-{what}-{span}": ReplyRow(
             "450 4.7.1",
             f"Your mailbox has {done.en} within {time.en}, the maximum allowed; sending is possible again from {{room}}.",
             f"Hộp thư của Ông/Bà đã {done.vi} trong {time.vi}, mức tối đa cho phép; có thể gửi tiếp từ {{room}}.",
@@ -162,65 +164,67 @@ TABLE: dict[str, Row] = {
     },
     # Thunderbird and Outlook answer a refused sign-in by asking for the password again and again, but show the text of a
     # refused MAIL. So a send-locked mailbox can sign in and is refused here.
-    Cause.SEND_LOCKED: Row(
+    Cause.SEND_LOCKED: ReplyRow(
         "550 5.7.1",
         "Sending is locked for this mailbox ({clause}).",
         "Chức năng gửi thư của hộp thư này bị khóa theo {clause}.",
         "6.4.c",
     ),
-    Cause.SUSPENDED: Row("525 5.7.13", "The mailbox is suspended ({clause}).", "Hộp thư bị tạm khóa theo {clause}.", "7.1"),
-    Cause.PASSWORD_DUE: Row(
+    Cause.SUSPENDED: ReplyRow(
+        "525 5.7.13", "The mailbox is suspended ({clause}).", "Hộp thư bị tạm khóa theo {clause}.", "7.1"
+    ),
+    Cause.PASSWORD_DUE: ReplyRow(
         "534 5.7.9",
         "The password has to be changed first ({clause}).",
         "Phải đổi mật khẩu trước khi gửi thư ({clause}).",
         "7.3.c",
     ),
     # the message
-    "accepted": Row("250 2.6.0", "Message accepted, reference {trace_id}", "Đã nhận thư, mã {trace_id}"),
-    Cause.ATTACHMENTS_TOO_LARGE: Row(  # wording 8
+    "accepted": ReplyRow("250 2.6.0", "Message accepted, reference {trace_id}", "Đã nhận thư, mã {trace_id}"),
+    Cause.ATTACHMENTS_TOO_LARGE: ReplyRow(  # wording 8
         "552 5.3.4",
         "Not sent: the attachments add up to {size} MB, more than the maximum of {limit} MB a message ({clause}).",
         "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {size} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
         "8.3.b",
     ),
-    Cause.MESSAGE_TOO_LARGE: Row(
+    Cause.MESSAGE_TOO_LARGE: ReplyRow(
         "552 5.3.4",
         "Not sent: the message is larger than {size} MB; attachments may add up to {limit} MB ({clause}).",
         "Thư không được gửi: thư vượt quá {size} MB; tổng kích cỡ tệp gửi kèm tối đa {limit} MB theo {clause}.",
         "8.3.b",
     ),
-    Cause.HEADER_TOO_LARGE: Row(
+    Cause.HEADER_TOO_LARGE: ReplyRow(
         "552 5.3.4",
         "Not sent: the header of the message is too large.",
         "Thư không được gửi: phần tiêu đề thư quá lớn.",
     ),
-    Cause.NO_VALID_AUTHOR: Row(
+    Cause.NO_VALID_AUTHOR: ReplyRow(
         "550 5.6.0",
         "Not sent: {field} must name exactly one author.",
         "Thư không được gửi: trường {field} không ghi địa chỉ người gửi, hoặc ghi quá nhiều.",
     ),
-    Cause.AUTHOR_TWICE: Row(
+    Cause.AUTHOR_TWICE: ReplyRow(
         "550 5.6.0",
         "Not sent: the message has the field {field} more than once.",
         "Thư không được gửi: thư có nhiều hơn một trường {field}.",
     ),
-    Cause.AUTHOR_UNREADABLE: Row(
+    Cause.AUTHOR_UNREADABLE: ReplyRow(
         "550 5.6.0",
         'Not sent: {field} can be read in more than one way; write "Name" <address>, the name in quotes.',
         'Thư không được gửi: trường {field} hiểu được theo nhiều cách; đề nghị ghi "Họ tên" <địa chỉ>, họ tên trong ngoặc kép.',
     ),
-    Cause.HEADER_UNREADABLE: Row(
+    Cause.HEADER_UNREADABLE: ReplyRow(
         "550 5.6.0",
         "Not sent: the header of the message contains control characters, or lines that are not fields.",
         "Thư không được gửi: phần tiêu đề thư có ký tự điều khiển hoặc dòng không đúng định dạng.",
     ),
-    Cause.NAME_NOT_YOURS: Row(
+    Cause.NAME_NOT_YOURS: ReplyRow(
         "550 5.7.1",
         "Not sent: the name of the sender shows {address}, which is not an address of your mailbox ({clause}).",
         "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
         "4.3",
     ),
-    Cause.MARKED_SECRET: Row(  # wording 10
+    Cause.MARKED_SECRET: ReplyRow(  # wording 10
         "550 5.7.1",
         "Not sent: the message seems to contain a document with a secrecy marking; confidential, secret and top secret "
         "documents must not be sent by mail ({clause}). If this is a mistake, turn to the Information Centre.",
@@ -228,49 +232,49 @@ TABLE: dict[str, Row] = {
         "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
         "4.1",
     ),
-    Cause.MALWARE: Row(
+    Cause.MALWARE: ReplyRow(
         "550 5.7.1",
         "The message contains malware ({malware}) and is not accepted ({clause}); check the machine that sent it.",
         "Thư có mã độc ({malware}) nên không được nhận ({clause}); đề nghị kiểm tra máy đã gửi.",
         "10.2",
     ),
-    Cause.NOT_SCANNED: Row(
+    Cause.NOT_SCANNED: ReplyRow(
         "451 4.7.1",
         "The message cannot be checked for malware now ({clause}); try again later.",
         "Chưa quét được mã độc trong thư ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
-    Cause.FORGED: Row(
+    Cause.FORGED: ReplyRow(
         "550 5.7.1",
         "Not accepted: the message claims a sender of {domain}, but nothing authenticates it ({clause}).",
         "Không nhận thư: thư ghi người gửi thuộc {domain} nhưng không có gì chứng thực là gửi từ đó ({clause}).",
         "10.2",
     ),
-    Cause.NOT_OF_AUTHOR: Row(  # RFC 7372 §3.4, §4: more than one check failed; RFC 7489 §10.3
+    Cause.NOT_OF_AUTHOR: ReplyRow(  # RFC 7372 §3.4, §4: more than one check failed; RFC 7489 §10.3
         "550 5.7.26",
         "Not accepted: neither SPF nor DKIM authenticates the message for {domain}, which asks to refuse such mail ({clause}).",
         "Không nhận thư: SPF và DKIM không chứng thực thư thuộc {domain}; tên miền này yêu cầu từ chối thư như vậy ({clause}).",
         "10.2",
     ),
-    Cause.LISTED: Row(
+    Cause.LISTED: ReplyRow(
         "550 5.7.1",
         "The server at {address} is listed in {zone} as a source of spam ({clause}); contact the owner of that server.",
         "Máy chủ {address} nằm trong danh sách gửi thư rác {zone} ({clause}); đề nghị liên hệ bên quản lý máy chủ đó.",
         "10.2",
     ),
-    Cause.NOT_JUDGED: Row(
+    Cause.NOT_JUDGED: ReplyRow(
         "451 4.7.1",
         "The sender of the message cannot be authenticated now ({clause}); try again later.",
         "Chưa xác định được thư do ai gửi ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
-    Cause.NOT_INSPECTED: Row(
+    Cause.NOT_INSPECTED: ReplyRow(
         "550 5.7.1",
         "Not sent: an attachment cannot be inspected: encrypted, damaged, or of an unknown format ({clause}).",
         "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc không rõ định dạng ({clause}).",
         "4.1",
     ),
-    Cause.TOO_MUCH_TO_INSPECT: Row(
+    Cause.TOO_MUCH_TO_INSPECT: ReplyRow(
         "550 5.7.1",
         "Not sent: the unpacked attachments exceed what can be inspected ({clause}). Split them among several messages, or "
         "send them unpacked.",
@@ -278,61 +282,61 @@ TABLE: dict[str, Row] = {
         "nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
         "4.1",
     ),
-    Cause.NOT_INSPECTED_NOW: Row(
+    Cause.NOT_INSPECTED_NOW: ReplyRow(
         "451 4.7.0",
         "The attachments cannot be inspected now ({clause}); try again in a few minutes.",
         "Chưa kiểm tra được tệp gửi kèm ({clause}); đề nghị gửi lại sau ít phút.",
         "4.1",
     ),
-    Cause.SPAM: Row(
+    Cause.SPAM: ReplyRow(
         "550 5.7.1",
         "The message looks like spam and is not taken ({clause}). If this is a mistake, write again without links "
         "and attachments.",
         "Thư bị coi là thư rác nên không được nhận ({clause}). Nếu có nhầm lẫn, đề nghị gửi lại thư không kèm tệp và liên kết.",
         "10.2",
     ),
-    Cause.SPAM_SENT: Row(
+    Cause.SPAM_SENT: ReplyRow(
         "550 5.7.1",
         "Not sent: the filter takes the message for spam ({clause}); mailboxes that send spam are suspended.",
         "Thư không được gửi: bộ lọc coi là thư rác ({clause}); hộp thư phát tán thư rác bị tạm khóa.",
         "7.2.c",
     ),
-    Cause.PUT_OFF: Row(
+    Cause.PUT_OFF: ReplyRow(
         "451 4.7.1",
         "The filter asks to send the message again in some minutes ({clause}).",
         "Bộ lọc đề nghị gửi lại thư sau ít phút ({clause}).",
         "10.2",
     ),
-    Cause.NOT_SCORED: Row(
+    Cause.NOT_SCORED: ReplyRow(
         "451 4.7.1",
         "The message cannot be checked for spam now ({clause}); try again later.",
         "Chưa kiểm tra được thư rác ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
-    Cause.LOOP: Row(
+    Cause.LOOP: ReplyRow(
         "554 5.4.6", "The message goes in a circle (too many Received lines).", "Thư bị chuyển vòng giữa các máy chủ."
     ),
-    Cause.BARE_LINE_END: Row(
+    Cause.BARE_LINE_END: ReplyRow(
         "550 5.6.0",
         "Not accepted: the message holds CR or LF alone; lines end with CRLF (RFC 5321, 2.3.8).",
         "Không nhận thư: thư có ký tự CR hoặc LF đứng riêng; mỗi dòng phải kết thúc bằng CRLF (RFC 5321, 2.3.8).",
     ),
-    Cause.NUL_OCTET: Row(
+    Cause.NUL_OCTET: ReplyRow(
         "550 5.6.0",
         "Not sent: line {line} of the message holds a NUL octet, which mail must not hold (RFC 5322, 4).",
         "Thư không được gửi: dòng {line} của thư có ký tự NUL, không được phép trong thư điện tử (RFC 5322, mục 4).",
     ),
-    Cause.TEXT_LINE_TOO_LONG: Row(
+    Cause.TEXT_LINE_TOO_LONG: ReplyRow(
         "550 5.6.0",
         "Not sent: line {line} of the message is longer than 998 octets, which other mail servers do not take (RFC 5321, "
         "4.5.3.1.6); the mail program should encode the text as quoted-printable or base64.",
         "Thư không được gửi: dòng {line} của thư dài quá 998 octet, máy chủ thư khác không nhận (RFC 5321, mục 4.5.3.1.6); "
         "đề nghị đặt phần mềm thư mã hóa nội dung bằng quoted-printable hoặc base64.",
     ),
-    Cause.DISK_FULL: Row(
+    Cause.DISK_FULL: ReplyRow(
         "452 4.3.1", "No room on the server now; try again later.", "Máy chủ tạm hết chỗ; đề nghị gửi lại sau."
     ),
-    Cause.UNAVAILABLE: Row(
+    Cause.UNAVAILABLE: ReplyRow(
         "451 4.3.0", "Temporarily unavailable; try again later.", "Hệ thống tạm thời không xử lý được; đề nghị gửi lại sau."
     ),
 }

@@ -58,7 +58,7 @@ class Algorithm(StrEnum):
     ED25519 = "ed25519"
 
 
-class State(LabelledEnum):
+class KeyState(LabelledEnum):
     """The state of a key."""
 
     ANNOUNCED = "announced", "chờ có trong DNS", "waits for the DNS"
@@ -79,7 +79,7 @@ class Key:
     bits: int
     record: str
     """The DNS record that has to be published."""
-    state: State
+    state: KeyState
     made_at_us: int
     since_us: int
     """Start of the state."""
@@ -315,7 +315,7 @@ _RING_REMEDY = Text(
 
 def _key(fields: dict[str, object]) -> Key:
     key = Key(**fields)  # type: ignore[arg-type]  # checked below
-    algorithm, state = Algorithm(key.algorithm), State(key.state)
+    algorithm, state = Algorithm(key.algorithm), KeyState(key.state)
     texts, numbers = (key.domain, key.selector, key.record), (key.bits, key.made_at_us, key.since_us)
     if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
         raise ValueError("a value of another type")

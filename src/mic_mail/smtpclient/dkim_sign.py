@@ -20,7 +20,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime import dkim
 from mic_mail.mime.strict_addresses import Ambiguous, read_mailboxes
 from mic_mail.queue.queue import QueueEntry
-from mic_mail.smtpclient.dkim_keys import Key, KeyFolder, KeyUnusable, Private, State, signature
+from mic_mail.smtpclient.dkim_keys import Key, KeyFolder, KeyState, KeyUnusable, Private, signature
 
 PIECE_OCTETS = 64 << 10
 MOST_HEADER_OCTETS = 1 << 20
@@ -84,7 +84,7 @@ class Signer:
     def _load(self) -> SigningKeys:
         by_domain: SigningKeys = {}
         for key in self._folder.read():
-            if key.state is State.SIGNING:
+            if key.state is KeyState.SIGNING:
                 by_domain.setdefault(key.domain, []).append((key, self._folder.private(key)))
         return by_domain
 

@@ -33,7 +33,7 @@ from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.errors import MicMailError, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described, where
-from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.policy.lifecycle import FactsUnreadable, MailboxState
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.services.authentication.delegated_mailboxes import delegated_mailboxes_of, measured
 from mic_mail.services.authentication.identity import SignedIn
@@ -210,7 +210,7 @@ class Application:
         return self._change_page(await self._context.visit(request))
 
     def _change_page(self, visit: Visit, error: Text | None = None, *, at: str = "", status: int = 200) -> Response:
-        reason = visit.signed_in.decision.reason(State.PASSWORD_DUE)
+        reason = visit.signed_in.decision.reason(MailboxState.PASSWORD_DUE)
         auth = self._context.services.runtime.config().auth
         rules = (
             pages.rule_length(auth.password_length),

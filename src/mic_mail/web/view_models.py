@@ -13,7 +13,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n import messages, pages
 from mic_mail.policy.credentials.app_passwords import AppPassword
 from mic_mail.policy.labels import scopes_named, state_names
-from mic_mail.policy.lifecycle import Decision, Reason, State
+from mic_mail.policy.lifecycle import Decision, MailboxState, Reason
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.delegated_mailboxes import DelegatedMailbox
 from mic_mail.services.authentication.own_password import OwnState, PasswordAge
@@ -158,10 +158,10 @@ def state_text(state: OwnState, used: int | None, config: Config) -> MailboxPage
 
 
 def _why(address: str, decision: Decision, upcoming: tuple[Reason, ...]) -> Text:
-    reason = decision.reason(State.SEND_LOCKED)
+    reason = decision.reason(MailboxState.SEND_LOCKED)
     if reason is None:
         return pages.IN_ORDER
-    reclaimed_at = next((one.since for one in upcoming if one.state is State.RECLAIMED), None)
+    reclaimed_at = next((one.since for one in upcoming if one.state is MailboxState.RECLAIMED), None)
     return messages.send_locked(address, reason.since, reason.clause, reclaimed_at)
 
 
@@ -169,15 +169,15 @@ def _coming(address: str, upcoming: tuple[Reason, ...]) -> Iterator[Coming]:
     for reason in upcoming:
         at = reason.since
         match reason.state:
-            case State.PASSWORD_DUE:
+            case MailboxState.PASSWORD_DUE:
                 yield Coming(at, pages.will_be_due(at), reason.clause)
-            case State.SUSPENDED:
+            case MailboxState.SUSPENDED:
                 yield Coming(at, pages.will_be_suspended(at), reason.clause)
-            case State.SEND_LOCKED:
+            case MailboxState.SEND_LOCKED:
                 yield Coming(at, pages.will_be_locked(at), reason.clause)
-            case State.RECLAIMED:
+            case MailboxState.RECLAIMED:
                 yield Coming(at, pages.will_be_reclaimed(address, at), reason.clause)
-            case State.ACTIVE | State.NOT_ISSUED:  # no rule brings these about with time
+            case MailboxState.ACTIVE | MailboxState.NOT_ISSUED:  # no rule brings these about with time
                 continue
 
 

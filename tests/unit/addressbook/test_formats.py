@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from addresses import spellings
 from mic_mail.addressbook import csv_listing, ldif, vcard
-from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, Person, UnitName
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, Person, UnitName
 from mic_mail.addressbook.ldap_entries import all_entries, dn, escaped
 from mic_mail.addressbook.vcard import Version
 from mic_mail.documents import csv_writer
@@ -19,12 +19,12 @@ from mic_mail.i18n.language import Language
 
 MINISTRY = Ministry("Bộ Thông tin và Truyền thông", "mic.gov.vn")
 CNTT = UnitName("CNTT", "Trung tâm Thông tin")
-BE = Card(Kind.PERSON, 17, "Đỗ Văn Bê", CNTT, "Phó Giám đốc, phụ trách", ("dvbe@mic.gov.vn",))
+BE = Card(CardKind.PERSON, 17, "Đỗ Văn Bê", CNTT, "Phó Giám đốc, phụ trách", ("dvbe@mic.gov.vn",))
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zs", "Zl", "Zp")), min_size=1, max_size=30)
 names = st.lists(words, min_size=1, max_size=5).map(" ".join)
 cards = st.builds(
     Card,
-    st.sampled_from(Kind),
+    st.sampled_from(CardKind),
     st.integers(1, 10**9),
     names,
     st.builds(UnitName, words, names),
@@ -80,7 +80,7 @@ def test_a_card_as_vcard_3() -> None:
     assert "N:Đỗ;Bê;Văn;;\r\nSORT-STRING:Bê Đỗ Văn\r\n" in text
     assert "EMAIL;TYPE=INTERNET,WORK,PREF:dvbe@mic.gov.vn\r\n" in text
     assert "KIND" not in text
-    unit = Card(Kind.UNIT, 1, CNTT.name, CNTT)
+    unit = Card(CardKind.UNIT, 1, CNTT.name, CNTT)
     assert f"N:{CNTT.name};;;;\r\n" in vcard.vcard(unit, MINISTRY, Version.V3).decode()
 
 
@@ -115,7 +115,7 @@ def test_what_a_vcard_says_is_what_the_card_says(card: Card, version: Version) -
     assert unescaped(fields["ORG"]) == [MINISTRY.name, card.unit.name]
     assert unescaped(fields.get("TITLE", "")) == [card.position]
     assert sum(line.startswith("EMAIL") for line in lines) == len(card.addresses)
-    if card.kind is Kind.PERSON:
+    if card.kind is CardKind.PERSON:
         line = next(line for line in lines if line.startswith(("N:", "N;")))
         family, given_, middle, _, _ = unescaped(line.rpartition('":')[2] if version is Version.V4 else line[2:])
         assert " ".join(filter(None, (family, middle, given_))) == card.name
@@ -173,7 +173,7 @@ def test_values_in_names(value: str, written: str) -> None:
 
 def test_a_person_without_a_mailbox_takes_nobodys_name() -> None:
     """The name of who has no address has a colon, which no address has."""
-    bare = Card(Kind.PERSON, 17, "Lê Hoa", CNTT)
+    bare = Card(CardKind.PERSON, 17, "Lê Hoa", CNTT)
     assert dn(BE, MINISTRY) == "uid=dvbe,ou=people,dc=mic,dc=gov,dc=vn"
     assert dn(bare, MINISTRY) == "uid=person-17:none,ou=people,dc=mic,dc=gov,dc=vn"
 
@@ -191,9 +191,9 @@ def test_no_field_of_a_csv_runs(several: list[Card]) -> None:
 def test_a_printed_directory_goes_by_unit_and_given_name() -> None:
     """Units by symbol; in each its people by the name that they are called by."""
     names_ = ("Trần Thị Lan", "Đỗ Văn Bê", "Lê Thị Ánh", "Vũ An")
-    people = [Card(Kind.PERSON, number, name, CNTT) for number, name in enumerate(names_, 1)]
-    unit = Card(Kind.UNIT, 1, CNTT.name, CNTT)
-    other = Card(Kind.UNIT, 2, "Ban A", UnitName("BA", "Ban A"))
+    people = [Card(CardKind.PERSON, number, name, CNTT) for number, name in enumerate(names_, 1)]
+    unit = Card(CardKind.UNIT, 1, CNTT.name, CNTT)
+    other = Card(CardKind.UNIT, 2, "Ban A", UnitName("BA", "Ban A"))
     listed = [card.name for card in Book.of(MINISTRY, [*people, unit, other]).for_people()]
     assert listed == ["Ban A", "Trung tâm Thông tin", "Vũ An", "Lê Thị Ánh", "Đỗ Văn Bê", "Trần Thị Lan"]
     assert all(unicodedata.is_normalized("NFC", name) for name in listed)

@@ -22,7 +22,7 @@ from mic_mail.mime.dkim import says_the_same, strings_of
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState, KeyUnusable
 from regulation.console import Console
 from unit.cli.test_dns import DOMAIN, write_settings
 
@@ -187,7 +187,7 @@ class Life:
     def publish(self, key: Key, *texts: str) -> None:
         self.names.zone[key.name, "TXT"] = [strings_of(text) for text in texts or [key.record]]
 
-    def state(self, selector: str, domain: str = DOMAIN) -> State:
+    def state(self, selector: str, domain: str = DOMAIN) -> KeyState:
         (found,) = [key.state for key in self.keys.all() if (key.selector, key.domain) == (selector, domain)]
         return found
 
@@ -199,23 +199,27 @@ async def test_the_housekeeper_switches(tmp_path: Path) -> None:
         (old,) = life.keys.add([DOMAIN], Algorithm.RSA, 2048, "old")
         (other,) = life.keys.add([DOMAIN], Algorithm.ED25519, 0, "ed")
         await life.look()
-        assert life.state("old") is State.ANNOUNCED
+        assert life.state("old") is KeyState.ANNOUNCED
         life.publish(old)
         await life.look()
-        assert (life.state("old"), life.state("ed")) == (State.SIGNING, State.ANNOUNCED)
+        assert (life.state("old"), life.state("ed")) == (KeyState.SIGNING, KeyState.ANNOUNCED)
         life.publish(other)
         await life.look()
         (new,) = [key for key in life.keys.rotate([DOMAIN]) if key.algorithm is Algorithm.RSA]
-        assert (new.bits, new.state) == (2048, State.ANNOUNCED)
+        assert (new.bits, new.state) == (2048, KeyState.ANNOUNCED)
         names.troubles[new.name] = SILENT
         await life.look()
         names.troubles[new.name] = BROKEN
         await life.look()
         del names.troubles[new.name]
-        assert (life.state("old"), life.state(new.selector)) == (State.SIGNING, State.ANNOUNCED)
+        assert (life.state("old"), life.state(new.selector)) == (KeyState.SIGNING, KeyState.ANNOUNCED)
         life.publish(new)
         await life.look()
-        assert (life.state("old"), life.state(new.selector), life.state("ed")) == (State.RETIRED, State.SIGNING, State.SIGNING)
+        assert (life.state("old"), life.state(new.selector), life.state("ed")) == (
+            KeyState.RETIRED,
+            KeyState.SIGNING,
+            KeyState.SIGNING,
+        )
         events = "".join(path.read_text() for path in (tmp_path / "log").glob("*.jsonl"))
         assert events.count('"dkim_key_signs"') == 3
     life.clock.move_to(START + timedelta(days=6, hours=23))
@@ -235,10 +239,10 @@ async def test_a_record_that_is_not_ours(tmp_path: Path) -> None:
         for texts in (["v=DKIM1; k=rsa; p="], ["v=spf1 -all"], [key.record, key.record + ";"], [key.record[:-40]], [""]):
             life.publish(key, *texts)
             await life.look()
-            assert life.state("s1") is State.ANNOUNCED, texts
+            assert life.state("s1") is KeyState.ANNOUNCED, texts
         life.publish(key, key.record + "; t=s; n=notes")
         await life.look()
-        assert life.state("s1") is State.SIGNING
+        assert life.state("s1") is KeyState.SIGNING
 
 
 async def test_a_key_whose_file_is_gone_is_not_switched_to(tmp_path: Path) -> None:
@@ -252,7 +256,7 @@ async def test_a_key_whose_file_is_gone_is_not_switched_to(tmp_path: Path) -> No
         (tmp_path / "dkim" / f"{new.name}.pem").unlink()
         with pytest.raises(KeyUnusable):
             await life.look()
-        assert life.state("s1") is State.SIGNING
+        assert life.state("s1") is KeyState.SIGNING
 
 
 async def test_a_key_that_cannot_be_used_keeps_no_other_back(tmp_path: Path) -> None:
@@ -266,12 +270,12 @@ async def test_a_key_that_cannot_be_used_keeps_no_other_back(tmp_path: Path) -> 
         file.chmod(0o644)
         with pytest.raises(KeyUnusable, match=file.name):
             await life.look()
-        assert {key.domain: key.state for key in life.keys.all()} == {DOMAIN: State.ANNOUNCED, OTHER: State.SIGNING}
+        assert {key.domain: key.state for key in life.keys.all()} == {DOMAIN: KeyState.ANNOUNCED, OTHER: KeyState.SIGNING}
         events = "".join(path.read_text() for path in (tmp_path / "log").glob("*.jsonl"))
         assert events.count('"dkim_key_signs"') == 1
         file.chmod(0o600)
         await life.look()
-        assert life.state("s1", DOMAIN) is State.SIGNING
+        assert life.state("s1", DOMAIN) is KeyState.SIGNING
 
 
 def test_a_ring_that_is_damaged(console: Console, tmp_path: Path) -> None:

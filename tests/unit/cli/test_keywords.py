@@ -92,6 +92,6 @@ def test_vietnamese_help_offers_vietnamese_keywords() -> None:
 def test_what_is_no_keyword_means_nothing(word: str) -> None:
     """Punctuation alone is none, and two are not one."""
     from mic_mail.policy.keywords import code_of
-    from mic_mail.policy.requests import Kind
+    from mic_mail.policy.requests import RequestKind
 
-    assert code_of(Kind, word) is None
+    assert code_of(RequestKind, word) is None

@@ -20,7 +20,7 @@ from mic_mail.i18n.language import Language
 from mic_mail.policy.clauses import ClauseStanding
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.ranks import BUILT_IN
-from mic_mail.services.mailboxes.consistency_check import Severity
+from mic_mail.services.mailboxes.consistency_check import FindingSeverity
 from mic_mail.storage.errors import Unavailable
 
 _CODE = re.compile(r"""(?:Finding|_find)\(\s*"([a-z-]+)"(?: if \w+ else "([a-z-]+)")?""")
@@ -39,11 +39,13 @@ def vietnamese() -> Iterator[None]:
     ("names", "values"),
     [
         (i18n_labels.labels(ClauseStanding), ClauseStanding),
-        (i18n_labels.labels(Severity), Severity),
+        (i18n_labels.labels(FindingSeverity), FindingSeverity),
         (i18n_labels.labels(Role), Role),
     ],
 )
-def test_every_value_has_a_word(names: Mapping[str, Text], values: type[ClauseStanding] | type[Severity] | type[Role]) -> None:
+def test_every_value_has_a_word(
+    names: Mapping[str, Text], values: type[ClauseStanding] | type[FindingSeverity] | type[Role]
+) -> None:
     """A value that is added later cannot be forgotten."""
     assert set(names) == set(values)
 

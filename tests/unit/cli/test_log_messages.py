@@ -16,7 +16,7 @@ from mic_mail.filters import rspamd
 from mic_mail.i18n.notices.catalogue import CATALOGUE, NAMES
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import plain
-from mic_mail.mime.dsn_mdn import Action
+from mic_mail.mime.dsn_mdn import DsnAction
 from mic_mail.policy import due_notices, facts, incidents, reclamation, requests
 from mic_mail.policy.authorization import roles
 from mic_mail.policy.credentials import anomalies, app_passwords
@@ -81,7 +81,7 @@ def _storage_errors() -> set[str]:
 def _event_codes() -> dict[str, set[str]]:
     """What members of events can hold beside the words that stand in a call."""
     return {
-        "action": {*Action, "tell", "change", "suspend", "junk"},
+        "action": {*DsnAction, "tell", "change", "suspend", "junk"},
         "door": set(DOORS),
         "duty": {*program().first_fields("Duty"), "replies", "openings", "passed_on"},
         "in_force": set(Protection(True, True, 4, True).in_force),
@@ -98,21 +98,21 @@ def _event_codes() -> dict[str, set[str]]:
             *(f"rspamd-{act}" for act in rspamd_check.Act if act is not rspamd_check.Act.PASS),
             *(each.__name__.replace("_", "-") for each in origin_rules.RULES),
         },
-        "spam": {*rspamd.Action, "true", "false"},
+        "spam": {*rspamd.RspamdAction, "true", "false"},
         "where": set(MarkingPlace),
     }
 
 
 ACT_CODES: dict[str, set[str]] = {
     "cause": set(facts.Cause),
-    "channel": set(requests.Channel),
+    "channel": set(requests.RequestChannel),
     "doors": set(app_passwords.AppPasswordScope),
-    "kind": {*requests.Kind, *incidents.Kind},
-    "kinds": set(requests.Kind),
+    "kind": {*requests.RequestKind, *incidents.IncidentKind},
+    "kinds": set(requests.RequestKind),
     "part": set(delegation.Part),
     "queued": set(QueuedMail),
     "role": set(roles.Role),
-    "severity": set(incidents.Severity),
+    "severity": set(incidents.IncidentSeverity),
 }
 
 
@@ -168,7 +168,7 @@ def test_every_code_that_the_source_can_write_has_words() -> None:
         for member, words in tables.items():
             written = {str(code) for code in of_the_source[member] | of_kinds.get(member, set())}
             assert {code for code in written if in_words(words, code) is None} == set(), member
-    assert {str(code) for words in SUBJECTS.values() for code in words} == {*requests.Kind, *incidents.Kind}
+    assert {str(code) for words in SUBJECTS.values() for code in words} == {*requests.RequestKind, *incidents.IncidentKind}
 
 
 def _our_words(*called: str) -> dict[str, str]:
@@ -187,7 +187,7 @@ def _our_words(*called: str) -> dict[str, str]:
 def test_why_the_origin_of_a_message_is_doubtful_is_told_in_words() -> None:
     """The log holds the English reason that Authentication-Results has; a reader sees it in the own language."""
     words = _our_words("NoAuthor", "_Permanent", "_TooManyAddresses", "BadRecord", "SpfResult", "_Outcome", "DmarcResult")
-    words |= _our_words("Reading", "_Unusable")
+    words |= _our_words("DigestedMessage", "_Unusable")
     assert len(words) > 30
     untold = {text: place for text, place in words.items() if in_words(OF_EVENTS["reason"], text) is None}
     assert untold == {"twice": untold.get("twice")}  # `redirect twice`, `exp twice`

@@ -15,13 +15,22 @@ from openpyxl import Workbook, load_workbook
 from pypdf import PdfReader
 
 from mic_mail.documents import csv_writer, html, pdf, xlsx
-from mic_mail.documents.document import Column, Document, Signature, Table, Terms, UnreadableSheet, day_of, display_text
+from mic_mail.documents.document import (
+    Column,
+    DescriptionList,
+    Document,
+    SignatureBlock,
+    Table,
+    UnreadableSheet,
+    day_of,
+    display_text,
+)
 
 AT = datetime(2026, 11, 26, 2, 5, tzinfo=UTC)
 HOSTILE = "=1+1 <b>đậm</b> #strong[x] $a$ \\ \"nháy\" 'đơn' & {{ 7*7 }}"
 
 
-def paper_of(*blocks: str | Table | Terms, **more: object) -> Document:
+def paper_of(*blocks: str | Table | DescriptionList, **more: object) -> Document:
     head = {"issuer": ("Bộ Thử nghiệm", "Trung tâm"), "place": "Hà Nội", **more}
     return Document("Biên bản", "theo điểm d khoản 3 Điều 12", AT, blocks, **head)  # type: ignore[arg-type]
 
@@ -61,10 +70,10 @@ def test_any_instant_can_stand_on_a_pdf() -> None:
 def test_a_pdf_says_it_all_and_always_alike() -> None:
     """Every word is there as text, hostile words as they are; the same paper is the same file."""
     paper = paper_of(
-        Terms([("Người giao", "Đỗ Văn Bê")]),
+        DescriptionList([("Người giao", "Đỗ Văn Bê")]),
         HOSTILE,
         FOLDERS,
-        signatures=[Signature("Người giao", "Đỗ Văn Bê"), Signature("Người nhận")],
+        signatures=[SignatureBlock("Người giao", "Đỗ Văn Bê"), SignatureBlock("Người nhận")],
         foot="a1b2" * 16,
     )
     written = pdf.write(paper)
@@ -108,7 +117,7 @@ def test_a_long_table_goes_over_pages_with_its_heading() -> None:
 def test_html_runs_nothing() -> None:
     """What stands in a paper is text, in tables and outside."""
     written = html.write(
-        paper_of(HOSTILE, Terms([(HOSTILE, HOSTILE)]), Table(HOSTILE, [Column(HOSTILE)], [[HOSTILE]]))
+        paper_of(HOSTILE, DescriptionList([(HOSTILE, HOSTILE)]), Table(HOSTILE, [Column(HOSTILE)], [[HOSTILE]]))
     ).decode()
     assert "<b>đậm" not in written
     assert "&lt;b&gt;đậm&lt;/b&gt;" in written
@@ -299,7 +308,7 @@ def test_a_damaged_workbook_is_refused_or_read(at: int, junk: bytes) -> None:
 
 def test_the_marks_of_capitals_stand_where_they_belong() -> None:
     """No bold face: its circumflex over Ộ, Ệ and Ậ floats a line higher than the letter."""
-    reader = PdfReader(io.BytesIO(pdf.write(paper_of(FOLDERS, signatures=[Signature("Người giao", "Đỗ Văn Bê")]))))
+    reader = PdfReader(io.BytesIO(pdf.write(paper_of(FOLDERS, signatures=[SignatureBlock("Người giao", "Đỗ Văn Bê")]))))
     fonts = {str(font.get_object()["/BaseFont"]) for page in reader.pages for font in page["/Resources"]["/Font"].values()}
     faces = {font.partition("+")[2].partition("-")[2] for font in fonts}
     assert any(face.startswith("Semibold") for face in faces)
@@ -321,7 +330,7 @@ def test_a_chart_draws_the_column_that_is_named() -> None:
 
 def test_an_instant_beside_its_name_is_as_offices_write_it() -> None:
     """Hour, minute and day in words beside a name; short in a table, where columns of them are compared; a day stays a day."""
-    terms = Terms([("Thời điểm kiểm kê", AT), ("Ngày", date(2026, 11, 2))])
+    terms = DescriptionList([("Thời điểm kiểm kê", AT), ("Ngày", date(2026, 11, 2))])
     table = Table("Thư", [Column("Lúc")], [[AT]])
     for said in (words_of(pdf.write(paper_of(terms, table))), html.write(paper_of(terms, table)).decode()):
         assert said.count("09 giờ 05 phút ngày 26/11/2026") == 1
@@ -332,7 +341,7 @@ def test_an_instant_beside_its_name_is_as_offices_write_it() -> None:
 def test_names_of_those_who_sign_stand_on_one_line() -> None:
     """However many lines an office takes, the names below are level, so that nobody signs above another."""
     offices = ("Bên giao", "Bên nhận", "Người chứng kiến việc bàn giao", "Thủ trưởng đơn vị", "Trung tâm Thông tin")
-    paper = paper_of(signatures=[Signature(office, f"Ông{number}") for number, office in enumerate(offices)])
+    paper = paper_of(signatures=[SignatureBlock(office, f"Ông{number}") for number, office in enumerate(offices)])
     heights: dict[str, float] = {}
 
     def visit(text: str, moved: list[float], matrix: list[float], _: object, __: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mic_mail.filters import rspamd
-from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored, Symbol, Taught, Unwilling, read_scored
+from mic_mail.filters.rspamd import About, NotScored, Rspamd, RspamdAction, Scored, Symbol, Taught, Unwilling, read_scored
 from unit.filters.test_clamd import Behave, listening, pieces
 
 SAID: dict[str, Any] = {
@@ -65,7 +65,7 @@ async def test_what_is_sent_is_what_was_given(tmp_path: Path, by_file: bool) -> 
     )
     async with listening(behave, tmp_path if by_file else None) as place:
         scored = await asked(place, b"a" * 300_000, b"b\r\n", about=about)
-    assert scored == Scored(Action.ADD_HEADER, 7.25, 15.0, (Symbol("MUCH", -6.0, ("a_b", "c")), Symbol("FEW", 0.5)))
+    assert scored == Scored(RspamdAction.ADD_HEADER, 7.25, 15.0, (Symbol("MUCH", -6.0, ("a_b", "c")), Symbol("FEW", 0.5)))
     ((head, body),) = seen
     assert body == b"a" * 300_000 + b"b\r\n"
     line, *fields = head.strip().split(b"\r\n")
@@ -89,15 +89,15 @@ async def test_what_strangers_say_ends_no_field() -> None:
     assert not any(octet in value for _, value in told for octet in (b"\r", b"\n", b"\0"))
 
 
-@pytest.mark.parametrize("action", list(Action))
-def test_every_action_is_known(action: Action) -> None:
+@pytest.mark.parametrize("action", list(RspamdAction))
+def test_every_action_is_known(action: RspamdAction) -> None:
     assert read_scored(json.dumps({**SAID, "action": action.value}).encode()).action is action
 
 
 def test_an_action_that_somebody_made_up_is_none() -> None:
     """It is kept for the log: printable, short."""
     scored = read_scored(json.dumps({**SAID, "action": "fold\r\nspindle" * 50}).encode())
-    assert (scored.action, scored.unknown_action) == (Action.NONE, ("fold__spindle" * 50)[: rspamd.LONGEST_NAME])
+    assert (scored.action, scored.unknown_action) == (RspamdAction.NONE, ("fold__spindle" * 50)[: rspamd.LONGEST_NAME])
 
 
 def test_names_and_options_are_printable_and_few() -> None:
@@ -153,7 +153,7 @@ async def test_an_answer_in_pieces() -> None:
             await writer.drain()
 
     async with listening(behave) as place:
-        assert (await asked(place, b"x")).action is Action.ADD_HEADER
+        assert (await asked(place, b"x")).action is RspamdAction.ADD_HEADER
 
 
 async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,17 +6,17 @@ import email.policy
 import pytest
 
 from cost_growth import assert_linear
-from mic_mail.filters.rspamd import LONGEST_NAME, Action, Scored, Symbol
+from mic_mail.filters.rspamd import LONGEST_NAME, RspamdAction, Scored, Symbol
 from mic_mail.filters.spam_headers import MOST_TESTS, scored_field, unscored_field, without_foreign
 
 
 def test_spam() -> None:
     """`Yes` and `No` are what Thunderbird looks for at its beginning."""
-    scored = Scored(Action.ADD_HEADER, 7.5, 15.0, (Symbol("BAYES_SPAM", 5.1), Symbol("FROM_NO_DN", 0.0)))
+    scored = Scored(RspamdAction.ADD_HEADER, 7.5, 15.0, (Symbol("BAYES_SPAM", 5.1), Symbol("FROM_NO_DN", 0.0)))
     assert scored_field(scored, spam=True) == (
         b"X-Spam-Status: Yes, score=7.50 required=15.00 action=add_header\r\n\ttests=[BAYES_SPAM=5.10, FROM_NO_DN=0.00]\r\n"
     )
-    assert scored_field(Scored(Action.NONE, -1.0, 15.0), spam=False) == (
+    assert scored_field(Scored(RspamdAction.NONE, -1.0, 15.0), spam=False) == (
         b"X-Spam-Status: No, score=-1.00 required=15.00 action=no_action\r\n\ttests=[]\r\n"
     )
 
@@ -24,7 +24,7 @@ def test_spam() -> None:
 @pytest.mark.parametrize("names", [["A"] * 5, ["A" * 70] * 5, ["A" * LONGEST_NAME] * 300, ["AB", "C" * 66, "D" * 65]])
 def test_it_is_folded_as_one_field(names: list[str]) -> None:
     """Lines of 78 characters where names allow it; unfolded it reads as it was said; bounded."""
-    field = scored_field(Scored(Action.NONE, 1.0, 2.0, tuple(Symbol(name, 1.25) for name in names)), spam=False)
+    field = scored_field(Scored(RspamdAction.NONE, 1.0, 2.0, tuple(Symbol(name, 1.25) for name in names)), spam=False)
     lines = field.split(b"\r\n")
     assert lines.pop() == b""
     assert all(line[:1] == b"\t" and line.strip() for line in lines[1:])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldap_client import BASE, CNTT, MINISTRY, small_book, written
-from mic_mail.addressbook.cards import Book, Card, Kind, UnitName
+from mic_mail.addressbook.cards import Book, Card, CardKind, UnitName
 from mic_mail.addressbook.ldap_entries import all_entries
 from mic_mail.ldap.attribute_index import bits, members
 from mic_mail.ldap.dit import Position, Tree
@@ -100,7 +100,7 @@ letters = st.text(st.sampled_from("aàáâăbBcdđĐeêéoơ \u0301\u00ad,"), ma
 tidy = st.text(st.sampled_from("aàáâăbBcdđĐeêéoơ"), min_size=1, max_size=4)
 cards = st.builds(
     Card,
-    st.sampled_from(Kind),
+    st.sampled_from(CardKind),
     st.integers(1, 40),
     st.lists(tidy, min_size=1, max_size=3).map(" ".join),
     st.builds(UnitName, st.sampled_from(["A", "B"]), tidy),
@@ -111,7 +111,7 @@ cards = st.builds(
 
 def own_symbol(card: Card) -> object:
     """No two units have one symbol."""
-    return card.unit.symbol if card.kind is Kind.UNIT else card.key
+    return card.unit.symbol if card.kind is CardKind.UNIT else card.key
 
 
 def own_address(card: Card) -> object:
@@ -228,7 +228,7 @@ def test_what_has_not_changed_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("mic_mail.ldap.dit.BLOCK_NUMBERS", 2)
     book = small_book()
     first = Tree(book)
-    second = Tree(Book.of(MINISTRY, [*book.cards, Card(Kind.PERSON, 5, "Lê Mới", CNTT)]), first)
+    second = Tree(Book.of(MINISTRY, [*book.cards, Card(CardKind.PERSON, 5, "Lê Mới", CNTT)]), first)
     old, new = first._blocks, second._blocks
     assert {key for key in new if new[key] is not old.get(key)} == {(-1, 0), (0, 2)}
     assert found(second, Present("cn")) - found(first, Present("cn")) == {"uid=person-5:none"}

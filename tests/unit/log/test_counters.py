@@ -8,7 +8,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.log import counters as module
-from mic_mail.log.counters import Tally, tally
+from mic_mail.log.counters import EventCounts, count_events
 from mic_mail.log.maillog import MailLog
 
 MIDNIGHT = datetime(2026, 11, 23, 17, tzinfo=UTC)
@@ -32,7 +32,7 @@ def test_the_day_begins_at_local_midnight(tmp_path: Path, write: Callable[..., N
     write(datetime(2026, 11, 23, 16, 59, 59, tzinfo=UTC), "report_sent", trace="1")
     write(MIDNIGHT, "report_sent", trace="2")
     write(datetime(2026, 11, 24, 9, tzinfo=UTC), "report_sent", trace="3")
-    assert tally(tmp_path, MIDNIGHT).events == {"report_sent": 2}
+    assert count_events(tmp_path, MIDNIGHT).events == {"report_sent": 2}
 
 
 def test_who_signed_in_and_who_sent(tmp_path: Path, write: Callable[..., None]) -> None:
@@ -43,7 +43,7 @@ def test_who_signed_in_and_who_sent(tmp_path: Path, write: Callable[..., None]) 
     write(at, "message_accepted", sender="a@mic.gov.vn", octets=1, login="a@mic.gov.vn", written_as=None)
     write(at, "message_accepted", sender='x","login":"b@mic.gov.vn', octets=1, login=None, written_as=None)
     write(at, "connection_closed", peer='{"at":"2026-11-24T01:00:00.0Z","n":1,"event":"signed_in","door":"imap"}')
-    found = tally(tmp_path, MIDNIGHT)
+    found = count_events(tmp_path, MIDNIGHT)
     assert (found.doors, found.in_the_clear) == ({"imaps": 1, "imap": 1, "pop3s": 1}, 1)
     assert found.senders == {"a@mic.gov.vn": 1}
     assert found.events == {"signed_in": 3, "message_accepted": 2}
@@ -61,9 +61,9 @@ def test_damaged_and_unfinished_lines_are_left_out(
     segment.write_bytes(b'{"at":"2026-11-24T01:0\n' + line + line[:-1])
     for octets in (7, 100, len(line), 1 << 20):
         monkeypatch.setattr(module, "READ_OCTETS", octets)
-        assert tally(tmp_path, MIDNIGHT).events == {"report_sent": 5}, octets
+        assert count_events(tmp_path, MIDNIGHT).events == {"report_sent": 5}, octets
 
 
 def test_no_log_is_nothing(tmp_path: Path) -> None:
     """A folder that is not there yet."""
-    assert tally(tmp_path / "missing", MIDNIGHT) == Tally()
+    assert count_events(tmp_path / "missing", MIDNIGHT) == EventCounts()

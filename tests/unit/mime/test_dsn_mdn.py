@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages.reports import EXCHANGE, GMAIL, INTERNATIONAL, OUTLOOK, POSTFIX, REPORTS, THUNDERBIRD
-from mic_mail.mime.dsn_mdn import MOST_RECIPIENTS, Action, DeliveryReport, DispositionReport, read_report
+from mic_mail.mime.dsn_mdn import MOST_RECIPIENTS, DeliveryReport, DispositionReport, DsnAction, read_report
 
 SENT = "<42.7@mail.mic.gov.vn>"
 
@@ -21,22 +21,22 @@ def test_postfix_says_of_each_recipient() -> None:
     assert (report.envelope_id, report.message_ids) == ("QQ314159", {SENT})
     first, second = report.recipients
     assert (first.original, first.final, first.action, first.status) == (
-        "khong.co@mof.gov.vn", "khong.co@mof.gov.vn", Action.FAILED, "5.1.1",
+        "khong.co@mof.gov.vn", "khong.co@mof.gov.vn", DsnAction.FAILED, "5.1.1",
     )  # fmt: skip
     assert first.diagnostic == "550 5.1.1 <khong.co@mof.gov.vn>: Recipient address    rejected: User unknown"
-    assert (second.original, second.action, second.status) == ("vp@mof.gov.vn", Action.RELAYED, "2.0.0")
+    assert (second.original, second.action, second.status) == ("vp@mof.gov.vn", DsnAction.RELAYED, "2.0.0")
 
 
 @pytest.mark.parametrize(
     ("octets", "recipient", "action", "status"),
     [
-        (EXCHANGE, "bn@moh.gov.vn", Action.DELIVERED, "2.1.5"),
-        (GMAIL, "ai.do@gmail.com", Action.FAILED, "5.1.1"),
-        (INTERNATIONAL, "đỗ@mái.vn", Action.DELAYED, "4.4.1"),
+        (EXCHANGE, "bn@moh.gov.vn", DsnAction.DELIVERED, "2.1.5"),
+        (GMAIL, "ai.do@gmail.com", DsnAction.FAILED, "5.1.1"),
+        (INTERNATIONAL, "đỗ@mái.vn", DsnAction.DELAYED, "4.4.1"),
     ],
     ids=["exchange", "gmail", "international"],
 )
-def test_other_servers(octets: bytes, recipient: str, action: Action, status: str) -> None:
+def test_other_servers(octets: bytes, recipient: str, action: DsnAction, status: str) -> None:
     """Nested alternatives before the status, a returned message whole, UTF-8 in base64."""
     report = read_report(octets)
     assert isinstance(report, DeliveryReport)

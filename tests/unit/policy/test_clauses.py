@@ -13,7 +13,7 @@ from mic_mail.cli.commands.regulation import clause_commands, clause_tests
 from mic_mail.config.load import settings
 from mic_mail.policy.clauses import CLAUSES, ROWS, ClauseStanding, UnknownClause, clause
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
-from mic_mail.policy.states import State
+from mic_mail.policy.states import MailboxState
 
 
 def test_ids_are_unique():
@@ -46,7 +46,7 @@ def test_people_rows_name_no_settings():
 
 def test_everything_has_a_name():
     """Every state, fact, kind and rank can be told to people."""
-    for codes in (State, FactKind, MailboxKind, Level):
+    for codes in (MailboxState, FactKind, MailboxKind, Level):
         assert all(code.label.vi and code.label.en for code in codes)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
-from mic_mail.policy.lifecycle import State, decide
+from mic_mail.policy.lifecycle import MailboxState, decide
 from mic_mail.policy.unit_mail.delegation import PARTS, RIGHTS, Part, after_day, grants, judge
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -261,7 +261,7 @@ def test_valid_until_is_honest(kind, facts, day, ahead, person):
     then = now + ahead * DAY
     if first.valid_until is not None:
         then = min(then, first.valid_until - timedelta(microseconds=1))
-    if State.SUSPENDED not in decide(kind, facts, then, last_activity=now).states:
+    if MailboxState.SUSPENDED not in decide(kind, facts, then, last_activity=now).states:
         assert at(then).rights == first.rights
 
 

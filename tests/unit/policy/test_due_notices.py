@@ -10,7 +10,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.due_notices import USEFUL, DueNotices, NoticeKind, WarnDays, due_notices, warned_keys
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
-from mic_mail.policy.states import State
+from mic_mail.policy.states import MailboxState
 
 SETTINGS = LifecycleSettings(password_days=92)
 DAYS = WarnDays()
@@ -201,7 +201,7 @@ def test_what_came_since_the_beginning_is_told_however_late(official: date, begu
     locked = max(local(official.isoformat()), local("2026-01-06"))
     begun_at, now = locked + timedelta(days=begun - 200), locked + timedelta(days=later)
     spans = timeline(MailboxKind.PERSONAL, facts, last_activity=now, settings=SETTINGS)
-    lock = [each for each in spans if each.state is State.SEND_LOCKED and each.holds(now)]
+    lock = [each for each in spans if each.state is MailboxState.SEND_LOCKED and each.holds(now)]
     due = [each for each in due_notices(7, facts, spans, now, DAYS, begun=begun_at).due if each.kind is NoticeKind.SEND_LOCKED]
     assert bool(due) == bool(lock and (begun_at <= locked or now < locked + USEFUL))
     assert all(each.is_late(now) == (later >= 1) for each in due)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind, record
-from mic_mail.policy.lifecycle import LifecycleSettings, State, decide
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState, decide
 
 ONE = timedelta(days=1)
 ISSUED_ON = date(2024, 1, 2)
@@ -48,17 +48,17 @@ def born() -> tuple[FactKind, date, date, dict[str, str]]:
     return FactKind.IMPORTED, ISSUED_ON, ISSUED_ON, {}
 
 
-def naive_leaver(day: date, official: date, told: date, *, leads: bool, back: date | None) -> State:
+def naive_leaver(day: date, official: date, told: date, *, leads: bool, back: date | None) -> MailboxState:
     """By the words of 6.4.c and readings of it: at once or after a month; after 6 or 12 months; a week where told too late."""
     reclaimed_after = last_of_term(official, 12 if leads else 6)
     if reclaimed_after < told:
         reclaimed_after = told + timedelta(days=7)
     if back is not None and back <= reclaimed_after and day >= back:
-        return State.ACTIVE
+        return MailboxState.ACTIVE
     if day > reclaimed_after:
-        return State.RECLAIMED
+        return MailboxState.RECLAIMED
     locked = day > last_of_term(official, 1) if leads else day >= official
-    return State.SEND_LOCKED if locked else State.ACTIVE
+    return MailboxState.SEND_LOCKED if locked else MailboxState.ACTIVE
 
 
 @given(days, st.integers(-60, 500), st.booleans(), st.one_of(st.none(), st.integers(0, 420)), st.integers(-10, 520))
@@ -106,7 +106,7 @@ def test_every_day_without_use(used: date, absence: tuple[int, int] | None, afte
     if absence is not None and day < begins:
         return  # it is not recorded yet
     states = decide(MailboxKind.PERSONAL, chain(*facts), noon(day), last_activity=noon(used), settings=SETTINGS).states
-    assert (State.SUSPENDED in states) == (day > last_of_term(max(counted, used), 6))
+    assert (MailboxState.SUSPENDED in states) == (day > last_of_term(max(counted, used), 6))
 
 
 def test_one_fact_from_a_clock_that_was_ahead() -> None:
@@ -114,10 +114,10 @@ def test_one_fact_from_a_clock_that_was_ahead() -> None:
     ahead = FactKind.QUOTA_SET, date(2026, 9, 1), date(2027, 9, 1), {}
     left = FactKind.LEFT, date(2026, 9, 2), date(2026, 9, 2), {"level": "division"}
     facts = chain(born(), ahead, left)
-    for day, state in ((date(2027, 3, 2), State.SEND_LOCKED), (date(2027, 3, 3), State.RECLAIMED)):
+    for day, state in ((date(2027, 3, 2), MailboxState.SEND_LOCKED), (date(2027, 3, 3), MailboxState.RECLAIMED)):
         found = decide(MailboxKind.PERSONAL, facts, noon(day), last_activity=noon(date(2027, 1, 1)), settings=SETTINGS)
         assert state in found.states, day
-        assert (State.RECLAIMED in found.states) is (state is State.RECLAIMED)
+        assert (MailboxState.RECLAIMED in found.states) is (state is MailboxState.RECLAIMED)
 
 
 def test_an_absence_that_is_told_after_a_fact_from_a_clock_that_was_ahead() -> None:
@@ -127,4 +127,4 @@ def test_an_absence_that_is_told_after_a_fact_from_a_clock_that_was_ahead() -> N
     found = decide(
         MailboxKind.PERSONAL, chain(born(), ahead, absent), noon(date(2024, 10, 1)), last_activity=None, settings=SETTINGS
     )
-    assert State.SUSPENDED not in found.states
+    assert MailboxState.SUSPENDED not in found.states

@@ -10,7 +10,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day, start_of
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind, first_broken, known_at, record
 from mic_mail.policy.leavers import TERMS, leaves
-from mic_mail.policy.lifecycle import LifecycleSettings, State, decide, timeline
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState, decide, timeline
 from mic_mail.policy.states import ACCESS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,9 +87,9 @@ def test_doors_follow_from_states(kind, facts, now, used):
     decision = decide(kind, facts, now, last_activity=used)
     assert decision.receives == all(ACCESS[s].receives for s in decision.states)
     assert decision.signs_in == all(ACCESS[s].signs_in for s in decision.states)
-    assert decision.sends == (decision.states == {State.ACTIVE})
-    assert (State.ACTIVE in decision.states) == (decision.states <= {State.ACTIVE, State.PASSWORD_DUE})
-    assert {reason.state for reason in decision.reasons} == decision.states - {State.ACTIVE}
+    assert decision.sends == (decision.states == {MailboxState.ACTIVE})
+    assert (MailboxState.ACTIVE in decision.states) == (decision.states <= {MailboxState.ACTIVE, MailboxState.PASSWORD_DUE})
+    assert {reason.state for reason in decision.reasons} == decision.states - {MailboxState.ACTIVE}
 
 
 @given(kinds, histories(), instants, st.none() | instants)
@@ -102,7 +102,7 @@ def test_same_question_same_answer(kind, facts, now, used):
 def test_reclaim_never_before_its_term(facts, now):
     """No personal mailbox is reclaimed by 6.4.c before the months from some official day are over."""
     decision = decide(MailboxKind.PERSONAL, facts, now)
-    reason = decision.reason(State.RECLAIMED)
+    reason = decision.reason(MailboxState.RECLAIMED)
     if reason is None or "left_on" not in reason.params:  # on request, or deleted from the server already
         return
     left = date.fromisoformat(str(reason.params["left_on"]))
@@ -115,7 +115,7 @@ def test_reclaim_never_before_its_term(facts, now):
 def test_what_was_freed_stays_reclaimed(kind, facts, now):
     """Whatever is recorded of the leave afterwards: nothing but an issue, or a word after which its mail is back, opens it."""
     if any(fact.kind is FactKind.FREED and fact.effective_at <= now for fact in facts):
-        assert decide(kind, facts, now).states == {State.RECLAIMED}
+        assert decide(kind, facts, now).states == {MailboxState.RECLAIMED}
 
 
 def _due(notice):
@@ -126,7 +126,7 @@ def _due(notice):
 @given(histories(), instants)
 def test_reclaim_waits_for_late_notices(facts, now):
     """No reclaim comes within seven days of the first notice that made it overdue."""
-    reason = decide(MailboxKind.PERSONAL, facts, now).reason(State.RECLAIMED)
+    reason = decide(MailboxKind.PERSONAL, facts, now).reason(MailboxState.RECLAIMED)
     if reason is None or "left_on" not in reason.params:  # on request, or deleted from the server already
         return
     leave = next(leave for leave in leaves(facts) if leave.fact.seq == reason.fact_seqs[0])
@@ -150,8 +150,8 @@ def test_a_correction_that_is_past_due_never_opens_again(told, days):
         draft = Draft(kind, start_of(local_day(recorded) + timedelta(days=offset)), "t", data={"level": level.value})
         facts.append(record(draft, mailbox_id=1, previous=facts[-1], recorded_at=recorded))
     before = decide(MailboxKind.PERSONAL, facts[:-1], recorded)
-    if before.states == {State.RECLAIMED} and _due(facts[-1]) <= recorded:
-        assert decide(MailboxKind.PERSONAL, facts, recorded + timedelta(days=days)).states == {State.RECLAIMED}
+    if before.states == {MailboxState.RECLAIMED} and _due(facts[-1]) <= recorded:
+        assert decide(MailboxKind.PERSONAL, facts, recorded + timedelta(days=days)).states == {MailboxState.RECLAIMED}
 
 
 LIFTING = {FactKind.RESTORED, FactKind.ISSUED}
@@ -163,8 +163,10 @@ def test_only_a_restore_ends_a_suspension(kind, facts, one, other, used):
     """Between two instants without a restore or a new issue, what was suspended stays suspended, or is reclaimed."""
     earlier, later = sorted((one, other))
     before = decide(kind, facts, earlier, last_activity=used)
-    if State.SUSPENDED in before.states and not any(f.kind in LIFTING and earlier < f.effective_at <= later for f in facts):
-        assert decide(kind, facts, later, last_activity=used).states & {State.SUSPENDED, State.RECLAIMED}
+    if MailboxState.SUSPENDED in before.states and not any(
+        f.kind in LIFTING and earlier < f.effective_at <= later for f in facts
+    ):
+        assert decide(kind, facts, later, last_activity=used).states & {MailboxState.SUSPENDED, MailboxState.RECLAIMED}
 
 
 @given(kinds, histories(), instants, st.none() | instants)
@@ -206,7 +208,7 @@ def test_spans_are_never_empty(kind, facts, used):
 def test_a_mailbox_of_which_nothing_is_known_yet(kind, now, chosen):
     """Before the first fact was recorded there is no mailbox: a state like others, not an error."""
     decision = decide(kind, (), now, last_activity=None, settings=chosen)
-    assert decision.states == {State.NOT_ISSUED}
+    assert decision.states == {MailboxState.NOT_ISSUED}
     assert (decision.receives, decision.signs_in, decision.sends) == (False, False, False)
 
 
@@ -215,7 +217,7 @@ def test_an_imported_mailbox_keeps_its_password(kind, chosen):
     """Nothing else on record than that it came from another system: it works, and no password has to be changed."""
     imported = record(Draft(FactKind.IMPORTED, START, "t"), mailbox_id=1, previous=None, recorded_at=START)
     decision = decide(kind, (imported,), START + ONE_DAY, last_activity=None, settings=chosen)
-    assert decision.states == {State.ACTIVE}
+    assert decision.states == {MailboxState.ACTIVE}
 
 
 far_days = st.dates() | st.dates(max_value=date(1, 3, 1)) | st.dates(min_value=date(9998, 6, 1))

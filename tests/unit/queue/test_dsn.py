@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from addresses import Spelling, parsed, spellings
 from mic_mail.mime.compose import Mailbox, compose
-from mic_mail.mime.dsn_mdn import Action, DeliveryReport, read_report
+from mic_mail.mime.dsn_mdn import DeliveryReport, DsnAction, read_report
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.dsn import RETURNED_OCTETS, RecipientReport, ReportedMessage, parts
 
@@ -38,10 +38,10 @@ def original(content: bytes = MESSAGE, **more: str) -> ReportedMessage:
 
 
 FAILED = RecipientReport(
-    parsed("b@example.org"), Action.FAILED, "5.1.1", OriginalRecipient.parse("rfc822;B+2Bx@example.org"),
+    parsed("b@example.org"), DsnAction.FAILED, "5.1.1", OriginalRecipient.parse("rfc822;B+2Bx@example.org"),
     "550 5.1.1 No such user", "mx.example.org", AT,
 )  # fmt: skip
-LATE = RecipientReport(parsed("c@example.org"), Action.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
+LATE = RecipientReport(parsed("c@example.org"), DsnAction.DELAYED, "4.4.1", None, "no answer", None, AT, AT)
 
 
 def fields(octets: bytes) -> list[dict[str, str]]:
@@ -76,7 +76,7 @@ def test_a_report() -> None:
     read = read_report(octets)
     assert isinstance(read, DeliveryReport)
     assert [(one.final, one.action, one.status) for one in read.recipients] == [
-        ("b@example.org", Action.FAILED, "5.1.1"), ("c@example.org", Action.DELAYED, "4.4.1"),
+        ("b@example.org", DsnAction.FAILED, "5.1.1"), ("c@example.org", DsnAction.DELAYED, "4.4.1"),
     ]  # fmt: skip
     assert octets.isascii()
 
@@ -94,7 +94,7 @@ def test_a_report() -> None:
 def test_whose_words_they_are(diagnostic: str, told: str) -> None:
     """RFC 3464 §2.3.6: `smtp` is for what a server has said."""
     _, failed = fields(
-        written(original(), RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", diagnostic=diagnostic))
+        written(original(), RecipientReport(parsed("b@example.org"), DsnAction.FAILED, "5.0.0", diagnostic=diagnostic))
     )
     assert failed["Diagnostic-Code"] == told
 
@@ -138,7 +138,7 @@ def test_what_is_sent_back(content: bytes, ret: str | None, report: RecipientRep
 def test_addresses_in_other_letters() -> None:
     octets = written(
         original(),
-        RecipientReport(parsed("bê@bộ.vn"), Action.FAILED, "5.6.7", OriginalRecipient.parse("utf-8;bê@bộ.vn")),
+        RecipientReport(parsed("bê@bộ.vn"), DsnAction.FAILED, "5.6.7", OriginalRecipient.parse("utf-8;bê@bộ.vn")),
         utf8=True,
     )
     assert b"message/global-delivery-status" in octets
@@ -150,22 +150,22 @@ def test_addresses_in_other_letters() -> None:
 @pytest.mark.parametrize(
     ("action", "status", "told"),
     [
-        (Action.FAILED, "4.4.7", "5.0.0"),
-        (Action.FAILED, "", "5.0.0"),
-        (Action.FAILED, "5.1", "5.0.0"),
-        (Action.DELAYED, "5.1.1", "4.0.0"),
-        (Action.DELIVERED, "2.1.5", "2.1.5"),
-        (Action.RELAYED, "", "2.0.0"),
+        (DsnAction.FAILED, "4.4.7", "5.0.0"),
+        (DsnAction.FAILED, "", "5.0.0"),
+        (DsnAction.FAILED, "5.1", "5.0.0"),
+        (DsnAction.DELAYED, "5.1.1", "4.0.0"),
+        (DsnAction.DELIVERED, "2.1.5", "2.1.5"),
+        (DsnAction.RELAYED, "", "2.0.0"),
     ],
 )
-def test_action_and_status_agree(action: Action, status: str, told: str) -> None:
+def test_action_and_status_agree(action: DsnAction, status: str, told: str) -> None:
     assert fields(written(original(), RecipientReport(parsed("b@x"), action, status)))[1]["Status"] == told
 
 
 @given(st.text(max_size=300))
 def test_words_of_others_are_ascii_to_who_reads_ascii(diagnostic: str) -> None:
     """RFC 3464 §2.1: only who reads UTF-8 gets a message/global-delivery-status."""
-    report = RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", None, f"550 {diagnostic}")
+    report = RecipientReport(parsed("b@example.org"), DsnAction.FAILED, "5.0.0", None, f"550 {diagnostic}")
     status = parts("mail.mic.gov.vn", original(), [report], utf8=False)[0]
     assert status.content_type == "message/delivery-status"
     assert status.content.isascii()
@@ -174,12 +174,12 @@ def test_words_of_others_are_ascii_to_who_reads_ascii(diagnostic: str) -> None:
 @given(st.text(max_size=300), st.text(max_size=60))
 def test_words_of_others_make_no_field(diagnostic: str, server: str) -> None:
     """Whatever a server says, the report has the fields that it has, in lines that everybody takes."""
-    octets = written(original(), RecipientReport(parsed("b@example.org"), Action.FAILED, "5.0.0", None, diagnostic, server))
+    octets = written(original(), RecipientReport(parsed("b@example.org"), DsnAction.FAILED, "5.0.0", None, diagnostic, server))
     assert all(len(line) <= 998 for line in octets.split(b"\r\n"))
     read = read_report(octets)
     assert isinstance(read, DeliveryReport)
     (one,) = read.recipients
-    assert (one.final, one.action, one.status) == ("b@example.org", Action.FAILED, "5.0.0")
+    assert (one.final, one.action, one.status) == ("b@example.org", DsnAction.FAILED, "5.0.0")
 
 
 @pytest.mark.parametrize("end", [b"\r.\r", b"\n.\n", b"\r\n.\n", b"\r\n.\r", b"\n.\r\n", b"\r", b"\n"])
@@ -195,9 +195,9 @@ def test_what_is_no_lines_is_not_sent_back_whole(end: bytes) -> None:
         assert b"\r\n.\r\n" not in octets
 
 
-@given(spellings(), st.sampled_from(Action))
-@example(Spelling('"\xa0+20"@[192.0.2.1]', "\xa0+20", "[192.0.2.1]"), Action.FAILED)
-def test_a_report_names_any_recipient(spelling: Spelling, action: Action) -> None:
+@given(spellings(), st.sampled_from(DsnAction))
+@example(Spelling('"\xa0+20"@[192.0.2.1]', "\xa0+20", "[192.0.2.1]"), DsnAction.FAILED)
+def test_a_report_names_any_recipient(spelling: Spelling, action: DsnAction) -> None:
     """RFC 3464 §2.3.2, RFC 6533 §3: each letter of the address, spaces too, as another reader and as ours reads it."""
     address, utf8 = spelling.address, not spelling.address.is_ascii
     report = RecipientReport(address, action, "5.0.0")

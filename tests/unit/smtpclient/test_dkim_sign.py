@@ -24,7 +24,7 @@ from mic_mail.mailbox_address import NULL_PATH, ReversePath
 from mic_mail.mime import dkim
 from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.services.operations.dkim import DkimKeys
-from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyUnusable, State
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import MOST_HEADER_OCTETS, Signer
 
 DOMAIN = "mic.gov.vn"
@@ -262,7 +262,7 @@ def test_what_is_made_to_be_slow(body: bytes) -> None:
 # ------------------------------------------------------------ keys that cannot be used
 
 
-def file_of(signing: Signing, state: State = State.SIGNING) -> Path:
+def file_of(signing: Signing, state: KeyState = KeyState.SIGNING) -> Path:
     key = next(key for key in signing.life.all() if key.state is state)
     return signing.keys.path / f"{key.name}.pem"
 

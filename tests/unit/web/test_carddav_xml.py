@@ -10,7 +10,7 @@ import pytest
 from cost_growth import assert_linear
 from mic_mail.web.autosetup.autodiscover import BODY_OCTETS as AUTODISCOVER_OCTETS
 from mic_mail.web.autosetup.autodiscover import NotAsked, address_asked
-from mic_mail.web.carddav.requests import Multiget, Wanted, propfind, report
+from mic_mail.web.carddav.requests import Multiget, RequestedProperties, propfind, report
 from mic_mail.web.carddav.xml import BODY_OCTETS, CARD, DAV, MAX_ATTRIBUTES, MAX_SPACE, BadXml, Element, read
 
 XML = "http://www.w3.org/XML/1998/namespace"
@@ -93,7 +93,7 @@ def test_what_clients_send_is_read_whatever_their_prefixes() -> None:
     assert wanted == propfind(by_letters.encode())
     assert (wanted.names, wanted.fields) == (((DAV, "getetag"), (CARD, "address-data")), frozenset({"FN"}))
     asked = report(f'<addressbook-multiget xmlns="{CARD}"><x:href xmlns:x="DAV:"> /a </x:href></addressbook-multiget>'.encode())
-    assert asked == Multiget(Wanted(), ("/a",))
+    assert asked == Multiget(RequestedProperties(), ("/a",))
 
 
 def filled(most: int, head: str, each: Callable[[int], str], tail: str) -> bytes:

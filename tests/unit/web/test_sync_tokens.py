@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldap_client import CNTT, KHTC, MINISTRY
-from mic_mail.addressbook.cards import Book, Card, Kind, key_of
+from mic_mail.addressbook.cards import Book, Card, CardKind, key_of
 from mic_mail.web.carddav.collection import AddressBookCollection, Collection
 
 NUMBERS = range(1, 40)
 names = st.sampled_from(["Đỗ Văn Bê", "Lê Hoa", "Trần Thị Lan"])
 cards = st.builds(
     Card,
-    st.just(Kind.PERSON),
+    st.just(CardKind.PERSON),
     st.sampled_from(NUMBERS),
     names,
     st.sampled_from([CNTT, KHTC]),
@@ -24,7 +24,7 @@ cards = st.builds(
 def book_of(several: list[Card]) -> Book:
     """Whoever is not shown is known to the directory all the same."""
     shown = {card.key for card in several}
-    return Book.of(MINISTRY, several, {key_of(Kind.PERSON, number) for number in NUMBERS} - shown)
+    return Book.of(MINISTRY, several, {key_of(CardKind.PERSON, number) for number in NUMBERS} - shown)
 
 
 books = st.lists(cards, max_size=12, unique_by=lambda card: card.key).map(book_of)
@@ -68,7 +68,7 @@ def test_a_client_has_what_there_is(history: list[tuple[Book, bool]]) -> None:
 def test_the_own_units_book_follows_its_people(history: list[Book]) -> None:
     """Who moves to another unit leaves the book of the one before."""
     client = Client()
-    me = Card(Kind.UNIT, 1, CNTT.name, CNTT, "", ("cntt@mic.gov.vn",))
+    me = Card(CardKind.UNIT, 1, CNTT.name, CNTT, "", ("cntt@mic.gov.vn",))
     for book in history:
         collection = AddressBookCollection(Book.of(MINISTRY, [me, *book.cards], book.hidden)).of_unit("cntt@mic.gov.vn")
         assert collection is not None

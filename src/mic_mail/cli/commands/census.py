@@ -20,7 +20,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.census import CensusLine, CensusStanding
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
-from mic_mail.policy.states import State
+from mic_mail.policy.states import MailboxState
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
@@ -170,5 +170,5 @@ def _file_name(here: CliContext, unit: UnitRecord) -> str:
 
 
 def _line(line: CensusLine, *, as_json: bool) -> Row:
-    states = line.states if as_json else state_names([State(state) for state in line.states])
+    states = line.states if as_json else state_names([MailboxState(state) for state in line.states])
     return row_of(LINES[:-1], line, address=line.address or None, states=states, keepers=line.keepers or None)

@@ -25,7 +25,7 @@ from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right, units_below
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.services.mailboxes.address_book import make_book
-from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspect
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 from mic_mail.services.settings import lifecycle_settings
 
@@ -69,7 +69,7 @@ def check(here: CliContext, as_json: JsonOption = False) -> int:
     output.listing(COLUMNS, (row_of(COLUMNS, each) for each in found), as_json=as_json)
     if not found:
         output.note("Danh bạ khớp với hộp thư.", "The directory and the mailboxes agree.")
-    return int(any(d.severity is Severity.ERROR for d in found))
+    return int(any(d.severity is FindingSeverity.ERROR for d in found))
 
 
 @app.command("Xuất danh bạ: vCard, LDIF hoặc CSV.", "Write the directory as vCard, LDIF or CSV.")

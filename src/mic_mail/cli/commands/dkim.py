@@ -19,7 +19,7 @@ from mic_mail.mime.dkim import strings_of
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
-from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, State
+from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState
 
 app = Commands("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains.")
 key_app = Commands("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy.")
@@ -108,12 +108,12 @@ def list_(here: CliContext, as_json: JsonOption = False) -> None:
     keys = _keys(here)
     found = keys.all()
     output.listing(KEYS, [_row(keys, key) for key in found], as_json=as_json)
-    signing = {key.domain for key in found if key.state is State.SIGNING}
+    signing = {key.domain for key in found if key.state is KeyState.SIGNING}
     for domain in domains:
         if domain not in signing:
             output.note(f"Thư của {domain} gửi đi chưa được ký.", f"Mail of {domain} is sent without a signature.")
     for key in found:
-        if key.state is State.RETIRED and not keys.has_to_stay(key):
+        if key.state is KeyState.RETIRED and not keys.has_to_stay(key):
             output.note(
                 f"{key.name} không cần nữa: `mic-mail dkim key remove {key.selector}`, rồi bỏ bản ghi khỏi DNS.",
                 f"{key.name} is no longer needed: run `mic-mail dkim key remove {key.selector}`, then remove its record "

@@ -19,7 +19,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations import dns_check, dns_records
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.services.operations.dns_check import RecordCheck
-from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, Wanted
+from mic_mail.services.operations.dns_records import OWN_ADDRESS, REVERSED, SENDERS_OF, ExpectedRecord
 from mic_mail.smtpclient.dkim_keys import KeyFolder
 
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
@@ -48,7 +48,7 @@ EXIT_FOUND = 1
 def records(
     here: CliContext, *, zone: Annotated[bool, option("--zone", "In theo dạng tệp vùng.", "As lines of a zone file.")] = False
 ) -> ResultTable | None:
-    found = _wanted(here)
+    found = _expected(here)
     if zone:
         for each in found:
             output.line(each.line())
@@ -66,7 +66,7 @@ def check(here: CliContext, as_json: JsonOption = False) -> int:
 
     async def look() -> list[RecordCheck]:
         resolver = Resolver(settings.nameservers, seconds=settings.seconds)
-        return await dns_check.check(resolver, _wanted(here), here.config.server.hostname)
+        return await dns_check.check(resolver, _expected(here), here.config.server.hostname)
 
     findings = asyncio.run(look())
     output.listing(FINDINGS, [_finding_row(each) for each in findings], as_json=as_json)
@@ -76,9 +76,9 @@ def check(here: CliContext, as_json: JsonOption = False) -> int:
     return EXIT_FOUND if faults else 0
 
 
-def _wanted(here: CliContext) -> list[Wanted]:
+def _expected(here: CliContext) -> list[ExpectedRecord]:
     keys = DkimKeys(KeyFolder(here.config.server.data_dir), here.clock).published()
-    return dns_records.wanted(here.config, here.directory.domains(), _key_digest(here), keys)
+    return dns_records.expected_records(here.config, here.directory.domains(), _key_digest(here), keys)
 
 
 def _key_digest(here: CliContext) -> bytes | None:
@@ -99,16 +99,16 @@ def _value(value: str) -> Text:
     return Text(vi, value)
 
 
-def _row(wanted: Wanted) -> Row:
+def _row(expected: ExpectedRecord) -> Row:
     return {
-        "name": output.localized(_value(wanted.name)),
-        "type": wanted.type,
-        "value": output.localized(_value(wanted.value)),
-        "need": wanted.need,
-        "why": output.localized(wanted.why),
+        "name": output.localized(_value(expected.name)),
+        "type": expected.type,
+        "value": output.localized(_value(expected.value)),
+        "need": expected.need,
+        "why": output.localized(expected.why),
     }
 
 
 def _finding_row(finding: RecordCheck) -> Row:
     remark = output.localized(finding.remark) if finding.remark is not None else None
-    return {**_row(finding.wanted), "verdict": finding.verdict, "found": finding.found, "remark": remark}
+    return {**_row(finding.expected), "verdict": finding.verdict, "found": finding.found, "remark": remark}

@@ -22,8 +22,8 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Kind, Severity, State
-from mic_mail.policy.requests import Channel
+from mic_mail.policy.incidents import Incident, IncidentChange, IncidentKind, IncidentReport, IncidentSeverity, IncidentState
+from mic_mail.policy.requests import RequestChannel
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.incident_documents import IncidentPapers
 
@@ -75,15 +75,15 @@ EndOption = Annotated[str | None, option("--until", "Sự cố kết thúc lúc.
 @app.command("Ghi một sự cố vào sổ.", "Record an incident.", name="open")
 @requires(Right.REQUEST, act="incident_open", clauses="10.1 14.4")
 def open_incident(
-    kind: Annotated[Kind, argument("KIND", "Loại sự cố.", "What happened.")],
+    kind: Annotated[IncidentKind, argument("KIND", "Loại sự cố.", "What happened.")],
     title: Annotated[str, argument("WHAT", "Nội dung, một câu.", "A description in one sentence.")],
     *,
-    severity: Annotated[Severity, option("--severity", "Mức độ.", "The severity.")] = Severity.SERIOUS,
+    severity: Annotated[IncidentSeverity, option("--severity", "Mức độ.", "The severity.")] = IncidentSeverity.SERIOUS,
     unit: Annotated[
         str | None, option("--unit", "Đơn vị báo; bỏ trống: Trung tâm.", "The reporting unit; default: the Centre.")
     ] = None,
     reporter: Annotated[str | None, option("--told-by", "Họ tên người báo.", "Name of the reporter.")] = None,
-    channel: Annotated[Channel | None, option("--channel", "Kênh báo.", "The channel of the report.")] = None,
+    channel: Annotated[RequestChannel | None, option("--channel", "Kênh báo.", "The channel of the report.")] = None,
     began: Annotated[str | None, option("--from", "Bắt đầu lúc; mặc định: bây giờ.", "The start; default: now.")] = None,
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,
@@ -128,8 +128,8 @@ def show(
 def list_incidents(
     here: CliContext,
     *,
-    state: Annotated[State | None, option("--state", "Chỉ tình trạng này.", "Only this state.")] = None,
-    kind: Annotated[Kind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
+    state: Annotated[IncidentState | None, option("--state", "Chỉ tình trạng này.", "Only this state.")] = None,
+    kind: Annotated[IncidentKind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
     first: Annotated[str | None, option("--from", "Từ ngày.", "From this day.")] = None,
     last: Annotated[str | None, option("--until", "Đến hết ngày.", "To the end of this day.")] = None,
     out: OptionalDocumentFile = None,
@@ -155,9 +155,9 @@ def note(
     text: Annotated[str, argument("TEXT", "Nội dung.", "The note.")],
     *,
     measure: Annotated[bool, option("--measure", "Là biện pháp đã làm.", "The note is a measure taken.")] = False,
-    kind: Annotated[Kind | None, option("--kind", "Xác định lại loại (Trung tâm).", "Change the kind.")] = None,
+    kind: Annotated[IncidentKind | None, option("--kind", "Xác định lại loại (Trung tâm).", "Change the kind.")] = None,
     severity: Annotated[
-        Severity | None, option("--severity", "Xác định lại mức độ (Trung tâm).", "Change the severity.")
+        IncidentSeverity | None, option("--severity", "Xác định lại mức độ (Trung tâm).", "Change the severity.")
     ] = None,
     ended: EndOption = None,
     mailboxes: MailboxesOption = None,

@@ -27,7 +27,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.legal_holds import holds
-from mic_mail.policy.lifecycle import Decision, LifecycleSettings, NextChange, Reason, State
+from mic_mail.policy.lifecycle import Decision, LifecycleSettings, MailboxState, NextChange, Reason
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
@@ -157,7 +157,7 @@ def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
 def list_mailboxes(
     here: CliContext,
     *,
-    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
+    state: Annotated[MailboxState | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
     kind: Annotated[MailboxKind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
 ) -> ResultTable:
     entries = sorted(here.directory.load_snapshot(), key=lambda entry: entry.address)
@@ -251,7 +251,7 @@ def _settings(here: CliContext) -> LifecycleSettings:
     return lifecycle_settings(here.config, here.directory.years.working_days())
 
 
-def _rows(here: CliContext, entries: Iterator[Entry], state: State | None) -> Iterator[dict[str, Cell]]:
+def _rows(here: CliContext, entries: Iterator[Entry], state: MailboxState | None) -> Iterator[dict[str, Cell]]:
     settings = _settings(here)
     for entry in entries:
         decision = entry.decide_if_readable(here.clock.now(), settings)

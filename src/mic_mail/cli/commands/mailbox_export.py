@@ -27,7 +27,7 @@ from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail import document_handoff
 from mic_mail.policy.unit_mail.records_export import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.services.authentication.delegation import Authorising
-from mic_mail.services.exports.records_export import Exported, RecordsExport
+from mic_mail.services.exports.records_export import RecordsExport, RecordsExportResult
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
@@ -90,13 +90,15 @@ def _selection(folder: str | None, since: str | None, until: str | None, passed_
     return selection
 
 
-def _write(here: CliContext, entry: Entry, selection: Selection, target: Path, origin: ActContext, *, keeper: str) -> Exported:
+def _write(
+    here: CliContext, entry: Entry, selection: Selection, target: Path, origin: ActContext, *, keeper: str
+) -> RecordsExportResult:
     """Write the files, or continue; a complete export is recorded and the keeper notified."""
     document = origin.document or ""
     basis = {"mailbox": entry.address, "asked_by": keeper, "document": document, "exported_by": origin.actor}
     account = here.store.account_of(entry)
 
-    def whole(done: Exported) -> None:
+    def whole(done: RecordsExportResult) -> None:
         here.audit.record(
             actor=origin.actor, act="mailbox_exported", subject=entry.address, target=str(target), document=document,
             asked_by=keeper, messages=done.messages, octets=done.octets, sums=done.digest,
@@ -124,7 +126,7 @@ def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked
     return own.address
 
 
-def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: str, done: Exported) -> None:
+def _notify_keeper(here: CliContext, entry: Entry, origin: ActContext, keeper: str, done: RecordsExportResult) -> None:
     """Notify the keeper in whose name the export was requested, so that no name is used without notice."""
     officer = officer_now(here, origin.actor)
     letter = unit_mail.exported(entry.address, origin.document or "", officer.full_name, done.messages, done.digest)

@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.due_items import follows_leaving
 from mic_mail.policy.facts import Cause, Departure, Fact, Level
 from mic_mail.policy.labels import state_names
-from mic_mail.policy.requests import Channel
+from mic_mail.policy.requests import RequestChannel
 from mic_mail.policy.states import Span
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.issue import make_verifiers
@@ -80,8 +80,8 @@ def restore(
     *,
     asked_by: Annotated[str, option("--asked-by", "Người hoặc đơn vị yêu cầu.", "The person or unit that asked for it.")],
     channel: Annotated[
-        Channel, option("--channel", "Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail.")
-    ] = Channel.LETTER,
+        RequestChannel, option("--channel", "Văn bản, fax, điện thoại, thư.", "Letter, fax, telephone, mail.")
+    ] = RequestChannel.LETTER,
     received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day it was received.")] = None,
     queued: QueuedOption = None,
     act: GroundedAct,

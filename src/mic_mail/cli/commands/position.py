@@ -17,7 +17,7 @@ from mic_mail.policy.ranks import BUILT_IN, title_of
 app = Commands("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c).")
 
 
-class Wanted(LabelledEnum):
+class LevelChoice(LabelledEnum):
     """A level, or that the title gives none."""
 
     DIVISION = Level.DIVISION.value, Level.DIVISION.label.vi, Level.DIVISION.label.en
@@ -42,7 +42,7 @@ def list_positions(here: CliContext) -> ResultTable:
     rows: Iterator[Row] = (
         {
             "title": title,
-            "level": level or Wanted.UNKNOWN,
+            "level": level or LevelChoice.UNKNOWN,
             "entered": title in entered,
             "people": sum(position.startswith(f"{title} ") for position in held),
         }
@@ -59,9 +59,9 @@ def list_positions(here: CliContext) -> ResultTable:
 @requires(Right.ACT, act="position_set", clauses="6.4.c")
 def set_level(
     title: Annotated[str, argument("TITLE", "Chức danh, ví dụ “Giám đốc Trung tâm”.", "E.g. 'Giám đốc Trung tâm'.")],
-    level: Annotated[Wanted, argument("LEVEL", "Cấp; hoặc hỏi từng trường hợp.", "The level; unknown: asked each time.")],
+    level: Annotated[LevelChoice, argument("LEVEL", "Cấp; hoặc hỏi từng trường hợp.", "The level; unknown: asked each time.")],
     *,
     act: OrderAct,
 ) -> None:
-    named = None if level is Wanted.UNKNOWN else Level(level.value)
+    named = None if level is LevelChoice.UNKNOWN else Level(level.value)
     act.give(title, lambda changes, origin: changes.level(title, named, origin), level=level.value)

@@ -12,7 +12,7 @@ from mic_mail.cli.output_files import DocumentFile, print_written, write_paper
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import ONE_DAY, add_months, local_day
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.requests import Kind
+from mic_mail.policy.requests import RequestKind
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
 
@@ -47,7 +47,7 @@ def problems(
     first: FirstOption = None,
     last: LastOption = None,
     kinds: Annotated[
-        list[Kind] | None, option("--kind", "Loại yêu cầu; có thể lặp lại.", "Kinds of requests; repeatable.")
+        list[RequestKind] | None, option("--kind", "Loại yêu cầu; có thể lặp lại.", "Kinds of requests; repeatable.")
     ] = None,
     unit: UnitOption = None,
     act: ExplainedAct,
@@ -55,7 +55,7 @@ def problems(
     here = act.here
     span = _span(here, first, last)
     which = here.directory.unit(unit) if unit else None
-    wanted = kinds or [Kind.PROBLEM]
+    wanted = kinds or [RequestKind.PROBLEM]
     with act.recorded(which.symbol if which else "*", concerns=which, kinds=wanted, first=span.first, last=span.last):
         paper = Problems(here.directory, here.config, here.clock, span, wanted).paper(which)
         print_written(write_paper(here, out, paper))

@@ -24,9 +24,9 @@ from mic_mail.documents.csv_writer import MOST_OCTETS
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.i18n.clause_names import clause as cite
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.policy.requests import Channel, Item, Kind, Request, State, deadline_clause
+from mic_mail.policy.requests import Item, Request, RequestChannel, RequestKind, RequestState, deadline_clause
 from mic_mail.services.requests import form as forms
-from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, FormContext, FormReader, Row
+from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, FormContext, FormReader, FormRow
 from mic_mail.services.requests.register import Due, Register
 
 app = Commands("Yêu cầu gửi Trung tâm.", "Requests to the Centre.")
@@ -76,18 +76,20 @@ Number = Annotated[int, argument("NUMBER", "Số yêu cầu.", "Number of the re
 
 UnitOption = Annotated[str | None, option("--unit", "Ký hiệu đơn vị đề nghị.", "Symbol of the asking unit.")]
 AskerOption = Annotated[str, option("--asked-by", "Họ tên người đề nghị.", "Name of the person who asks.")]
-ChannelOption = Annotated[Channel | None, option("--channel", "Văn bản, thư, fax, điện thoại, trực tiếp.", "The channel.")]
+ChannelOption = Annotated[
+    RequestChannel | None, option("--channel", "Văn bản, thư, fax, điện thoại, trực tiếp.", "The channel.")
+]
 ReceivedOption = Annotated[str | None, option("--received", "Nhận lúc, 24/11/2026 09:00.", "When received, 24/11/2026 09:00.")]
 
 
 @app.command("Ghi một yêu cầu vào sổ (6.2).", "Enter a request (6.2).")
 @requires(Right.REQUEST, act="request_add", clauses="6.2 7.3.a 14.3 14.4 15.2 18")
 def add(
-    kind: Annotated[Kind, argument("KIND", "Loại yêu cầu.", "The kind of request.")],
+    kind: Annotated[RequestKind, argument("KIND", "Loại yêu cầu.", "The kind of request.")],
     *,
     unit: UnitOption,
     asker: AskerOption,
-    channel: ChannelOption = Channel.LETTER,
+    channel: ChannelOption = RequestChannel.LETTER,
     dated: Annotated[str | None, option("--dated", "Ngày văn bản.", "Date of the document.")] = None,
     received: ReceivedOption = None,
     address: Annotated[str | None, option("--address", "Hộp thư liên quan.", "The mailbox concerned.")] = None,
@@ -142,8 +144,8 @@ def add(
 def list_requests(
     here: CliContext,
     *,
-    state: Annotated[State | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
-    kind: Annotated[Kind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
+    state: Annotated[RequestState | None, option("--state", "Chỉ trạng thái này.", "Only this state.")] = None,
+    kind: Annotated[RequestKind | None, option("--kind", "Chỉ loại này.", "Only this kind.")] = None,
     unit: UnitOption = None,
     late: Annotated[bool, option("--overdue", "Chỉ yêu cầu quá hạn.", "Only what is overdue.")] = False,
     actor: ActorOption = None,
@@ -224,12 +226,12 @@ def import_file(
         raise typer.Exit(1)
 
 
-def _must_be_own(here: CliContext, row: Row, of: UnitRecord | None) -> Row:
+def _must_be_own(here: CliContext, row: FormRow, of: UnitRecord | None) -> FormRow:
     """Refuse a row for another unit in a file that is filed for one unit."""
     if of is None or row.filing is None or row.filing.unit_id == of.unit_id:
         return row
     refusal = Refused(Text("Đơn vị chỉ gửi yêu cầu của mình.", "A unit may ask only for itself."), clause="6.2")
-    return Row(row.number, refusal=refusal)
+    return FormRow(row.number, refusal=refusal)
 
 
 def _received(here: CliContext, text: str | None) -> datetime:
@@ -241,7 +243,7 @@ def _received(here: CliContext, text: str | None) -> datetime:
     return read_instant(text)
 
 
-def _row(row: Row, register: Register, request: Request | None) -> dict[str, Cell]:
+def _row(row: FormRow, register: Register, request: Request | None) -> dict[str, Cell]:
     filing = row.filing
     return row_of(
         ROWS,

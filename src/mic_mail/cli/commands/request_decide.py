@@ -27,7 +27,7 @@ from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Level
-from mic_mail.policy.requests import Kind, Request
+from mic_mail.policy.requests import Request, RequestKind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.issue import HashPassword, make_verifiers
 from mic_mail.services.requests.approve import Approved, Approving, BringBack, Choices, officer_note
@@ -165,7 +165,7 @@ def _approve_many(act: Act, numbers: Sequence[int], choices: Choices, *, as_json
 
 
 def _welcome(here: CliContext, approved: Approved) -> None:
-    if approved.mailbox is not None and approved.request.kind in {Kind.ISSUE, Kind.GROUP}:
+    if approved.mailbox is not None and approved.request.kind in {RequestKind.ISSUE, RequestKind.GROUP}:
         welcome(here, approved.mailbox)
 
 

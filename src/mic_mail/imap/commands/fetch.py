@@ -20,7 +20,7 @@ from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands import fetch_plan
 from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_cache
-from mic_mail.imap.commands.fetch_reader import Reading
+from mic_mail.imap.commands.fetch_reader import FetchReader
 from mic_mail.imap.commands.message_set import intersect, part_of, ranges, resolve_messages
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
@@ -167,7 +167,7 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         ctx.write(cached)
         yield from ctx.yield_output()
         return 0
-    reader = Reading(plan, view, ctx.cache.answers, places, BATCH_MESSAGES)
+    reader = FetchReader(plan, view, ctx.cache.answers, places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)
     pulled: deque[bytes] = deque()
     try:

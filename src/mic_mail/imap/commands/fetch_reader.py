@@ -33,7 +33,7 @@ _LIGHT_OCTETS = BATCH_OCTETS // 8
 """Total size of messages up to which a batch is not split."""
 
 
-class Reading:
+class FetchReader:
     """A pass over messages of one FETCH; `mid_line`: octets of an unfinished line have been sent."""
 
     def __init__(self, plan: Plan, view: View, cache: AnswerCache, places: list[range], batch_messages: int) -> None:

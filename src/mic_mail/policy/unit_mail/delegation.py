@@ -27,7 +27,7 @@ from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import Period, add_days, edges_after, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaves
-from mic_mail.policy.lifecycle import Decision, State
+from mic_mail.policy.lifecycle import Decision, MailboxState
 
 CLAUSE = "12.3"
 PERSONAL_CLAUSE = "15.2"
@@ -148,7 +148,7 @@ def judge(
     edges = edges_after(own, now)
     edges.update(edge for edge in (mailbox.valid_until, person.valid_until) if edge is not None)
     letters = "".join(grant.rights for grant in held) if _is_open(mailbox) and _is_in(person) else ""
-    if State.SEND_LOCKED in mailbox.states:
+    if MailboxState.SEND_LOCKED in mailbox.states:
         letters = letters.replace(POST, "")
     letters = "".join(letter for letter in letters if letter not in withheld)
     return Holding(ordered(letters), held, min(edges, default=None))
@@ -181,12 +181,12 @@ def _is_open(mailbox: Decision) -> bool:
     Reg. 7.1: nobody uses a suspended mailbox. 7.3.c: nor a restored one before its password was changed. Any other pending
     password change concerns only the person who signs in with that password.
     """
-    closed = {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
+    closed = {MailboxState.SUSPENDED, MailboxState.RECLAIMED, MailboxState.NOT_ISSUED}
     return not any(reason.state in closed or reason.clause == RESTORED_CLAUSE for reason in mailbox.reasons)
 
 
 def _is_in(person: Decision) -> bool:
-    return not person.states & {State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED}
+    return not person.states & {MailboxState.SUSPENDED, MailboxState.RECLAIMED, MailboxState.NOT_ISSUED}
 
 
 def _read(kind: MailboxKind, fact: Fact) -> Grant | None:

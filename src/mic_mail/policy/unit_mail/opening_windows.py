@@ -140,7 +140,7 @@ def working_days(first: date, last: date, calendar: WorkingDays) -> Iterator[dat
         day += ONE_DAY
 
 
-class Tally:
+class OpeningTable:
     """The cells of one mailbox over a span; openings may be added in any order."""
 
     def __init__(self, days: Iterable[date], windows: Sequence[Window], facts: Circumstances) -> None:

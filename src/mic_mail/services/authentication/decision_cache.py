@@ -8,10 +8,10 @@ from datetime import datetime
 
 from mic_mail.clock import Clock, TimedCache, Validity
 from mic_mail.directory.snapshot import Entry
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, State, decide
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, LifecycleSettings, MailboxState, decide
 from mic_mail.services.authentication.last_use import LastUses
 
-KEPT_BACK = frozenset({State.SEND_LOCKED, State.SUSPENDED, State.RECLAIMED, State.NOT_ISSUED})
+KEPT_BACK = frozenset({MailboxState.SEND_LOCKED, MailboxState.SUSPENDED, MailboxState.RECLAIMED, MailboxState.NOT_ISSUED})
 """States in which mail that the mailbox submitted earlier is not sent."""
 
 
@@ -48,7 +48,7 @@ class DecisionCache:
         read.
         """
         try:
-            return bool(self._anew(entry).states & {State.SUSPENDED, State.RECLAIMED})
+            return bool(self._anew(entry).states & {MailboxState.SUSPENDED, MailboxState.RECLAIMED})
         except FactsUnreadable:
             return True
 

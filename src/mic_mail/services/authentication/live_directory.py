@@ -11,7 +11,7 @@ from datetime import datetime
 from mic_mail.clock import Validity
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, MailboxState
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.active_app_passwords import ActiveAppPasswords
 from mic_mail.services.authentication.decision_cache import KEPT_BACK, DecisionCache
@@ -134,5 +134,5 @@ class LiveDirectory:
         a suspended mailbox too (Reg. 7.1), but only a restore lifts the suspension (7.3). The Centre's own notices do not
         come this way.
         """
-        if self._delivery_is_use and (decision := self.decide(mailbox_id)) and State.SUSPENDED not in decision.states:
+        if self._delivery_is_use and (decision := self.decide(mailbox_id)) and MailboxState.SUSPENDED not in decision.states:
             self.used(mailbox_id)

@@ -14,7 +14,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Draft, Fact, FactKind
-from mic_mail.policy.lifecycle import Decision, Reason, State, timeline
+from mic_mail.policy.lifecycle import Decision, MailboxState, Reason, timeline
 from mic_mail.policy.states import ACCESS
 from mic_mail.services.mailboxes.credentials import check_new, hashing, must_still_be, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
@@ -53,7 +53,7 @@ def own_state(
     spans = timeline(entry.kind, entry.facts, last_activity=used, settings=settings)
     upcoming: list[Reason] = []
     for span in spans:
-        if span.since <= now or (upcoming and upcoming[-1].state is State.RECLAIMED):
+        if span.since <= now or (upcoming and upcoming[-1].state is MailboxState.RECLAIMED):
             continue
         upcoming.append(span)
     return OwnState(entry, decision, tuple(upcoming), _password_age(entry, upcoming, config, now))
@@ -62,7 +62,7 @@ def own_state(
 def _password_age(entry: Entry, upcoming: list[Reason], config: Config, now: datetime) -> PasswordAge:
     kinds = {FactKind.PASSWORD_SET, FactKind.PASSWORD_RESET, FactKind.RESTORED, FactKind.ISSUED}
     last: Fact | None = max((fact for fact in entry.facts if fact.kind in kinds), key=_turn, default=None)
-    due_at = next((span.since for span in upcoming if span.state is State.PASSWORD_DUE), None)
+    due_at = next((span.since for span in upcoming if span.state is MailboxState.PASSWORD_DUE), None)
     first = max(config.auth.password_warn_days, default=0)
     warned_from = None if due_at is None else due_at - timedelta(days=first)
     return PasswordAge(

@@ -14,7 +14,7 @@ from mic_mail.config.model import Config
 from mic_mail.errors import Text
 from mic_mail.i18n import messages
 from mic_mail.ids import trace_id
-from mic_mail.policy.lifecycle import Decision, State
+from mic_mail.policy.lifecycle import Decision, MailboxState
 from mic_mail.policy.unit_mail.delegation import RESTORED_CLAUSE
 
 
@@ -133,7 +133,7 @@ class Refusals:
             return None
         if refusal := self._closed(decision, address):
             return refusal
-        if reason := decision.reason(State.PASSWORD_DUE):
+        if reason := decision.reason(MailboxState.PASSWORD_DUE):
             return self._refusal(RefusalKind.PASSWORD_DUE, self._password_due(reason.clause), clause=reason.clause)
         return self.wrong_credentials("not-issued")
 
@@ -148,16 +148,16 @@ class Refusals:
         """
         if refusal := self._closed(decision, address, detail=address):
             return refusal
-        reason = decision.reason(State.PASSWORD_DUE)
+        reason = decision.reason(MailboxState.PASSWORD_DUE)
         if reason is None or reason.clause != RESTORED_CLAUSE:
             return None
         text = messages.shared_password_due(address)
         return self._refusal(RefusalKind.PASSWORD_DUE, text, clause=reason.clause, detail=address)
 
     def _closed(self, decision: Decision, address: str, detail: str = "") -> Refusal | None:
-        for state in (State.RECLAIMED, State.SUSPENDED):
+        for state in (MailboxState.RECLAIMED, MailboxState.SUSPENDED):
             if reason := decision.reason(state):
-                reclaimed = state is State.RECLAIMED
+                reclaimed = state is MailboxState.RECLAIMED
                 kind = RefusalKind.RECLAIMED if reclaimed else RefusalKind.SUSPENDED
                 words = messages.reclaimed if reclaimed else messages.suspended
                 text = words(address, reason.since, reason.clause)
@@ -170,7 +170,7 @@ class Refusals:
 
     def of_sending(self, decision: Decision, address: str) -> Refusal:
         """Return the refusal for a mailbox that may sign in but not send."""
-        reason = decision.reason(State.SEND_LOCKED)
+        reason = decision.reason(MailboxState.SEND_LOCKED)
         assert reason is not None, "nothing else lets a mailbox sign in and not send"
         text = messages.send_locked(address, reason.since, reason.clause, decision.reclaimed_at)
         return self._refusal(RefusalKind.SEND_LOCKED, text, clause=reason.clause)

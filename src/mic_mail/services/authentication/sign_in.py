@@ -27,7 +27,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, Entry, Snapshot
 from mic_mail.errors import Trouble
 from mic_mail.policy.credentials.verifiers import Credential, ScramKeys
-from mic_mail.policy.lifecycle import Decision, FactsUnreadable, State
+from mic_mail.policy.lifecycle import Decision, FactsUnreadable, MailboxState
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
@@ -201,7 +201,7 @@ class SignInService(LiveDirectory):
         if entry is None or not self.sharing.holding(signed_in.mailbox_id, entry.mailbox_id).grants:
             return None
         decision = self.decide(entry.mailbox_id)
-        if decision is None or not decision.states & {State.SUSPENDED, State.SEND_LOCKED}:
+        if decision is None or not decision.states & {MailboxState.SUSPENDED, MailboxState.SEND_LOCKED}:
             return None
         return self.refusals.of_state(decision, entry.address) or self.refusals.of_sending(decision, entry.address)
 

@@ -8,7 +8,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import AccessStage
 from mic_mail.policy.authorization.roles import Role
 from mic_mail.policy.calendar import add_months, local_day
-from mic_mail.policy.requests import PENDING, Kind, State
+from mic_mail.policy.requests import PENDING, RequestKind, RequestState
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.requests.register import Due
 
@@ -47,25 +47,25 @@ def requests(records: Records) -> Iterator[Finding]:
     yield _received(Text("yêu cầu trong sổ", "requests recorded"), records.requests)
     yield Finding(Text("đang chờ", "waiting"), sum(state in PENDING for state in states))
     yield _late(records.requests)
-    yield Finding(Text("đã giải quyết", "done"), states.count(State.DONE))
+    yield Finding(Text("đã giải quyết", "done"), states.count(RequestState.DONE))
 
 
-def _of_kind(kind: Kind, what: Text, records: Records) -> Iterator[Finding]:
+def _of_kind(kind: RequestKind, what: Text, records: Records) -> Iterator[Finding]:
     yield _received(what, [due for due in records.requests if due.request.kind is kind])
 
 
 for _clause, _kind, _what in (
-    ("7.3.a", Kind.RESTORE, Text("yêu cầu khôi phục", "requests to restore")),
-    ("14.3", Kind.CORRECTION, Text("yêu cầu đính chính", "requests for a correction")),
-    ("15.2", Kind.RESET, Text("yêu cầu đặt lại mật khẩu", "requests for a reset")),
-    ("18", Kind.PROBLEM, Text("vướng mắc được phản ánh", "problems reported")),
+    ("7.3.a", RequestKind.RESTORE, Text("yêu cầu khôi phục", "requests to restore")),
+    ("14.3", RequestKind.CORRECTION, Text("yêu cầu đính chính", "requests for a correction")),
+    ("15.2", RequestKind.RESET, Text("yêu cầu đặt lại mật khẩu", "requests for a reset")),
+    ("18", RequestKind.PROBLEM, Text("vướng mắc được phản ánh", "problems reported")),
 ):
     evidence(_clause)(partial(_of_kind, _kind, _what))
 
 
 @evidence("7.3.b")
 def late_restores(records: Records) -> Iterator[Finding]:
-    yield _late([due for due in records.requests if due.request.kind is Kind.RESTORE])
+    yield _late([due for due in records.requests if due.request.kind is RequestKind.RESTORE])
 
 
 @evidence("4.3")

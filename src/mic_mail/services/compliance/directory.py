@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from unicodedata import is_normalized
 
-from mic_mail.addressbook.cards import Kind as CardKind
+from mic_mail.addressbook.cards import CardKind
 from mic_mail.directory.records import PersonRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import MicMailError, Text
@@ -14,11 +14,11 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.eligibility import refusal_reason
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.addresses import personal_local_part
-from mic_mail.policy.requests import Item, Kind
-from mic_mail.policy.states import FINAL, State
+from mic_mail.policy.requests import Item, RequestKind
+from mic_mail.policy.states import FINAL, MailboxState
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
 from mic_mail.services.mailboxes.address_book import make_book
-from mic_mail.services.mailboxes.consistency_check import Severity, inspect
+from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspect
 from mic_mail.services.settings import lifecycle_settings
 
 SOON = timedelta(days=30)
@@ -59,13 +59,13 @@ def agreement(records: Records) -> Iterator[Finding]:
         issued_on=records.config.regulation.issued_on,
     )
     names = {
-        Severity.ERROR: Text("lỗi khi đối chiếu danh bạ với hộp thư", "errors between directory and mailboxes"),
-        Severity.WARNING: Text("cảnh báo khi đối chiếu", "warnings"),
-        Severity.NOTE: Text("lưu ý khi đối chiếu", "notes"),
+        FindingSeverity.ERROR: Text("lỗi khi đối chiếu danh bạ với hộp thư", "errors between directory and mailboxes"),
+        FindingSeverity.WARNING: Text("cảnh báo khi đối chiếu", "warnings"),
+        FindingSeverity.NOTE: Text("lưu ý khi đối chiếu", "notes"),
     }
     for severity, what in names.items():
         count = sum(each.severity is severity for each in found)
-        yield Finding(what, count, overdue=severity is Severity.ERROR and count > 0)
+        yield Finding(what, count, overdue=severity is FindingSeverity.ERROR and count > 0)
 
 
 @evidence("3.1")
@@ -138,7 +138,7 @@ def shared_forms(records: Records) -> Iterator[Finding]:
     forms = Counter(form for _, person in _people(records) if (form := _plain(person.full_name)) is not None)
     what = Text("dạng chuẩn mà nhiều người dùng thư cùng có", "plain forms that several users share")
     yield Finding(what, sum(count > 1 for count in forms.values()))
-    asked = [each for each in records.directory.requests.pending() if each.kind is Kind.ISSUE]
+    asked = [each for each in records.directory.requests.pending() if each.kind is RequestKind.ISSUE]
     late = sum(
         form is not None and any(f"{form}@{domain}" in records.snapshot.addresses for domain in records.snapshot.domains)
         for form in (_plain(request.item(Item.NAME) or "") for request in asked)
@@ -180,7 +180,7 @@ def _people(records: Records) -> Iterator[tuple[Entry, PersonRecord]]:
     for entry, decision in records.decided():
         person = known.get(entry.owner.person_id or 0)
         left = decision.states & set(FINAL) or any(
-            reason.state is State.SEND_LOCKED and reason.clause.startswith("6.4.c") for reason in decision.reasons
+            reason.state is MailboxState.SEND_LOCKED and reason.clause.startswith("6.4.c") for reason in decision.reasons
         )
         if entry.kind is MailboxKind.PERSONAL and person is not None and not left:
             yield entry, person

@@ -12,7 +12,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import Text
 from mic_mail.log.audit import Audit
-from mic_mail.log.counters import Tally, tally
+from mic_mail.log.counters import EventCounts, count_events
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.facts import Fact, FactKind
@@ -71,9 +71,9 @@ class Records:
         return [unit for unit in self.directory.units() if unit.is_living]
 
     @cached_property
-    def today(self) -> Tally:
+    def today(self) -> EventCounts:
         """The mail log's counts since 00:00."""
-        return tally(self.config.log_dir, start_of(local_day(self.now)))
+        return count_events(self.config.log_dir, start_of(local_day(self.now)))
 
     @cached_property
     def _acts(self) -> Mapping[str, Sequence[Act]]:

@@ -10,7 +10,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.policy.facts import FactKind, MailboxKind
 from mic_mail.policy.legal_holds import holds
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.unit_mail.delegation import Part, serving
 from mic_mail.policy.unit_mail.handover import HandoverStanding, handovers
@@ -35,10 +35,10 @@ for _clause, _kind in {"2.4": MailboxKind.PERSONAL, "2.5": MailboxKind.UNIT, "5.
 
 
 _STATES = {
-    State.SUSPENDED: Text("đang tạm khóa", "suspended now"),
-    State.SEND_LOCKED: Text("đang khóa gửi", "send-locked now"),
-    State.RECLAIMED: Text("đã thu hồi", "reclaimed"),
-    State.PASSWORD_DUE: Text("phải đổi mật khẩu", "have to change the password"),
+    MailboxState.SUSPENDED: Text("đang tạm khóa", "suspended now"),
+    MailboxState.SEND_LOCKED: Text("đang khóa gửi", "send-locked now"),
+    MailboxState.RECLAIMED: Text("đã thu hồi", "reclaimed"),
+    MailboxState.PASSWORD_DUE: Text("phải đổi mật khẩu", "have to change the password"),
 }
 
 
@@ -49,7 +49,7 @@ def _by_clause(clause_id: str, records: Records) -> Iterator[Finding]:
         for state in {reason.state for reason in decision.reasons if reason.clause == clause_id}
     )
     if clause_id == "7.3.c":  # zero is a figure too
-        found.setdefault(State.PASSWORD_DUE, 0)
+        found.setdefault(MailboxState.PASSWORD_DUE, 0)
     for state, what in _STATES.items():
         if state in found:
             yield Finding(what, found[state])
@@ -61,8 +61,8 @@ for _clause in CLAUSES:
 
 @evidence("7.1")
 def suspended(records: Records) -> Iterator[Finding]:
-    count = sum(State.SUSPENDED in decision.states for decision in records.decisions.values())
-    yield Finding(_STATES[State.SUSPENDED], count)
+    count = sum(MailboxState.SUSPENDED in decision.states for decision in records.decisions.values())
+    yield Finding(_STATES[MailboxState.SUSPENDED], count)
 
 
 _ACTS: dict[str, tuple[FactKind, Text]] = {

@@ -8,7 +8,7 @@ from mic_mail.i18n import dates
 from mic_mail.net.tls import BadCertificate
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.downtime import announced
-from mic_mail.policy.incidents import Severity, State
+from mic_mail.policy.incidents import IncidentSeverity, IncidentState
 from mic_mail.policy.migration_plans import PlanStanding, standing
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 from mic_mail.services.importers.ledger import taken
@@ -62,13 +62,13 @@ def reported_incidents(records: Records) -> Iterator[Finding]:
 
 @evidence("16.3")
 def grave_incidents(records: Records) -> Iterator[Finding]:
-    grave = [each.opened_at for each in records.directory.incidents.all() if each.told.severity is not Severity.MINOR]
+    grave = [each.opened_at for each in records.directory.incidents.all() if each.told.severity is not IncidentSeverity.MINOR]
     yield dated(Text("sự cố nghiêm trọng trở lên", "incidents, serious or critical"), grave)
 
 
 @evidence("14.4", "10.1")
 def open_incidents(records: Records) -> Iterator[Finding]:
-    waiting = sum(each.state is State.OPEN for each in records.directory.incidents.all())
+    waiting = sum(each.state is IncidentState.OPEN for each in records.directory.incidents.all())
     yield Finding(Text("sự cố đang xử lý", "incidents that are open"), waiting)
 
 

@@ -25,7 +25,7 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import show_in
-from mic_mail.services.demo.sample_mail import LETTERS, Letter, large_letter, plan_as_pdf
+from mic_mail.services.demo.sample_mail import SAMPLE_MESSAGES, SampleMessage, large_message, plan_as_pdf
 from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.working_calendar import prefill
@@ -141,7 +141,7 @@ class Population:
         for demo in DEMO:
             mailbox = self._mailbox(demo, units[demo.unit])
             if demo.readable:
-                self._letters(mailbox)
+                self._sample_messages(mailbox)
             if demo.nearly_full:
                 self._fill_up(mailbox)
             if demo.local == HELP_DESK:
@@ -225,21 +225,21 @@ class Population:
 
     # ------------------------------------------------------------ mail
 
-    def _letters(self, mailbox: MailboxRecord) -> None:
+    def _sample_messages(self, mailbox: MailboxRecord) -> None:
         account = self._store.account_of(mailbox)
         Notices(self._store, self._config, self._clock).welcome(mailbox)
         to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
-        for number, letter in enumerate(LETTERS):
-            sent_at = self._ago(0) - timedelta(hours=letter.hours_ago)
-            octets = self._compose(letter, to, sent_at, f"demo.{mailbox.mailbox_id}.{number}@{self._config.server.hostname}")
-            flags = (SEEN if letter.seen else 0) | (FLAGGED if letter.flagged else 0)
+        for number, sample in enumerate(SAMPLE_MESSAGES):
+            sent_at = self._ago(0) - timedelta(hours=sample.hours_ago)
+            octets = self._compose(sample, to, sent_at, f"demo.{mailbox.mailbox_id}.{number}@{self._config.server.hostname}")
+            flags = (SEEN if sample.seen else 0) | (FLAGGED if sample.flagged else 0)
             staged = account.stage()
             try:
                 staged.write(octets)
                 staged.finish()
                 origin = f"demo:{mailbox.mailbox_id}:{number}"
                 delivery = Delivery(staged, answers_of(octets), flags, (), int(sent_at.timestamp() * 1_000_000), origin)
-                account.publish(self._folder(account, letter.folder), [delivery])
+                account.publish(self._folder(account, sample.folder), [delivery])
             finally:
                 staged.discard()
 
@@ -252,14 +252,14 @@ class Population:
         return account.folder(name).folder_id
 
     @staticmethod
-    def _compose(letter: Letter, to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
-        attachments = [Attachment(letter.attachment, "application/pdf", plan_as_pdf())] if letter.attachment else []
-        sender = Mailbox(letter.sender_name, MailboxAddress.parse(letter.sender_address))
+    def _compose(sample: SampleMessage, to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
+        attachments = [Attachment(sample.attachment, "application/pdf", plan_as_pdf())] if sample.attachment else []
+        sender = Mailbox(sample.sender_name, MailboxAddress.parse(sample.sender_address))
         return compose(
-            sender=to if letter.own else sender,
-            to=[sender if letter.own else to],
-            subject=letter.subject,
-            text=letter.text.format(name=to.name),
+            sender=to if sample.own else sender,
+            to=[sender if sample.own else to],
+            subject=sample.subject,
+            text=sample.text.format(name=to.name),
             date=sent_at,
             message_id=message_id,
             auto_submitted=None,
@@ -271,7 +271,7 @@ class Population:
         account = self._store.account_of(mailbox)
         sent_at = self._ago(30)
         to = Mailbox(mailbox.display_name, MailboxAddress.parse(mailbox.address))
-        octets = large_letter(to, sent_at, f"demo.large@{self._config.server.hostname}")
+        octets = large_message(to, sent_at, f"demo.large@{self._config.server.hostname}")
         missing = int(mailbox.quota_octets * FULL_SHARE) - account.quota().octets
         if missing < len(octets):
             return

@@ -12,7 +12,7 @@ LARGE_ATTACHMENT_OCTETS = 18_050_000
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class SampleMessage:
     """One message; `own`: the mailbox sent it."""
 
     folder: str
@@ -27,31 +27,31 @@ class Letter:
     attachment: str = ""
 
 
-LETTERS = (
-    Letter(
+SAMPLE_MESSAGES = (
+    SampleMessage(
         "Công văn đến", "Cục Công nghệ thông tin", "cntt@mic.gov.vn", "V/v báo cáo tình hình ứng dụng CNTT năm 2026",
         "Kính gửi {name},\n\nThực hiện kế hoạch ứng dụng công nghệ thông tin năm 2026, đề nghị Ông/Bà tổng hợp số liệu của "
         "đơn vị và gửi về Cục trước ngày 15 hằng tháng.\n\nTrân trọng.\n",
         200, seen=True,
     ),
-    Letter(
+    SampleMessage(
         INBOX, "Trần Thị Lan", "ttlan@mic.gov.vn", "Lịch họp giao ban tuần",
         "Anh/Chị {name} thân mến,\n\nHọp giao ban tuần này chuyển sang 8 giờ 30 sáng thứ Tư, phòng họp 305. "
         "Nhờ anh/chị chuẩn bị nội dung về hạ tầng số.\n\nCảm ơn anh/chị.\nLan\n",
         50, seen=True,
     ),
-    Letter(
+    SampleMessage(
         INBOX, "Đỗ Văn Bê", "dvbe@mic.gov.vn", "Kế hoạch công tác năm 2026 (bản dự thảo)",
         "Kính gửi {name},\n\nXin gửi kèm bản dự thảo kế hoạch công tác năm 2026. Đề nghị cho ý kiến trước cuối tuần.\n\n"
         "Trân trọng,\nĐỗ Văn Bê\n",
         26, flagged=True, attachment="Kế hoạch công tác năm 2026.pdf",
     ),
-    Letter(
+    SampleMessage(
         INBOX, "Đoàn Thanh niên Bộ", "doanthanhnien@mic.gov.vn", "Thư mời tham gia ngày hội hiến máu",
         "Kính mời {name} tham gia ngày hội hiến máu tình nguyện tại hội trường tầng 1.\n\nĐoàn Thanh niên Bộ\n",
         3,
     ),
-    Letter(
+    SampleMessage(
         "Sent", "Trần Thị Lan", "ttlan@mic.gov.vn", "Re: Lịch họp giao ban tuần",
         "Tôi đã nhận được lịch và sẽ chuẩn bị nội dung.\n\n{name}\n",
         48, seen=True, own=True,
@@ -59,7 +59,7 @@ LETTERS = (
 )  # fmt: skip
 
 
-def large_letter(to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
+def large_message(to: Mailbox, sent_at: datetime, message_id: str) -> bytes:
     """Return a message close to the limit; its attachment does not compress, as scans do not."""
     block = bytes((n * 197 + (n >> 8) * 31) & 255 for n in range(65_536))
     content = (block * (LARGE_ATTACHMENT_OCTETS // len(block) + 1))[:LARGE_ATTACHMENT_OCTETS]

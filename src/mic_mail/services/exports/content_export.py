@@ -57,7 +57,7 @@ _STAGED = re.compile(r"\..+\.exporting-[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ContentExportResult:
     """The result of an export."""
 
     folders: int
@@ -89,7 +89,7 @@ class ContentExport:
         *,
         still_open: Callable[[], object],
         progress: Progress = lambda done: None,
-    ) -> Exported:
+    ) -> ContentExportResult:
         """Write the export to `target`; `still_open` raises where the request was closed meanwhile."""
         self.settle()
         target = target.absolute()
@@ -165,7 +165,7 @@ class _Folder:
         make_durable(str(target.parent))
 
 
-def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> Exported:
+def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progress: Progress) -> ContentExportResult:
     """Write all messages, the manifest and the sums; each line follows its message."""
     messages = octets = 0
     chosen = folders_of(account, scope.folder)
@@ -185,7 +185,7 @@ def _fill(folder: _Folder, scope: Scope, account: Account, opening: bytes, progr
                 progress(messages)
         manifest.write(b"\n]}\n")
         sums.write(f"{manifest.digest}  manifest.json\n".encode())
-        return Exported(len(chosen), messages, octets, sums.digest)
+        return ContentExportResult(len(chosen), messages, octets, sums.digest)
 
 
 def _messages(account: Account, info: FolderInfo, scope: Scope) -> Iterator[_Message]:

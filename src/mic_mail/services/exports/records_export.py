@@ -59,7 +59,7 @@ _COLUMNS = ("file", "folder", "uidvalidity", "uid", "arrived_at", "size", "sha25
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class RecordsExportResult:
     """The result of an export."""
 
     messages: int
@@ -105,8 +105,8 @@ class RecordsExport:
         basis: Mapping[str, str],
         *,
         progress: Progress = lambda done: None,
-        whole: Callable[[Exported], None] = lambda exported: None,
-    ) -> Exported:
+        whole: Callable[[RecordsExportResult], None] = lambda exported: None,
+    ) -> RecordsExportResult:
         """Write the export, or continue it.
 
         `basis` is part of the manifest, and has to be the same to continue. `whole` is called when everything is written,
@@ -122,7 +122,7 @@ class RecordsExport:
                 journal.write(_encoded(copied) + b"\n")
                 journal.flush()
                 progress(len(done.keys))
-            exported = Exported(len(done.keys), done.octets, _lists(target, done, journal), resumed)
+            exported = RecordsExportResult(len(done.keys), done.octets, _lists(target, done, journal), resumed)
             whole(exported)
             (target / JOURNAL).unlink()  # the last step
             make_durable(str(target))

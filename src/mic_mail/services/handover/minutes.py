@@ -12,7 +12,7 @@ from mic_mail.clock import HO_CHI_MINH
 from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, NotFound
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Block, Cell, Column, Columns, Document, Signature, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Columns, DescriptionList, Document, SignatureBlock, Table
 from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, HandoverStanding
@@ -72,8 +72,8 @@ class Minutes:
         ]
         blocks: list[Block] = [
             *self._grounds(handover, takes, head or BLANK),
-            Terms(parties, "I. Thành phần"),
-            Terms(self._content(mailbox, handover, inventory), "II. Nội dung bàn giao nguyên trạng"),
+            DescriptionList(parties, "I. Thành phần"),
+            DescriptionList(self._content(mailbox, handover, inventory), "II. Nội dung bàn giao nguyên trạng"),
             _table(inventory),
             *_remarks(inventory),
             f"Mã băm SHA-256 của tệp kiểm kê: {digest or BLANK}.",
@@ -91,7 +91,7 @@ class Minutes:
             blocks,
             clause_id=CLAUSE,
             number=number.strip() or "............/BB",
-            signatures=[*(Signature(office, name) for office, name in signers), Signature("Trung tâm Thông tin")],
+            signatures=[*(SignatureBlock(office, name) for office, name in signers), SignatureBlock("Trung tâm Thông tin")],
             check=digest or "",
         )
 

@@ -25,7 +25,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
-from mic_mail.policy.lifecycle import State
+from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.unit_mail.handover import CLAUSE, BeingHandedOver, Handover, HandoverStanding, handovers, running
@@ -209,7 +209,7 @@ class Handovers(MailUseCases):
         """
         draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
         own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
-        if State.SUSPENDED in self._accounts.decide(own).states:
+        if MailboxState.SUSPENDED in self._accounts.decide(own).states:
             raise NotAllowed(
                 Text(f"{own.address} đang bị tạm khóa.", f"{own.address} is suspended."),
                 clause=SUSPENDED_CLAUSE,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mic_mail.services.importers.content import mark_of
 from mic_mail.services.importers.importer import Choice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
-from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, Tally
+from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder
 from mic_mail.storage.mailstore import Account
 
 
@@ -18,12 +18,12 @@ class _Everything:
 
 def dry_run(
     account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
-) -> Sequence[Tally]:
+) -> Sequence[FolderCounts]:
     """Count what an import would do: `imported` would come, `already` came before.
 
     Messages that came by other ways are not searched for.
     """
-    tallies: list[Tally] = []
+    tallies: list[FolderCounts] = []
     for folder, tally in choice.apply(source, account):
         tallies.append(tally)
         if tally.target:
@@ -34,7 +34,7 @@ def dry_run(
     return tallies
 
 
-def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: Tally, progress: Progress) -> None:
+def _count(source: Source, folder: SourceFolder, ledger: Ledger, tally: FolderCounts, progress: Progress) -> None:
     seen: dict[str, int] = {}
     for item in source.messages(folder, _Everything()):
         if item.skip is not None:

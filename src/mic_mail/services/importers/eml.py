@@ -17,7 +17,7 @@ from hashlib import file_digest
 from mic_mail.errors import Text
 from mic_mail.services.importers import files
 from mic_mail.services.importers.flags import of_header
-from mic_mail.services.importers.source import Chunks, FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import Chunks, FolderClosed, Skip, Source, SourceFolder, SourceMessage, SourceWrong
 
 MANIFEST = "manifest.json"
 _MOST_MANIFEST = 256 << 20
@@ -76,7 +76,7 @@ class EmlSource(Source):
             for levels, paths in sorted(found.items())
         ]
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         """Yield messages by file name; at the end `FolderClosed` where others cannot be read."""
         assert isinstance(folder.place, _Files)
         for path in folder.place.paths:
@@ -84,25 +84,25 @@ class EmlSource(Source):
         for why in folder.place.closed:
             raise why
 
-    def _item(self, path: str) -> Item:
+    def _item(self, path: str) -> SourceMessage:
         recorded, name = self._recorded.get(path), files.text_of(path)
         if recorded is not None and recorded.expunged:
-            return Item(skip=Skip.DELETED, name=name)
+            return SourceMessage(skip=Skip.DELETED, name=name)
         try:
             found = files.read(self._path, f"{self._path}/{path}")
         except FileNotFoundError:
             found = Skip.GONE
         if isinstance(found, Skip):
-            return Item(skip=found, name=name)
+            return SourceMessage(skip=found, name=name)
         try:
             if recorded is not None and recorded.sha256 != _raw_digest(self._path, path):
-                return Item(skip=Skip.ALTERED, name=name)
+                return SourceMessage(skip=Skip.ALTERED, name=name)
         except OSError:  # it was there a moment ago
-            return Item(skip=Skip.GONE, name=name)
+            return SourceMessage(skip=Skip.GONE, name=name)
         flags = recorded.flags if recorded is not None else None
         if flags is None:
             flags, _ = of_header(_beginning(found.content))
-        return Item(None, found.content, self._default_flags if flags is None else flags, _instant(recorded))
+        return SourceMessage(None, found.content, self._default_flags if flags is None else flags, _instant(recorded))
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str | FolderClosed]]:

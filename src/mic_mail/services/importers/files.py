@@ -25,7 +25,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileContent:
     """A file that was read."""
 
     content: bytes | Chunks
@@ -46,7 +46,7 @@ def open_below(root: str, path: str) -> int:
     return fd
 
 
-def read(root: str, path: str) -> Found | Skip:
+def read(root: str, path: str) -> FileContent | Skip:
     """Return the file as a message with CRLF, or why it is none; `FileNotFoundError` where it is gone."""
     try:
         fd = open_below(root, path)
@@ -63,10 +63,10 @@ def read(root: str, path: str) -> Found | Skip:
         changed = found.st_mtime_ns // 1000
         with open(fd, "rb", closefd=False) as file:
             if found.st_size <= HELD_OCTETS:
-                return Found(with_crlf(file.read(HELD_OCTETS)), changed)
+                return FileContent(with_crlf(file.read(HELD_OCTETS)), changed)
             is_crlf = has_only_crlf(_parts_of(file))  # read whole here, where an unreadable file is only skipped
         parts = partial(_raw_parts, root, path)
-        return Found(parts if is_crlf else lambda: parts_with_crlf(parts()), changed)
+        return FileContent(parts if is_crlf else lambda: parts_with_crlf(parts()), changed)
     except OSError:
         return Skip.UNREADABLE
     finally:

@@ -30,11 +30,11 @@ from mic_mail.services.importers.source import (
     CHUNK_OCTETS,
     Chunks,
     FolderClosed,
-    Item,
     Skip,
     Source,
     SourceFailed,
     SourceFolder,
+    SourceMessage,
     SourceWrong,
 )
 
@@ -124,7 +124,7 @@ class ImapSource(Source):
     def folders(self) -> Sequence[SourceFolder]:
         return self._call(self._again(list_folders))
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         """Yield messages in ascending order of UID."""
         name = str(folder.place)
         validity, uids = self._call(self._again(lambda wire: self._uids(wire, name)))
@@ -135,14 +135,14 @@ class ImapSource(Source):
             for uid in some:
                 key, each = _key(folder, validity, uid), listed.get(uid)
                 if each is None:
-                    yield Item(key, skip=Skip.GONE, name=f"UID {uid}", generation=validity)
+                    yield SourceMessage(key, skip=Skip.GONE, name=f"UID {uid}", generation=validity)
                 elif key is not None and key in known:
-                    yield Item(key, None, each.flags, each.received_at_us, generation=validity)
+                    yield SourceMessage(key, None, each.flags, each.received_at_us, generation=validity)
                 else:
                     wanted.append(each)
             yield from self._fetched(folder, name, validity, wanted)
 
-    def _fetched(self, folder: SourceFolder, name: str, validity: int, wanted: list[_Listed]) -> Iterator[Item]:
+    def _fetched(self, folder: SourceFolder, name: str, validity: int, wanted: list[_Listed]) -> Iterator[SourceMessage]:
         """Yield the contents; the next batch is fetched while the caller works on one."""
         batches = _batches(wanted)
         ahead: Future[dict[int, bytes | Chunks]] | None = None
@@ -414,10 +414,10 @@ def _key(folder: SourceFolder, validity: int, uid: int) -> str | None:
     return f"{folder.name}\0{validity}\0{uid}" if validity else None
 
 
-def _item(key: str | None, validity: int, each: _Listed, content: bytes | Chunks | None) -> Item:
+def _item(key: str | None, validity: int, each: _Listed, content: bytes | Chunks | None) -> SourceMessage:
     if content is None:
-        return Item(key, skip=Skip.GONE, name=f"UID {each.uid}", generation=validity)
-    return Item(key, content, each.flags, each.received_at_us, generation=validity)
+        return SourceMessage(key, skip=Skip.GONE, name=f"UID {each.uid}", generation=validity)
+    return SourceMessage(key, content, each.flags, each.received_at_us, generation=validity)
 
 
 def _batches(wanted: Sequence[_Listed]) -> list[list[_Listed]]:

@@ -60,7 +60,7 @@ class Answer:
         return self.result == "OK"
 
 
-class Asked(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no types
+class ImapCommand(aioimaplib.Command):  # type: ignore[misc]  # aioimaplib has no types
     """A command whose untagged responses are collected whole."""
 
     def __init__(
@@ -106,7 +106,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         self._octets = 0
         self._literal: bytearray | None = None
         self._literal_left = 0
-        self._running: Asked | None = None
+        self._running: ImapCommand | None = None
         self._greeting: asyncio.Future[bytes] = loop.create_future()
         self.lost: Exception | None = None
 
@@ -219,7 +219,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         """
         if self.lost is not None:
             raise self.lost
-        command = Asked(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
+        command = ImapCommand(name, self.new_tag(), *args, prefix=prefix, timeout=self._seconds, replies=replies)
         if most is not None:
             command.most = min(most, MAX_ANSWER)
         self._running = command

@@ -14,7 +14,7 @@ from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.importers.dry_run import dry_run
 from mic_mail.services.importers.importer import Choice, Import, Into, Progress
 from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
-from mic_mail.services.importers.source import Source, Tally
+from mic_mail.services.importers.source import FolderCounts, Source
 from mic_mail.services.importers.verify import Compared, compare
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.services.use_cases import MailUseCases
@@ -27,7 +27,7 @@ CLAUSE = "10.4"
 class Outcome:
     """The result of an import."""
 
-    tallies: Sequence[Tally] = field(default=())
+    tallies: Sequence[FolderCounts] = field(default=())
     error: MicMailError | None = None
     """The error that ended it early; messages imported until then stay."""
 
@@ -98,7 +98,7 @@ class Moving(MailUseCases):
         return Ledger(path, entry.mailbox_id, source.identity, read_only=read_only)
 
 
-def _job_fields(tallies: Sequence[Tally], clock: Clock, *, complete: bool) -> Run:
+def _job_fields(tallies: Sequence[FolderCounts], clock: Clock, *, complete: bool) -> Run:
     return Run(
         at=clock.now().isoformat(),
         found=sum(tally.found for tally in tallies),

@@ -27,7 +27,7 @@ from mic_mail.services.importers.content import Incoming, take
 from mic_mail.services.importers.existing_messages import Unclaimed
 from mic_mail.services.importers.flags import read_flags
 from mic_mail.services.importers.ledger import Entry, Ledger, counted_key
-from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, Tally
+from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder, SourceMessage
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
@@ -42,7 +42,7 @@ _DAY_US = 86_400_000_000
 _FIRST_US = 0
 """An INTERNALDATE before 1970 comes from a clock that was not set."""
 
-Progress = Callable[[Tally], None]
+Progress = Callable[[FolderCounts], None]
 
 
 class QuotaReached(Refused):
@@ -75,12 +75,12 @@ class Choice:
     renamed: tuple[tuple[str, str], ...] = ()
     """Pairs of (folder of the source, folder here)."""
 
-    def apply(self, source: Source, account: Account) -> Iterator[tuple[SourceFolder, Tally]]:
+    def apply(self, source: Source, account: Account) -> Iterator[tuple[SourceFolder, FolderCounts]]:
         """Yield the folders of the source, each with a tally; one that is left out has no target."""
         renamed = dict(self.renamed)
         uses = {info.special_use: info.name for info in account.folders() if info.special_use}
         for folder in source.folders():
-            tally = Tally(folder.name)
+            tally = FolderCounts(folder.name)
             if (why := self._skips(folder)) is not None:
                 tally.skip(why)
             else:
@@ -121,9 +121,9 @@ class Import:
         self._source = source
         self._choice = choice or Choice()
         self._progress = progress
-        self.tallies: list[Tally] = []
+        self.tallies: list[FolderCounts] = []
 
-    def run(self) -> Sequence[Tally]:
+    def run(self) -> Sequence[FolderCounts]:
         """Import everything; after an error `tallies` has what was done."""
         closed: FolderClosed | None = None
         with ThreadPoolExecutor(_SYNCS) as syncs:
@@ -146,7 +146,7 @@ class _Ready:
     """A message that is about to be published."""
 
     key: str
-    item: Item
+    item: SourceMessage
     incoming: Incoming
     delivery: Delivery
 
@@ -154,7 +154,7 @@ class _Ready:
 class _FolderRun:
     """One folder of a run."""
 
-    def __init__(self, into: Into, folder: SourceFolder, tally: Tally, syncs: ThreadPoolExecutor) -> None:
+    def __init__(self, into: Into, folder: SourceFolder, tally: FolderCounts, syncs: ThreadPoolExecutor) -> None:
         self._into = into
         self._account = into.account
         self._ledger = into.ledger
@@ -168,7 +168,7 @@ class _FolderRun:
         self._seen: dict[str, int] = {}
         self._ready: list[_Ready] = []
         self._octets = 0
-        self._reflagged: list[tuple[Entry, Item]] = []
+        self._reflagged: list[tuple[Entry, SourceMessage]] = []
 
     def run(self, source: Source, progress: Progress) -> None:
         """Import every message of the folder."""
@@ -192,7 +192,7 @@ class _FolderRun:
 
     # ------------------------------------------------------------ one message
 
-    def _take(self, item: Item) -> None:
+    def _take(self, item: SourceMessage) -> None:
         entry = self._ledger.entry(item.key) if item.key is not None else None
         if entry is None:
             assert item.content is not None, "what is not known has its content"
@@ -211,16 +211,16 @@ class _FolderRun:
                     return
         self._count_present(entry, item)
 
-    def _count_present(self, entry: Entry, item: Item) -> None:
+    def _count_present(self, entry: Entry, item: SourceMessage) -> None:
         self._tally.already += 1
         self._tally.there(bytes.fromhex(entry.digest))
         if frozenset(entry.flags) != item.flags:
             self._reflagged.append((entry, item))
 
-    def _known_otherwise(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
+    def _known_otherwise(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
         return self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
 
-    def _under_void_key(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
+    def _under_void_key(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
         """Return the ledger's entry of this message under a key voided by a change of the folder's generation."""
         if self._void is None:
             self._void = {}
@@ -236,7 +236,7 @@ class _FolderRun:
         self._ledger.add([entry], gone=[old.key])
         return entry
 
-    def _claimed(self, key: str, item: Item, incoming: Incoming) -> Entry | None:
+    def _claimed(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
         """Return the entry of a message that was copied here by other means."""
         uid = self._unclaimed.claim(incoming)
         if uid is None:
@@ -245,11 +245,11 @@ class _FolderRun:
         self._ledger.add([entry])
         return entry
 
-    def _entry(self, key: str, item: Item, incoming: Incoming, uidvalidity: int, uid: int) -> Entry:
+    def _entry(self, key: str, item: SourceMessage, incoming: Incoming, uidvalidity: int, uid: int) -> Entry:
         digest, flags = incoming.digest.hex(), tuple(sorted(item.flags))
         return Entry(key, self._folder.name, item.generation, self._info.mailbox_id, uidvalidity, uid, digest, flags)
 
-    def _delivery(self, key: str, item: Item, incoming: Incoming) -> Delivery:
+    def _delivery(self, key: str, item: SourceMessage, incoming: Incoming) -> Delivery:
         flags, keywords = read_flags(item.flags)
         return Delivery(
             incoming.staged,
@@ -261,7 +261,7 @@ class _FolderRun:
             octets=incoming.octets,
         )
 
-    def _arrival(self, item: Item, incoming: Incoming) -> int:
+    def _arrival(self, item: SourceMessage, incoming: Incoming) -> int:
         """Return the arrival time at the old mailbox, else by the header; never in the future."""
         known = item.received_at_us
         if known is None:
@@ -323,7 +323,7 @@ class _FolderRun:
     def _reflag(self) -> None:
         """Apply the flag changes at the source since the last run, to messages not moved here since."""
         at = {(info.mailbox_id, info.uidvalidity): info.folder_id for info in self._account.folders()}
-        groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, Item]]] = {}
+        groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, SourceMessage]]] = {}
         for entry, item in self._reflagged:
             folder_id = at.get((entry.mailbox, entry.uidvalidity), 0)
             old = frozenset(entry.flags)

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from mic_mail.errors import Text
 from mic_mail.services.importers import files
 from mic_mail.services.importers.flags import of_letters
-from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, SourceMessage, SourceWrong
 from mic_mail.storage.maildir.dovecot import read_keywords, read_subscriptions
 from mic_mail.storage.maildir.folder_names import decode_level
 
@@ -52,7 +52,7 @@ class MaildirSource(Source):
             if not entry.name.startswith(".") and _is_open(entry.path):
                 yield from self._below(entry.path, levels, depth - 1)
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         """Yield messages by base name, in the same order at each pass; `FolderClosed` if unreadable."""
         path = str(folder.place)
         keywords = read_keywords(path)
@@ -60,7 +60,7 @@ class MaildirSource(Source):
             key = f"{folder.name}\0{base}"
             flags = of_letters(name.partition(":2,")[2].partition(",")[0], keywords)
             if key in known:
-                yield Item(key, None, flags)
+                yield SourceMessage(key, None, flags)
                 continue
             try:
                 found = files.read(self._path, f"{path}/{name}")
@@ -71,9 +71,9 @@ class MaildirSource(Source):
                 except (FileNotFoundError, FolderClosed):
                     found = Skip.GONE
             if isinstance(found, Skip):
-                yield Item(key, skip=found, name=files.text_of(name))
+                yield SourceMessage(key, skip=found, name=files.text_of(name))
             else:
-                yield Item(key, found.content, flags, found.changed_at_us)
+                yield SourceMessage(key, found.content, flags, found.changed_at_us)
 
 
 def _is_maildir(path: str) -> bool:

@@ -30,11 +30,11 @@ from mic_mail.services.importers.flags import of_header
 from mic_mail.services.importers.source import (
     CHUNK_OCTETS,
     FolderClosed,
-    Item,
     Skip,
     Source,
     SourceFailed,
     SourceFolder,
+    SourceMessage,
     SourceWrong,
 )
 
@@ -237,7 +237,7 @@ class MboxSource(Source):
             return [SourceFolder((_name(os.path.basename(self._path)),), self._path)]
         return [SourceFolder(levels, path) for levels, path in _below(self._path, self._path, (), _DEEPEST)]
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         """Yield messages in the order of the file; a message's key is its content."""
         path = str(folder.place)
         try:
@@ -257,14 +257,14 @@ class MboxSource(Source):
             os.close(fd)
 
 
-def _item(box: Mailbox, span: MessageSpan) -> Item:
+def _item(box: Mailbox, span: MessageSpan) -> SourceMessage:
     header = box.header(span.begins, span.ends)
     flags, deleted = of_header(header)
     if deleted:
-        return Item(skip=Skip.DELETED)
+        return SourceMessage(skip=Skip.DELETED)
     is_small = span.ends - span.begins <= files.HELD_OCTETS
     content = box.octets(span) if is_small else partial(crlf_parts, partial(box.parts, span))
-    return Item(None, content, flags or frozenset(), written_at(span.from_line))
+    return SourceMessage(None, content, flags or frozenset(), written_at(span.from_line))
 
 
 def _below(root: str, path: str, above: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:

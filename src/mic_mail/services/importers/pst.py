@@ -26,7 +26,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.services.importers import files
 from mic_mail.services.importers.eml import EmlSource
-from mic_mail.services.importers.source import Item, Source, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import Source, SourceFolder, SourceMessage, SourceWrong
 
 PROGRAM = "readpst"
 MEMORY_OCTETS = 2 << 30
@@ -91,7 +91,7 @@ class PstSource(Source):
             return found
         return [replace(folder, levels=folder.levels[1:]) for folder in found]
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         return self._messages.messages(folder, known)
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ Chunks = Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SourceMessage:
     """One message of a folder, or why it is skipped."""
 
     key: str | None = None
@@ -82,7 +82,7 @@ class Source(Protocol):
         """Return the folders in a stable order."""
         ...
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         """Yield every message of a folder; those whose key is `known` without content."""
         ...
 
@@ -114,7 +114,7 @@ def unreadable(what: object, why: Text) -> SourceWrong:
 
 
 @dataclass(slots=True)
-class Tally:
+class FolderCounts:
     """The counts of one folder."""
 
     source: str

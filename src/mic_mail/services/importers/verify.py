@@ -13,7 +13,7 @@ from mic_mail.services.importers.content import digest_of, mark_of
 from mic_mail.services.importers.existing_messages import stored_digest
 from mic_mail.services.importers.importer import Choice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
-from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, Tally
+from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder
 from mic_mail.storage.mailstore import Account
 
 MOST_NAMED = 20
@@ -23,7 +23,7 @@ MOST_NAMED = 20
 class Compared:
     """The comparison of one folder of the source."""
 
-    tally: Tally
+    tally: FolderCounts
     there: int = 0
     elsewhere: int = 0
     removed: int = 0

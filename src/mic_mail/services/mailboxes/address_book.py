@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from mic_mail.addressbook.cards import Book, Card, Kind, Ministry, UnitName, key_of
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, UnitName, key_of
 from mic_mail.clock import TimedCache, Validity
 from mic_mail.config.model import Config
 from mic_mail.directory.address_book_rows import AddressBookRows
@@ -73,20 +73,22 @@ class AddressBookBuilder:
                     of_units[unit].append(entry.address)
                 else:
                     groups.append(
-                        Card(Kind.GROUP, entry.mailbox_id, one_line(entry.display_name), units[unit], "", (entry.address,))
+                        Card(CardKind.GROUP, entry.mailbox_id, one_line(entry.display_name), units[unit], "", (entry.address,))
                     )
         people = [
             Card(
-                Kind.PERSON, line.person_id, one_line(line.full_name), units[line.unit_id], one_line(line.position),
+                CardKind.PERSON, line.person_id, one_line(line.full_name), units[line.unit_id], one_line(line.position),
                 tuple(of_people.get(line.person_id, ())),
             )
             for line in roll.people
             if line.unit_id in units and (line.person_id not in gone or line.person_id in of_people)
         ]  # fmt: skip
-        own = [Card(Kind.UNIT, number, name.name, name, "", tuple(of_units.get(number, ()))) for number, name in units.items()]
+        own = [
+            Card(CardKind.UNIT, number, name.name, name, "", tuple(of_units.get(number, ()))) for number, name in units.items()
+        ]
         cards = [*people, *own, *groups]
-        known = {key_of(Kind.PERSON, line.person_id) for line in roll.people}
-        known |= {key_of(Kind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
+        known = {key_of(CardKind.PERSON, line.person_id) for line in roll.people}
+        known |= {key_of(CardKind.GROUP, entry.mailbox_id) for entry in snapshot if entry.kind is MailboxKind.GROUP}
         return Book.of(ministry(self._config), cards, known - {card.key for card in cards})
 
     def _visibility(self, entry: Entry, settings: LifecycleSettings, now: datetime) -> Visibility:

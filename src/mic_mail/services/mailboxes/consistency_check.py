@@ -21,13 +21,13 @@ from mic_mail.policy.authorization.roles import NotAuthorised, Officer, must_kee
 from mic_mail.policy.directory_changes import OrderEntry as Order
 from mic_mail.policy.facts import MailboxKind, first_broken
 from mic_mail.policy.legal_holds import must_keep
-from mic_mail.policy.lifecycle import LifecycleSettings, State
+from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from mic_mail.policy.naming.addresses import is_bound, is_of_name
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.storage.maildir.swap_store import set_aside
 
 
-class Severity(LabelledEnum):
+class FindingSeverity(LabelledEnum):
     ERROR = "error", "lỗi", "error"
     WARNING = "warning", "cảnh báo", "warning"
     NOTE = "note", "lưu ý", "note"
@@ -37,21 +37,21 @@ class Severity(LabelledEnum):
 class Disagreement:
     """One point on which the directory and the mailboxes differ."""
 
-    severity: Severity
+    severity: FindingSeverity
     kind: str
     subject: str
     text: Text
 
 
-_TEXTS: Mapping[Severity, Mapping[str, Text]] = {
-    Severity.ERROR: {
+_TEXTS: Mapping[FindingSeverity, Mapping[str, Text]] = {
+    FindingSeverity.ERROR: {
         "no_facts": Text("Hộp thư không có hồ sơ cấp.", "The record has no fact of the issue."),
         "quota_below_floor": Text("Dung lượng dưới 01 GB (8.3.b).", "The quota is below 1 GB (Reg. 8.3.b)."),
         "unreadable_facts": Text("Hồ sơ có dữ liệu không đọc được.", "The record contains data that cannot be read."),
         "two_unit_mailboxes": Text("Đơn vị có hơn một hộp thư đơn vị.", "The unit has more than one unit mailbox."),
         "stray_folder": Text("Thư mục hộp thư không có trong danh bạ.", "The directory does not know this mailbox folder."),
     },
-    Severity.WARNING: {
+    FindingSeverity.WARNING: {
         "foreign_domain": Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
         "no_password": Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password."),
         "no_officer": Text(
@@ -71,7 +71,7 @@ _TEXTS: Mapping[Severity, Mapping[str, Text]] = {
             "The help desk (regulation.support) receives no mail: give it to a mailbox with `mic-mail alias add`.",
         ),
     },
-    Severity.NOTE: {
+    FindingSeverity.NOTE: {
         "reclaimed_with_mail": Text(
             "Đã thu hồi nhưng thư vẫn còn trên đĩa.", "The mailbox is reclaimed, but its mail is still on disk."
         ),
@@ -124,7 +124,7 @@ def inspect(
         found.extend(_of_hold(entry, mail_root))
         found.extend(_of_address(entry, issued_on))
         found.extend(_of_handover(entry, mail_root))
-    gravity = {severity: number for number, severity in enumerate(Severity)}
+    gravity = {severity: number for number, severity in enumerate(FindingSeverity)}
     return sorted(found, key=lambda each: (gravity[each.severity], each.kind, each.subject))
 
 
@@ -135,7 +135,7 @@ def _of_mailbox(
     has_folder = (mail_root / entry.home / "Maildir").is_dir()
     if (broken := first_broken(entry.facts)) is not None:
         yield Disagreement(
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             "chain_broken",
             subject,
             Text(f"Hồ sơ bị sửa từ mục {broken}.", f"The record was altered from fact {broken} on."),
@@ -154,12 +154,12 @@ def _of_mailbox(
     if decision.receives and not has_folder:
         used = entry.last_activity is not None
         yield Disagreement(
-            Severity.ERROR if used else Severity.NOTE,
+            FindingSeverity.ERROR if used else FindingSeverity.NOTE,
             "no_folder",
             subject,
             Text("Chưa có thư mục hộp thư trên đĩa.", "The mailbox has no folder on disk."),
         )
-    if State.RECLAIMED in decision.states and has_folder:
+    if MailboxState.RECLAIMED in decision.states and has_folder:
         yield _of_kind("reclaimed_with_mail", subject)
     if decision.receives and entry.credential is None:
         yield _of_kind("no_password", subject)
@@ -173,7 +173,7 @@ def _administration(officers: Sequence[Officer], now: datetime) -> Iterator[Disa
     try:
         must_keep_centre(officers, now)
     except NotAuthorised as why:
-        yield Disagreement(Severity.ERROR, "no_centre", "officer", why.text)
+        yield Disagreement(FindingSeverity.ERROR, "no_centre", "officer", why.text)
 
 
 def _of_units(units: Sequence[UnitRecord], people: Sequence[PersonRecord], snapshot: Snapshot) -> Iterator[Disagreement]:
@@ -186,7 +186,7 @@ def _of_units(units: Sequence[UnitRecord], people: Sequence[PersonRecord], snaps
     for subject, unit_id in left:
         if unit_id in ended:
             yield Disagreement(
-                Severity.ERROR,
+                FindingSeverity.ERROR,
                 "ended_unit",
                 subject,
                 Text(f"Thuộc đơn vị {ended[unit_id]} đã kết thúc.", f"Belongs to {in_ascii(ended[unit_id])}, which has ended."),
@@ -202,7 +202,7 @@ def _of_orders(pending: Sequence[Order]) -> Iterator[Disagreement]:
     for order in pending:
         if order.hindrance is not None:
             yield Disagreement(
-                Severity.WARNING,
+                FindingSeverity.WARNING,
                 "change_hindered",
                 str(order.number),
                 Text(

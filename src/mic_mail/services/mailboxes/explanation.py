@@ -11,7 +11,7 @@ from datetime import datetime
 from mic_mail.directory.snapshot import Entry
 from mic_mail.policy.facts import Fact, first_broken, known_at
 from mic_mail.policy.lifecycle import Decision, LifecycleSettings, decide
-from mic_mail.policy.states import BEGINNING, Span, State
+from mic_mail.policy.states import BEGINNING, MailboxState, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def explain(entry: Entry, at: datetime, settings: LifecycleSettings) -> Explanat
         at=at,
         known_now=_side(entry, entry.facts, at, settings),
         known_then=_side(entry, known_at(entry.facts, at), at, settings),
-        course=tuple(span for span in course if span.state is not State.NOT_ISSUED or span.since != BEGINNING),
+        course=tuple(span for span in course if span.state is not MailboxState.NOT_ISSUED or span.since != BEGINNING),
         chain_broken_at=first_broken(entry.facts),
     )
 

@@ -19,7 +19,7 @@ from mic_mail.policy import eligibility
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
-from mic_mail.policy.lifecycle import Decision, State
+from mic_mail.policy.lifecycle import Decision, MailboxState
 from mic_mail.policy.naming import addresses
 from mic_mail.policy.naming.addresses import AddressSettings
 from mic_mail.policy.naming.transliteration import tidy
@@ -198,7 +198,7 @@ class Issuing(UseCases):
         local, _, domain = address.rpartition("@")
         addresses.check_form(local)
         must_be_local(domain, self._config, self._directory)
-        reclaimed = self._state_of(mailbox).reason(State.RECLAIMED)
+        reclaimed = self._state_of(mailbox).reason(MailboxState.RECLAIMED)
         if reclaimed is not None:
             raise NotAllowed(
                 Text(
@@ -270,7 +270,7 @@ class Issuing(UseCases):
         for mailbox in self._of_unit(MailboxKind.GROUP, unit_id):
             local = mailbox.address.partition("@")[0]
             same = mailbox.display_name.casefold() == name.casefold() and chosen in {None, local}
-            if same and State.RECLAIMED in self._state_of(mailbox).states:
+            if same and MailboxState.RECLAIMED in self._state_of(mailbox).states:
                 return mailbox
         return None
 
@@ -293,7 +293,7 @@ class Issuing(UseCases):
         empty, its mail out of reach.
         """
         decision = self._state_of(mailbox)
-        if State.RECLAIMED not in decision.states:
+        if MailboxState.RECLAIMED not in decision.states:
             raise AlreadyThere(
                 Text(f"Đã có hộp thư {mailbox.address}.", f"Mailbox {mailbox.address} already exists."),
                 clause="5.1" if mailbox.kind is MailboxKind.UNIT else "5.3",

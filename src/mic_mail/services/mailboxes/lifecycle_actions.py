@@ -22,7 +22,7 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
 from mic_mail.policy.leavers import Leave, leaves, reclaim_at, reclaimed_on_request
-from mic_mail.policy.lifecycle import Decision, Reason, State, decide
+from mic_mail.policy.lifecycle import Decision, MailboxState, Reason, decide
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclamation import is_empty, lies_in_archive
 from mic_mail.policy.states import FINAL, Span
@@ -276,7 +276,7 @@ class MailboxLifecycle(UseCases):
         for each in (Draft(FactKind.UNARCHIVED, now, draft.actor), draft):
             facts.append(record(each, mailbox_id=entry.mailbox_id, previous=facts[-1], recorded_at=now))
         then = decide(entry.kind, facts, now, last_activity=entry.last_activity, settings=self._settings)
-        return State.RECLAIMED not in then.states
+        return MailboxState.RECLAIMED not in then.states
 
     def return_from_leave(self, mailbox: MailboxRecord, returned: date, origin: ActContext) -> Fact:
         """Record the leaver's return; a mailbox that is reclaimed by then has to be issued anew."""
@@ -294,7 +294,7 @@ class MailboxLifecycle(UseCases):
                     "To correct a mistake: mic-mail mailbox leave --correct, or --withdraw.",
                 ),
             )
-        if State.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
+        if MailboxState.RECLAIMED in decision.states or reclaim_at(last, self._settings) <= start_of(returned):
             raise NotAllowed(
                 Text("Đến ngày đó hộp thư đã thu hồi; phải cấp lại.", "The mailbox is reclaimed by then; issue it again."),
                 clause="6.4.a",
@@ -331,7 +331,7 @@ class MailboxLifecycle(UseCases):
             raise NotAllowed(
                 Text("Không có việc thu hồi theo yêu cầu nào chưa đến giờ.", "No reclaim on request is pending."),
                 clause="6.2",
-                remedy=RESTORE_RECLAIMED if State.RECLAIMED in decision.states else None,
+                remedy=RESTORE_RECLAIMED if MailboxState.RECLAIMED in decision.states else None,
             )
         return self._record(entry, FactKind.RECLAIM_WITHDRAWN, origin)
 
@@ -431,7 +431,7 @@ def _ended(returned: Fact) -> NotAllowed:
 
 
 def _suspensions(decision: Decision) -> list[Reason]:
-    return [reason for reason in decision.reasons if reason.state is State.SUSPENDED]
+    return [reason for reason in decision.reasons if reason.state is MailboxState.SUSPENDED]
 
 
 def _needs_reason(origin: ActContext, clause: str) -> None:

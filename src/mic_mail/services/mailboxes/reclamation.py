@@ -44,7 +44,7 @@ from mic_mail.policy.reclamation import (
     obstacles,
     recorded_warnings,
 )
-from mic_mail.policy.states import Reason, State
+from mic_mail.policy.states import MailboxState, Reason
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
@@ -126,7 +126,7 @@ class Reclaiming(MailUseCases):
     def progress_of(self, entry: Entry, settings: LifecycleSettings) -> Reclaimed | None:
         """Return the progress of a mailbox; None for one that is not reclaimed."""
         decision = entry.decide_if_readable(self._clock.steady_now(), settings)
-        reason = decision.reason(State.RECLAIMED) if decision is not None else None
+        reason = decision.reason(MailboxState.RECLAIMED) if decision is not None else None
         return None if reason is None else Reclaimed(entry, reason, course(entry.facts, reason.since))
 
     def obstacles(self, found: Reclaimed, *, clock_trusted: bool) -> list[Obstacle]:

@@ -23,7 +23,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_notices import DueNotices, Notable, NoticeKind, WarnDays, due_notices
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable, LifecycleSettings
-from mic_mail.policy.states import Span, State
+from mic_mail.policy.states import MailboxState, Span
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.notifications.succession import basis, vacancies_on
@@ -268,7 +268,7 @@ class LifeNotices:
 
     def _reclaimed_at(self, entry: Entry) -> datetime | None:
         spans = entry.timeline(self._settings())
-        return next((span.since for span in reversed(spans) if span.state is State.RECLAIMED), None)
+        return next((span.since for span in reversed(spans) if span.state is MailboxState.RECLAIMED), None)
 
 
 def _mailbox_of(key: str) -> int | None:

@@ -27,9 +27,9 @@ from mic_mail.smtpclient.dkim_keys import (
     Algorithm,
     Key,
     KeyFolder,
+    KeyState,
     KeyUnusable,
     Ring,
-    State,
     generate,
     is_selector,
     record_of,
@@ -55,7 +55,7 @@ class PublishedKey(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class KeyParameters:
     """The parameters of a new key."""
 
     domain: str
@@ -96,7 +96,7 @@ class DkimKeys:
 
     def published(self) -> list[Key]:
         """Return the keys whose record has to be in the DNS: a retired one for a week."""
-        return [key for key in self.all() if key.state is not State.RETIRED or self.has_to_stay(key)]
+        return [key for key in self.all() if key.state is not KeyState.RETIRED or self.has_to_stay(key)]
 
     def has_to_stay(self, key: Key) -> bool:
         """Return whether mail signed by a retired key may still be in transit."""
@@ -119,27 +119,27 @@ class DkimKeys:
                 )
             )
         with self._folder.changing() as ring:
-            return self._make(ring, [Asked(domain, algorithm, bits) for domain in domains], selector)
+            return self._make(ring, [KeyParameters(domain, algorithm, bits) for domain in domains], selector)
 
     def rotate(self, domains: Collection[str]) -> list[Key]:
         """Make a new key of the same kind for each signing one, announced."""
         with self._folder.changing() as ring:
-            signing = [key for key in ring.keys if key.state is State.SIGNING and key.domain in domains]
+            signing = [key for key in ring.keys if key.state is KeyState.SIGNING and key.domain in domains]
             if not signing:
                 raise Refused(Text("Chưa có khóa nào đang ký.", "No key signs yet."), remedy=_ADD)
-            return self._make(ring, [Asked(key.domain, key.algorithm, key.bits) for key in signing])
+            return self._make(ring, [KeyParameters(key.domain, key.algorithm, key.bits) for key in signing])
 
-    def _make(self, ring: Ring, asked: Sequence[Asked], selector: str | None = None) -> list[Key]:
+    def _make(self, ring: Ring, asked: Sequence[KeyParameters], selector: str | None = None) -> list[Key]:
         for each in asked:
             for key in ring.keys:
-                if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, State.ANNOUNCED):
+                if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, KeyState.ANNOUNCED):
                     raise _waits(key)
         now_us, made = self._clock.now_us(), []
         for each in asked:
             private = generate(each.algorithm, each.bits)
             bits = each.bits if each.algorithm is Algorithm.RSA else 256
             name = _free(ring.keys, each, selector, f"{self._clock.now():%Y%m%d}")
-            key = Key(each.domain, name, each.algorithm, bits, record_of(private), State.ANNOUNCED, now_us, now_us)
+            key = Key(each.domain, name, each.algorithm, bits, record_of(private), KeyState.ANNOUNCED, now_us, now_us)
             ring.store(key, private)
             ring.keys.append(key)
             made.append(key)
@@ -151,7 +151,7 @@ class DkimKeys:
         with self._folder.changing() as ring:
             for key in (chosen := _chosen(ring.keys, selector, domains)):
                 self._folder.private(key)  # mail would wait for a key that cannot be read
-            return self._sign_with(ring, [key for key in chosen if key.state is not State.SIGNING])
+            return self._sign_with(ring, [key for key in chosen if key.state is not KeyState.SIGNING])
 
     def remove(self, selector: str, domains: Collection[str], *, now: bool) -> list[Key]:
         """Remove keys and their secrets; `now`: also a signing one, or one that mail in transit may need."""
@@ -167,7 +167,7 @@ class DkimKeys:
         return chosen
 
     def _must_be_free(self, key: Key) -> None:
-        if key.state is State.SIGNING:
+        if key.state is KeyState.SIGNING:
             raise Refused(
                 Text(f"{key.name} đang ký thư.", f"{key.name} signs mail."),
                 remedy=Text(
@@ -175,7 +175,7 @@ class DkimKeys:
                     "Replace it first: `mic-mail dkim key rotate`.",
                 ),
             )
-        if key.state is State.RETIRED and self.has_to_stay(key):
+        if key.state is KeyState.RETIRED and self.has_to_stay(key):
             until = datetime.fromtimestamp(key.since_us // 1_000_000, UTC) + RETIRED_FOR
             raise Refused(
                 Text(
@@ -186,7 +186,7 @@ class DkimKeys:
 
     async def switch(self, resolver: Callable[[], Resolver], executors: Executors, log: MailLog) -> None:
         """Sign with the announced keys that the DNS has; then `KeyUnusable`, if one of them is."""
-        waiting = [key for key in await executors.io(self.all) if key.state is State.ANNOUNCED]
+        waiting = [key for key in await executors.io(self.all) if key.state is KeyState.ANNOUNCED]
         if not waiting:
             return
         asked = resolver()
@@ -216,10 +216,10 @@ class DkimKeys:
         for key in chosen:
             for place, other in enumerate(ring.keys):
                 if other == key:
-                    ring.keys[place] = replace(key, state=State.SIGNING, since_us=now_us)
+                    ring.keys[place] = replace(key, state=KeyState.SIGNING, since_us=now_us)
                     changed.append(ring.keys[place])
-                elif (other.domain, other.algorithm, other.state) == (key.domain, key.algorithm, State.SIGNING):
-                    ring.keys[place] = replace(other, state=State.RETIRED, since_us=now_us)
+                elif (other.domain, other.algorithm, other.state) == (key.domain, key.algorithm, KeyState.SIGNING):
+                    ring.keys[place] = replace(other, state=KeyState.RETIRED, since_us=now_us)
         if changed:
             ring.save()
         return changed
@@ -238,7 +238,7 @@ def _waits(key: Key) -> Refused:
     )
 
 
-def _free(keys: Sequence[Key], asked: Asked, selector: str | None, day: str) -> str:
+def _free(keys: Sequence[Key], asked: KeyParameters, selector: str | None, day: str) -> str:
     taken = {key.selector for key in keys if key.domain == asked.domain}
     if selector is not None:
         if selector in taken:

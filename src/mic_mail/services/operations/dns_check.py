@@ -1,6 +1,6 @@
 """The check of the DNS: each record that `dns_records` wants is looked up and judged.
 
-In: a resolver, the wanted records. Out: a `RecordCheck` for each, in the same order. A record that an administrator may set
+In: a resolver, the expected records. Out: a `RecordCheck` for each, in the same order. A record that an administrator may set
 differently (the policies of SPF and DMARC) is right where it can be parsed; any other has to match. All queries run in
 parallel; a silent name server costs one time limit, not one for each.
 """
@@ -14,12 +14,12 @@ from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.mime.dkim import is_testing, says_the_same
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
-from mic_mail.services.operations.dns_records import Kind, Wanted
+from mic_mail.services.operations.dns_records import ExpectedRecord, RecordKind
 
 _VERSION = {
-    Kind.SPF: re.compile(r"v=spf1(?: |$)", re.IGNORECASE),
-    Kind.DMARC: re.compile(r"v\s*=\s*DMARC1\s*(?:;|$)"),
-    Kind.TLS_REPORTS: re.compile(r"v=TLSRPTv1\s*;"),
+    RecordKind.SPF: re.compile(r"v=spf1(?: |$)", re.IGNORECASE),
+    RecordKind.DMARC: re.compile(r"v\s*=\s*DMARC1\s*(?:;|$)"),
+    RecordKind.TLS_REPORTS: re.compile(r"v=TLSRPTv1\s*;"),
 }
 """The beginning of a text of each kind (RFC 7208 §4.5, RFC 7489 §6.4, RFC 8460 §3)."""
 _DMARC_POLICY = re.compile(r";\s*p\s*=\s*(?:none|quarantine|reject)\s*(?:;|$)", re.IGNORECASE)
@@ -41,7 +41,7 @@ class RecordState(LabelledEnum):
 class RecordCheck:
     """One record and the DNS's answer."""
 
-    wanted: Wanted
+    expected: ExpectedRecord
     verdict: RecordState
     found: tuple[str, ...]
     remark: Text | None = None
@@ -51,43 +51,43 @@ class RecordCheck:
         """True if an administrator has to act."""
         if self.verdict in (RecordState.DIFFERS, RecordState.SEVERAL):
             return True
-        return self.verdict is not RecordState.OK and self.wanted.need == "required"
+        return self.verdict is not RecordState.OK and self.expected.need == "required"
 
 
-async def check(resolver: Resolver, records: Sequence[Wanted], host: str) -> list[RecordCheck]:
+async def check(resolver: Resolver, records: Sequence[ExpectedRecord], host: str) -> list[RecordCheck]:
     """Check `records` in the DNS; `host` is this server's name."""
-    return list(await asyncio.gather(*(_one(resolver, wanted, host) for wanted in records)))
+    return list(await asyncio.gather(*(_one(resolver, expected, host) for expected in records)))
 
 
 Answer = tuple[RecordState, tuple[str, ...]]
 """The verdict on what was found, and what was found; nothing: the record is missing."""
 
 
-async def _one(resolver: Resolver, wanted: Wanted, host: str) -> RecordCheck:
+async def _one(resolver: Resolver, expected: ExpectedRecord, host: str) -> RecordCheck:
     try:
-        verdict, found = await _CHECKS.get(wanted.kind, _text)(resolver, wanted, host)
+        verdict, found = await _CHECKS.get(expected.kind, _text)(resolver, expected, host)
     except NoSuchName:
-        return RecordCheck(wanted, RecordState.MISSING, ())
+        return RecordCheck(expected, RecordState.MISSING, ())
     except DnsUnavailable as error:
-        return RecordCheck(wanted, RecordState.UNKNOWN, (), error.text)
-    return RecordCheck(wanted, verdict if found else RecordState.MISSING, found, _remark(wanted, found))
+        return RecordCheck(expected, RecordState.UNKNOWN, (), error.text)
+    return RecordCheck(expected, verdict if found else RecordState.MISSING, found, _remark(expected, found))
 
 
-def _remark(wanted: Wanted, found: tuple[str, ...]) -> Text | None:
+def _remark(expected: ExpectedRecord, found: tuple[str, ...]) -> Text | None:
     if len(found) != 1:
         return None
-    if wanted.kind is Kind.DMARC and not _DMARC_POLICY.search(found[0]):
+    if expected.kind is RecordKind.DMARC and not _DMARC_POLICY.search(found[0]):
         return Text("không có p=", "it has no p=")
-    if wanted.key is not None and says_the_same(found[0], wanted.key.record) and is_testing(found[0]):
+    if expected.key is not None and says_the_same(found[0], expected.key.record) and is_testing(found[0]):
         return Text("t=y: nơi nhận xem như chưa ký", "t=y: others treat it as unsigned")
     return None
 
 
-async def _host(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+async def _host(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
     return RecordState.OK, (await resolver.addresses(host)).values
 
 
-async def _reverse(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+async def _reverse(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
     """Check that each address leads back to the name, and the name to it (RFC 1912 §2.1)."""
     addresses = (await resolver.addresses(host)).values
     names = await asyncio.gather(*(_names_of(resolver, address) for address in addresses))
@@ -104,53 +104,53 @@ async def _names_of(resolver: Resolver, address: str) -> tuple[str, ...]:
         return ()
 
 
-async def _mx(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+async def _mx(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
     """Check that this server is the most preferred MX, or one of them.
 
     An equal or less preferred peer (a relay, a backup) is the administrator's choice.
     """
-    found = (await resolver.mx(wanted.name)).values
+    found = (await resolver.mx(expected.name)).values
     best = min((mx.preference for mx in found), default=0)
     is_ours = any(mx.host == host for mx in found if mx.preference == best)
     return RecordState.OK if is_ours else RecordState.DIFFERS, tuple(f"{mx.preference} {mx.host}." for mx in found)
 
 
-async def _text(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
-    texts = tuple(text for text in (await resolver.txt(wanted.name)).values if _VERSION[wanted.kind].match(text))
+async def _text(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
+    texts = tuple(text for text in (await resolver.txt(expected.name)).values if _VERSION[expected.kind].match(text))
     if len(texts) > 1:
         return RecordState.SEVERAL, texts
-    fits = wanted.kind is not Kind.DMARC or all(map(_DMARC_POLICY.search, texts))
+    fits = expected.kind is not RecordKind.DMARC or all(map(_DMARC_POLICY.search, texts))
     return RecordState.OK if fits else RecordState.DIFFERS, texts
 
 
-async def _dkim(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+async def _dkim(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
     """Check for one equivalent record: of several a verifier may take any (RFC 6376 §3.6.2.2)."""
-    assert wanted.key is not None
-    texts = (await resolver.txt(wanted.name)).values
+    assert expected.key is not None
+    texts = (await resolver.txt(expected.name)).values
     if len(texts) > 1:
         return RecordState.SEVERAL, texts
-    fits = all(says_the_same(text, wanted.key.record) for text in texts)
+    fits = all(says_the_same(text, expected.key.record) for text in texts)
     return RecordState.OK if fits else RecordState.DIFFERS, texts
 
 
-async def _dane(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
+async def _dane(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
     """Check the TLSA records (RFC 7672 §3): where none matches, senders that obey them deliver nothing."""
     found = await resolver.tlsa(host, 25)
     shown = tuple(f"{each.usage} {each.selector} {each.matching} {each.data.hex()}" for each in found.values)
-    if wanted.value not in shown:
+    if expected.value not in shown:
         return RecordState.DIFFERS, shown
     return RecordState.OK if found.secure else RecordState.INSECURE, shown
 
 
-async def _service(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
-    found = (await resolver.srv(wanted.name)).values
-    fits = all(f"{each.port} {each.target}." == wanted.value.split(" ", 2)[2] for each in found)
+async def _service(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
+    found = (await resolver.srv(expected.name)).values
+    fits = all(f"{each.port} {each.target}." == expected.value.split(" ", 2)[2] for each in found)
     shown = tuple(f"{each.priority} {each.weight} {each.port} {each.target}." for each in found)
     return RecordState.OK if fits else RecordState.DIFFERS, shown
 
 
-async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
-    addresses = (await resolver.addresses(wanted.name)).values
+async def _alias(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answer:
+    addresses = (await resolver.addresses(expected.name)).values
     if not addresses:
         return RecordState.MISSING, ()
     own = (await resolver.addresses(host)).values
@@ -158,11 +158,11 @@ async def _alias(resolver: Resolver, wanted: Wanted, host: str) -> Answer:
 
 
 _CHECKS = {
-    Kind.ALIAS: _alias,
-    Kind.HOST: _host,
-    Kind.REVERSE: _reverse,
-    Kind.MX: _mx,
-    Kind.DANE: _dane,
-    Kind.DKIM: _dkim,
-    Kind.SERVICE: _service,
+    RecordKind.ALIAS: _alias,
+    RecordKind.HOST: _host,
+    RecordKind.REVERSE: _reverse,
+    RecordKind.MX: _mx,
+    RecordKind.DANE: _dane,
+    RecordKind.DKIM: _dkim,
+    RecordKind.SERVICE: _service,
 }

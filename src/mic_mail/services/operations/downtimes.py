@@ -21,7 +21,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.policy import downtime as rules
 from mic_mail.policy.authorization.grounds import must_have_document
 from mic_mail.policy.downtime import Count, Downtime, announced
-from mic_mail.policy.incidents import IncidentReport, Kind, Severity, still_open
+from mic_mail.policy.incidents import IncidentKind, IncidentReport, IncidentSeverity, still_open
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.live_directory import LiveDirectory
 from mic_mail.services.mailboxes.credentials import ActContext
@@ -55,7 +55,7 @@ def announce(directory: Directory, downtime: Downtime, incident: int | None) -> 
         return directory.downtimes.add(downtime)
     began = min(downtime.starts_at, downtime.announced_at)
     incident_report = IncidentReport(
-        Kind.OUTAGE, Severity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document
+        IncidentKind.OUTAGE, IncidentSeverity.SERIOUS, downtime.reason, downtime.actor, None, began, document=downtime.document
     )
     return directory.downtimes.add(downtime, incident_report)
 

@@ -26,7 +26,7 @@ from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress
 from mic_mail.mime.compose import Mailbox
-from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, read_report
+from mic_mail.mime.dsn_mdn import MOST_OCTETS, DeliveryReport, DsnAction, read_report
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
@@ -40,7 +40,7 @@ from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
 SUCCESS, FULL = "SUCCESS", "OverQuota"
 LEFT, RECLAIMED = "reclaimed", "reclaimed-on-request"
 """Permanent delay reasons (`transport.envelope.Cause`): Reg. 6.4.c and 6.2."""
-_NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY"}
+_NOTIFY = {DsnAction.FAILED: "FAILURE", DsnAction.DELAYED: "DELAY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +59,26 @@ class _Kind:
     """A kind of report."""
 
     what: str
-    action: Action
+    action: DsnAction
     status: str
     letter: Callable[..., NoticeText]
     """Takes the subject, the time of acceptance, if delayed the time of giving up, and the recipients."""
 
 
-_DELIVERED = _Kind("delivered", Action.DELIVERED, "2.0.0", letters.delivered)
+_DELIVERED = _Kind("delivered", DsnAction.DELIVERED, "2.0.0", letters.delivered)
 _WAITS = {
-    True: _Kind("full", Action.DELAYED, "4.2.2", letters.mailbox_full.write),
-    False: _Kind("waits", Action.DELAYED, "4.3.0", letters.mailbox_unavailable.write),
+    True: _Kind("full", DsnAction.DELAYED, "4.2.2", letters.mailbox_full.write),
+    False: _Kind("waits", DsnAction.DELAYED, "4.3.0", letters.mailbox_unavailable.write),
 }
 """Reports on targets that wait, by whether the mailbox is full."""
 _ENDED = {
-    True: _Kind("stayedfull", Action.FAILED, "5.2.2", letters.mailbox_stayed_full),
-    False: _Kind("ended", Action.FAILED, "5.4.7", letters.mailbox_stayed_unavailable),
+    True: _Kind("stayedfull", DsnAction.FAILED, "5.2.2", letters.mailbox_stayed_full),
+    False: _Kind("ended", DsnAction.FAILED, "5.4.7", letters.mailbox_stayed_unavailable),
 }
 """Reports on targets given up, by whether the mailbox is full."""
 _GONE = {
-    LEFT: _Kind("left", Action.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.4.c")),
-    RECLAIMED: _Kind("reclaimed", Action.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.2")),
+    LEFT: _Kind("left", DsnAction.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.4.c")),
+    RECLAIMED: _Kind("reclaimed", DsnAction.FAILED, "5.2.1", partial(letters.mailbox_reclaimed, number="6.2")),
 }
 """Reports on reclaimed mailboxes, by delay reason."""
 _KINDS = (_DELIVERED, *_GONE.values(), *_ENDED.values(), *_WAITS.values())
@@ -170,7 +170,7 @@ class InboundReports:
         to, of_kind = reader
         envelope = entry.envelope
         at, until = accepted(envelope), accepted(envelope) + self._give_up
-        is_late = kind.action is Action.DELAYED
+        is_late = kind.action is DsnAction.DELAYED
         reports = [
             dsn.RecipientReport(
                 target.address,

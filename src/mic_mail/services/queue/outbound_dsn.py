@@ -21,7 +21,7 @@ from mic_mail.i18n.notices.delivery_reports import Word
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.compose import Mailbox
-from mic_mail.mime.dsn_mdn import Action
+from mic_mail.mime.dsn_mdn import DsnAction
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
 from mic_mail.queue.queue import QueueEntry
@@ -32,7 +32,7 @@ from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
 
 DROPPED = "dropped"
 """The action name of a dropped message in the log."""
-_NOTIFY = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: SUCCESS}
+_NOTIFY = {DsnAction.FAILED: "FAILURE", DsnAction.DELAYED: "DELAY", DsnAction.RELAYED: SUCCESS}
 """The NOTIFY keyword each report needs; the first two are also sent without NOTIFY."""
 
 
@@ -52,9 +52,9 @@ class OutboundReports:
             await self._report_dropped(entry, decision, places)
         recipients = entry.state.recipients
         groups = (
-            (Action.FAILED, [place for place in finished.ended if recipients[place].standing is Standing.FAILED]),
-            (Action.RELAYED, [place for place in finished.ended if recipients[place].standing is Standing.RELAYED]),
-            (Action.DELAYED, list(finished.late)),
+            (DsnAction.FAILED, [place for place in finished.ended if recipients[place].standing is Standing.FAILED]),
+            (DsnAction.RELAYED, [place for place in finished.ended if recipients[place].standing is Standing.RELAYED]),
+            (DsnAction.DELAYED, list(finished.late)),
         )
         for action, places in groups:
             wanted = [place for place in places if _is_wanted(action, entry.envelope.recipients[place].notify)]
@@ -73,7 +73,7 @@ class OutboundReports:
             )
             return
         mailbox = writer.reader(envelope.sender) or writer.if_it_receives(submitter)
-        compose = partial(self._compose, entry, Action.FAILED, places, partial(_dropped_letter, decision.reason))
+        compose = partial(self._compose, entry, DsnAction.FAILED, places, partial(_dropped_letter, decision.reason))
         await self._deliver(entry, mailbox, places, DROPPED, compose)
 
     def _without_content(self, letter: NoticeText, mailbox: Owner) -> bytes:
@@ -88,7 +88,7 @@ class OutboundReports:
         action: str,
         compose: Callable[[Owner], bytes],
     ) -> None:
-        """Deliver a report; `action` is an `Action` or DROPPED."""
+        """Deliver a report; `action` is a `DsnAction` or DROPPED."""
         envelope = entry.envelope
         recipients = [envelope.recipients[place].address for place in places]
         if mailbox is None:
@@ -101,14 +101,16 @@ class OutboundReports:
         # log, had it.
         self._writer.log_sent(envelope.trace_id, mailbox, action, recipients, published)
 
-    def _compose(self, entry: QueueEntry, action: Action, places: Sequence[int], letter: "_Wording", mailbox: Owner) -> bytes:
+    def _compose(
+        self, entry: QueueEntry, action: DsnAction, places: Sequence[int], letter: "_Wording", mailbox: Owner
+    ) -> bytes:
         envelope, accepted_at = entry.envelope, accepted(entry.envelope)
         until = datetime.fromtimestamp(entry.free_since_us // 1_000_000, UTC) + self._give_up
         words, reports = [], []
         for place in places:
             recipient, (status, text) = envelope.recipients[place], _last_result(entry, place)
             words.append(Word(str(recipient.address), text or "-"))
-            late_until = until if action is Action.DELAYED else None
+            late_until = until if action is DsnAction.DELAYED else None
             reports.append(
                 dsn.RecipientReport(
                     recipient.address,
@@ -130,8 +132,8 @@ class OutboundReports:
         )
 
 
-def _is_wanted(action: Action, notify: Sequence[str]) -> bool:
-    return _NOTIFY[action] in notify or (not notify and action is not Action.RELAYED)
+def _is_wanted(action: DsnAction, notify: Sequence[str]) -> bool:
+    return _NOTIFY[action] in notify or (not notify and action is not DsnAction.RELAYED)
 
 
 _Wording = Callable[[str, datetime, datetime, Sequence[Word]], NoticeText]
@@ -161,11 +163,11 @@ def _dropped_letter(reason: str, subject: str, accepted_at: datetime, _until: da
     return letters.dropped(subject, accepted_at, [word.address for word in words], reason)
 
 
-def _letter(action: Action, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> NoticeText:
+def _letter(action: DsnAction, subject: str, accepted_at: datetime, until: datetime, words: Sequence[Word]) -> NoticeText:
     match action:
-        case Action.FAILED:
+        case DsnAction.FAILED:
             return letters.not_delivered(subject, accepted_at, words)
-        case Action.DELAYED:
+        case DsnAction.DELAYED:
             return letters.not_delivered_yet(subject, accepted_at, until, words)
         case _:
             return letters.relayed(subject, accepted_at, words)

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Column, Columns, Document, Table, Terms
+from mic_mail.documents.document import Block, Column, Columns, DescriptionList, Document, Table
 from mic_mail.policy import census as rules
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.census import Census, CensusLine, CensusStanding, Group, LineChange
@@ -23,7 +23,7 @@ from mic_mail.policy.migration_plans import MigrationPlan
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.requests import PENDING, Item, Request
-from mic_mail.policy.states import State
+from mic_mail.policy.states import MailboxState
 from mic_mail.policy.unit_mail.delegation import serving
 from mic_mail.services.reports.document_header import BY_A_UNIT, BY_THE_CENTRE, paper
 from mic_mail.services.reports.migration_register import MigrationRegister
@@ -77,7 +77,7 @@ class Censuses(MailUseCases):
     def _is_reclaimed(self, entry: Entry, clause_id: str | None = None) -> bool:
         decision = entry.decide_if_readable(self.now, self._settings)
         return decision is not None and any(
-            reason.state is State.RECLAIMED and clause_id in {None, reason.clause} for reason in decision.reasons
+            reason.state is MailboxState.RECLAIMED and clause_id in {None, reason.clause} for reason in decision.reasons
         )
 
     @cached_property
@@ -123,7 +123,7 @@ class Censuses(MailUseCases):
     def _states(self, entry: Entry) -> tuple[str, ...]:
         """Return the states by name, in order; none for a damaged record (`directory check` names it)."""
         decision = entry.decide_if_readable(self.now, self._settings)
-        return () if decision is None else tuple(state.value for state in State if state in decision.states)
+        return () if decision is None else tuple(state.value for state in MailboxState if state in decision.states)
 
     def _used(self, entry: Entry) -> int:
         if is_empty(entry.facts):  # a check would create a store for a freed mailbox
@@ -186,7 +186,7 @@ class Censuses(MailUseCases):
         before = self.before(unit)
         plans = [known.plan for known in MigrationRegister(self._directory, self._config, self._clock).of_unit(unit)]
         blocks: list[Block] = [
-            Terms(
+            DescriptionList(
                 [
                     ("Đơn vị", f"{unit.name} ({unit.symbol})"),
                     ("Cá nhân", f"{len(people)}, trong đó {sum(line.has_mailbox for line in people)} có hộp thư"),
@@ -248,7 +248,7 @@ class Censuses(MailUseCases):
             period_name(self.period),
             self.now,
             [
-                Terms(
+                DescriptionList(
                     [
                         ("Đơn vị", len(rows)),
                         ("Đã xác nhận", confirmed),
@@ -290,7 +290,7 @@ def _figures(lines: Iterable[CensusLine]) -> list[int]:
 def _states_of(line: CensusLine) -> str:
     if not line.address:
         return "chưa có hộp thư"
-    return ", ".join(State(state).label.vi for state in line.states)
+    return ", ".join(MailboxState(state).label.vi for state in line.states)
 
 
 _PERSON: Columns[CensusLine] = (
@@ -334,7 +334,7 @@ def _change_text(change: LineChange) -> str:
 
 def _value(name: str, value: str) -> str:
     if name == "states":
-        return ", ".join(State(state).label.vi for state in value.split()) or "không"
+        return ", ".join(MailboxState(state).label.vi for state in value.split()) or "không"
     if name == "quota_octets":
         return f"{int(value) / _GIB:.1f} GB".replace(".", ",")
     return value or "không"

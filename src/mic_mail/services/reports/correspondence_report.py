@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mic_mail.config.model import Config
-from mic_mail.documents.document import Column, Columns, Document, Signature, Table, Terms
+from mic_mail.documents.document import Column, Columns, DescriptionList, Document, SignatureBlock, Table
 from mic_mail.errors import Text
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.unit_mail.correspondence import CLAUSE, CorrespondenceLine, DeliveryStatus
@@ -33,7 +33,7 @@ def correspondence_paper(
         now,
         [_figures(found), _sent(found, subjects=subjects), _received(found, subjects=subjects), NOTE],
         clause_id=CLAUSE,
-        signatures=[Signature("Người quản lý hộp thư"), Signature("Thủ trưởng đơn vị")],
+        signatures=[SignatureBlock("Người quản lý hộp thư"), SignatureBlock("Thủ trưởng đơn vị")],
     )
 
 
@@ -57,9 +57,9 @@ def figures(found: Correspondence) -> dict[str, int]:
     }
 
 
-def _figures(found: Correspondence) -> Terms:
+def _figures(found: Correspondence) -> DescriptionList:
     count = figures(found)
-    return Terms(
+    return DescriptionList(
         [
             ("Số thư đã gửi", count["sent"]),
             ("Số lượt người nhận", count["recipients"]),

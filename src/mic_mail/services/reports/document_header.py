@@ -5,12 +5,12 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
-from mic_mail.documents.document import Block, Document, Signature
+from mic_mail.documents.document import Block, Document, SignatureBlock
 from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.date_ranges import DateRange
 
-BY_THE_CENTRE = (Signature("Người lập"), Signature("Giám đốc Trung tâm"))
-BY_A_UNIT = (Signature("Người lập"), Signature("Thủ trưởng đơn vị"))
+BY_THE_CENTRE = (SignatureBlock("Người lập"), SignatureBlock("Giám đốc Trung tâm"))
+BY_A_UNIT = (SignatureBlock("Người lập"), SignatureBlock("Thủ trưởng đơn vị"))
 
 
 def days_of(span: DateRange) -> str:
@@ -26,7 +26,7 @@ def paper(
     blocks: Sequence[Block],
     *,
     clause_id: str,
-    signatures: Sequence[Signature] = (),
+    signatures: Sequence[SignatureBlock] = (),
     number: str = "",
     check: str = "",
     issued_by: UnitRecord | None = None,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Block, Column, Columns, Document, Table, Terms
+from mic_mail.documents.document import Block, Column, Columns, DescriptionList, Document, Table
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
@@ -31,7 +31,7 @@ class IncidentPapers:
     def one(self, incident: Incident) -> Document:
         details = incident.told
         blocks: list[Block] = [
-            Terms(
+            DescriptionList(
                 [
                     ("Số", incident.number),
                     ("Loại sự cố", details.kind.label.vi),
@@ -50,7 +50,7 @@ class IncidentPapers:
             self._course(incident),
             self._suspensions(incident),
             self._downtimes(incident),
-            Terms(
+            DescriptionList(
                 [
                     ("Kết quả xử lý", incident.result or "chưa có"),
                     ("Văn bản báo cáo", incident.report),

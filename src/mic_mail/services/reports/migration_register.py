@@ -12,7 +12,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Column, Columns, Document, Table, Terms
+from mic_mail.documents.document import Column, Columns, DescriptionList, Document, Table
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
 from mic_mail.policy.calendar import local_day
@@ -94,7 +94,7 @@ class MigrationRegister(UseCases):
             f"Tính đến ngày {local_day(self._now):%d/%m/%Y}",
             self._now,
             [
-                Terms(
+                DescriptionList(
                     [
                         ("Đơn vị còn dùng hệ thống khác", len({each.unit.unit_id for each in found})),
                         ("Hộp thư ở hệ thống khác", sum(each.plan.mailboxes for each in found)),

@@ -14,9 +14,9 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
-from mic_mail.documents.document import Cell, Column, Columns, Document, Table, Terms
+from mic_mail.documents.document import Cell, Column, Columns, DescriptionList, Document, Table
 from mic_mail.policy.date_ranges import DateRange
-from mic_mail.policy.requests import PENDING, Item, Kind, State
+from mic_mail.policy.requests import PENDING, Item, RequestKind, RequestState
 from mic_mail.services.reports.document_header import BY_THE_CENTRE, days_of, paper
 from mic_mail.services.requests.register import Due, Register
 
@@ -36,7 +36,7 @@ class Answered(StrEnum):
 def answered(due: Due) -> Answered:
     """Return the state by the deadline of the present calendar."""
     request = due.request
-    if request.state is State.WITHDRAWN:
+    if request.state is RequestState.WITHDRAWN:
         return Answered.WITHDRAWN
     if request.state in PENDING:
         return Answered.OVERDUE if due.overdue else Answered.WAITING
@@ -54,7 +54,9 @@ class _ProblemRow:
 
 
 class Problems:
-    def __init__(self, directory: Directory, config: Config, clock: Clock, span: DateRange, kinds: Sequence[Kind]) -> None:
+    def __init__(
+        self, directory: Directory, config: Config, clock: Clock, span: DateRange, kinds: Sequence[RequestKind]
+    ) -> None:
         self._config = config
         self._span = span
         self._now: datetime = clock.now()
@@ -77,7 +79,7 @@ class Problems:
             days_of(self._span),
             self._now,
             [
-                Terms(
+                DescriptionList(
                     [
                         ("Số vướng mắc tiếp nhận", len(found)),
                         ("Trả lời trong hạn", share),
@@ -97,7 +99,7 @@ class Problems:
 def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) -> Table:
     columns = [
         Column(title, wide=3),
-        *(Column(state.label.vi.capitalize(), right=True) for state in State),
+        *(Column(state.label.vi.capitalize(), right=True) for state in RequestState),
         Column("Trong hạn", right=True),
         Column("Quá hạn", right=True),
     ]
@@ -107,7 +109,7 @@ def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) ->
         states = Counter(each.due.request.state for each in of_row)
         stands = Counter(each.stands for each in of_row)
         late = stands[Answered.LATE] + stands[Answered.OVERDUE]
-        rows.append([row, *(states[state] for state in State), stands[Answered.IN_TIME], late])
+        rows.append([row, *(states[state] for state in RequestState), stands[Answered.IN_TIME], late])
     total = [sum(int(str(row[at])) for row in rows) for at in range(1, len(columns))]
     return Table(name, columns, rows, total=["Tổng", *total])
 
@@ -119,7 +121,10 @@ def _listed(found: Sequence[_ProblemRow]) -> Table:
         (Column("Đơn vị", wide=2), lambda each: each.unit),
         (Column("Người phản ánh", wide=2), lambda each: each.due.request.filing.asker),
         (Column("Kênh", wide=2), lambda each: each.due.request.filing.channel.label.vi),
-        (Column("Nội dung", wide=5), lambda each: each.due.request.item(Item.NOTE) or each.due.request.filing.subject.vi),
+        (
+            Column("Nội dung", wide=5),
+            lambda each: each.due.request.item(Item.NOTE) or each.due.request.filing.subject.vi,
+        ),
         (Column("Hạn", wide=2), lambda each: each.due.at),
         (Column("Tình trạng", wide=2), _standing),
         (Column("Kết quả", wide=4), lambda each: each.due.request.result),

@@ -13,16 +13,14 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
-from mic_mail.documents.document import Block, Cell, Column, Columns, Document, Table, Terms
+from mic_mail.documents.document import Block, Cell, Column, Columns, DescriptionList, Document, Table
 from mic_mail.i18n.clause_names import clause
 from mic_mail.log.traffic import Traffic, count
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import FactKind, MailboxKind, known_at
-from mic_mail.policy.incidents import Incident, Severity
-from mic_mail.policy.incidents import Kind as IncidentKind
-from mic_mail.policy.incidents import State as Stage
-from mic_mail.policy.lifecycle import FactsUnreadable, State, decide
+from mic_mail.policy.incidents import Incident, IncidentKind, IncidentSeverity, IncidentState
+from mic_mail.policy.lifecycle import FactsUnreadable, MailboxState, decide
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
@@ -38,7 +36,13 @@ DELIVERED = 3
 MOST_DAYS, MOST_DAYS_BY_WEEK = 14, 93
 _MIB = 1 << 20
 _GIB = 1 << 30
-_SHOWN = (State.ACTIVE, State.SEND_LOCKED, State.PASSWORD_DUE, State.SUSPENDED, State.RECLAIMED)
+_SHOWN = (
+    MailboxState.ACTIVE,
+    MailboxState.SEND_LOCKED,
+    MailboxState.PASSWORD_DUE,
+    MailboxState.SUSPENDED,
+    MailboxState.RECLAIMED,
+)
 _EVENTS = {
     FactKind.ISSUED: "Cấp hộp thư",
     FactKind.IMPORTED: "Chuyển từ hệ thống khác",
@@ -63,7 +67,7 @@ class Usage:
         self._ends = min(self._now, ends)
         self._snapshot: Snapshot = directory.load_snapshot()
         self._settings = lifecycle_settings(config, self._snapshot.working_days)
-        self._known_states: dict[tuple[int, datetime], frozenset[State]] = {}
+        self._known_states: dict[tuple[int, datetime], frozenset[MailboxState]] = {}
         self._octets: dict[int, int] = {}
         """The usage of each mailbox at its first check."""
 
@@ -98,13 +102,13 @@ class Usage:
         persons = {person.person_id for person in self._directory.people(unit.unit_id)}
         return [entry for entry in self._snapshot if entry.owner.unit_id == unit.unit_id or entry.owner.person_id in persons]
 
-    def _states(self, entry: Entry, at: datetime) -> frozenset[State]:
+    def _states(self, entry: Entry, at: datetime) -> frozenset[MailboxState]:
         key = entry.mailbox_id, at
         if key not in self._known_states:
             self._known_states[key] = self._decide(entry, at)
         return self._known_states[key]
 
-    def _decide(self, entry: Entry, at: datetime) -> frozenset[State]:
+    def _decide(self, entry: Entry, at: datetime) -> frozenset[MailboxState]:
         """Return the states at `at`, from the facts known then; none for a damaged record."""
         used = min(entry.last_activity, at) if entry.last_activity is not None else None
         try:
@@ -121,12 +125,16 @@ class Usage:
             self._octets[entry.mailbox_id] = account.quota_at_rest().octets
         return self._octets[entry.mailbox_id]
 
-    def _summary(self, entries: Sequence[Entry], unit: UnitRecord | None) -> Terms:
-        live = [entry for entry in entries if not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}]
+    def _summary(self, entries: Sequence[Entry], unit: UnitRecord | None) -> DescriptionList:
+        live = [
+            entry
+            for entry in entries
+            if not self._states(entry, self._ends) & {MailboxState.RECLAIMED, MailboxState.NOT_ISSUED}
+        ]
         used = sum(self._used(entry) for entry in live)
         granted = sum(entry.quota_octets for entry in live)
         people = len(self._directory.people(unit.unit_id if unit else None))
-        return Terms(
+        return DescriptionList(
             [
                 ("Cá nhân trong danh bạ", people),
                 ("Hộp thư đang dùng", len(live)),
@@ -136,10 +144,10 @@ class Usage:
         )
 
     def _kinds(self, entries: Sequence[Entry]) -> Table:
-        found: Counter[tuple[MailboxKind, State | None]] = Counter()
+        found: Counter[tuple[MailboxKind, MailboxState | None]] = Counter()
         for entry in entries:
             states = self._states(entry, self._ends)
-            if states != {State.NOT_ISSUED}:
+            if states != {MailboxState.NOT_ISSUED}:
                 found.update([(entry.kind, None), *((entry.kind, state) for state in states)])
         columns = [
             Column("Loại hộp thư", wide=2),
@@ -156,11 +164,11 @@ class Usage:
         """Count facts recorded in the span, and mailboxes that became suspended or reclaimed by any way."""
         facts = Counter(fact.kind for entry in entries for fact in entry.facts if self._span.holds(fact.clocked_at))
         rows: list[list[Cell]] = [[name, facts[kind]] for kind, name in _EVENTS.items()]
-        became: Counter[State] = Counter()
+        became: Counter[MailboxState] = Counter()
         for entry in entries:
             became.update(self._states(entry, self._ends) - self._states(entry, self._begins))
-        rows.append(["Hộp thư chuyển sang tạm khóa trong kỳ", became[State.SUSPENDED]])
-        rows.append(["Hộp thư bị thu hồi trong kỳ", became[State.RECLAIMED]])
+        rows.append(["Hộp thư chuyển sang tạm khóa trong kỳ", became[MailboxState.SUSPENDED]])
+        rows.append(["Hộp thư bị thu hồi trong kỳ", became[MailboxState.RECLAIMED]])
         return Table("II. Biến động trong kỳ", [Column("Nội dung", wide=3), Column("Số lần", right=True)], rows)
 
     def _traffic(self, entries: Collection[Entry] | None) -> Table:
@@ -185,7 +193,7 @@ class Usage:
         for entry in self._snapshot:
             owner = entry.owner
             unit = owner.unit_id if owner.person_id is None else unit_of.get(owner.person_id)
-            if unit is not None and not self._states(entry, self._ends) & {State.RECLAIMED, State.NOT_ISSUED}:
+            if unit is not None and not self._states(entry, self._ends) & {MailboxState.RECLAIMED, MailboxState.NOT_ISSUED}:
                 boxes[unit] += 1
                 octets[unit] += self._used(entry)
         units = self._directory.units_by_id()
@@ -238,10 +246,10 @@ def counted_incidents(name: str, incidents: Sequence[Incident]) -> Table:
     found: Counter[tuple[object, object]] = Counter()
     for each in incidents:
         found.update([(each.told.kind, each.told.severity), (each.told.kind, each.state)])
-    shown = (*Severity, Stage.CLOSED)
+    shown = (*IncidentSeverity, IncidentState.CLOSED)
     columns = [
         Column("Loại sự cố", wide=3),
-        *(Column(severity.label.vi.capitalize(), right=True) for severity in Severity),
+        *(Column(severity.label.vi.capitalize(), right=True) for severity in IncidentSeverity),
         Column("Đã kết thúc", right=True),
     ]
     rows: list[list[Cell]] = [

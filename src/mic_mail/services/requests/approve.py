@@ -25,7 +25,16 @@ from mic_mail.policy.facts import REQUEST, Departure, Fact, Level, MailboxKind
 from mic_mail.policy.naming.addresses import personal_local_part
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.ranks import level_of
-from mic_mail.policy.requests import RULES, Item, Kind, Request, RequestRefused, State, acts, is_of_a_person
+from mic_mail.policy.requests import (
+    RULES,
+    Item,
+    Request,
+    RequestKind,
+    RequestRefused,
+    RequestState,
+    acts,
+    is_of_a_person,
+)
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
@@ -94,16 +103,16 @@ class Approving:
         self._changes = DirectoryChanges(directory, config, clock)
         self._restoring = Restoring(directory, store, config, clock)
         self._issuing = Issuing(directory, config, clock, hash_password)
-        self._acts: Mapping[Kind, Callable[[Request, ActContext, Choices], Approved]] = {
-            Kind.ISSUE: self._issue,
-            Kind.GROUP: self._group,
-            Kind.TRANSFER: self._transfer,
-            Kind.LEAVE: self._leave,
-            Kind.RESTORE: self._restore,
-            Kind.RESET: self._reset,
-            Kind.ALIAS: self._alias,
-            Kind.CHANGE: self._change,
-            Kind.CORRECTION: self._change,
+        self._acts: Mapping[RequestKind, Callable[[Request, ActContext, Choices], Approved]] = {
+            RequestKind.ISSUE: self._issue,
+            RequestKind.GROUP: self._group,
+            RequestKind.TRANSFER: self._transfer,
+            RequestKind.LEAVE: self._leave,
+            RequestKind.RESTORE: self._restore,
+            RequestKind.RESET: self._reset,
+            RequestKind.ALIAS: self._alias,
+            RequestKind.CHANGE: self._change,
+            RequestKind.CORRECTION: self._change,
         }
 
     def approve(self, request: Request, actor: str, choices: Choices) -> Approved:
@@ -111,9 +120,9 @@ class Approving:
         still_pending(request)
         act = self._acts.get(request.kind) if acts(request.filing) else None
         if act is None:
-            before = request.state is not State.OPEN
+            before = request.state is not RequestState.OPEN
             return Approved(self._register.agree(request, actor, choices.note), before=before)
-        if request.state is State.DONE:
+        if request.state is RequestState.DONE:
             return self._acted_on(request) or Approved(request, before=True)
         done = self._once(request, partial(act, request, _origin(request, actor, choices), choices))
         return replace(done, request=self._close(request, actor, done))
@@ -136,7 +145,7 @@ class Approving:
         number, address = (done.mailbox.mailbox_id, done.mailbox.address) if done.mailbox is not None else (None, "")
         try:
             return self._directory.requests.step(
-                request, State.DONE, actor, self._clock.now(), result=done.result or address, mailbox_id=number
+                request, RequestState.DONE, actor, self._clock.now(), result=done.result or address, mailbox_id=number
             )
         except Superseded:
             return self._directory.requests.get(request.request_id)
@@ -152,9 +161,9 @@ class Approving:
         return None
 
     def _candidates(self, request: Request) -> list[MailboxRecord]:
-        if request.kind is Kind.ISSUE:
+        if request.kind is RequestKind.ISSUE:
             return [] if request.person_id is None else self._directory.mailboxes_of(person_id=request.person_id)
-        if request.kind is Kind.GROUP:
+        if request.kind is RequestKind.GROUP:
             sponsored = self._directory.mailboxes_of(unit_id=request.filing.unit_id)
             return [mailbox for mailbox in sponsored if mailbox.kind is MailboxKind.GROUP]
         return [self._mailbox(request)]
@@ -281,7 +290,9 @@ class Approving:
             return self._ordered(request, self._changes.close(self._directory.living_unit(closes), origin, on))
         parent = request.item(Item.PARENT)
         wanted = UnitChange(
-            request.item(Item.NEW_NAME), request.item(Item.NEW_SYMBOL), self._directory.living_unit(parent) if parent else None
+            request.item(Item.NEW_NAME),
+            request.item(Item.NEW_SYMBOL),
+            self._directory.living_unit(parent) if parent else None,
         )
         return self._ordered(request, self._changes.unit(unit, wanted, origin, on, domain=request.item(Item.DOMAIN)))
 
@@ -313,7 +324,11 @@ class Approving:
         return Approved(request, mailbox, before=before, result=result)
 
     def _leave(self, request: Request, origin: ActContext, choices: Choices) -> Approved:
-        mailbox, day, cause = self._mailbox(request), date.fromisoformat(request.item(Item.DAY) or ""), request.item(Item.CAUSE)
+        mailbox, day, cause = (
+            self._mailbox(request),
+            date.fromisoformat(request.item(Item.DAY) or ""),
+            request.item(Item.CAUSE),
+        )
         self._accounts.leave(mailbox, day, _level(request, choices), Departure(cause) if cause else None, origin)
         return Approved(request, mailbox)
 
@@ -358,9 +373,9 @@ def officer_note(approved: Approved) -> Text:
     )
 
 
-BY_ORDER = frozenset({Kind.TRANSFER, Kind.CHANGE, Kind.CORRECTION})
+BY_ORDER = frozenset({RequestKind.TRANSFER, RequestKind.CHANGE, RequestKind.CORRECTION})
 """Kinds whose act is an order that changes the directory."""
-WITH_PASSWORD = frozenset({Kind.ISSUE, Kind.GROUP, Kind.RESTORE, Kind.RESET})
+WITH_PASSWORD = frozenset({RequestKind.ISSUE, RequestKind.GROUP, RequestKind.RESTORE, RequestKind.RESET})
 """Kinds whose act makes a password."""
 
 

@@ -32,11 +32,11 @@ from mic_mail.policy.naming.transliteration import one_line, tidy, words
 from mic_mail.policy.requests import (
     CLAUSE,
     RULES,
-    Channel,
     Filing,
     Incomplete,
     Item,
-    Kind,
+    RequestChannel,
+    RequestKind,
     RequestRefused,
     changes_of,
     check,
@@ -66,7 +66,7 @@ HEADINGS: Mapping[str, Text] = {
 """Headings by column. The last three apply to `request import` only: for a mail they are known."""
 IN_THE_FORM = tuple(key for key in HEADINGS if key not in {UNIT, CHANNEL, RECEIVED})
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    KIND: tuple(kind.label.vi for kind in Kind),
+    KIND: tuple(kind.label.vi for kind in RequestKind),
     Item.LEVEL: ("phòng", "vụ"),
     Item.EMPLOYMENT: tuple(employment.label.vi for employment in Employment),
     Item.CAUSE: tuple(departure.label.vi for departure in Departure),
@@ -87,7 +87,7 @@ class FormContext:
     """Properties of all rows of one form; `fixed`: the form cannot override them (mail from that unit)."""
 
     unit: UnitRecord | None
-    channel: Channel | None
+    channel: RequestChannel | None
     received_at: datetime
     asker: str = ""
     document: str | None = None
@@ -97,7 +97,7 @@ class FormContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FormRow:
     """One row of a form: its number in the file, and its filing or refusal."""
 
     number: int
@@ -142,7 +142,7 @@ class FormReader(UseCases):
         self._domain = config.server.domain
         self._parents = {unit.unit_id: unit.parent_id for unit in directory.units()}
 
-    def rows(self, sheet: Sheet, known: FormContext) -> Iterator[Row]:
+    def rows(self, sheet: Sheet, known: FormContext) -> Iterator[FormRow]:
         columns = _columns(sheet.heading)
         if KIND not in columns.values():
             title = HEADINGS[KIND]
@@ -152,9 +152,9 @@ class FormReader(UseCases):
         for number, cells in sheet.rows:
             values = {columns[at]: cell for at, cell in enumerate(cells) if cell and at in columns}
             try:
-                yield Row(number, self.filing(values, known))
+                yield FormRow(number, self.filing(values, known))
             except (Refused, BadInput) as refusal:
-                yield Row(number, refusal=refusal)
+                yield FormRow(number, refusal=refusal)
 
     def filing(self, values: Mapping[str, str], known: FormContext) -> Filing:
         """Return the filing in `values`, by column; refused where policy or directory do not allow it."""
@@ -163,7 +163,7 @@ class FormReader(UseCases):
             raise BadInput(Text(f"Một ô dài quá {LONGEST} ký tự.", f"A cell has more than {LONGEST} characters."))
         if not values.get(KIND):
             raise Incomplete(Text("Thiếu loại yêu cầu.", "The kind of request is missing."), clause=CLAUSE)
-        kind = _code(Kind, values[KIND], HEADINGS[KIND])
+        kind = _code(RequestKind, values[KIND], HEADINGS[KIND])
         document = values.get(DOCUMENT) or known.document
         filing = Filing(
             kind=kind,
@@ -176,10 +176,10 @@ class FormReader(UseCases):
             items={item: self._item(item, values[item]) for item in Item if values.get(item, "").strip()},
         )
         check(filing)
-        if kind is Kind.ISSUE:
+        if kind is RequestKind.ISSUE:
             _must_be_eligible(filing, local_day(self._clock.now()))
         self.must_fit(filing)
-        if kind is Kind.INCIDENT and Item.ADDRESS in filing.items:  # the log names mailboxes by their own address only
+        if kind is RequestKind.INCIDENT and Item.ADDRESS in filing.items:  # the log names mailboxes by their own address only
             own = self._directory.mailbox(filing.items[Item.ADDRESS]).address
             filing = replace(filing, items={**filing.items, Item.ADDRESS: own})
         return filing
@@ -193,7 +193,7 @@ class FormReader(UseCases):
             raise Incomplete(Text("Thiếu đơn vị.", "The unit is missing."), clause=CLAUSE)
         return self._directory.living_unit(values[UNIT])
 
-    def _channel(self, values: Mapping[str, str], known: FormContext) -> Channel:
+    def _channel(self, values: Mapping[str, str], known: FormContext) -> RequestChannel:
         if known.channel is not None and (known.fixed or not values.get(CHANNEL)):
             return known.channel
         if not values.get(CHANNEL):
@@ -203,7 +203,7 @@ class FormReader(UseCases):
                 ),
                 clause=CLAUSE,
             )
-        return _code(Channel, values[CHANNEL], HEADINGS[CHANNEL])
+        return _code(RequestChannel, values[CHANNEL], HEADINGS[CHANNEL])
 
     def _received(self, values: Mapping[str, str], known: FormContext) -> datetime:
         at = known.received_at
@@ -253,9 +253,9 @@ class FormReader(UseCases):
     def must_fit(self, filing: Filing) -> None:
         """Refuse what the directory does not allow now; checked again at the approval, since people move on."""
         changes, items = changes_of(filing), filing.items
-        if filing.kind is Kind.INCIDENT:
+        if filing.kind is RequestKind.INCIDENT:
             incidents.check(incidents.of_request(filing), filing.received_at)
-        names_mailbox = filing.kind is Kind.INCIDENT or Item.ADDRESS in RULES[filing.kind].needs or changes
+        names_mailbox = filing.kind is RequestKind.INCIDENT or Item.ADDRESS in RULES[filing.kind].needs or changes
         if names_mailbox and Item.ADDRESS in items:
             self._must_concern(filing, self._directory.mailbox(items[Item.ADDRESS]))
         elif changes and Item.NAME in items:
@@ -325,12 +325,12 @@ class FormReader(UseCases):
     def _must_concern(self, filing: Filing, mailbox: MailboxRecord) -> None:
         """Require a mailbox of the asking unit; the receiving unit asks for a transfer (Reg. 6.4.b)."""
         person = self._directory.person(mailbox.person_id) if mailbox.person_id is not None else None
-        if filing.kind in {Kind.TRANSFER, Kind.LEAVE} and person is None:
+        if filing.kind in {RequestKind.TRANSFER, RequestKind.LEAVE} and person is None:
             raise RequestRefused(
                 Text("Chỉ áp dụng cho hộp thư cá nhân.", "For personal mailboxes only."), clause=RULES[filing.kind].clause
             )
         unit_id = person.unit_id if person is not None else mailbox.unit_id
-        if filing.kind is Kind.TRANSFER:
+        if filing.kind is RequestKind.TRANSFER:
             if unit_id == filing.unit_id:
                 raise RequestRefused(
                     Text("Cá nhân đã thuộc đơn vị này.", "The person already works for this unit."), clause="6.4.b"

@@ -26,10 +26,10 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Part
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.addresses import candidates
-from mic_mail.policy.requests import Channel, is_due
+from mic_mail.policy.requests import RequestChannel, is_due
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.requests import form as forms
-from mic_mail.services.requests.form import FormContext, FormReader, Row
+from mic_mail.services.requests.form import FormContext, FormReader, FormRow
 from mic_mail.services.requests.submitted_by import submitted_from
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX
@@ -145,12 +145,12 @@ class Intake:
             )
         return True
 
-    def _rows(self, account: Account, folder_id: int, mail: _Mail) -> list[Row]:
+    def _rows(self, account: Account, folder_id: int, mail: _Mail) -> list[FormRow]:
         with account.open_message(folder_id, mail.uid) as file:
             octets = file.pread(0, file.size)
         unit = self._directory.units_by_id().get(mail.sender.owner.unit_id or 0)
         asker = mail.sender.owner.name or mail.sender.address
-        known = FormContext(unit, Channel.MAIL, mail.received_at, asker, fixed=True)
+        known = FormContext(unit, RequestChannel.MAIL, mail.received_at, asker, fixed=True)
         for attached in _files(octets):
             try:
                 sheet = _form_in(attached)
@@ -158,11 +158,11 @@ class Intake:
                     return list(FormReader(self._directory, self._runtime.config(), self._runtime.clock).rows(sheet, known))
             except UnreadableSheet as refusal:
                 if forms.is_meant(attached):
-                    return [Row(WHOLE_FILE, refusal=refusal)]
+                    return [FormRow(WHOLE_FILE, refusal=refusal)]
         return []
 
 
-def _outcome(row: Row) -> dict[str, object]:
+def _outcome(row: FormRow) -> dict[str, object]:
     refusal = row.refusal
     texts = {"vi": refusal.text.vi, "en": refusal.text.en} if refusal is not None else None
     return {"row": row.number, "refused": texts, "clause": refusal.clause if refusal is not None else None}

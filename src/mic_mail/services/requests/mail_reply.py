@@ -10,7 +10,7 @@ from mic_mail.directory.requests import Outcomes
 from mic_mail.errors import Text
 from mic_mail.i18n.notices import requests as texts
 from mic_mail.i18n.notices.notice import NoticeText
-from mic_mail.policy.requests import Kind, deadline_clause
+from mic_mail.policy.requests import RequestKind, deadline_clause
 from mic_mail.services.requests.intake import WHOLE_FILE
 from mic_mail.services.requests.register import Register
 
@@ -34,7 +34,7 @@ def _of_rows(outcomes: Outcomes, directory: Directory, register: Register) -> No
             continue
         request = directory.requests.get(int(str(each["request"])))
         kind, opened = request.kind.label, opened + 1
-        if request.kind is Kind.INCIDENT:
+        if request.kind is RequestKind.INCIDENT:
             lines.append(texts.recorded_row(row, request.request_id, request.result or ""))
             continue
         about = Text(f"{kind.vi}: {request.filing.subject.vi}", kind.en)

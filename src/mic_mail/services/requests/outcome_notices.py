@@ -20,7 +20,7 @@ from mic_mail.i18n.notices import requests as to_units
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.incidents import Incident
-from mic_mail.policy.requests import Kind, Request, State, is_due
+from mic_mail.policy.requests import Request, RequestKind, RequestState, is_due
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.notifications.lifecycle_notices import LifeNotices
 from mic_mail.services.requests.mail_reply import answer_to
@@ -59,7 +59,7 @@ def pending_letters(directory: Directory, config: Config, clock: Clock) -> Itera
         answer = partial(answer_to, mail.key, directory, config, clock)
         yield PendingLetter(f"request-mail:{mail.key}", mail.read_at, mail.unit_id, answer, mail.sender, mail.message_id)
     for request in directory.requests.decided(since):
-        if request.kind is not Kind.INCIDENT:  # an incident is answered by the register of incidents
+        if request.kind is not RequestKind.INCIDENT:  # an incident is answered by the register of incidents
             decided = partial(_of_request, request)
             key, at = f"request-decided:{request.request_id}", request.handled_at or since
             yield PendingLetter(key, at, request.filing.unit_id, decided, request.opened_by)
@@ -153,4 +153,4 @@ def _recorded(incident: Incident, symbol: str) -> NoticeText:
 def _of_request(request: Request) -> NoticeText:
     kind = request.kind.label
     about = Text(f"{kind.vi}: {subject}" if (subject := request.filing.subject.vi) else kind.vi, kind.en)
-    return to_units.request_decided(request.request_id, about, request.state is State.DONE, request.result or "")
+    return to_units.request_decided(request.request_id, about, request.state is RequestState.DONE, request.result or "")

@@ -13,7 +13,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import requests as policy
-from mic_mail.policy.requests import CLAUSE, Filing, Kind, Request, RequestRefused, State
+from mic_mail.policy.requests import CLAUSE, Filing, Request, RequestKind, RequestRefused, RequestState
 from mic_mail.services.use_cases import UseCases
 
 
@@ -56,9 +56,9 @@ class Register(UseCases):
 
     def agree(self, request: Request, handler: str, note: str) -> Request:
         """Approve a request that is carried out by hand; repeating it changes nothing."""
-        if request.state is State.APPROVED:
+        if request.state is RequestState.APPROVED:
             return request
-        if request.kind is Kind.CORRECTION:
+        if request.kind is RequestKind.CORRECTION:
             number = request.request_id
             raise RequestRefused(
                 Text(
@@ -71,32 +71,32 @@ class Register(UseCases):
                     f"Change it with mic-mail person change or unit change, then mic-mail request done {number} --result ...",
                 ),
             )
-        return self._step(request, State.APPROVED, handler, note)
+        return self._step(request, RequestState.APPROVED, handler, note)
 
     def done(self, request: Request, handler: str, result: str) -> Request:
         """Record that a request was carried out by hand."""
-        if request.state is State.DONE:
+        if request.state is RequestState.DONE:
             return request
         if not policy.acts(request.filing):
             _needs(result, Text("kết quả", "The result"), "--result")
-        return self._step(request, State.DONE, handler, result)
+        return self._step(request, RequestState.DONE, handler, result)
 
     def refuse(self, request: Request, handler: str, reason: str) -> Request:
         _needs(reason, Text("lý do", "The reason"), "--reason")
-        return self._step(request, State.REFUSED, handler, reason)
+        return self._step(request, RequestState.REFUSED, handler, reason)
 
     def withdraw(self, request: Request, handler: str, reason: str) -> Request:
         """Withdraw a request on behalf of its asker."""
-        return self._step(request, State.WITHDRAWN, handler, reason)
+        return self._step(request, RequestState.WITHDRAWN, handler, reason)
 
-    def _step(self, request: Request, to: State, handler: str, result: str) -> Request:
+    def _step(self, request: Request, to: RequestState, handler: str, result: str) -> Request:
         policy.check_step(request, to)
         return self._requests.step(request, to, handler, self._clock.now(), result=result)
 
 
 def still_pending(request: Request) -> None:
     """Refuse to approve a request that was refused or withdrawn."""
-    if request.state in {State.REFUSED, State.WITHDRAWN}:
+    if request.state in {RequestState.REFUSED, RequestState.WITHDRAWN}:
         name = request.state.label
         raise RequestRefused(
             Text(

@@ -50,19 +50,19 @@ class HeaderChecks:
 
         return beside_the_loop()
 
-    def _objection(self, envelope: Envelope, reading: author_check.Reading, others: Mapping[str, int]) -> Refusal | None:
+    def _objection(self, envelope: Envelope, header: author_check.HeaderFacts, others: Mapping[str, int]) -> Refusal | None:
         facts, hostname = envelope.header, self._hostname
-        facts.tls_optional = reading.tls_is_optional
-        facts.refers_to = reading.refers_to
-        objection = reading.objection
+        facts.tls_optional = header.tls_is_optional
+        facts.refers_to = header.refers_to
+        objection = header.objection
         if objection is not None:
             locked = self._senders.locked(objection.address, envelope.client) if objection.address else None
             return locked or envelope.refusal(objection.cause, address=objection.address, field=objection.field)
         # the same rights as were checked above; the end of the message checks them again
-        self._senders.note_written_as(envelope, reading.written, others)
+        self._senders.note_written_as(envelope, header.written, others)
         facts.message_id = facts.message_id or trace_headers.own_message_id(envelope, hostname)
         facts.added = trace_headers.missing(
-            envelope, hostname, self._runtime.clock.steady_us(), dated=reading.is_dated, identified=reading.is_identified
+            envelope, hostname, self._runtime.clock.steady_us(), dated=header.is_dated, identified=header.is_identified
         )
         return None
 

@@ -19,7 +19,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.leavers import CLAUSE as LEAVING
-from mic_mail.policy.lifecycle import FactsUnreadable, State
+from mic_mail.policy.lifecycle import FactsUnreadable, MailboxState
 from mic_mail.policy.naming.addresses import candidates
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
@@ -108,7 +108,7 @@ class RecipientLookup:
             decision = self._access.decide(mailbox.mailbox_id, now)
         except FactsUnreadable:
             return Cause.UNAVAILABLE
-        if decision is None or State.NOT_ISSUED in decision.states:
+        if decision is None or MailboxState.NOT_ISSUED in decision.states:
             return Cause.NO_SUCH_MAILBOX
         if decision.receives:
             return None

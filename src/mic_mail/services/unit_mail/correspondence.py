@@ -16,7 +16,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query
 from mic_mail.log.search import Search
-from mic_mail.mime.dsn_mdn import MOST_OCTETS, Action, DeliveryReport, DispositionReport, read_report
+from mic_mail.mime.dsn_mdn import MOST_OCTETS, DeliveryReport, DispositionReport, DsnAction, read_report
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.naming.transliteration import excerpt
@@ -30,18 +30,18 @@ from mic_mail.policy.unit_mail.correspondence import (
     Statement,
     Submission,
 )
-from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, Letter, holders_of, letters
+from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, MessageFacts, account_facts, holders_of
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FolderInfo
 
 DELIVERY_DAYS = 6
 """Days after its acceptance in which a message is looked up; it is delivered or given up by then."""
 _FATES = {
-    Action.FAILED: DeliveryStatus.REPORTED_FAILED,
-    Action.DELAYED: DeliveryStatus.REPORTED_DELAYED,
-    Action.DELIVERED: DeliveryStatus.REPORTED_DELIVERED,
-    Action.RELAYED: DeliveryStatus.REPORTED_RELAYED,
-    Action.EXPANDED: DeliveryStatus.REPORTED_DELIVERED,
+    DsnAction.FAILED: DeliveryStatus.REPORTED_FAILED,
+    DsnAction.DELAYED: DeliveryStatus.REPORTED_DELAYED,
+    DsnAction.DELIVERED: DeliveryStatus.REPORTED_DELIVERED,
+    DsnAction.RELAYED: DeliveryStatus.REPORTED_RELAYED,
+    DsnAction.EXPANDED: DeliveryStatus.REPORTED_DELIVERED,
 }
 _HANDOVERS = {
     "message_delivered": DeliveryStatus.DELIVERED,
@@ -80,8 +80,8 @@ class Correspondence:
 
 @dataclass(slots=True)
 class _Found:
-    arrivals: list[Letter] = field(default_factory=list)
-    own: list[tuple[str, Letter]] = field(default_factory=list)
+    arrivals: list[MessageFacts] = field(default_factory=list)
+    own: list[tuple[str, MessageFacts]] = field(default_factory=list)
     """The messages that the mailbox's people wrote, with the writer."""
     reports: list[Reported] = field(default_factory=list)
     readings: list[Statement] = field(default_factory=list)
@@ -101,14 +101,14 @@ class Correspondences:
         submissions = list(self._submissions(entry, own, begins, ends))
         handovers = [handover for each in submissions for handover in self._handovers(each)]
         answers = [
-            Statement(letter.incoming.received_at, letter.refers, recipients=(letter.incoming.sender,))
-            for letter in found.arrivals
-            if letter.refers and not letter.incoming.is_automatic and not self._is_disguised(letter, letter.incoming.sender)
+            Statement(facts.incoming.received_at, facts.refers, recipients=(facts.incoming.sender,))
+            for facts in found.arrivals
+            if facts.refers and not facts.incoming.is_automatic and not self._is_disguised(facts, facts.incoming.sender)
         ]
         knowledge = MessageKnowledge(handovers, found.reports, found.readings, answers)
         return Correspondence(
             correspondence.lines(submissions, knowledge),
-            {letter.incoming.message_id: excerpt(decode_text(letter.subject)) for _, letter in found.own},
+            {facts.incoming.message_id: excerpt(decode_text(facts.subject)) for _, facts in found.own},
             _received(found, begins, ends),
             self._delivered(entry, begins, ends),
         )
@@ -148,45 +148,45 @@ class Correspondences:
     def _in_folders(self, entry: Entry, since: datetime, own: frozenset[str]) -> _Found:
         found = _Found()
         account = self._store.account_of(entry)
-        for folder, letter in letters(account, since, self._hostname):
-            if letter.is_from(own, folder):
-                found.own.append((entry.address, letter))
-            elif letter.is_report:
-                self._take_report(found, account, folder, letter)
-            elif (folder.special_use not in NOT_INCOMING and not letter.is_junk) or letter.refers:
-                found.arrivals.append(letter)
+        for folder, facts in account_facts(account, since, self._hostname):
+            if facts.is_from(own, folder):
+                found.own.append((entry.address, facts))
+            elif facts.is_report:
+                self._take_report(found, account, folder, facts)
+            elif (folder.special_use not in NOT_INCOMING and not facts.is_junk) or facts.refers:
+                found.arrivals.append(facts)
         for holder in holders_of(entry, self._snapshot):  # of their own mail only answers to this mailbox's messages count
-            sent = letters(self._store.account_of(holder), since, self._hostname, sent_only=True)
-            found.own += [(holder.address, letter) for _, letter in sent]
+            sent = account_facts(self._store.account_of(holder), since, self._hostname, sent_only=True)
+            found.own += [(holder.address, facts) for _, facts in sent]
         return found
 
-    def _take_report(self, found: _Found, account: Account, folder: FolderInfo, letter: Letter) -> None:
+    def _take_report(self, found: _Found, account: Account, folder: FolderInfo, facts: MessageFacts) -> None:
         try:
-            with account.open_message(folder.folder_id, letter.uid) as message:
+            with account.open_message(folder.folder_id, facts.uid) as message:
                 report = read_report(message.pread(0, MOST_OCTETS))
         except MicMailError:  # expunged meanwhile
             return
-        at = letter.incoming.received_at
+        at = facts.incoming.received_at
         match report:
             case DeliveryReport():
-                message_ids = report.message_ids or letter.refers
+                message_ids = report.message_ids or facts.refers
                 found.reports += [
                     Reported(at, message_ids, report.envelope_id, (each.original, each.final), _FATES[each.action], each.status)
                     for each in report.recipients
                 ]
             case DispositionReport() if report.disposition == _DISPLAYED:
-                recipient = report.recipient or letter.incoming.sender
-                if self._is_disguised(letter, recipient) or self._is_disguised(letter, letter.incoming.sender):
+                recipient = report.recipient or facts.incoming.sender
+                if self._is_disguised(facts, recipient) or self._is_disguised(facts, facts.incoming.sender):
                     return
                 found.readings.append(
-                    Statement(at, report.message_ids or letter.refers, recipients=(recipient, letter.incoming.sender))
+                    Statement(at, report.message_ids or facts.refers, recipients=(recipient, facts.incoming.sender))
                 )
             case _:
                 pass
 
-    def _is_disguised(self, letter: Letter, address: str) -> bool:
+    def _is_disguised(self, facts: MessageFacts, address: str) -> bool:
         """Return whether a message from outside speaks for a mailbox of this server, without proof."""
-        return letter.incoming.is_foreign and self._snapshot.resolve(address) is not None
+        return facts.incoming.is_foreign and self._snapshot.resolve(address) is not None
 
 
 def _texts(value: object) -> list[str]:
@@ -196,20 +196,20 @@ def _texts(value: object) -> list[str]:
 def _received(found: _Found, begins: datetime, ends: datetime) -> list[Arrival]:
     """Return the arrivals of the span, each with the first answer that names it."""
     first: dict[str, tuple[datetime, str]] = {}
-    for writer, letter in found.own:
-        for name in letter.refers:
+    for writer, facts in found.own:
+        for name in facts.refers:
             known = first.get(name)
-            if known is None or letter.incoming.received_at < known[0]:
-                first[name] = letter.incoming.received_at, writer
+            if known is None or facts.incoming.received_at < known[0]:
+                first[name] = facts.incoming.received_at, writer
     arrivals: dict[str, Arrival] = {}
-    for number, letter in enumerate(found.arrivals):
-        message = letter.incoming
+    for number, facts in enumerate(found.arrivals):
+        message = facts.incoming
         if not begins <= message.received_at < ends:
             continue
         answered_at, answered_by = first.get(message.message_id, (None, ""))
         key = message.message_id or f"#{number}"
         arrival = Arrival(
-            message.received_at, message.sender, excerpt(decode_text(letter.subject)), message.is_automatic,
+            message.received_at, message.sender, excerpt(decode_text(facts.subject)), message.is_automatic,
             answered_at, answered_by, message.is_marked,
         )  # fmt: skip
         arrivals.setdefault(key, arrival)

@@ -17,7 +17,7 @@ from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.states import FINAL
 from mic_mail.policy.unit_mail import document_handoff as rules
 from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark
-from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, PendingMessage, bits_of, letters_since
+from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, PendingMessage, bits_of, folder_facts
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
 from mic_mail.storage.mailstore import Account, MailStore
@@ -81,8 +81,8 @@ class PassedOn:
             if not folder.selectable or folder.special_use in {SENT, DRAFTS}:
                 continue
             is_marked, counts = self.is_marked(folder), folder.special_use not in NOT_INCOMING
-            for letter in letters_since(account, folder, since, self._config.server.hostname):
-                yield Arrival(letter.incoming, is_marked(letter.flags), counts and not letter.is_junk), letter.subject
+            for facts in folder_facts(account, folder, since, self._config.server.hostname):
+                yield Arrival(facts.incoming, is_marked(facts.flags), counts and not facts.is_junk), facts.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
         """Mark every copy of these messages, durably; return the Message-IDs that were not found."""

@@ -1,6 +1,6 @@
 """The facts of a mailbox's messages for the duties of Article 12, read from its index.
 
-In: an account, a folder, an instant. Out: a `Letter` for each message that came since then: sender and recipients,
+In: an account, a folder, an instant. Out: a `MessageFacts` for each message that came since then: sender and recipients,
 whether the sender is verified, its Message-ID, its references, whether it is automatic. No file is opened except for a
 header that is too long for the index. A folder is read backwards from its newest message as far as needed. Blocking.
 """
@@ -34,7 +34,7 @@ NOT_INCOMING = frozenset({SENT, DRAFTS, "\\Trash", "\\Junk"})
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class MessageFacts:
     uid: int
     flags: int
     """The flags by `Account.rows`: the shared state."""
@@ -70,14 +70,14 @@ def bits_of(folder: FolderInfo, keywords: Collection[str]) -> int:
     return sum(1 << (KEYWORD_SHIFT + place) for place in places)
 
 
-def letters(
+def account_facts(
     account: Account, since: datetime, hostname: str, *, sent_only: bool = False
-) -> Iterator[tuple[FolderInfo, Letter]]:
+) -> Iterator[tuple[FolderInfo, MessageFacts]]:
     """Yield the messages of all folders but Drafts that came since then, or those in Sent only."""
     for folder in account.folders():
         if folder.special_use == SENT if sent_only else folder.selectable and folder.special_use != DRAFTS:
-            for letter in letters_since(account, folder, since, hostname):
-                yield folder, letter
+            for facts in folder_facts(account, folder, since, hostname):
+                yield folder, facts
 
 
 def holders_of(entry: Entry, snapshot: Snapshot) -> Iterator[Entry]:
@@ -88,7 +88,7 @@ def holders_of(entry: Entry, snapshot: Snapshot) -> Iterator[Entry]:
             yield holder
 
 
-def letters_since(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[Letter]:
+def folder_facts(account: Account, folder: FolderInfo, since: datetime, hostname: str) -> Iterator[MessageFacts]:
     """Yield the messages of a folder that came since then.
 
     UIDs follow the order in which messages were saved, and nothing is saved before it came, so a piece that was saved
@@ -107,8 +107,8 @@ def letters_since(account: Account, folder: FolderInfo, since: datetime, hostnam
             if received_us >= since_us:
                 octets = header or _read_header(account, folder.folder_id, uid)
                 is_foreign = _DELIVERED.search(octets) is not None and not was_submitted(octets, hostname)
-                letter = _letter(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
-                yield replace(letter, is_junk=True) if flags & junk else letter
+                facts = _facts_of(uid, flags, octets, received_us, is_marked=bool(flags & answered), is_foreign=is_foreign)
+                yield replace(facts, is_junk=True) if flags & junk else facts
         if not young:
             return
 
@@ -132,7 +132,7 @@ _WANTED = frozenset(
 _PLAIN = ("auto-submitted", "precedence", "list-id", "list-post", "list-unsubscribe", "content-type", "return-path")
 
 
-def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked: bool, is_foreign: bool) -> Letter:
+def _facts_of(uid: int, flags: int, header: bytes, received_us: int, *, is_marked: bool, is_foreign: bool) -> MessageFacts:
     found: dict[bytes, bytes] = {}
     for name, value in fields(header):
         if name in _WANTED and name not in found:
@@ -152,7 +152,7 @@ def _letter(uid: int, flags: int, header: bytes, received_us: int, *, is_marked:
         is_foreign=is_foreign,
     )
     is_report = plain.get("content-type", "").startswith("multipart/report")
-    return Letter(uid, flags, incoming, found.get(b"subject", b""), frozenset(_MESSAGE_ID.findall(refers)), is_report)
+    return MessageFacts(uid, flags, incoming, found.get(b"subject", b""), frozenset(_MESSAGE_ID.findall(refers)), is_report)
 
 
 def _addresses(value: bytes) -> list[str]:

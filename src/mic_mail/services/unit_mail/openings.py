@@ -24,7 +24,7 @@ from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.lifecycle import FactsUnreadable
-from mic_mail.policy.states import FINAL, State
+from mic_mail.policy.states import FINAL, MailboxState
 from mic_mail.policy.unit_mail import delegation
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.policy.unit_mail.opening_windows import (
@@ -34,8 +34,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Closure,
     Counts,
     Opening,
+    OpeningTable,
     Shut,
-    Tally,
     Window,
     WindowOutcome,
     counts,
@@ -46,7 +46,11 @@ from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Roun
 
 EVENT = "mailbox_opened"
 DUTY = "openings"
-_SHUT = {State.NOT_ISSUED: Shut.NOT_ISSUED, State.SUSPENDED: Shut.SUSPENDED, State.RECLAIMED: Shut.RECLAIMED}
+_SHUT = {
+    MailboxState.NOT_ISSUED: Shut.NOT_ISSUED,
+    MailboxState.SUSPENDED: Shut.SUSPENDED,
+    MailboxState.RECLAIMED: Shut.RECLAIMED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,11 @@ class Openings:
     def of(self, entries: Sequence[Entry], span: DateRange) -> list[Attended]:
         """Return the openings of each mailbox over the span, which ends today at the latest; in their order."""
         days = list(working_days(span.first, span.last, self._snapshot.working_days))
-        known: dict[str, Tally] = {}
-        found: list[tuple[Entry, Circumstances, Tally]] = []
+        known: dict[str, OpeningTable] = {}
+        found: list[tuple[Entry, Circumstances, OpeningTable]] = []
         for entry in entries:
             circumstances = Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
-            tally = Tally(days, self._windows, circumstances)
+            tally = OpeningTable(days, self._windows, circumstances)
             found.append((entry, circumstances, tally))
             known.update(dict.fromkeys(entry.addresses, tally))
         for address, opening in self._logged(entries, span):

@@ -19,7 +19,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.unit_mail import reply_deadlines
 from mic_mail.policy.unit_mail.reply_deadlines import Addressed, ReplySettings
-from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, Letter, PendingMessage, holders_of, letters
+from mic_mail.services.unit_mail.message_facts import NOT_INCOMING, MessageFacts, PendingMessage, account_facts, holders_of
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
 from mic_mail.storage.mailstore import MailStore
 
@@ -44,13 +44,13 @@ class Replies:
         """Return one mailbox's unanswered mail, oldest first; `unit`: the addresses of its unit. Blocking."""
         since = now - timedelta(days=reply_deadlines.DAYS_BACK)
         own = frozenset(entry.addresses)
-        incoming: dict[int, Letter] = {}
+        incoming: dict[int, MessageFacts] = {}
         named: set[str] = set()
-        for folder, letter in letters(self._store.account_of(entry), since, self._hostname):
-            if letter.is_from(own, folder):
-                named |= letter.refers
-            elif folder.special_use not in NOT_INCOMING and not letter.is_junk:
-                incoming[id(letter.incoming)] = letter
+        for folder, facts in account_facts(self._store.account_of(entry), since, self._hostname):
+            if facts.is_from(own, folder):
+                named |= facts.refers
+            elif folder.special_use not in NOT_INCOMING and not facts.is_junk:
+                incoming[id(facts.incoming)] = facts
         found = reply_deadlines.unanswered((each.incoming for each in incoming.values()), own, unit, named, self._settings)
         if found:
             named |= self._submitted(entry.addresses, since)
@@ -73,8 +73,8 @@ class Replies:
         named: set[str] = set()
         for holder in holders_of(entry, snapshot):
             named |= self._submitted(holder.addresses, since)
-            for _, letter in letters(self._store.account_of(holder), since, self._hostname, sent_only=True):
-                named |= letter.refers
+            for _, facts in account_facts(self._store.account_of(holder), since, self._hostname, sent_only=True):
+                named |= facts.refers
         return named
 
     def _submitted(self, addresses: Collection[str], since: datetime) -> set[str]:

@@ -19,9 +19,9 @@ from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_li
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
-State = tuple[int, int]
+SeenState = tuple[int, int]
 """(seen, MODSEQ of the change); no state is the same as `NEVER`."""
-NEVER: State = (0, 0)
+NEVER: SeenState = (0, 0)
 
 _A = schema.account.c
 _R = schema.reader.c
@@ -155,14 +155,14 @@ def all_readers(connection: sqlite3.Connection, account_id: int) -> list[SeenRea
 # What a reader sees
 
 
-def states(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, uids: Iterable[int]) -> dict[int, State]:
+def states(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, uids: Iterable[int]) -> dict[int, SeenState]:
     """Return the reader's states of these messages by UID; messages without one were never seen."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     rows = _STATES_AMONG.on(connection, **here, uids=uid_list(uids))
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
-def states_since(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, since: int) -> dict[int, State]:
+def states_since(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, since: int) -> dict[int, SeenState]:
     """Return the states that the reader has changed after a MODSEQ."""
     rows = _STATES_SINCE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder_id, since=since)
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
@@ -175,7 +175,7 @@ def seen_uids(connection: sqlite3.Connection, reader: SeenReader, folder_id: int
     return sorted(json.loads(uids))
 
 
-def as_seen(rows: Iterable[Row], known: Mapping[int, State], reader: SeenReader) -> list[Row]:
+def as_seen(rows: Iterable[Row], known: Mapping[int, SeenState], reader: SeenReader) -> list[Row]:
     """Return rows of the index as the reader sees them."""
     begun = reader.begun_modseq
     found: list[Row] = []
@@ -207,13 +207,13 @@ def info_of(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReade
     return with_tally(folder.info(), tally, reader)
 
 
-def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, State]:
+def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, SeenState]:
     """Return messages seen by the reader and the MODSEQ of the last change, for each folder with a tally."""
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
 
 
-def with_tally(info: FolderInfo, tally: State | None, reader: SeenReader) -> FolderInfo:
+def with_tally(info: FolderInfo, tally: SeenState | None, reader: SeenReader) -> FolderInfo:
     """Return a folder's info with its entry of `tallies`."""
     seen, modseq = tally or NEVER
     highest = max(info.highest_modseq, modseq, reader.begun_modseq)

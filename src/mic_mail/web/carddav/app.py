@@ -41,8 +41,8 @@ from mic_mail.web.carddav.requests import (
     PROPFIND_OCTETS,
     AddressQuery,
     Multiget,
+    RequestedProperties,
     Sync,
-    Wanted,
     propfind,
     report,
 )
@@ -240,7 +240,7 @@ class AddressBooks:
                 return response
         return _multistatus(answers)
 
-    async def _propfind_card(self, visit: Visit, parts: list[str], wanted: Wanted) -> Response:
+    async def _propfind_card(self, visit: Visit, parts: list[str], wanted: RequestedProperties) -> Response:
         collection = visit.book(parts[1]) if len(parts) == 3 and parts[0] == "addressbooks" else None
         key = _key(parts[-1]) if parts else ""
         if collection is None or key not in collection.cards:
@@ -317,7 +317,7 @@ def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
     return filter(None, (_single(visit, path) for path in inner))
 
 
-def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: Wanted) -> Iterator[str]:
+def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: RequestedProperties) -> Iterator[str]:
     """Return the answers of cards; raise `Answered` (507) where they exceed ANSWER_LETTERS."""
     letters = 0
     for key in keys:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from mic_mail.addressbook import vcard
 from mic_mail.addressbook.cards import Card, Ministry
 from mic_mail.web.carddav.collection import Collection
-from mic_mail.web.carddav.requests import ADDRESS_DATA, Wanted
+from mic_mail.web.carddav.requests import ADDRESS_DATA, RequestedProperties
 from mic_mail.web.carddav.xml import CARD, DAV, SERVER, Name, document, element, href, text
 
 Properties = Mapping[Name, Callable[[], str]]
@@ -80,7 +80,7 @@ def of_book(address: str, name: str, collection: Collection) -> Properties:
     }
 
 
-def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: Wanted) -> Properties:
+def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: RequestedProperties) -> Properties:
     """Return the properties of a card."""
 
     def data() -> str:
@@ -100,7 +100,7 @@ def of_card(address: str, card: Card, tag: str, ministry: Ministry, wanted: Want
 # ------------------------------------------------------------------ answers
 
 
-def found(path: str, properties: Properties, wanted: Wanted) -> str:
+def found(path: str, properties: Properties, wanted: RequestedProperties) -> str:
     """Return one resource of a multistatus."""
     if wanted.names_only:
         return response(path, _propstat((element(name) for name in properties), "200 OK"))

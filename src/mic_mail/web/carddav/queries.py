@@ -7,7 +7,7 @@ collations that RFC 6352 requires are mapped to this one, which finds what they 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mic_mail.addressbook.cards import Card, Kind, Ministry, Person
+from mic_mail.addressbook.cards import Card, CardKind, Ministry, Person
 from mic_mail.mime.text_folding import Query, fold, words
 from mic_mail.web.carddav.xml import CARD, BadXml, Element, PreconditionFailed
 
@@ -111,7 +111,7 @@ def values(card: Card, name: str, ministry: Ministry) -> tuple[str, ...]:
         case "FN":
             return (card.name,)
         case "N":
-            if card.kind is not Kind.PERSON:
+            if card.kind is not CardKind.PERSON:
                 return (card.name,)
             person = Person.of(card.name)
             return (f"{person.family};{person.given};{person.middle};;",)

@@ -20,7 +20,7 @@ MAX_NAMES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RequestedProperties:
     """The properties asked for, and the form of a card's own content."""
 
     names: tuple[Name, ...] | None = None
@@ -34,20 +34,20 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Multiget:
-    wanted: Wanted
+    wanted: RequestedProperties
     hrefs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AddressQuery:
-    wanted: Wanted
+    wanted: RequestedProperties
     filter: Element | None
     most: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    wanted: Wanted
+    wanted: RequestedProperties
     token: str
     most: int | None
 
@@ -55,14 +55,14 @@ class Sync:
 Report = Multiget | AddressQuery | Sync
 
 
-def propfind(body: bytes) -> Wanted:
+def propfind(body: bytes) -> RequestedProperties:
     """Return the properties that a PROPFIND asks for; an empty body asks for everything."""
     if not body.strip():
-        return Wanted()
+        return RequestedProperties()
     root = read(body)
     if root.name != (DAV, "propfind"):
         raise BadXml
-    return Wanted(names_only=True) if root.child((DAV, "propname")) is not None else _wanted(root)
+    return RequestedProperties(names_only=True) if root.child((DAV, "propname")) is not None else _wanted(root)
 
 
 def report(body: bytes) -> Report:
@@ -79,22 +79,22 @@ def report(body: bytes) -> Report:
             raise PreconditionFailed(DAV, "supported-report")  # RFC 3253 §3.6
 
 
-def _wanted(root: Element) -> Wanted:
+def _wanted(root: Element) -> RequestedProperties:
     prop = root.child((DAV, "prop"))
     if prop is None:
-        return Wanted()
+        return RequestedProperties()
     names = tuple(dict.fromkeys(child.name for child in prop.children))
     if len(names) > MAX_PROPERTIES or sum(len(space) + len(local) for space, local in names) > MAX_NAMES:
         raise BadXml
     data = prop.child(ADDRESS_DATA)
     if data is None:
-        return Wanted(names)
+        return RequestedProperties(names)
     kind = data.attributes.get("content-type", "text/vcard")
     version = data.attributes.get("version", Version.V3.value)
     if kind.lower() != "text/vcard" or version not in set(Version):
         raise PreconditionFailed(CARD, "supported-address-data")  # RFC 6352 §8.6
     fields = frozenset(one.attributes.get("name", "").upper() for one in data.all((CARD, "prop")))
-    return Wanted(names, False, Version(version), fields or None)
+    return RequestedProperties(names, False, Version(version), fields or None)
 
 
 def _limit(root: Element, space: str) -> int | None:

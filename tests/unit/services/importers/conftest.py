@@ -10,7 +10,7 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.services.importers.importer import Choice, Import, Into
 from mic_mail.services.importers.ledger import Ledger
-from mic_mail.services.importers.source import Item, Source, SourceFolder, Tally
+from mic_mail.services.importers.source import FolderCounts, Source, SourceFolder, SourceMessage
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
@@ -33,7 +33,7 @@ class Here:
     def ledger(self, source: Source) -> Ledger:
         return Ledger(self.folder / "imports" / "1-x.jsonl", 1, source.identity)
 
-    def run(self, source: Source, *, limit: int = 1 << 40, choice: Choice | None = None) -> dict[str, Tally]:
+    def run(self, source: Source, *, limit: int = 1 << 40, choice: Choice | None = None) -> dict[str, FolderCounts]:
         with self.ledger(source) as ledger:
             tallies = Import(Into(self.store, self.account, ledger, limit, NOW_US), source, choice).run()
         return {tally.source: tally for tally in tallies}
@@ -74,11 +74,11 @@ class Listed:
     def folders(self) -> Sequence[SourceFolder]:
         return [SourceFolder(() if name == "INBOX" else tuple(name.split("/")), name) for name in self.content]
 
-    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+    def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
         for uid, (octets, flags) in sorted(self.content[str(folder.place)].items()):
             self.before(str(folder.place), uid)
             key = f"{folder.name}\0{self.validity}\0{uid}"
-            item = Item(key, None, frozenset(flags.split()), generation=self.validity)
+            item = SourceMessage(key, None, frozenset(flags.split()), generation=self.validity)
             if key not in known:
                 self.read.append((folder.name, uid))
                 item = replace(item, content=octets)

@@ -21,7 +21,7 @@ from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.importer import Choice
 from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.mbox import MboxSource
-from mic_mail.services.importers.source import FolderClosed, Item, Skip, Source, SourceFolder, SourceWrong
+from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, SourceMessage, SourceWrong
 from mic_mail.services.importers.verify import compare
 from mic_mail.storage.types import ANSWERED, SEEN
 from unit.services.importers.conftest import NOW_US, Here, Listed, message
@@ -234,7 +234,7 @@ def test_a_comparison_does_not_pass_over_what_cannot_be_read(here: Here) -> None
     """Nor does an import: the others come, and it ends with a word about that folder."""
 
     class Closed(Listed):
-        def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[Item]:
+        def messages(self, folder: SourceFolder, known: Container[str]) -> Iterator[SourceMessage]:
             if folder.place == "A":
                 raise FolderClosed(Text("đóng", "closed"))
             yield from super().messages(folder, known)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import SystemClock
-from mic_mail.services.unit_mail.message_facts import letters_since
+from mic_mail.services.unit_mail.message_facts import folder_facts
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from store_harness import deliver, message
@@ -29,6 +29,6 @@ def test_an_old_file_among_new_ones_does_not_end_the_search(tmp_path: Path) -> N
     account.rescan()
     assert account.folder("INBOX").messages == 601
     since, inbox = datetime.now(UTC) - YEAR, account.folder("INBOX")
-    found = [letter.uid for letter in letters_since(account, inbox, since, "mail.mic.gov.vn")]
+    found = [letter.uid for letter in folder_facts(account, inbox, since, "mail.mic.gov.vn")]
     assert sorted(found) == uids
     store.close()

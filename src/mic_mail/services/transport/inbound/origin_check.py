@@ -18,7 +18,7 @@ from mic_mail.mailauth import authentication_results
 from mic_mail.mailauth.authenticate import examine_message
 from mic_mail.mailauth.dmarc import is_aligned
 from mic_mail.mailauth.iprev import IprevResult
-from mic_mail.mailauth.message_digest import Reading, read
+from mic_mail.mailauth.message_digest import DigestedMessage, read
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.addresses import parse_addresses
@@ -101,13 +101,13 @@ class OriginCheck:
         silent DNS.
         """
         thread = self._small if isinstance(arrived.source, bytes) else self._large
-        reading, visible = await thread.do(lambda: _look(arrived, rules.own_domains))
+        message, visible = await thread.do(lambda: _look(arrived, rules.own_domains))
         deadline = asyncio.get_running_loop().time() + seconds
         origin = await examine_message(
             lookups.owner.resolver,
             lookups.owner.clock,
             lookups.spf(deadline),
-            reading,
+            message,
             roll=self._roll(100),
             seconds=seconds,
             thread=thread.do,
@@ -144,12 +144,12 @@ class _Thread:
             self._executor.end()
 
 
-def _look(arrived: ReceivedMessage, own_domains: Set[str]) -> tuple[Reading, VisibleOrigin]:
-    reading = _read(arrived.source)
-    return reading, visible_origin(arrived.envelope, reading, arrived.header, own_domains)
+def _look(arrived: ReceivedMessage, own_domains: Set[str]) -> tuple[DigestedMessage, VisibleOrigin]:
+    message = _read(arrived.source)
+    return message, visible_origin(arrived.envelope, message, arrived.header, own_domains)
 
 
-def _read(source: Source) -> Reading:
+def _read(source: Source) -> DigestedMessage:
     is_aligned("a.example", "b.example")  # the first call loads the public suffix list: here, never on the loop
     if isinstance(source, Path):
         with source.open("rb", buffering=0) as file:
@@ -157,7 +157,7 @@ def _read(source: Source) -> Reading:
     return read(source)
 
 
-def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_domains: Set[str]) -> VisibleOrigin:
+def visible_origin(envelope: Envelope, message: DigestedMessage, header: bytes, own_domains: Set[str]) -> VisibleOrigin:
     """Return the parts of the envelope and the header that the rules use. Pure; never raises."""
     values = [unfold(value) for name, value in written_fields(header) if canonical(name) == b"from"]
     values += [
@@ -166,7 +166,7 @@ def visible_origin(envelope: Envelope, reading: Reading, header: bytes, own_doma
     values += [as_seen(value.decode(errors="replace")).encode() for value in values if not value.isascii()]
     values = [value.lower() for value in values]
     written = [*values, *map(_closed_up, _first(values, MOST_CLOSED_UP))]
-    author = _author(reading.values(b"from"))
+    author = _author(message.values(b"from"))
     return VisibleOrigin(
         sender_domain=_domain(envelope.sender),
         local_part=author.address.rpartition("@")[0].lower() if author else "",

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from mic_mail.filters.rspamd import About, Action, NotScored, Rspamd, Scored
+from mic_mail.filters.rspamd import About, NotScored, Rspamd, RspamdAction, Scored
 from mic_mail.filters.spam_headers import scored_field, unscored_field
 from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
@@ -27,12 +27,12 @@ MOST_IN_LOG = 30
 
 
 RULES = {
-    Action.NONE: Act.PASS,
-    Action.GREYLIST: Act.PASS,
-    Action.ADD_HEADER: Act.JUNK,
-    Action.REWRITE_SUBJECT: Act.JUNK,
-    Action.SOFT_REJECT: Act.LATER,
-    Action.QUARANTINE: Act.HOLD,
+    RspamdAction.NONE: Act.PASS,
+    RspamdAction.GREYLIST: Act.PASS,
+    RspamdAction.ADD_HEADER: Act.JUNK,
+    RspamdAction.REWRITE_SUBJECT: Act.JUNK,
+    RspamdAction.SOFT_REJECT: Act.LATER,
+    RspamdAction.QUARANTINE: Act.HOLD,
 }
 """The act for each action of Rspamd.
 
@@ -40,12 +40,12 @@ RULES = {
 """
 
 
-def act_on(action: Action, reject: str) -> Act:
+def act_on(action: RspamdAction, reject: str) -> Act:
     """Map an action for mail from other servers."""
     return RULES.get(action) or Act(reject)
 
 
-def act_on_submitted(action: Action) -> Act:
+def act_on_submitted(action: RspamdAction) -> Act:
     """Map an action for submitted mail, which has no Junk folder to go to."""
     match act_on(action, Act.REFUSE):
         case Act.HOLD:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mic_mail.filters.rspamd import Action
+from mic_mail.filters.rspamd import RspamdAction
 from mic_mail.services.transport.envelope import Act
 from mic_mail.services.transport.inbound.rspamd_check import act_on, act_on_submitted
 
@@ -11,28 +11,28 @@ from mic_mail.services.transport.inbound.rspamd_check import act_on, act_on_subm
 @pytest.mark.parametrize("reject", ["refuse", "quarantine", "junk"])
 def test_from_outside(reject: str) -> None:
     """Nothing is discarded, whatever Rspamd says; `greylist` is no reason to put off what its module has let through."""
-    assert {action: act_on(action, reject) for action in Action} == {
-        Action.NONE: Act.PASS,
-        Action.GREYLIST: Act.PASS,
-        Action.ADD_HEADER: Act.JUNK,
-        Action.REWRITE_SUBJECT: Act.JUNK,
-        Action.SOFT_REJECT: Act.LATER,
-        Action.QUARANTINE: Act.HOLD,
-        Action.REJECT: Act(reject),
-        Action.DISCARD: Act(reject),
+    assert {action: act_on(action, reject) for action in RspamdAction} == {
+        RspamdAction.NONE: Act.PASS,
+        RspamdAction.GREYLIST: Act.PASS,
+        RspamdAction.ADD_HEADER: Act.JUNK,
+        RspamdAction.REWRITE_SUBJECT: Act.JUNK,
+        RspamdAction.SOFT_REJECT: Act.LATER,
+        RspamdAction.QUARANTINE: Act.HOLD,
+        RspamdAction.REJECT: Act(reject),
+        RspamdAction.DISCARD: Act(reject),
     }
 
 
 @pytest.mark.clause("7.2.c")
 def test_from_inside() -> None:
     """It leaves as it is, or it is refused."""
-    assert {action: act_on_submitted(action) for action in Action} == {
-        Action.NONE: Act.PASS,
-        Action.GREYLIST: Act.PASS,
-        Action.ADD_HEADER: Act.PASS,
-        Action.REWRITE_SUBJECT: Act.PASS,
-        Action.SOFT_REJECT: Act.LATER,
-        Action.QUARANTINE: Act.REFUSE,
-        Action.REJECT: Act.REFUSE,
-        Action.DISCARD: Act.REFUSE,
+    assert {action: act_on_submitted(action) for action in RspamdAction} == {
+        RspamdAction.NONE: Act.PASS,
+        RspamdAction.GREYLIST: Act.PASS,
+        RspamdAction.ADD_HEADER: Act.PASS,
+        RspamdAction.REWRITE_SUBJECT: Act.PASS,
+        RspamdAction.SOFT_REJECT: Act.LATER,
+        RspamdAction.QUARANTINE: Act.REFUSE,
+        RspamdAction.REJECT: Act.REFUSE,
+        RspamdAction.DISCARD: Act.REFUSE,
     }
