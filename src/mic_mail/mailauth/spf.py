@@ -132,9 +132,9 @@ async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
         name = to_ascii(domain)
         ip = parse_address(client.address)
     except (NotAName, ValueError):
-        return SpfResult(Spf.NONE, identity, "", "not a name for a DNS query")
+        return SpfResult(Spf.NONE, identity, "", "malformed domain")
     if not _ASKABLE.fullmatch(name) or (domain.isascii() and not is_name(domain)):  # §4.3
-        return SpfResult(Spf.NONE, identity, "", "not a name for a DNS query")
+        return SpfResult(Spf.NONE, identity, "", "malformed domain")
     host = _Host(resolver, client, ip, local, domain)
     host.values["t"] = str(clock.steady_us() // 1_000_000)
     try:
@@ -145,7 +145,7 @@ async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
     except DnsUnavailable:
         outcome = _Outcome(Spf.TEMPERROR, reason="the DNS did not answer")
     except TimeoutError:
-        outcome = _Outcome(Spf.TEMPERROR, reason="too slow")
+        outcome = _Outcome(Spf.TEMPERROR, reason="timeout")
     explanation = await host.explanation(*outcome.explain) if outcome.result is Spf.FAIL and outcome.explain[0] else ""
     return SpfResult(outcome.result, identity, name, outcome.reason, explanation)
 
@@ -170,7 +170,7 @@ class _Host:
         record = await self._record(domain)
         if record is None:
             if asked:
-                raise _Permanent("a record referred to does not exist")
+                raise _Permanent("no SPF record at an included or redirected domain")
             return _Outcome(Spf.NONE)
         for mechanism in record.mechanisms:
             if mechanism.kind in LOOKS_UP:
@@ -181,7 +181,7 @@ class _Host:
             self._count()
             target = await self._target(record.redirect, domain)
             if target is None:
-                raise _Permanent("a redirect to an invalid name")
+                raise _Permanent("invalid target of redirect")
             return await self.check(target, asked=True)
         return _Outcome(Spf.NEUTRAL)
 
@@ -193,16 +193,16 @@ class _Host:
             return None
         records = [text for text in texts if VERSION.match(text)]
         if len(records) > 1:
-            raise _Permanent("more than one record")
+            raise _Permanent("more than one SPF record")
         try:
             return parse_record(records[0]) if records else None
         except BadRecord as error:
-            raise _Permanent(f"the record cannot be read: {error}") from None
+            raise _Permanent(f"invalid SPF record: {error}") from None
 
     def _count(self) -> None:
         self._lookups += 1
         if self._lookups > MOST_LOOKUPS:
-            raise _Permanent("too many lookups")
+            raise _Permanent("too many DNS lookups")
 
     async def _found(self, ask: Callable[[str], Awaitable[DnsAnswer[T]]], name: str) -> tuple[T, ...]:
         """Return the answers of a lookup; an empty one is allowed twice (§4.6.4)."""
@@ -215,13 +215,13 @@ class _Host:
         if not values:
             self._voids += 1
             if self._voids > MOST_VOID_LOOKUPS:
-                raise _Permanent("too many lookups without an answer")
+                raise _Permanent("too many void lookups")
         return values
 
     async def _addresses(self, name: str) -> tuple[str, ...]:
         found = await self._found(self._resolver.ipv4 if self._ip.version == 4 else self._resolver.ipv6, name)
         if len(found) > MOST_ADDRESSES:
-            raise _TooManyAddresses("too many addresses of one name")
+            raise _TooManyAddresses("too many address records of one name")
         return found
 
     async def _target(self, spec: str, domain: str) -> str | None:
@@ -246,7 +246,7 @@ class _Host:
         target = await self._target(mechanism.target, domain)
         if mechanism.kind == "include":
             if target is None:
-                raise _Permanent("an include of an invalid name")
+                raise _Permanent("invalid target of include")
             return (await self.check(target, asked=True)).result is Spf.PASS
         if target is None:
             return False
@@ -272,7 +272,7 @@ class _Host:
         """Return whether the client is a mail exchanger of `target` (§5.4)."""
         exchangers = [mx.host for mx in await self._found(self._resolver.mx, target)]
         if len(exchangers) > MOST_NAMES:
-            raise _Permanent("too many mail exchangers")
+            raise _Permanent("too many MX records")
         for host in exchangers:
             if host and await self._is_at(host, mechanism):
                 return True

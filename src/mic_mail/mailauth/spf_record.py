@@ -19,7 +19,7 @@ LONGEST_RECORD = 4_096
 
 
 class BadRecord(ValueError):
-    """Raised with the term that is wrong, in our words."""
+    """Raised for an invalid record, with the reason in the terms of RFC 7208."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ LOOKS_UP = frozenset({"include", "a", "mx", "ptr", "exists"})
 def parse_record(text: str) -> Record:
     """Parse a record; `text` begins as `VERSION` requires."""
     if not text.isascii():
-        raise BadRecord("octets beyond ASCII")
+        raise BadRecord("not US-ASCII")
     if len(text) > LONGEST_RECORD:
         raise BadRecord("too long")
     mechanisms: list[Mechanism] = []
@@ -78,10 +78,10 @@ def parse_record(text: str) -> Record:
             name = modifier[1].lower()
             if name in ("redirect", "exp"):
                 if name in modifiers:
-                    raise BadRecord(f"{name} twice")
+                    raise BadRecord(f"duplicate modifier: {name}")
                 modifiers[name] = _domain_spec(modifier[2])
             elif not _ANY_MACRO_STRING.fullmatch(modifier[2]):
-                raise BadRecord("a modifier")
+                raise BadRecord("invalid modifier")
         else:
             mechanisms.append(_mechanism(term))
     return Record(tuple(mechanisms), modifiers.get("redirect", ""), modifiers.get("exp", ""))
@@ -90,7 +90,7 @@ def parse_record(text: str) -> Record:
 def _mechanism(term: str) -> Mechanism:
     match = _MECHANISM.fullmatch(term)
     if match is None:
-        raise BadRecord("an invalid term")
+        raise BadRecord("invalid term")
     qualifier, kind, rest = match[1] or "+", match[2].lower(), match[3]
     if kind == "all" and not rest:
         return Mechanism(qualifier, kind)
@@ -99,40 +99,42 @@ def _mechanism(term: str) -> Mechanism:
     if kind == "ptr" and (not rest or rest.startswith(":")):
         return Mechanism(qualifier, kind, _domain_spec(rest[1:]) if rest else "")
     if kind in ("a", "mx"):
-        return _with_prefixes(qualifier, kind, rest)
+        return _with_cidr_lengths(qualifier, kind, rest)
     if kind in ("ip4", "ip6"):
         return Mechanism(qualifier, kind, network=_network(kind, rest))
-    raise BadRecord(f"a mechanism: {kind[:20]}")
+    raise BadRecord(f"invalid mechanism: {kind[:20]}")
 
 
-def _with_prefixes(qualifier: str, kind: str, rest: str) -> Mechanism:
+def _with_cidr_lengths(qualifier: str, kind: str, rest: str) -> Mechanism:
     slash = rest.rfind("//")
     start = slash if slash >= 0 else len(rest)
     single = rest.rfind("/", 0, start)
     prefixes = next((match for at in (single, slash, len(rest)) if at >= 0 and (match := _PREFIXES.match(rest, at))), None)
     if prefixes is None:
-        raise BadRecord("a prefix")
+        raise BadRecord("invalid dual-cidr-length")
     target = rest[: prefixes.start()]
     prefix4, prefix6 = int(prefixes[1] or 32), int(prefixes[2] or 128)
-    if prefix4 > 32 or prefix6 > 128 or (target and not target.startswith(":")):
-        raise BadRecord("a prefix")
+    if target and not target.startswith(":"):
+        raise BadRecord(f"invalid mechanism: {kind}")
+    if prefix4 > 32 or prefix6 > 128:
+        raise BadRecord("invalid dual-cidr-length")
     return Mechanism(qualifier, kind, _domain_spec(target[1:]) if target else "", prefix4, prefix6)
 
 
 def _network(kind: str, rest: str) -> Network:
     form, network = (_IP4, ipaddress.IPv4Network) if kind == "ip4" else (_IP6, ipaddress.IPv6Network)
     if form.match(rest) is None:
-        raise BadRecord("an address")
+        raise BadRecord(f"invalid mechanism: {kind}")
     try:
         return network(rest[1:], strict=False)
     except ValueError:
-        raise BadRecord("an address") from None
+        raise BadRecord(f"invalid mechanism: {kind}") from None
 
 
 def _domain_spec(text: str) -> str:
     """Return a valid domain-spec (§7.1)."""
     if not _MACRO_STRING.fullmatch(text) or not _ends_as_name(text) or _has_zero(text):
-        raise BadRecord("a domain")
+        raise BadRecord("invalid domain-spec")
     return text
 
 
@@ -150,7 +152,7 @@ def _ends_as_name(text: str) -> bool:
 def check_explanation(text: str) -> str:
     """Return the text of an explanation's TXT record if it is valid (§6.2)."""
     if len(text) > LONGEST_RECORD or not _EXPLAIN_STRING.fullmatch(text) or _has_zero(text):
-        raise BadRecord("an explanation")
+        raise BadRecord("invalid explain-string")
     return text
 
 

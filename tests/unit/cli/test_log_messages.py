@@ -190,11 +190,11 @@ def test_why_the_origin_of_a_message_is_doubtful_is_told_in_words() -> None:
     words |= _our_words("DigestedMessage", "_Unusable")
     assert len(words) > 30
     untold = {text: place for text, place in words.items() if in_words(OF_EVENTS["reason"], text) is None}
-    assert untold == {"twice": untold.get("twice")}  # `redirect twice`, `exp twice`
+    assert untold == {}
     for reason, vi in (
         ("the DNS did not answer", "máy chủ tên miền không trả lời"),
-        ("the record cannot be read: a mechanism: foo", "không đọc được bản ghi SPF: cơ chế không có: foo"),
-        ("the record cannot be read: exp twice", "không đọc được bản ghi SPF: exp ghi hai lần"),
+        ("invalid SPF record: invalid mechanism: foo", "bản ghi SPF sai: cơ chế (mechanism) sai hoặc không có: foo"),
+        ("invalid SPF record: duplicate modifier: exp", "bản ghi SPF sai: thành phần sửa đổi (modifier) ghi hai lần: exp"),
     ):
         text = message_for({"event": "message_judged", "reason": reason})
         assert (vi in text.vi, reason in text.en) == (True, True)

@@ -208,7 +208,7 @@ async def test_nor_where_all_answers_are_at_hand(resolver: Resolver, monkeypatch
     """They suspend nobody by themselves; then the time would not run out."""
     assert (await ask(resolver, "many.example")).result is Spf.FAIL
     monkeypatch.setattr(spf, "SECONDS", 0)
-    assert (await ask(resolver, "many.example")).reason == "too slow"
+    assert (await ask(resolver, "many.example")).reason == "timeout"
 
 
 async def test_an_explanation_that_does_not_come_changes_nothing(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
