@@ -279,6 +279,15 @@ def parse_key(record: str) -> PublicKey:
     return PublicKey(key, "y" in flags, "s" in flags)
 
 
+def matching_key(found: str, wanted: str) -> PublicKey | None:
+    """Return the key of the record `found`; None if it is unusable, or not the key of `wanted`."""
+    try:
+        published = parse_key(found)
+    except Unusable:
+        return None
+    return published if published.key == parse_key(wanted).key else None
+
+
 def verify_signature(key: PublicKey, algorithm: str, signature: bytes, digest: bytes) -> None:
     """Verify `signature` over a digest (also for Ed25519, RFC 8463 §3); raises `Unusable`."""
     try:

@@ -6,7 +6,6 @@ which a BINARYMIME message may hold, is an ordinary octet. Linear in time; at mo
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from collections import Counter
@@ -232,30 +231,3 @@ def tags_of(text: str) -> dict[str, str] | None:
             return None
         tags[name] = re.sub(r"[ \t\r\n]+", "", value)
     return tags
-
-
-def says_the_same(found: str, wanted: str) -> bool:
-    """Return whether verifiers that use the record `found` accept signatures of the key of `wanted`."""
-    tags, ours = tags_of(found), tags_of(wanted)
-    if not tags or not ours:
-        return False
-    first = found.lstrip().startswith("v")
-    return (
-        (tags.get("v", "DKIM1") == "DKIM1" and ("v" not in tags or first))  # RFC 6376 §3.6.1: `v` is first, if present
-        and tags.get("k", "rsa") == ours["k"]
-        and "sha256" in tags.get("h", "sha256").split(":")
-        and not {"*", "email"}.isdisjoint(tags.get("s", "*").split(":"))
-        and _decoded(tags.get("p", "")) == _decoded(ours["p"])
-    )
-
-
-def is_testing(found: str) -> bool:
-    """Return whether `t=y` is set (RFC 6376 §3.6.1): verifiers treat the signed mail as unsigned."""
-    return "y" in (tags_of(found) or {}).get("t", "").split(":")
-
-
-def _decoded(text: str) -> bytes | None:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None

@@ -23,7 +23,7 @@ import signed_messages
 from cost_growth import assert_linear
 from dns_server import BROKEN, name_server
 from mic_mail.mailauth.dkim_dns import fetch_keys
-from mic_mail.mailauth.dkim_header import Dkim, PublicKey, Unusable, parse_key
+from mic_mail.mailauth.dkim_header import Dkim, PublicKey, Unusable, matching_key, parse_key
 from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim, key_names
 from mic_mail.mailauth.message_digest import MOST_FIELDS, MOST_HEADER_OCTETS, MOST_SIGNATURES, read
 from mic_mail.mime.dkim import BodyDigest, relaxed_field, strings_of
@@ -390,3 +390,34 @@ def test_whatever_a_record_says(text: str) -> None:
             parse_key(record)
         except Unusable:
             pass
+
+
+@pytest.mark.parametrize(
+    ("found", "same"),
+    [
+        ("v=DKIM1; k=rsa; p={ours}", True),
+        ("v=DKIM1; p={ours}", True),
+        ("k=rsa; p={halves};", True),
+        ("p={ours}", True),
+        (" v = DKIM1 ; k = rsa ; h=sha1:sha256; s=email ; p = {ours} ", True),
+        ("v=DKIM1; k=rsa; t=y; p={ours}", True),
+        ("v=DKIM1; k=ed25519; p={ours}", False),
+        ("k=rsa; v=DKIM1; p={ours}", False),
+        ("v=DKIM2; k=rsa; p={ours}", False),
+        ("v=DKIM1; k=rsa; h=sha1; p={ours}", False),
+        ("v=DKIM1; k=rsa; s=tlsrpt; p={ours}", False),
+        ("v=DKIM1; k=rsa; p={other}", False),
+        ("v=DKIM1; k=rsa; p=", False),
+        ("v=DKIM1; k=rsa", False),
+        ("v=DKIM1; k=rsa; p={ours}; p={ours}", False),
+        ("v=DKIM1; k=rsa; p=\udc80", False),
+        ("", False),
+        (";", False),
+        ("garbage", False),
+    ],
+)
+def test_what_counts_in_a_record(found: str, same: bool) -> None:
+    """RFC 6376 §3.2, §3.6.1."""
+    ours, other = (signed_messages.rsa(bits)[1].partition("p=")[2] for bits in (2048, 1024))
+    text = found.format(ours=ours, halves=f"{ours[:9]} {ours[9:]}", other=other)
+    assert (matching_key(text, f"v=DKIM1; k=rsa; p={ours}") is not None) is same

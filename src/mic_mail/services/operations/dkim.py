@@ -18,7 +18,7 @@ from mic_mail.clock import Clock
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
 from mic_mail.log.maillog import MailLog
-from mic_mail.mime.dkim import says_the_same
+from mic_mail.mailauth.dkim_header import matching_key
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.process.executors import Executors
 from mic_mail.smtpclient.dkim_keys import (
@@ -72,7 +72,7 @@ async def published_key(resolver: Resolver, key: Key) -> PublishedKey:
         return PublishedKey.UNKNOWN
     if not found:
         return PublishedKey.NOTHING
-    return PublishedKey.THIS if len(found) == 1 and says_the_same(found[0], key.record) else PublishedKey.OTHER
+    return PublishedKey.THIS if len(found) == 1 and matching_key(found[0], key.record) is not None else PublishedKey.OTHER
 
 
 class DkimKeys:
@@ -129,13 +129,13 @@ class DkimKeys:
                 raise Refused(Text("Chưa có khóa nào đang ký.", "No key signs yet."), remedy=_ADD)
             return self._make(ring, [KeyParameters(key.domain, key.algorithm, key.bits) for key in signing])
 
-    def _make(self, ring: Ring, asked: Sequence[KeyParameters], selector: str | None = None) -> list[Key]:
-        for each in asked:
+    def _make(self, ring: Ring, new: Sequence[KeyParameters], selector: str | None = None) -> list[Key]:
+        for each in new:
             for key in ring.keys:
                 if (key.domain, key.algorithm, key.state) == (each.domain, each.algorithm, KeyState.ANNOUNCED):
                     raise _waits(key)
         now_us, made = self._clock.now_us(), []
-        for each in asked:
+        for each in new:
             private = generate(each.algorithm, each.bits)
             bits = each.bits if each.algorithm is Algorithm.RSA else 256
             name = _free(ring.keys, each, selector, f"{self._clock.now():%Y%m%d}")
@@ -238,15 +238,18 @@ def _waits(key: Key) -> Refused:
     )
 
 
-def _free(keys: Sequence[Key], asked: KeyParameters, selector: str | None, day: str) -> str:
-    taken = {key.selector for key in keys if key.domain == asked.domain}
+def _free(keys: Sequence[Key], parameters: KeyParameters, selector: str | None, day: str) -> str:
+    taken = {key.selector for key in keys if key.domain == parameters.domain}
     if selector is not None:
         if selector in taken:
             raise Refused(
-                Text(f"{asked.domain} đã có bộ chọn {selector}.", f"{asked.domain} already has the selector {selector}.")
+                Text(
+                    f"{parameters.domain} đã có bộ chọn {selector}.",
+                    f"{parameters.domain} already has the selector {selector}.",
+                )
             )
         return selector
-    first = f"{asked.algorithm}{day}"
+    first = f"{parameters.algorithm}{day}"
     return next(
         name for number in range(1, len(taken) + 2) if (name := f"{first}-{number}" if number > 1 else first) not in taken
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum
-from mic_mail.mime.dkim import is_testing, says_the_same
+from mic_mail.mailauth.dkim_header import matching_key
 from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.services.operations.dns_records import ExpectedRecord, RecordKind
 
@@ -78,7 +78,7 @@ def _remark(expected: ExpectedRecord, found: tuple[str, ...]) -> Text | None:
         return None
     if expected.kind is RecordKind.DMARC and not _DMARC_POLICY.search(found[0]):
         return Text("không có p=", "it has no p=")
-    if expected.key is not None and says_the_same(found[0], expected.key.record) and is_testing(found[0]):
+    if expected.key is not None and (key := matching_key(found[0], expected.key.record)) is not None and key.is_testing:
         return Text("t=y: nơi nhận xem như chưa ký", "t=y: others treat it as unsigned")
     return None
 
@@ -129,7 +129,7 @@ async def _dkim(resolver: Resolver, expected: ExpectedRecord, host: str) -> Answ
     texts = (await resolver.txt(expected.name)).values
     if len(texts) > 1:
         return RecordState.SEVERAL, texts
-    fits = all(says_the_same(text, expected.key.record) for text in texts)
+    fits = all(matching_key(text, expected.key.record) is not None for text in texts)
     return RecordState.OK if fits else RecordState.DIFFERS, texts
 
 
