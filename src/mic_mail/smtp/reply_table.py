@@ -7,6 +7,7 @@ Rows and nothing else; `replies` chooses the row and the language.
 from dataclasses import dataclass
 
 from mic_mail.errors import Text
+from mic_mail.i18n import messages
 from mic_mail.services.transport.envelope import Cause
 
 
@@ -27,6 +28,11 @@ class ReplyRow:
     @property
     def enhanced(self) -> str:
         return self.status[4:]
+
+
+def _of_text(status: str, text: Text) -> ReplyRow:
+    """Return the row of a sentence that IMAP uses, too."""
+    return ReplyRow(status, text.en, text.vi)
 
 
 _SENT = {
@@ -224,14 +230,7 @@ TABLE: dict[str, ReplyRow] = {
         "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
         "4.3",
     ),
-    Cause.MARKED_SECRET: ReplyRow(  # wording 10
-        "550 5.7.1",
-        "Not sent: the message seems to contain a document with a secrecy marking; confidential, secret and top secret "
-        "documents must not be sent by mail ({clause}). If this is a mistake, turn to the Information Centre.",
-        "Thư bị từ chối vì có dấu hiệu chứa tài liệu mang dấu độ mật; {clause} cấm gửi tài liệu mật, tối mật, tuyệt mật qua "
-        "Hệ thống thư điện tử. Nếu có nhầm lẫn, đề nghị liên hệ Trung tâm Thông tin.",
-        "4.1",
-    ),
+    Cause.MARKED_SECRET: _of_text("550 5.7.1", messages.MARKED_SECRET),  # wording 10
     Cause.MALWARE: ReplyRow(
         "550 5.7.1",
         "The message contains malware ({malware}) and is not accepted ({clause}); check the machine that sent it.",
@@ -268,26 +267,9 @@ TABLE: dict[str, ReplyRow] = {
         "Chưa xác định được thư do ai gửi ({clause}); đề nghị gửi lại sau.",
         "10.2",
     ),
-    Cause.NOT_INSPECTED: ReplyRow(
-        "550 5.7.1",
-        "Not sent: an attachment cannot be inspected: encrypted, damaged, or of an unknown format ({clause}).",
-        "Thư không được gửi: có tệp gửi kèm không kiểm tra được, do có mật khẩu, bị hỏng hoặc không rõ định dạng ({clause}).",
-        "4.1",
-    ),
-    Cause.TOO_MUCH_TO_INSPECT: ReplyRow(
-        "550 5.7.1",
-        "Not sent: the unpacked attachments exceed what can be inspected ({clause}). Split them among several messages, or "
-        "send them unpacked.",
-        "Thư không được gửi: tệp gửi kèm quá lớn khi giải nén hoặc quá nhiều thành phần nên không kiểm tra được ({clause}). Đề "
-        "nghị chia thành nhiều thư hoặc gửi tệp chưa nén.",
-        "4.1",
-    ),
-    Cause.NOT_INSPECTED_NOW: ReplyRow(
-        "451 4.7.0",
-        "The attachments cannot be inspected now ({clause}); try again in a few minutes.",
-        "Chưa kiểm tra được tệp gửi kèm ({clause}); đề nghị gửi lại sau ít phút.",
-        "4.1",
-    ),
+    Cause.NOT_INSPECTED: _of_text("550 5.7.1", messages.NOT_INSPECTED),
+    Cause.TOO_MUCH_TO_INSPECT: _of_text("550 5.7.1", messages.TOO_MUCH_TO_INSPECT),
+    Cause.NOT_INSPECTED_NOW: _of_text("451 4.7.0", messages.NOT_INSPECTED_NOW),
     Cause.SPAM: ReplyRow(
         "550 5.7.1",
         "The message looks like spam and is not taken ({clause}). If this is a mistake, write again without links "
