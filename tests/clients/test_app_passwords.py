@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 import programs
-from clients.test_imap_programs import MBSYNC, run
-from clients.test_ldap_programs import names
+from clients.mail_programs import MBSYNC, names, run
 from harness import MailServer, config_for, stopping
 from ldap_client import BASE
 from mic_mail.auth import totp

@@ -11,26 +11,13 @@ from typing import TYPE_CHECKING
 import imapclient
 import pytest
 
+from clients.mail_programs import MBSYNC, run
 from population import PASSWORD
 
 if TYPE_CHECKING:
     from harness import MailServer
 
 MESSAGES = 500
-
-
-def run(command: list[str], *, home: Path, **how: object) -> subprocess.CompletedProcess[bytes]:
-    """Run a program with a home folder of its own; its complaint is the test's."""
-    done = subprocess.run(
-        command,
-        env={"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERM": "vt100"},
-        capture_output=True,
-        timeout=100,
-        check=False,
-        **how,  # type: ignore[call-overload]
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")[-3000:]
-    return done
 
 
 @pytest.fixture
@@ -47,33 +34,6 @@ def message(number: int) -> bytes:
 
 
 # ------------------------------------------------------------------ mbsync
-
-MBSYNC = """\
-IMAPAccount ours
-Host localhost
-Port {port}
-User dvbe@mic.gov.vn
-Pass "{password}"
-TLSType IMAPS
-SystemCertificates no
-CertificateFile {certificate}
-
-IMAPStore there
-Account ours
-
-MaildirStore here
-SubFolders Verbatim
-Path {home}/mail/
-Inbox {home}/mail/INBOX
-
-Channel all
-Far :there:
-Near :here:
-Patterns INBOX Archive
-Create Near
-Expunge Both
-SyncState *
-"""
 
 FLAG_LETTERS = {b"\\Seen": "S", b"\\Flagged": "F", b"\\Answered": "R", b"\\Draft": "D"}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from clients.mail_programs import names
 from harness import MailServer, config_for, stopping
 from ldap_client import BASE
 from mic_mail.policy.facts import MailboxKind
@@ -35,10 +36,6 @@ def tool(
     env = {**os.environ, "LDAPTLS_CACERT": str(server.config.certificate), "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
     return done.returncode, done.stdout + done.stderr
-
-
-def names(said: str) -> list[str]:
-    return [line.removeprefix("dn: ") for line in said.splitlines() if line.startswith("dn: ")]
 
 
 @pytest.mark.clause("2.6", "13.2")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness import MailServer
+from regulation.learning_program import OWNER, Program
 from regulation.spam_server import OUTSIDE, STRANGER, events, found, furnished, message, one_of, sent
-from regulation.test_clause_15_5_learning import OWNER, Program
 from rspamd_server import GREY, GTUBE, MARKED, PASSWORD, SOFT, Rspamd
 from waiting import wait_for
 

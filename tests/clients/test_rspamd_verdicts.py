@@ -9,6 +9,8 @@ import pytest
 
 import rspamd_server
 import signed_messages
+from arc_chains import BROKEN as BROKEN_CHAINS
+from arc_chains import chain
 from dns_server import BROKEN, NameServer, name_server
 from mic_mail.clock import SystemClock
 from mic_mail.filters.rspamd import About, Rspamd, Scored
@@ -20,8 +22,6 @@ from mic_mail.mailauth.message_digest import read
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Client, Spf
 from mic_mail.mailbox_address import parse_reverse_path
-from unit.mailauth.test_arc import BROKEN as BROKEN_CHAINS
-from unit.mailauth.test_arc import chain
 
 pytestmark = [
     pytest.mark.needs_tool("rspamd"),

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from clients.thunderbird import Thunderbird
+from free_ports import free_ports
 from harness import MailServer, config_for, stopping
 from population import PASSWORD
-from unit.web.test_autosetup import free_ports
 
 pytestmark = [
     pytest.mark.slow,

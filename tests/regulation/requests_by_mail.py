@@ -12,6 +12,7 @@ from mic_mail.documents import xlsx
 from mic_mail.documents.document import Column, Table
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.requests.form import empty_form, read_table
+from mic_mail.services.requests.register import Register
 from mic_mail.storage.types import INBOX, AccountRef
 
 SECRET = "mat khau 2026 de thu"
@@ -86,3 +87,7 @@ class Ministry:
 
     def opened(self) -> list[Any]:
         return self.directory.requests.all()
+
+
+def register(ministry: Ministry) -> Register:
+    return Register(ministry.directory, ministry.server.config, ministry.server.clock)

@@ -1,7 +1,5 @@
 """Technical downtime is announced at least 3 working days ahead, to every mailbox; an incident needs a reason and a report."""
 
-import email
-import email.policy
 import imaplib
 import json
 from collections.abc import Callable
@@ -16,9 +14,9 @@ from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.policy.calendar import ONE_DAY, WorkingDays, local_day
 from mic_mail.policy.downtime import Count, Downtime, NoticeTooShort, check, earliest_start
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
 from regulation.console import Console
+from regulation.inbox import letters
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 days = st.dates(datetime(2026, 1, 1).date(), datetime(2026, 12, 31).date())
@@ -106,21 +104,6 @@ def announce(server: MailServer, **more: object) -> Downtime:
     drafted = Downtime(0, starts, starts + timedelta(hours=4), "nâng cấp máy chủ", "12/TB-TTTT", False, NOW, "lan")
     found = server.population.directory.downtimes.add(drafted)
     server.refresh()
-    return found
-
-
-def letters(server: MailServer, local: str) -> list[str]:
-    """Subjects and texts in INBOX."""
-    entry = server.running.context.access.snapshot.resolve(f"{local}@mic.gov.vn")
-    assert entry is not None
-    account = server.running.context.store.account(AccountRef(entry.mailbox_id, entry.home))
-    view = account.view(account.folder(INBOX).folder_id)
-    found = []
-    for uid in view.uids:
-        message = account.open_message(view.info.folder_id, uid)
-        parsed = email.message_from_bytes(message.pread(0, message.size), policy=email.policy.default)
-        message.close()
-        found.append(f"{parsed['Subject']}\n{parsed.get_content()}")
     return found
 
 

@@ -22,7 +22,7 @@ from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from regulation.console import PROGRAM, Console, defects
 from regulation.import_setup import letter, maildir
-from unit.services.importers.test_hostile_imap_servers import ScriptedServer, answer_honestly
+from scripted_imap_server import ScriptedServer, answer_honestly
 
 pytestmark = pytest.mark.clause("10.4")
 

@@ -29,7 +29,7 @@ from mic_mail.policy.unit_mail.opening_windows import (
     working_days,
 )
 from mic_mail.services.unit_mail.openings import Openings, unit_mailboxes
-from regulation.test_clause_10_3 import letters
+from regulation.inbox import letters
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, UnitMailServer, at, shown
 
 ONE = timedelta(days=1)

@@ -18,7 +18,7 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark, age, due_at, waiting
 from mic_mail.policy.unit_mail.reply_deadlines import Incoming
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
-from regulation.test_clause_10_3 import letters
+from regulation.inbox import letters
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, UnitMailServer, at, letter
 
 ONE = timedelta(days=1)

@@ -23,7 +23,7 @@ from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.reports.due_items import due
 from regulation.conftest import History, local
 from regulation.handover_setup import BE, CNTT, LAN
-from regulation.test_lifecycle_notices import Told
+from regulation.notified_server import NotifiedServer
 
 pytestmark = pytest.mark.clause("12.3.d")
 
@@ -109,7 +109,7 @@ def test_clause_12_3_d_when_which_notice_is_due() -> None:
 def test_clause_12_3_d_the_unit_and_the_centre_are_told_once(serve: Callable[..., MailServer]) -> None:
     """Letters into the unit's mailbox and to the Centre, an event, what is due, evidence; access ends by the clock."""
     start = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
-    office = Told(serve(clock=ManualClock(start)))
+    office = NotifiedServer(serve(clock=ManualClock(start)))
     server = office.server
     unit = server.issue("cntt", kind=MailboxKind.UNIT)
     support = server.issue("support", kind=MailboxKind.GROUP)
@@ -145,7 +145,7 @@ def listed(server: MailServer) -> list[tuple[AutomaticAct, bool, date]]:
 def test_clause_12_3_d_a_leave_that_is_recorded_late_raises_the_alarm(serve: Callable[..., MailServer]) -> None:
     """The fact is in the person's record, not in the mailbox's: it is looked at again all the same."""
     start = datetime(2026, 11, 24, 9, tzinfo=HO_CHI_MINH)
-    office = Told(serve(clock=ManualClock(start)))
+    office = NotifiedServer(serve(clock=ManualClock(start)))
     unit = office.server.issue("cntt", kind=MailboxKind.UNIT)
     office.server.issue("support", kind=MailboxKind.GROUP)
     keeper: Any = office.server.issue("dvbe")

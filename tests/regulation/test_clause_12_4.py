@@ -39,7 +39,7 @@ from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.types import ANSWERED, AccountRef
 from population import PASSWORD
 from regulation.console import Console
-from regulation.test_clause_10_3 import letters
+from regulation.inbox import letters
 
 OWN = frozenset({"dvbe@mic.gov.vn"})
 FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)

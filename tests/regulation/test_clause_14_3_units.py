@@ -8,8 +8,8 @@ from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.scoped import PartialDirectory
 from mic_mail.policy.authorization.roles import NotAuthorised, Right, units_below
+from regulation.command_words import command_words
 from regulation.officers import WHY, officers_console
-from regulation.test_clause_6_1_commands import _words
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_clause_14_3_no_command_shows_another_unit(tmp_path, monkeypatch):
         gate = required_right(command)
         if gate is None or gate.whole or gate.right not in {Right.READ, Right.REQUEST} or words in NOT_WALKED:
             continue
-        typed = [word.replace("/nowhere", str(tmp_path)) for word in _words(words)]
+        typed = [word.replace("/nowhere", str(tmp_path)) for word in command_words(words)]
         console.by("hoa", *typed)
         shown = console.out + console.err + "".join(path.read_text() for path in tmp_path.glob("x*.[ch]*"))
         assert "register is not for" not in shown, words

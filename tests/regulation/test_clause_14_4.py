@@ -3,15 +3,12 @@
 A message goes in by submission and comes out in two mailboxes; what an administrator then sees of it, exports and verifies.
 """
 
-import base64
 import csv
 import hashlib
 import io
 import json
-import smtplib
 import sqlite3
 import zipfile
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,27 +18,12 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.authorization.roles import Officer, Role
-from regulation.log_console import MESSAGE_ID, PASSWORD, LogConsole
-from waiting import wait_for
+from regulation.log_console import MESSAGE_ID, LogConsole, console_of_used_server
 
 
 @pytest.fixture
 def console(serve: Callable[..., MailServer], tmp_path: Path) -> LogConsole:
-    """A server at which dvbe has just written to ttlan and to himself; somebody else has failed to sign in."""
-    server = serve()
-    server.population.issue("dvbe", name="Đỗ Văn Bê", password=PASSWORD)
-    server.issue("ttlan", name="Trần Thị Lan", password=PASSWORD)
-    port = server.ports["submissions"]
-    text = f"From: dvbe@mic.gov.vn\r\nMessage-ID:\r\n <{MESSAGE_ID}>\r\nSubject: x\r\n\r\nx\r\n"
-    with smtplib.SMTP_SSL("localhost", port, context=server.tls()) as client:
-        client.login("dvbe@mic.gov.vn", PASSWORD)
-        client.sendmail("dvbe@mic.gov.vn", ["ttlan@mic.gov.vn", "dvbe@mic.gov.vn"], text.encode())
-    with smtplib.SMTP_SSL("localhost", port, context=server.tls()) as client:
-        client.ehlo()
-        assert client.docmd("AUTH PLAIN", base64.b64encode(b"\0ttlan@mic.gov.vn\0sai").decode())[0] == 535
-    awaited = Counter({"message_delivered": 2, "sign_in_refused": 1})
-    wait_for(lambda: Counter(event.get("event") for event in server.events()) >= awaited)
-    return LogConsole(server, tmp_path)
+    return console_of_used_server(serve(), tmp_path)
 
 
 def test_clause_8_2_the_whole_life_of_a_message(console: LogConsole) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pypdf import PdfReader
 
+from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.errors import BadInput
 from mic_mail.policy.incidents import (
@@ -24,10 +25,9 @@ from mic_mail.policy.incidents import (
     changed,
     check,
 )
-from regulation.log_console import LogConsole
+from regulation.log_console import LogConsole, console_of_used_server
 from regulation.officers import OfficersConsole, officers_console
 from regulation.requests_by_mail import Ministry, a_csv
-from regulation.test_clause_14_4 import console as log_console  # noqa: F401 - a fixture
 
 NOW = datetime(2026, 11, 26, 3, tzinfo=UTC)
 HEADING = ("Loại yêu cầu", "Địa chỉ hộp thư", "Ngày chính thức", "Nội dung")
@@ -37,6 +37,11 @@ HEADING = ("Loại yêu cầu", "Địa chỉ hộp thư", "Ngày chính thức"
 def console(tmp_path_factory: pytest.TempPathFactory) -> OfficersConsole:
     """Officers of the Centre (mai, minh), of the unit CNTT (hoa), an auditor (kiem); three units, mailboxes in each."""
     return officers_console(tmp_path_factory.mktemp("incidents"))
+
+
+@pytest.fixture
+def log_console(serve: Callable[..., MailServer], tmp_path: Path) -> LogConsole:
+    return console_of_used_server(serve(), tmp_path)
 
 
 def one(console: OfficersConsole, login: str, number: int) -> dict[str, Any]:
@@ -189,7 +194,7 @@ def test_clause_14_4_told_by_mail_with_the_form(serve: Callable[..., Any]) -> No
     assert "đã cài lại máy" in closing[0]
 
 
-def test_clause_16_3_the_log_of_an_incident_is_one_file(log_console: LogConsole, tmp_path: Path) -> None:  # noqa: F811
+def test_clause_16_3_the_log_of_an_incident_is_one_file(log_console: LogConsole, tmp_path: Path) -> None:
     """The lines of all its mailboxes, digests that agree, the chain of anchors, and the signed-to-be paper beside."""
     words = ("--mailbox", "ttlan@mic.gov.vn", "--mailbox", "dvbe@mic.gov.vn", "--from", "01/01/2020 00:00")
     number = str(log_console.json("incident", "open", "spam", "thư lạ", *words)["incident_id"])  # type: ignore[call-overload]

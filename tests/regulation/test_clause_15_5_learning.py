@@ -1,6 +1,5 @@
 """Reg. 15.5, 10.2: who moves mail to Junk, or out of it, teaches the filter; the mail program waits for none of it."""
 
-import imaplib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +10,11 @@ import pytest
 from harness import MailServer, config_for
 from mic_mail.services.transport.inbound.spam_training import UserVerdict
 from mic_mail.storage.types import AccountRef
-from population import PASSWORD
+from regulation.learning_program import OWNER, Program
 from rspamd_server import Pretender
 from waiting import wait_for
 
 pytestmark = pytest.mark.clause("15.5", "10.2")
-OWNER = "dvbe@mic.gov.vn"
 
 
 @pytest.fixture(scope="module")
@@ -43,29 +41,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, pretender: Pretender) -> It
 def nothing_is_left(pretender: Pretender) -> None:
     pretender.taught.clear()
     pretender.learns = 200
-
-
-class Program:
-    """A mail program with a message of its own for each test."""
-
-    def __init__(self, server: MailServer) -> None:
-        self.server = server
-        self.imap = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20)
-        signing_in = f"\0{OWNER}\0{PASSWORD}".encode()
-        self.imap.authenticate("PLAIN", lambda _: signing_in)
-
-    def put(self, folder: str, *subjects: str, flags: str = "") -> None:
-        for subject in subjects:
-            self.do("APPEND", folder, flags, f"Subject: {subject}\r\n\r\nx\r\n".encode())
-        self.imap.select(folder)
-
-    def do(self, command: str, *arguments: Any) -> None:
-        if command == "APPEND":
-            folder, flags, octets = arguments
-            answer = self.imap.append(folder, flags, None, octets)
-        else:
-            answer = self.imap.uid(command, *arguments)
-        assert answer[0] == "OK", answer
 
 
 @pytest.fixture

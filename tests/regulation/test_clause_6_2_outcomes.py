@@ -10,8 +10,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind, RequestState
 from mic_mail.services.requests.outcome_notices import WINDOW
-from mic_mail.services.requests.register import Register
-from regulation.requests_by_mail import HEADING, NOW, Ministry, a_csv
+from regulation.requests_by_mail import HEADING, NOW, Ministry, a_csv, register
 
 ROWS = (("vướng mắc", "", "", "", "", "", "Thư đến chậm"), ("khác", "", "", "", "", "", "Xin tài liệu"))
 
@@ -19,10 +18,6 @@ ROWS = (("vướng mắc", "", "", "", "", "", "Thư đến chậm"), ("khác", 
 @pytest.fixture
 def ministry(serve: Callable[..., Any]) -> Ministry:
     return Ministry(serve(clock=ManualClock(NOW)))
-
-
-def register(ministry: Ministry) -> Register:
-    return Register(ministry.directory, ministry.server.config, ministry.server.clock)
 
 
 def looked(ministry: Ministry, times: int = 1) -> list[str]:

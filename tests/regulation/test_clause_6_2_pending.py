@@ -24,7 +24,7 @@ from mic_mail.storage.maildir import swap_store
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.console import Console
-from regulation.requests_by_mail import HEADING, NOW, SECRET, Ministry, a_csv
+from regulation.requests_by_mail import HEADING, NOW, SECRET, Ministry, a_csv, register
 from runtimes import runtime
 from store_harness import killed_at
 from waiting import stays, wait_for
@@ -129,8 +129,6 @@ def test_a_unit_mailbox_that_takes_nothing_keeps_no_other_waiting(
 
 def test_what_the_centre_decided_reaches_the_others_at_once_too(ministry: TwoUnits) -> None:
     """One unit's mailbox that fails does not put off what others are told by an hour."""
-    from regulation.test_clause_6_2_outcomes import register
-
     ministry.ask(CNTT)
     ministry.ask(PTTH)
     first, second = ministry.opened()

@@ -1,10 +1,7 @@
 """Who is told of what: the owner, the unit while the owner cannot sign in, the Centre where a unit cannot be told."""
 
-import email
-import email.policy
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
@@ -14,51 +11,18 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.mailboxes.credentials import ActContext
-from mic_mail.storage.types import INBOX, AccountRef
 from population import transfer
+from regulation.notified_server import NOW, NotifiedServer
 
-NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 CENTRE = ActContext("quản trị", "theo đề nghị", "12/CV-CNTT")
 
 
-class Told:
-    """A server, and what it has written into whose mailbox."""
-
-    def __init__(self, server: MailServer) -> None:
-        self.server = server
-        self.directory = server.population.directory
-
-    def act(self, mailbox: Any, kind: FactKind, document: str | None = None, **data: str) -> None:
-        self.server.record(mailbox, Draft(kind, self.server.clock.now(), "test", "", document, data))
-        self.server.housekeep()
-
-    def subjects(self, mailbox: Any) -> list[str]:
-        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
-        view = account.view(account.folder(INBOX).folder_id)
-        return [_subject(row[0]) for row in account.rows(view.info.folder_id, view.uids, ["header"])]
-
-    def text(self, mailbox: Any) -> str:
-        """The Vietnamese text of the newest message."""
-        account = self.server.running.context.store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
-        view = account.view(account.folder(INBOX).folder_id)
-        with account.open_message(view.info.folder_id, view.uids[-1]) as message:
-            octets = message.pread(0, 1 << 20)
-        body = email.message_from_bytes(octets, policy=email.policy.default).get_body(("plain",))
-        assert body is not None
-        return str(body.get_content())
-
-
-def _subject(header: bytes) -> str:
-    """Its Vietnamese half."""
-    return str(email.message_from_bytes(header, policy=email.policy.default)["Subject"]).split(" / ")[0]
-
-
 @pytest.fixture
-def told(serve: Callable[..., MailServer]) -> Told:
-    return Told(serve(clock=ManualClock(NOW)))
+def told(serve: Callable[..., MailServer]) -> NotifiedServer:
+    return NotifiedServer(serve(clock=ManualClock(NOW)))
 
 
-def test_clause_7_2_who_cannot_sign_in_is_told_through_the_unit(told: Told) -> None:
+def test_clause_7_2_who_cannot_sign_in_is_told_through_the_unit(told: NotifiedServer) -> None:
     """Suspended and restored: into the mailbox itself and into its unit's; once each, however often it is looked at."""
     unit = told.server.issue("cntt", kind=MailboxKind.UNIT)
     owner = told.server.issue("dvbe", name="Đỗ Văn Bê")
@@ -74,7 +38,7 @@ def test_clause_7_2_who_cannot_sign_in_is_told_through_the_unit(told: Told) -> N
     assert len(told.subjects(unit)) == 2
 
 
-def test_clause_6_4_b_a_transfer_is_told(told: Told) -> None:
+def test_clause_6_4_b_a_transfer_is_told(told: NotifiedServer) -> None:
     """On the notice of the receiving unit; the directory has changed by then."""
     owner = told.server.issue("dvbe")
     told.directory.add_unit(UnitRecord(0, "KHTC", "Vụ Kế hoạch"))
@@ -85,7 +49,7 @@ def test_clause_6_4_b_a_transfer_is_told(told: Told) -> None:
     assert told.subjects(owner) == ["Đã cập nhật đơn vị công tác"]
 
 
-def test_clause_7_2_without_a_units_mailbox_the_centre_is_told(told: Told) -> None:
+def test_clause_7_2_without_a_units_mailbox_the_centre_is_told(told: NotifiedServer) -> None:
     """And where there is not even that, the log says so, and it is tried again until somebody can be told."""
     owner = told.server.issue("dvbe")
     told.act(owner, FactKind.SUSPENDED, cause="b", document="5/KL")
@@ -107,7 +71,7 @@ def test_clause_15_2_old_passwords_are_warned_of(serve: Callable[..., MailServer
     """`auth.password_age`: fourteen days before, with the page where it is changed."""
     page = "https://mail.mic.gov.vn/mk"
     settings = {"auth": {"password_age": "90 d"}, "regulation": {"password_page": page}}
-    told = Told(serve(settings, clock=ManualClock(NOW)))
+    told = NotifiedServer(serve(settings, clock=ManualClock(NOW)))
     owner = told.server.issue("dvbe", issued_days_ago=80)  # chosen on 05/09/2026: 90 days end with 04/12/2026
     told.server.housekeep()
     assert told.subjects(owner) == ["Mật khẩu sẽ hết hạn ngày 04/12/2026"]
@@ -117,13 +81,13 @@ def test_clause_15_2_old_passwords_are_warned_of(serve: Callable[..., MailServer
 def test_clause_15_2_a_password_lasts_180_days_by_default(serve: Callable[..., MailServer], days: int, said: list[str]) -> None:
     """The owner is warned from 14 days ahead, whatever the configuration leaves out."""
     default = Config().auth.password_age
-    told = Told(serve({"auth": {"password_age": default}}, clock=ManualClock(NOW)))
+    told = NotifiedServer(serve({"auth": {"password_age": default}}, clock=ManualClock(NOW)))
     owner = told.server.issue("dvbe", issued_days_ago=days)
     told.server.housekeep()
     assert [subject for subject in told.subjects(owner) if "Mật khẩu" in subject] == said
 
 
-def test_what_happened_long_ago_is_no_news(told: Told) -> None:
+def test_what_happened_long_ago_is_no_news(told: NotifiedServer) -> None:
     """A server that begins to keep notices does not write to everybody who was ever suspended."""
     then = told.server.clock.now() - timedelta(days=8)
     owner = told.server.issue("dvbe", facts=[Draft(FactKind.SUSPENDED, then, "test", data={"cause": "c"})])
@@ -132,7 +96,7 @@ def test_what_happened_long_ago_is_no_news(told: Told) -> None:
 
 
 @pytest.mark.clause("6.4.c", "7.2.c")
-def test_an_outage_of_ten_days_loses_no_notice(told: Told) -> None:
+def test_an_outage_of_ten_days_loses_no_notice(told: NotifiedServer) -> None:
     """What came meanwhile is told at the first look, once, and says that it is late and since when it holds."""
     leaver, suspended = told.server.issue("dvbe"), told.server.issue("ttlan")
     told.server.housekeep()
@@ -151,14 +115,14 @@ def test_an_outage_of_ten_days_loses_no_notice(told: Told) -> None:
 
 
 @pytest.mark.clause("6.4.c")
-def test_a_notice_in_time_says_nothing_of_lateness(told: Told) -> None:
+def test_a_notice_in_time_says_nothing_of_lateness(told: NotifiedServer) -> None:
     """The last paragraph is for those that are late alone."""
     owner = told.server.issue("dvbe")
     told.act(owner, FactKind.SUSPENDED, cause="c")
     assert "gửi chậm" not in told.text(owner)
 
 
-def test_a_beginning_in_the_future_is_corrected(told: Told) -> None:
+def test_a_beginning_in_the_future_is_corrected(told: NotifiedServer) -> None:
     """A clock that ran ahead when the server first looked keeps no notice back."""
     told.directory.sent.begin(NOW + timedelta(days=400))
     owner = told.server.issue("dvbe")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.i18n.notices.catalogue import CATALOGUE
+from office_language import wrong_words
 from regulation.console import Console, made
-from unit.i18n.test_office_language import wrong_words
 
 BE, UNIT = "dvbe@mic.gov.vn", "cntt@mic.gov.vn"
 ACTS = (

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from faults.process_servers import Make
 from faults.processes.conftest import ADDRESS, INTERRUPTED, message, sign_in, stored, wait_until_closed
-from faults.test_processes import Make
 from harness import ProcessServer
 from waiting import wait_for
 

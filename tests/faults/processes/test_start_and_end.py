@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from faults.process_servers import Make
 from faults.processes.conftest import sign_in, zombie
-from faults.test_processes import Make
 from harness import NAMES, ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair

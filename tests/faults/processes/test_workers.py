@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.process_servers import Make
 from faults.processes.conftest import ADDRESS, GUESSED, WOKEN, Sender, kill_and_wait, message, sign_in, stored
-from faults.test_processes import Make
 from harness import ProcessServer
 from waiting import wait_for
 

@@ -24,9 +24,9 @@ from mic_mail.process.executors import Executors
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState, KeyUnusable
 from regulation.console import Console
-from unit.cli.test_dns import DOMAIN, write_settings
+from unit.cli.settings_file import write_settings
 
-OTHER = "mard.example"
+DOMAIN, OTHER = "mic.gov.vn", "mard.example"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`mic-mail dns records|check`: the zone that is printed is the zone that passes, and each fault in it is named."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from dns_server import BROKEN, SILENCE_SECONDS, SILENT, NameServer, name_server
 from regulation.console import Console
+from unit.cli.settings_file import write_settings
 from waiting import PATIENCE_SECONDS
 
 HOST, DOMAIN = "mail.mic.gov.vn", "mic.gov.vn"
@@ -25,17 +25,6 @@ ADDRESSES = {
 @pytest.fixture
 def console(tmp_path: Path) -> Console:
     return Console(tmp_path).init()
-
-
-def write_settings(console: Console, table: str, **settings: object) -> None:
-    """Put them into the table of the file that `init` has made, in place of those that are there."""
-    file = console.folder / "mic-mail.toml"
-    head, tail = file.read_text().split(f"\n[{table}]\n")
-    lines, *others = re.split(r"(?m)^(?=\[)", tail, maxsplit=1)
-    for name, value in settings.items():
-        lines = re.sub(f"(?m)^{name} = .*\n", "", lines)
-        lines = f"{name} = {json.dumps(value)}\n{lines}"
-    file.write_text("".join([f"{head}\n[{table}]\n{lines}", *others]))
 
 
 @pytest.fixture

@@ -1,21 +1,13 @@
 """Answers that a scanner may give, and those that it may not: from a socket that says what the test wants."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from mic_mail.filters.clamd import LONGEST_NAME, Clamd, NotScanned
+from unit.filters.stream_server import Behave, listening, pieces
 from waiting import wait_on_loop
-
-Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
-    for piece in octets:
-        yield piece
 
 
 async def taken(reader: asyncio.StreamReader) -> bytes:
@@ -25,28 +17,6 @@ async def taken(reader: asyncio.StreamReader) -> bytes:
     while length := int.from_bytes(await reader.readexactly(4)):
         octets += await reader.readexactly(length)
     return octets
-
-
-@asynccontextmanager
-async def listening(behave: Behave, folder: Path | None = None) -> AsyncIterator[str]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await behave(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    if folder is not None:
-        server = await asyncio.start_unix_server(serve, folder / "ctl")
-        place = f"unix:{folder}/ctl"
-    else:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        place = f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield place
-    finally:
-        server.close()
 
 
 def answering(octets: bytes) -> Behave:

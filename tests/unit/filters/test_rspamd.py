@@ -9,7 +9,7 @@ import pytest
 
 from mic_mail.filters import rspamd
 from mic_mail.filters.rspamd import About, NotScored, Rspamd, RspamdAction, Scored, Symbol, Taught, Unwilling, read_scored
-from unit.filters.test_clamd import Behave, listening, pieces
+from unit.filters.stream_server import Behave, listening, pieces
 
 SAID: dict[str, Any] = {
     "is_skipped": False,

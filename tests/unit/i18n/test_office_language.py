@@ -21,34 +21,9 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
+from office_language import wrong_words
 
 SOURCE = Path(mic_mail.__file__).parent
-ISO_DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
-PLACEHOLDER = re.compile(r"\{[A-Z_]{2,}\}")
-EVENT = re.compile(r"(?<![\w.`/-])[a-z]+(?:_[a-z]+)+(?![\w.`@-])")
-QUOTED = re.compile(r"`[^`]*`")
-COMMAND = re.compile(r"mic-mail(?: [a-z-]+)*(?: --[a-z-]+(?: [a-z_]+)?)*")
-
-# An office's words, and what they stand in place of.
-OFFICE: dict[str, str] = {
-    r"\bcửa\b(?! sổ)": "cổng, dịch vụ",
-    r"giải tỏa": "cho chuyển, bỏ cách ly",
-    r"chứng thư(?! số)": "chứng thư số",
-    r"(đặt|bỏ) xác thực hai bước": "bật, tắt xác thực hai bước",
-    r"phút, ngày": "10 giờ 06 phút ngày",
-    r"máy thu": "máy chủ thu nhật ký",
-    r"mất an toàn thông tin\b(?!.*Điều)": "bị chiếm dụng, lộ mật khẩu hoặc phát tán thư rác, mã độc",
-    r"dùng lần cuối|lần dùng cuối": "lần sử dụng gần nhất",
-    r"chưa được trả lời quá": "đã quá 02 ngày làm việc mà chưa được trả lời",
-    r"khung giờ chưa được mở": "chưa được mở trong 2 khung giờ",
-}
-# Words of a program's English that have a word in Vietnamese; names of protocols, products and options are not among them.
-ENGLISH = re.compile(
-    r"(?<!-)\b(the|and|is|are|was|password|mailbox|message|messages|error|failed|folder|queue|server|login|certificate|door|doors|"
-    r"user|users|attachment|sender|recipient|recipients|deadline|officer|request|requests|retired|resigned|moved|division|"
-    r"department)\b(?![@.:/_-])"
-)
-
 SPEAKING_CALLS = {
     "Text": 0, "say": 0, "means": 0, "Column": 1, "Commands": 0, "command": 0, "option": 1, "argument": 1, "note": 0,
 }  # fmt: skip
@@ -85,13 +60,6 @@ def _vietnamese(path: Path) -> Iterator[tuple[int, str]]:
 SPEAKS = re.compile(rf"\b({'|'.join(SPEAKING_CALLS)})\(")
 """To read a module for it takes longer: that is for the test of it."""
 SPEAKING = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py")) if SPEAKS.search(path.read_text("utf-8"))]
-
-
-def wrong_words(text: str) -> list[str]:
-    plain = COMMAND.sub("", QUOTED.sub("", text))
-    found = [match[0] for pattern in (ISO_DAY, PLACEHOLDER, EVENT, ENGLISH) for match in pattern.finditer(plain)]
-    found += [f"{match[0]} -> {better}" for bad, better in OFFICE.items() for match in re.finditer(bad, text.lower())]
-    return found
 
 
 @pytest.mark.parametrize("name", SPEAKING)

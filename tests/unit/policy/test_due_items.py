@@ -6,7 +6,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.policy.due_items import AutomaticAct, follows_leaving
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import timeline
-from unit.policy.test_due_notices import local
+from unit.policy.instants import local
 
 
 @pytest.mark.clause("6.4.c")

@@ -1,23 +1,19 @@
 """Which notices are due, against a naive walk through the days."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.clock import HO_CHI_MINH
 from mic_mail.policy.due_notices import USEFUL, DueNotices, NoticeKind, WarnDays, due_notices, warned_keys
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind, record
 from mic_mail.policy.lifecycle import LifecycleSettings, timeline
 from mic_mail.policy.states import MailboxState
+from unit.policy.instants import local
 
 SETTINGS = LifecycleSettings(password_days=92)
 DAYS = WarnDays()
-
-
-def local(moment: str) -> datetime:
-    return datetime.fromisoformat(moment).replace(tzinfo=HO_CHI_MINH).astimezone(UTC)
 
 
 def chain(*told: tuple[FactKind, str, str, dict[str, Detail]]) -> list[Fact]:

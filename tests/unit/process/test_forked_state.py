@@ -1,6 +1,6 @@
 """What forked children might share by accident: names, boundaries, ids and nonces that libraries or modules prepare once."""
 
-from unit.process.test_fork import run
+from unit.process.forked_program import run
 
 LOADED = """
 from mic_mail.app.child_process import preload

@@ -1,30 +1,13 @@
 """The client's side of SASL, beside the example of the RFC and beside the server's side that this program has."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 
 from mic_mail.auth import sasl
 from mic_mail.smtpclient import auth
 from mic_mail.smtpclient.auth import SignInFailed
-
-
-@dataclass
-class Keys:
-    """What a server keeps."""
-
-    salt: bytes
-    iterations: int
-    stored_key: bytes
-    server_key: bytes
-
-
-def keys(password: str) -> Keys:
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", 4096)
-    client = sasl._hmac(salted, b"Client Key")
-    return Keys(b"salt", 4096, hashlib.sha256(client).digest(), sasl._hmac(salted, b"Server Key"))
+from unit.smtpclient.scram_keys import keys
 
 
 def test_the_example_of_the_rfc() -> None:

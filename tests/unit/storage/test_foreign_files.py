@@ -16,11 +16,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN
 from store_harness import Root, deliver, inbox, message, observe
-
-
-def no_letters(whole: bytes) -> bytes:
-    """The schema is no text any more: SQLite's message quotes octets that are no UTF-8."""
-    return whole.replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12])
+from unit.storage.before_opening import another_boot, lose_nothing
 
 
 def test_foreign_mail_in_new_is_taken_in(root: Root) -> None:
@@ -71,14 +67,6 @@ def test_foreign_changes_in_cur(root: Root) -> None:
         4: ("a", frozenset()),
     }
     assert root.use(lambda account: account.repair(check=True)).clean
-
-
-def lose_nothing(root: Root) -> None:
-    """The next opening is one like any other."""
-
-
-def another_boot(root: Root) -> None:
-    root.settings["boot_id"] = "second boot"
 
 
 @pytest.mark.parametrize("before_opening", [lose_nothing, Root.lose_index, another_boot])

@@ -22,6 +22,7 @@ from mic_mail.storage.search.writer import leave
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver
+from unit.storage.damage import no_letters
 
 
 def message(text: str) -> bytes:
@@ -266,11 +267,6 @@ def test_an_indexer_notices_that_somebody_threw_the_file_away(root: Root) -> Non
 
 def holed(whole: bytes) -> bytes:
     return whole[:-9_000] + bytes(4_000) + whole[-5_000:]
-
-
-def no_letters(whole: bytes) -> bytes:
-    """The schema is no text any more: SQLite's message quotes octets that are no UTF-8."""
-    return whole.replace(b"CREATE TABLE", b"CRE\xc9TE\xffTABL\xc9"[:12])
 
 
 @pytest.mark.parametrize("damage", [holed, no_letters])

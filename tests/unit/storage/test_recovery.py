@@ -13,8 +13,9 @@ from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN, TextTest
 from store_harness import Root, deliver, inbox, message, observe
+from unit.storage.before_opening import another_boot, lose_nothing
 from unit.storage.conftest import fill
-from unit.storage.test_foreign_files import another_boot, lose_nothing, no_letters
+from unit.storage.damage import no_letters
 
 
 def test_index_is_made_again_from_the_files(root: Root) -> None:

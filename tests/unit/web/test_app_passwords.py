@@ -17,21 +17,10 @@ from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.web_sign_in import PageAccess
 from population import PASSWORD, draft
+from unit.web.app_password_page import PATH, make
 from unit.web.conftest import NEW, Browser, Open, logged
-from unit.web.test_pages import imap
+from unit.web.mail_program import imap
 from waiting import wait_for
-
-PATH = "/app-passwords"
-
-
-def make(browser: Browser, name: str = "Điện thoại", *, present: str = PASSWORD, scope: str = "all") -> str:
-    """Make one at the page; the password as it is shown."""
-    browser.get(PATH)
-    answer = browser.post(PATH, {"name": name, "present": present, "scope": scope})
-    assert (answer.status_code, answer.headers.get("location")) == (303, PATH), answer.text
-    found = re.search(r'id="secret">([^<]+)<', browser.get(PATH).text)
-    assert found is not None, browser.page.text
-    return found[1]
 
 
 def revoke(browser: Browser) -> None:

@@ -1,9 +1,7 @@
 """Mail programs that set themselves up (Reg. 8.1): what each asks, on a real https port, and what it is told."""
 
-import contextlib
 import plistlib
 import re
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 
+from free_ports import free_ports
 from harness import MailServer, config_for, stopping
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.executors import Executors
@@ -28,14 +27,6 @@ REQUEST = """<?xml version="1.0" encoding="utf-8"?>
 </Request></Autodiscover>"""
 ANSWER = "{http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006}"
 OUTLOOK = "{http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a}"
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture(scope="module")

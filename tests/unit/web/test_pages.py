@@ -11,18 +11,12 @@ import pytest
 
 from harness import MailServer
 from mic_mail.policy.facts import FactKind, MailboxKind
+from office_language import wrong_words
 from population import PASSWORD, draft
-from unit.i18n.test_office_language import wrong_words
 from unit.web.conftest import NEW, Open, logged
+from unit.web.mail_program import imap
 
 WRONG = "Tên đăng nhập hoặc mật khẩu không đúng."
-
-
-def imap(server: MailServer, local: str, password: str) -> imaplib.IMAP4_SSL:
-    """A mail program that signs in."""
-    client = imaplib.IMAP4_SSL("localhost", server.ports["imaps"], ssl_context=server.tls(), timeout=20)
-    client.authenticate("PLAIN", lambda _: f"\0{local}@mic.gov.vn\0{password}".encode())
-    return client
 
 
 def test_a_password_is_changed_and_the_mail_programs_follow(site: MailServer, browsers: Open) -> None:

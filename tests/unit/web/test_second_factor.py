@@ -22,9 +22,9 @@ from mic_mail.services.authentication.second_factors import MOST_WRONG, Checked,
 from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web.sessions import ENROLMENT_SECONDS
 from population import PASSWORD
+from unit.web.app_password_page import make
 from unit.web.conftest import NEW, SETTINGS, Browser, Open, logged
-from unit.web.test_app_passwords import make
-from unit.web.test_pages import imap
+from unit.web.mail_program import imap
 
 FACTOR, CODE = "/second-factor", "/code"
 

@@ -14,7 +14,7 @@ from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.maildir.folder_names import canonical, encode_directory
 from mic_mail.storage.types import ALL_FLAGS, DELETED, SEEN, AccountRef
 from session_harness import REF, Talk, open_store
-from unit.imap.test_random_commands import COMMANDS
+from unit.imap.random_commands import COMMANDS
 
 UNIT, OTHER = AccountRef(8, "mic.gov.vn/cntt"), AccountRef(9, "else.vn/cntt")
 BOXES = {

@@ -9,29 +9,22 @@ import pytest
 
 from cost_growth import assert_linear
 from mic_mail.auth import totp
-from mic_mail.directory.records import MailboxRecord, Superseded
+from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.credentials.app_passwords import NUMBER, AppPasswordScope, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
-from mic_mail.services.authentication.app_passwords import Added, AppPasswords
+from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.mailboxes.credentials import ActContext, set_password
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
+from unit.services.authentication.app_passwords import add, service
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
 from unit.services.authentication.sign_in import kind_of, login, scram
 
 DOORS = ("imap", "imaps", "pop3", "pop3s", "submission", "submissions", "smtp", "ldap", "ldaps", "carddav")
-
-
-def service(world: World) -> AppPasswords:
-    return AppPasswords(world.directory, world.config, world.clock)
-
-
-def add(world: World, mailbox: MailboxRecord, name: str = "Điện thoại", *doors: AppPasswordScope) -> Added:
-    return service(world).add(mailbox.mailbox_id, name, doors, ActContext(mailbox.address))
 
 
 async def test_it_opens_every_door_but_the_page(world: World) -> None:

@@ -7,9 +7,9 @@ import pytest
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.services.authentication.identity import Answered
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
+from unit.services.authentication.app_passwords import add
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
 from unit.services.authentication.sign_in import LEFT, RECLAIMED, RESET, SUSPENDED, login, scram
-from unit.services.authentication.test_app_passwords import add
 
 STEPS = (timedelta(days=800), timedelta(days=20), timedelta(days=-40))
 RECORDS: dict[str, tuple[Draft, ...]] = {

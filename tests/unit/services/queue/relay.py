@@ -13,8 +13,8 @@ from certificate_authority import Authority
 from mic_mail.auth import sasl
 from mic_mail.smtpclient.smarthost import Smarthost
 from unit.services.queue.office import Office, offices
+from unit.smtpclient.scram_keys import keys
 from unit.smtpclient.server import Server
-from unit.smtpclient.test_auth import keys
 
 NAME, PASSWORD = "relay.example", "mật khẩu của trạm"
 ZONE = {("relay.example", "A"): ["127.0.0.5"], ("one.example", "MX"): ["10 mx.one.example."]}
