@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from measure import ImapClient
 from peers import PASSWORD, Server
 
-REPORT_SECONDS = 1.2
-"""A worker tells its supervisor each second."""
 USER, MESSAGES, READERS = 152, 2_000, 8
 
 
@@ -34,7 +32,6 @@ def _during(server: Server, work: Callable[[], object]) -> dict[str, object]:
     start = time.perf_counter()
     work()
     seconds = time.perf_counter() - start
-    time.sleep(REPORT_SECONDS)
     grown = {bound: count - before[bound] for bound, count in _beats(server).items()}
     beats = max(1, sum(grown.values()))
     late = {f"over_{bound}ms": _share_beyond(grown, bound, beats) for bound in ("5", "10", "20", "50", "100")}

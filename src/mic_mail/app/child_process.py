@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Protocol
 
 import uvloop
@@ -24,11 +25,11 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_balancer import ConnectionCounts
 from mic_mail.net.listeners import Listener
 from mic_mail.process import privileges
-from mic_mail.process.control_channel import Channel, ChildSpec
+from mic_mail.process.control_channel import LIFE_SIGN_SECONDS, Channel, ChildSpec
 from mic_mail.process.cpu_affinity import share_core
 from mic_mail.process.protection import Protection
+from mic_mail.process.timer_grid import next_tick
 
-REPORT_SECONDS = 1.0
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may hold the interpreter lock while the loop waits.
 
@@ -194,19 +195,25 @@ class Orders:
         self._loop.add_signal_handler(signal.SIGTERM, self.over.set)
 
     def follow(self, server: ChildServer) -> None:
-        """Report that the server is ready, report on it each second, and pass it reloads."""
+        """Report that the server is ready, report on it from now on, and pass it reloads."""
         self._server = server
         self._channel.send({"kind": "ready", **self._protection})
+        self._give_life_sign()
+
+    def _give_life_sign(self) -> None:
+        self._loop.call_at(next_tick(self._loop.time(), LIFE_SIGN_SECONDS), self._give_life_sign)
         self._report()
 
-    def _report(self) -> None:
+    def _report(self, **answer: object) -> None:
         if self._server is not None and not self.over.is_set():
-            self._channel.send({"kind": "report", **self._protection, **self._outgrown, **self._server.report()})
-            self._loop.call_later(REPORT_SECONDS, self._report)
+            self._channel.send({"kind": "report", **answer, **self._protection, **self._outgrown, **self._server.report()})
 
     def _compare(self, config: Config) -> None:
-        """Set whether the next report asks for a replacement of this process."""
-        self._outgrown = {"outgrown": True} if self._is_outgrown(config) else {}
+        """Report whether this process has to be replaced, if that has changed."""
+        outgrown = {"outgrown": True} if self._is_outgrown(config) else {}
+        if outgrown != self._outgrown:
+            self._outgrown = outgrown
+            self._report()
 
     def _receive(self) -> None:
         for message in self._channel.receive():
@@ -222,3 +229,5 @@ class Orders:
                 # Scheduled separately: where it fails, the next order is read all the same.
                 self._loop.call_soon(self._server.configure, config)
                 self._loop.call_soon(self._compare, config)
+            elif message.get("do") == "report":
+                self._loop.call_soon(partial(self._report, question=message.get("question")))

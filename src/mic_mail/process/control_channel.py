@@ -4,7 +4,11 @@ A child is forked with a `ChildSpec` (configuration, listening sockets by number
 stream of JSON objects, one a line:
 
     supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
-    child -> supervisor    {"kind": "ready"}    {"kind": "report", ...numbers for `status`...}
+                           {"do": "report", "question": 7}
+    child -> supervisor    {"kind": "ready"}    {"kind": "report", "question": 7, ...numbers for `status`...}
+
+A child reports when it is asked. It also reports unasked when it becomes ready, when its confinement has become too narrow, and
+every LIFE_SIGN_SECONDS.
 
 When the supervisor ends, the channel closes; a child that reads the end of the stream drains and exits. Lines are bounded by
 LONGEST_LINE.
@@ -16,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 LONGEST_LINE = 1 << 20
+LIFE_SIGN_SECONDS = 20.0
+"""A child reports at least so often."""
 
 Message = dict[str, object]
 
@@ -61,6 +67,11 @@ class Channel:
 
     def fileno(self) -> int:
         return self.socket.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Return whether the other end has accepted a message only in part."""
+        return bool(self._unsent)
 
     def send(self, message: Message) -> bool:
         """Accept a message, whose rest may wait for `flush`; False if the other end is gone or does not read."""

@@ -1,7 +1,7 @@
 """A child as the supervisor sees it: its process, its channel, and when it is started again.
 
-In: what happens to the child, and the time. Out: when it is due to start, whether it is failing or hung; its orders, kept while
-it does not read. Nothing is forked, killed or logged here (`process.supervisor`).
+In: what happens to the child, and the time. Out: when it is due to start, whether it is failing, when it counts as hung; its
+orders, kept while it does not read; its last report. Nothing is forked, killed or logged here (`process.supervisor`).
 """
 
 from dataclasses import dataclass, field
@@ -26,6 +26,8 @@ STARTING_SECONDS = 600.0
 
 The updates and waits that a start may need take far less.
 """
+ANSWER_SECONDS = 1.0
+"""A child that is asked for a report has so long to send it."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,9 @@ class SupervisedChild:
     failures: int = 0
     """Deaths in a row before the child was ready."""
     report: Message = field(default_factory=dict)
+    reported_at: float = 0.0
+    unanswered_since: float | None = None
+    """When the first question was asked since the last report."""
     is_leaving: bool = False
     """The child needs what its confinement forbids, and drains so that another takes its place."""
     pending: dict[str, Message] = field(default_factory=dict)
@@ -61,18 +66,18 @@ class SupervisedChild:
         """Return whether the child has repeatedly died before it was ready."""
         return self.failures >= FIRST_ATTEMPTS
 
-    def is_hung(self, now: float, drain_seconds: float) -> bool:
-        """Return whether the child has been silent for too long; a leaving one may take `drain_seconds`."""
+    def hung_at(self, drain_seconds: float) -> float:
+        """Return when the child will have been silent for too long; a leaving one may take `drain_seconds`."""
         patience = HUNG_SECONDS if self.ready else STARTING_SECONDS
         if self.is_leaving:
             patience = max(HUNG_SECONDS, drain_seconds)
-        return now > self.heard_at + patience
+        return self.heard_at + patience
 
     # Starting
     def has_started(self, process: Forked, channel: Channel) -> None:
         """Note that the child runs; its process was forked at `started_at`."""
         self.process, self.channel = process, channel
-        self.ready, self.report = False, {}
+        self.ready, self.report, self.unanswered_since = False, {}, None
         self.pending.pop("reload", None)  # it starts with the newest configuration
         self.heard_at = self.started_at
 
@@ -87,6 +92,26 @@ class SupervisedChild:
         self.restarts += 1
         self.ready = False
         return lived
+
+    # Reports
+    def is_silent(self, now: float) -> bool:
+        """Return whether the child owes a report for ANSWER_SECONDS."""
+        return self.unanswered_since is not None and now >= self.unanswered_since + ANSWER_SECONDS
+
+    def ask(self, question: int, now: float) -> bool:
+        """Ask for a report, and return whether to wait for it.
+
+        A child that is silent is not asked again before it has reported: it would have to answer each question later.
+        """
+        if not self.ready or self.is_leaving or self.is_silent(now):
+            return False
+        if self.unanswered_since is None:
+            self.unanswered_since = now
+        self.send({"do": "report", "question": question})
+        return True
+
+    def has_reported(self, report: Message, now: float) -> None:
+        self.report, self.reported_at, self.unanswered_since = report, now, None
 
     # Orders
     def order(self, order: Message) -> None:
@@ -104,8 +129,13 @@ class SupervisedChild:
     def _keep(self, order: Message) -> None:
         self.pending[str(order["do"])] = order
 
+    @property
+    def is_owed_orders(self) -> bool:
+        """Return whether a child that can take orders has not accepted all of them."""
+        return self.channel is not None and (self.channel.has_unsent or (self.ready and bool(self.pending)))
+
     def send_pending(self) -> None:
-        """Send what was kept; called when the child has shown that it runs."""
+        """Send what was kept, as far as the child accepts it now."""
         if self.channel is not None and self.channel.flush() and self.ready:
             pending, self.pending = self.pending, {}
             for order in pending.values():
@@ -121,5 +151,6 @@ class SupervisedChild:
             "failures": self.failures,
             "failing": self.is_failing,
             "up_seconds": round(now - self.started_at, 1) if self.process is not None else 0.0,
-            **{key: value for key, value in self.report.items() if key != "kind"},
+            **({"silent_seconds": round(now - self.reported_at, 1)} if self.is_silent(now) else {}),
+            **{key: value for key, value in self.report.items() if key not in ("kind", "question")},
         }

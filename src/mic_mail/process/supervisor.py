@@ -10,7 +10,8 @@
     the end of the supervisor, however it comes, closes the channel that each child reads
 
 One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so forking a child at any time
-is safe (`process.fork`). A client that connects to `<run_dir>/status` gets the whole state as one JSON object.
+is safe (`process.fork`). It sleeps until something arrives or is due. A client that connects to `<run_dir>/status` gets the
+whole state as one JSON object, once the children have reported (`process.status_questions`).
 """
 
 import contextlib
@@ -38,15 +39,21 @@ from mic_mail.process.change_feed import PREFIX
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
 from mic_mail.process.fork import Forked, fork
 from mic_mail.process.startup import certificate_problems
+from mic_mail.process.status_questions import StatusQuestions
 from mic_mail.process.supervised_child import FIRST_ATTEMPTS, SupervisedChild
 from mic_mail.process.systemd import Notifier
 
 STATUS_SOCKET = "status"
-STOOD_STILL_SECONDS = 5.0
-"""A gap between two polls of the clock (one a second) that means this process was suspended.
+LOOK_SECONDS = 10.0
+"""The longest time between two looks at the clock."""
+STOOD_STILL_SECONDS = LOOK_SECONDS + 5.0
+"""A gap between two looks at the clock that means this process was suspended.
 
-A paused container or SIGSTOP suspends the children, too: their time to report starts anew.
+A paused container or SIGSTOP suspends the children, too: their time to report starts anew. A shorter pause leaves them enough
+of HUNG_SECONDS.
 """
+ORDER_SECONDS = 1.0
+"""An order that a child could not take, because its channel was full, is offered again after so many seconds."""
 DRAIN_MARGIN = 3.0
 KILLED_SECONDS = 5.0
 """Seconds from one SIGKILL for all children to the next."""
@@ -94,6 +101,7 @@ class Supervisor:
         self._started_at = clock.now()
         self._alive_at = 0.0
         self._looked_at = clock.monotonic()
+        self._questions = StatusQuestions(self._write_status)
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
@@ -148,7 +156,7 @@ class Supervisor:
         os.chmod(run_dir / STATUS_SOCKET, 0o600)
         os.close(folder)
         listening.listen(16)
-        self._selector.register(listening, selectors.EVENT_READ, lambda: self._write_status(listening))
+        self._selector.register(listening, selectors.EVENT_READ, lambda: self._on_question(listening))
 
     def _spawn(self, child: SupervisedChild) -> None:
         child.restart_at = None
@@ -194,13 +202,24 @@ class Supervisor:
         return self._announced or not self._given_up
 
     def _patience(self) -> float:
+        """Return the seconds until something is due."""
         now = self._clock.monotonic()
-        due = [child.restart_at for child in self._children if child.restart_at is not None]
+        due = [now + LOOK_SECONDS, *(child.restart_at for child in self._children if child.restart_at is not None)]
         if self._draining_until is not None:
             due.append(self._draining_until)
+        else:
+            due += [child.hung_at(self._drain_seconds) for child in self._children if child.process is not None]
+        if any(child.is_owed_orders for child in self._children):
+            due.append(now + ORDER_SECONDS)
         if self._watchdog_interval is not None:
             due.append(self._alive_at + self._watchdog_interval)
-        return max(0.0, min([1.0, *(instant - now for instant in due)]))
+        if (question := self._questions.due()) is not None:
+            due.append(question)
+        return max(0.0, min(due) - now)
+
+    @property
+    def _drain_seconds(self) -> float:
+        return self.config.process.drain_seconds + DRAIN_MARGIN
 
     @property
     def _watchdog_interval(self) -> float | None:
@@ -217,7 +236,6 @@ class Supervisor:
         if self._draining_until is not None and now >= self._draining_until:
             self._kill_all("drain_overdue")
         has_stood_still = now > self._looked_at + STOOD_STILL_SECONDS
-        drain_seconds = self.config.process.drain_seconds + DRAIN_MARGIN
         self._looked_at = now
         for child in self._children:
             if has_stood_still:
@@ -225,10 +243,13 @@ class Supervisor:
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
             # a draining child sends no reports
-            if self._draining_until is None and child.process is not None and child.is_hung(now, drain_seconds):
+            if self._draining_until is None and child.process is not None and now >= child.hung_at(self._drain_seconds):
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now
+            if child.is_owed_orders:
+                child.send_pending()
+        self._questions.end_overdue(now)
         if self._watchdog_interval is not None and now >= self._alive_at + self._watchdog_interval:
             self._alive_at = now
             self._notifier.alive()
@@ -256,7 +277,8 @@ class Supervisor:
                     self._log.event(event, of=child.name, **protection)
                 self._has_come_up(child)
             elif message.get("kind") == "report":
-                child.report = message
+                child.has_reported(message, child.heard_at)
+                self._questions.has_reported(child, message.get("question"))
                 self._replace_next()
             child.send_pending()
 
@@ -275,6 +297,7 @@ class Supervisor:
         are_there = not any(child.is_leaving or (child.is_needed and not child.ready) for child in self._children)
         if outgrown and are_there and self._draining_until is None:
             outgrown[0].is_leaving = True
+            outgrown[0].heard_at = self._clock.monotonic()  # all the time that it may take to drain begins now
             self._log.event("process_replaced", process=outgrown[0].name)
             outgrown[0].send({"do": "drain"})
 
@@ -317,6 +340,8 @@ class Supervisor:
                 child.is_leaving = False
                 self._have_recovered()
                 self._go_on_without(child)
+                self._replace_next()
+            self._questions.has_ended(child)
         self._reap_orphans()
 
     def _reap_orphans(self) -> None:
@@ -434,12 +459,17 @@ class Supervisor:
         self._signal_ends[1].close()
 
     # Telling
-    def _write_status(self, listening: socket.socket) -> None:
+    def _on_question(self, listening: socket.socket) -> None:
         with contextlib.suppress(OSError):
             asking, _ = listening.accept()
-            with asking:
-                asking.settimeout(LONGEST_ANSWER)
-                asking.sendall(json.dumps(self.status()).encode())
+            # a draining child sends no reports
+            asked = self._children if self._draining_until is None else []
+            self._questions.ask(asking, asked, self._clock.monotonic())
+
+    def _write_status(self, asking: socket.socket) -> None:
+        with contextlib.suppress(OSError), asking:
+            asking.settimeout(LONGEST_ANSWER)
+            asking.sendall(json.dumps(self.status()).encode())
 
     def status(self) -> Message:
         """Return the whole state, for `mic-mail status`."""

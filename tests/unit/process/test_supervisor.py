@@ -277,3 +277,90 @@ kill_all(supervisor)
 """
     )
     assert run(code, tmp_path) == "3 ['stopping']\n"
+
+
+ANSWERING = """
+def be(spec):
+    channel = Channel(__import__("socket").socket(fileno=spec.channel))
+    channel.socket.setblocking(True)
+    channel.send({"kind": "ready"})
+    number, unread = 0, b""
+    while octets := channel.socket.recv(4096):
+        *lines, unread = (unread + octets).split(b"\\n")
+        for order in map(__import__("json").loads, lines):
+            if order["do"] == "report":
+                number += 1
+                channel.send({"kind": "report", "question": order["question"], "number": number})
+    return 0
+def serve_until(supervisor, thread):
+    while thread.is_alive():
+        for key, _ in supervisor._selector.select(min(0.05, supervisor._patience())):
+            key.data()
+        supervisor._look_at_the_clock()
+def ask():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(status.read(base / "run")))
+    thread.start()
+    serve_until(supervisor, thread)
+    return {child["name"]: (child.get("number"), "silent_seconds" in child) for child in found[0]["processes"]}
+supervisor = supervise(be)
+supervisor.start([], 1)
+settle(supervisor, lambda: all(child.ready for child in supervisor._children))
+"""
+
+
+def test_the_state_is_that_of_now(tmp_path: Path) -> None:
+    """Each question is answered with new reports, and a child that is stopped is shown with its last one."""
+    code = """
+from mic_mail.process import status_questions, supervised_child
+def wait_for_answers(seconds):
+    status_questions.ANSWER_SECONDS = supervised_child.ANSWER_SECONDS = seconds
+status.SECONDS = 60
+wait_for_answers(50)
+print(ask())
+print(ask())
+[worker] = [child for child in supervisor._children if child.role == "worker"]
+os.kill(worker.process.pid, signal.SIGSTOP)
+wait_for_answers(0.3)
+print(ask()["worker0"])
+os.kill(worker.process.pid, signal.SIGCONT)
+settle(supervisor, lambda: worker.unanswered_since is None)
+wait_for_answers(50)
+print(ask()["worker0"])
+for child in supervisor._children:
+    child.process.kill()
+"""
+    assert run(ANSWERING + code, tmp_path).splitlines() == [
+        "{'worker0': (1, False), 'house': (1, False), 'sender': (1, False)}",
+        "{'worker0': (2, False), 'house': (2, False), 'sender': (2, False)}",
+        "(2, True)",
+        "(4, False)",
+    ]
+
+
+def test_an_idle_supervisor_sleeps_until_something_is_due(tmp_path: Path) -> None:
+    """For LOOK_SECONDS, and less before a child counts as hung, is started again, or is offered an order again."""
+    code = """
+from mic_mail.process.supervisor import LOOK_SECONDS
+[worker] = [child for child in supervisor._children if child.role == "worker"]
+def sleeps():
+    now = supervisor._clock.monotonic()
+    for child in supervisor._children:
+        child.heard_at = now
+    return supervisor._patience()
+print(LOOK_SECONDS - sleeps() < 1)
+worker.heard_at -= 55
+print(0 < supervisor._patience() <= 5)
+worker.restart_at = supervisor._clock.monotonic() + 3
+print(0 < sleeps() <= 3)
+worker.restart_at = None
+worker.pending["reload"] = {"do": "reload"}
+print(0 < sleeps() <= 1)
+worker.pending.clear()
+supervisor._notifier.watchdog_seconds = 6
+supervisor._alive_at = supervisor._clock.monotonic()
+print(0 < sleeps() <= 2)
+for child in supervisor._children:
+    child.process.kill()
+"""
+    assert run(ANSWERING + code, tmp_path).splitlines() == ["True"] * 5

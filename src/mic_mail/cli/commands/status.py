@@ -85,6 +85,12 @@ def _sentences(status: Mapping[str, object]) -> Iterator[Text]:
         yield from _reserves(process)
         if process.get("failing") is True:
             yield _alarm(process)
+        if (seconds := process.get("silent_seconds")) is not None:
+            name = _name(process)
+            yield Text(
+                f"Tiến trình {name.vi} hiện không trả lời; số liệu của tiến trình này là của {seconds} giây trước.",
+                f"Process {name.en} does not answer now; its numbers are {seconds} s old.",
+            )
 
 
 def _readers(status: Mapping[str, object]) -> Text:
