@@ -35,13 +35,24 @@ def open_evictor(
 class Gate:
     """The gate of one process, or of its web pages.
 
-    `is_open` returns whether a connection is open at any of its servers.
+    `is_open` returns whether a connection is open at any of its servers. `measure_lag` is called for each connection that is
+    accepted (`process.loop_lag`).
     """
 
-    def __init__(self, config: Config, clock: Clock, log: MailLog, evictor: Evictor, is_open: Callable[[object], bool]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        log: MailLog,
+        evictor: Evictor,
+        is_open: Callable[[object], bool],
+        *,
+        measure_lag: Callable[[], None],
+    ) -> None:
         self.evictor = evictor
         self._admission = Admission(admission_limits(config), clock.monotonic, is_open)
         self._log = log
+        self._measure_lag = measure_lag
 
     def accept(
         self,
@@ -67,10 +78,15 @@ class Gate:
             return self._admission.begin_handshake(address, partial(refused, address), partial(self._evict, 1))
 
         make_room = _was_made if listener.implicit_tls else self._evict
+
+        def begin() -> ConnectionLimiter:
+            self._measure_lag()
+            return ConnectionLimiter(self._admission, factory, make_room=make_room, refused=turned_away, reader=reader)
+
         acceptor = Acceptor(
             listener,
             share,
-            lambda: ConnectionLimiter(self._admission, factory, make_room=make_room, refused=turned_away, reader=reader),
+            begin,
             tls=(lambda: tls.context) if listener.implicit_tls else None,
             handshake_seconds=handshake_seconds,
             may_begin=may_begin,

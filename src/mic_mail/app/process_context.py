@@ -54,15 +54,18 @@ class ProcessContext:
         self.config = config
         self.clock = clock
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment, tee=shown)
+        self.lag = LoopLag(self.log, process.lag_seconds)
         self.executors = Executors(
-            io_threads=process.io_threads, hash_threads=process.hash_threads, patience=process.queue_seconds
+            io_threads=process.io_threads,
+            hash_threads=process.hash_threads,
+            patience=process.queue_seconds,
+            measure_lag=self.lag.measure,
         )
         self.account_executors = AccountExecutors(self.executors)
         self.runtime = Runtime(
             clock, self.log, self.executors, self.account_executors, lambda: self.config, lambda: self.access.snapshot
         )
-        self.feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds)
-        self.lag = LoopLag(self.log, process.lag_seconds)
+        self.feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds, measure_lag=self.lag.measure)
         self.directory = Directory(config.directory_url, clock=clock)
         self.store = open_mail_store(config, clock, on_change=self._account_changed)
         self.secret = secret

@@ -54,7 +54,12 @@ class WebServers:
         evictor = evictor or open_evictor(services.access, services.runtime.log, tally)
         evictor.watch(self._server.open)
         self._gate = Gate(
-            services.runtime.config(), services.runtime.clock, services.runtime.log, evictor, self._server.open.__contains__
+            services.runtime.config(),
+            services.runtime.clock,
+            services.runtime.log,
+            evictor,
+            self._server.open.__contains__,
+            measure_lag=services.measure_lag,
         )
         self._accepting = [
             self._gate.accept(
@@ -100,6 +105,7 @@ def web_services(context: ProcessContext) -> WebServices:
         store=context.store,
         key=context.secret,
         directory_changed=directory_changed,
+        measure_lag=context.lag.measure,
     )
 
 

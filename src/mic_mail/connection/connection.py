@@ -158,6 +158,7 @@ class Connection(asyncio.Protocol, ABC):
         self._peer = peer.describe(transport, self._door, self._services.tls, self._session_id)
 
     def data_received(self, data: bytes) -> None:
+        self._services.measure_lag()
         self._unanswered = True
         self._session.feed(data)
         if self._session.buffered > UNUSED_INPUT_OCTETS:

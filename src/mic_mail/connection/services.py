@@ -20,3 +20,5 @@ class Services:
     sessions_per_mailbox: int = 64
     note: Callable[[str], None] = lambda label: None
     """Called with each piece of work as it begins, so that a long pause of the loop can be logged with it."""
+    measure_lag: Callable[[], None] = lambda: None
+    """Called where input arrives (`process.loop_lag`)."""

@@ -102,6 +102,7 @@ class ImapConnection(connection.Connection):
         if self._deflate is None:
             super().data_received(data)
             return
+        self._services.measure_lag()
         self._unanswered = True
         if self._waiting is None:
             self._deflate.hold(data)

@@ -179,7 +179,11 @@ class Peers:
 class Feed:
     """One process's end of the feed. Create it in the running loop; `start` it once the probes work."""
 
-    def __init__(self, run_dir: Path, name: str, *, poll_seconds: float = 2.0) -> None:
+    def __init__(
+        self, run_dir: Path, name: str, *, poll_seconds: float = 2.0, measure_lag: Callable[[], None] = lambda: None
+    ) -> None:
+        """`measure_lag` is called on the loop before subscribers are called."""
+        self._measure_lag = measure_lag
         self._loop = asyncio.get_running_loop()
         self._watched: dict[int, _Watched] = {}
         self._pending: dict[int, int] = {}
@@ -241,6 +245,7 @@ class Feed:
                 self._watchlist.note(subscription.account_id, is_watched=False)
 
     def _publish(self) -> None:
+        self._measure_lag()
         with self._pending_lock:
             pending, self._pending = self._pending, {}
         self._peers.publish(pending)
@@ -302,6 +307,7 @@ class Feed:
         self._send([], tuple(self._peers.undelivered))
 
     def _receive(self, listening: socket.socket) -> None:
+        self._measure_lag()
         newest: dict[int, int] = {}
         check_all = directory = False
         for _ in range(64):  # then other tasks of the loop run

@@ -43,7 +43,9 @@ _Call = tuple["asyncio.Future[object]", Callable[[], object], Callable[[], None]
 class Executor:
     """Threads that run calls in order. An executor belongs to the loop in which it was created."""
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, measure_lag: Callable[[], None] = lambda: None) -> None:
+        """`measure_lag` is called on the loop before results are handed back."""
+        self._measure_lag = measure_lag
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._finished: deque[_Finished] = deque()
@@ -82,6 +84,7 @@ class Executor:
 
     def _deliver(self) -> None:
         self._is_scheduled = False
+        self._measure_lag()
         while self._finished:
             future, result, error, after = self._finished.popleft()
             if after is not None:
@@ -154,12 +157,19 @@ class TimedSemaphore:
 class Executors:
     """The executors of one worker; create it inside the running loop."""
 
-    def __init__(self, *, io_threads: int = 4, hash_threads: int = 2, patience: float = 20.0) -> None:
+    def __init__(
+        self,
+        *,
+        io_threads: int = 4,
+        hash_threads: int = 2,
+        patience: float = 20.0,
+        measure_lag: Callable[[], None] = lambda: None,
+    ) -> None:
         self.patience = patience
-        self.cpu_executor = Executor("cpu", 1)
-        self.io_executor = Executor("io", io_threads)
-        self._delivery_executor = Executor("delivery", 1)
-        self._hash_executor = Executor("hash", hash_threads)
+        self.cpu_executor = Executor("cpu", 1, measure_lag)
+        self.io_executor = Executor("io", io_threads, measure_lag)
+        self._delivery_executor = Executor("delivery", 1, measure_lag)
+        self._hash_executor = Executor("hash", hash_threads, measure_lag)
         self._hash_turns = FairQueue(hash_threads, WAITING_FOR_HASH)
 
     async def cpu(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

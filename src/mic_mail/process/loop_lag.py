@@ -1,9 +1,13 @@
 """Measure how late the event loop runs, and log the commands behind long pauses.
 
-A heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts (0.1 µs). A pause above
-the threshold is logged with the commands noted since the last heartbeat, but within `REPEAT_SECONDS` only if it is longer than
-the one logged before: on an overloaded machine the log would hold little else. The counts have every pause; they feed `status`,
-the metrics and the benchmarks.
+While there is work, a heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts, and
+all others that begin work on the loop call `measure` (0.1 µs each). After an interval without either, the heartbeat rests, so
+that an idle process sleeps. The heartbeats that a rest has left out are counted as punctual when it ends, and when the counts
+are read: shares and differences of the counts mean the same as if it had never rested.
+
+A pause above the threshold is logged with the commands noted since the last heartbeat, but within `REPEAT_SECONDS` only if it
+is longer than the one logged before: on an overloaded machine the log would hold little else. The counts have every pause; they
+feed `status`, the metrics and the benchmarks.
 """
 
 import asyncio
@@ -26,7 +30,11 @@ class LoopLag:
         self._log = log
         self.threshold_seconds = threshold_seconds
         self._recent: deque[str] = deque(maxlen=8)
-        self.note = self._recent.append
+        self._has_worked = False
+        """Work has begun since the last heartbeat."""
+        self._is_resting = False
+        self._counted_until = 0.0
+        """The time of the loop up to which the present rest is counted."""
         self._counts = [0] * (len(BOUNDS_MS) + 1)
         self.worst_ms = 0.0
         self.sum_ms = 0.0
@@ -36,37 +44,72 @@ class LoopLag:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
+        """Start measuring; nothing is measured before."""
+        self._schedule()
+
+    def note(self, command: str) -> None:
+        """Note a command that begins on the loop now, for the log, and measure."""
+        self._recent.append(command)
+        if self._is_resting:
+            self._end_rest()
+
+    def measure(self) -> None:
+        """Measure the loop's lateness now, since work begins on it."""
+        self._has_worked = True
+        if self._is_resting:
+            self._end_rest()
+
+    def _schedule(self) -> None:
         due = self._loop.time() + HEARTBEAT_SECONDS
         self._timer = self._loop.call_at(due, self._beat, due)
 
     def _beat(self, due: float) -> None:
-        late = self._loop.time() - due
+        now = self._loop.time()
+        late = now - due
         late_ms = late * 1000
         self._counts[bisect_left(BOUNDS_MS, late_ms)] += 1
         self.worst_ms = max(self.worst_ms, late_ms)
         self.sum_ms += late_ms
-        if late > self.threshold_seconds and (late_ms > self._logged_ms or due + late >= self._repeat_at):
-            self._logged_ms, self._repeat_at = late_ms, due + late + REPEAT_SECONDS
+        if late > self.threshold_seconds and (late_ms > self._logged_ms or now >= self._repeat_at):
+            self._logged_ms, self._repeat_at = late_ms, now + REPEAT_SECONDS
             self._log.event("loop_lagged", ms=round(late_ms, 1), commands=list(self._recent))
-        self._recent.clear()
-        self.start()
+        if self._recent or self._has_worked:
+            self._recent.clear()
+            self._has_worked = False
+            self._schedule()
+        else:
+            self._timer, self._is_resting, self._counted_until = None, True, now
+
+    def _end_rest(self) -> None:
+        self._count_rest()
+        self._is_resting = False
+        self._schedule()
+
+    def _count_rest(self) -> None:
+        """Count the heartbeats that the present rest has left out until now."""
+        if self._is_resting:
+            left_out = int((self._loop.time() - self._counted_until) / HEARTBEAT_SECONDS)
+            self._counts[0] += left_out
+            self._counted_until += left_out * HEARTBEAT_SECONDS
 
     @property
     def counts(self) -> Sequence[int]:
         """The number of heartbeats by lateness: one for each of BOUNDS_MS, and one for later heartbeats."""
+        self._count_rest()
         return tuple(self._counts)
 
     @property
     def beats(self) -> dict[str, int]:
         """The same counts by bound in milliseconds, not cumulative; "more": later than all bounds."""
-        return dict(zip((*(f"{bound:g}" for bound in BOUNDS_MS), "more"), self._counts, strict=True))
+        return dict(zip((*(f"{bound:g}" for bound in BOUNDS_MS), "more"), self.counts, strict=True))
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status` and the metrics."""
+        counts = self.counts
         return {
             "lag_ms": {
-                "p50": quantile_ms(self._counts, 0.5),
-                "p99": quantile_ms(self._counts, 0.99),
+                "p50": quantile_ms(counts, 0.5),
+                "p99": quantile_ms(counts, 0.99),
                 "worst": round(self.worst_ms, 1),
             },
             "lag_beats": self.beats,
@@ -74,6 +117,8 @@ class LoopLag:
         }
 
     def close(self) -> None:
+        self._count_rest()
+        self._is_resting = False
         if self._timer is not None:
             self._timer.cancel()
 

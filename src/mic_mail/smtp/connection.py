@@ -73,6 +73,8 @@ class SmtpServices:
     """
     note: Callable[[str], None] = lambda label: None
     """Called with each command as it begins, so that a long pause of the loop can be logged with it."""
+    measure_lag: Callable[[], None] = lambda: None
+    """Called where input arrives (`process.loop_lag`)."""
 
 
 class _NoHandler:
@@ -257,6 +259,7 @@ class SmtpConnection(SMTP):
         return cast("asyncio.Transport", self.transport)  # uvloop's are no subclasses of it
 
     def data_received(self, data: bytes) -> None:
+        self.services.measure_lag()
         self._arrived = self._arrived + data if self._arrived else data
         self._wake_reader()
         if len(self._arrived) > MAX_UNREAD_OCTETS and not self._is_reading_paused and not self.over:

@@ -63,9 +63,19 @@ def peer_of(request: Request, door: str = "web") -> Peer:
 class Http:
     """State shared by all connections of one process."""
 
-    def __init__(self, app: ASGIApp, *, new_id: Callable[[], str], changed: Changed, request_seconds: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        new_id: Callable[[], str],
+        changed: Changed,
+        request_seconds: float,
+        measure_lag: Callable[[], None],
+    ) -> None:
+        """`measure_lag` is called where input arrives (`process.loop_lag`)."""
         _silence()
         self.new_id = new_id
+        self.measure_lag = measure_lag
         self.request_seconds = request_seconds
         self.open: OpenConnections[HttpConnection] = OpenConnections(changed)
         self.state = ServerState()
@@ -161,6 +171,7 @@ class HttpConnection(H11Protocol):
             self._unread = None
 
     def handle_events(self) -> None:
+        self._shared.measure_lag()
         super().handle_events()
         running = self.cycle
         if running is not None and not running.more_body and not running.response_complete:

@@ -59,6 +59,8 @@ class WebServices:
     """Key of the form tokens; a restarted web process has the same."""
     directory_changed: Callable[[], Awaitable[None]]
     """Notifies the other processes, so that sessions with the old password end at once."""
+    measure_lag: Callable[[], None] = lambda: None
+    """Called where input arrives (`process.loop_lag`)."""
 
 
 @dataclass(frozen=True, slots=True)

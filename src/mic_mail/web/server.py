@@ -25,6 +25,7 @@ class WebServer(Http):
             new_id=lambda: trace_id(services.runtime.clock.now_us()),
             changed=changed,
             request_seconds=services.runtime.config().web.request_seconds,
+            measure_lag=services.measure_lag,
         )
         self._sweeping = asyncio.get_running_loop().create_task(self._sweep())
 
