@@ -16,6 +16,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.file_trace import trace_of
 from mic_mail.log.error_fields import described, failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
@@ -123,9 +124,9 @@ class ProcessContext:
     def follow(self, stepped: Callable[[], None] = lambda: None) -> None:
         """Follow the directory, other processes and the clock from now on; measure the lag of the loop.
 
-        The feed polls, each `poll_seconds` and at every hint, the MODSEQ of the accounts that are watched here and the
-        directory's version; a new version is loaded as a new snapshot. `stepped` is called at a step of the wall clock, and
-        when a step is accepted.
+        The feed polls, each `poll_seconds` and at every hint, the MODSEQ of the accounts that are watched here and the files of
+        the directory. Where these have changed it asks for the directory's version; a new version is loaded as a new snapshot.
+        `stepped` is called at a step of the wall clock, and when a step is accepted.
         """
         follower = DirectoryFollower(self.access.refresh, self.spawn, self.log)
 
@@ -141,10 +142,19 @@ class ProcessContext:
             stepped()
 
         self.feed.watch_directory(lambda _version: follower.changed())
-        self.feed.start(self._modseqs, version)
+        self.feed.start(self._modseqs, version, self._directory_trace)
         self.lag.start()
         self.clock_watcher = ClockWatcher(self.clock, does_mark_agree=self._does_mark_agree, stepped=clock_moved, log=self.log)
         self.spawn(self.clock_watcher.run())
+
+    def _directory_trace(self) -> object:
+        """Return what each commit in the directory changes; None if it is not in a file.
+
+        SQLite commits in WAL mode by writing to the log beside the file, at its end or again from its beginning: its size or
+        its times change. What is mapped into memory (the index of the log) is not looked at.
+        """
+        file = self.config.directory_file
+        return None if file is None else (trace_of(file), trace_of(f"{file}-wal"))
 
     async def _modseqs(self, account_ids: Sequence[int]) -> Mapping[int, int]:
         refs = [AccountRef.of(entry) for entry in filter(None, map(self.access.snapshot.entry, account_ids))]

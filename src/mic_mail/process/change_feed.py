@@ -4,7 +4,8 @@ In: `changed(account_id, modseq)` from any thread, after the commit. Out: the su
 with the newest MODSEQ, a few in each loop turn (a unit's mailbox may be open in hundreds of sessions). This process and every
 sibling process do so; a sibling gets one datagram, sent in the same turn. A datagram is a hint and may be lost. A sibling whose
 queue is full (about 10 datagrams) gets a pending "check all". Every `poll_seconds` each worker also polls the store for the
-accounts that it watches, and the directory for its version.
+accounts that it watches, the files of the directory, and the folder of its siblings' sockets. It asks the directory for its
+version when these files have changed, and every `VERSION_SECONDS`.
 
 Most changes interest no sibling, because most people are signed in at one worker only. Each process therefore lists the
 accounts that it watches in a file (`Watchlist`), and is not woken for others.
@@ -18,6 +19,7 @@ Never here: what changed (subscribers ask the store), durable state, blocking se
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 import struct
@@ -27,11 +29,17 @@ from pathlib import Path
 
 from mic_mail.errors import MicMailError
 from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.timer_grid import next_tick
 
 Callback = Callable[[int], None]
 ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 """The highest MODSEQ of each of these account ids now; accounts that cannot be read are left out."""
 VersionProbe = Callable[[], Awaitable[int]]
+Trace = Callable[[], object]
+"""What every commit in the directory changes, without asking it; None where there is no such thing. Cheap."""
+
+VERSION_SECONDS = 30.0
+"""The directory is asked for its version so often, even if its files have not changed."""
 
 PREFIX = "feed."
 _WATCHLIST = "watched."
@@ -42,7 +50,9 @@ _DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
 _CALLED_AT_ONCE = 4
 """Subscribers called in one turn of the loop. Each is a session that starts to poll: 60 to 100 µs."""
 _RETRY_OWED_SECONDS = 0.02
-_POLL_SLICES = 20  # a poll is spread over its period, so a thousand watched accounts cause no burst
+_ACCOUNTS_IN_SLICE = 32
+_SLICES = (1, 2, 4, 10, 20)
+"""A poll of many accounts is spread over its period in so many slices; a thousand watched accounts cause no burst."""
 
 
 class Subscription:
@@ -98,6 +108,26 @@ class Watchlist:
             self._fd = -1
 
 
+class _Traces:
+    """The traces of something at the last polls.
+
+    The times of files have the resolution of the kernel's tick (4 ms). So two changes may leave the same trace, and the second
+    would be missed if the first was seen in between; a change therefore counts for two polls.
+    """
+
+    __slots__ = ("_before", "_last")
+
+    def __init__(self) -> None:
+        self._before: object = None
+        self._last: object = None
+
+    def have_changed(self, trace: object) -> bool:
+        """Take the trace of this poll, and return whether it is another than at one of the last two, or None."""
+        have_changed = trace is None or trace != self._last or trace != self._before
+        self._before, self._last = self._last, trace
+        return have_changed
+
+
 class Peers:
     """The feed sockets of the other processes; datagrams are sent without ever waiting."""
 
@@ -109,6 +139,7 @@ class Peers:
         self._names: tuple[str, ...] = ()
         self._watchlists: dict[str, int] = {}
         self.undelivered: set[str] = set()
+        self._traces = _Traces()
         self.refresh()
 
     def refresh(self) -> None:
@@ -120,6 +151,11 @@ class Peers:
             with contextlib.suppress(OSError):
                 at = _WATCHLIST + name.removeprefix(PREFIX)
                 self._watchlists[name] = os.open(at, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
+
+    def refresh_if_changed(self) -> None:
+        """Refresh if a file was made or removed in the run_dir since the last polls."""
+        if self._traces.have_changed(os.stat(self._folder).st_mtime_ns):
+            self.refresh()
 
     def watchlist(self, name: str) -> Watchlist:
         """Create the watchlist of this process under this name."""
@@ -191,9 +227,13 @@ class Feed:
         self._directory_watchers: list[Callback] = []
         self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
+        self._directory_traces = _Traces()
+        self._version_due = 0.0
+        """The time of the loop from which the directory is asked, whether or not its files have changed."""
         self._poll_seconds = poll_seconds
         self._probe: ModseqProbe | None = None
         self._version: VersionProbe | None = None
+        self._trace: Trace = _no_trace
         self._tasks = BackgroundTasks()
         self._retry: asyncio.TimerHandle | None = None
         self._peers = Peers(run_dir, name)
@@ -210,9 +250,11 @@ class Feed:
         self._peers.send([_HERE])
         return listening
 
-    def start(self, probe: ModseqProbe | None = None, version: VersionProbe | None = None) -> None:
+    def start(
+        self, probe: ModseqProbe | None = None, version: VersionProbe | None = None, directory_trace: Trace | None = None
+    ) -> None:
         """Start polling with these probes."""
-        self._probe, self._version = probe, version
+        self._probe, self._version, self._trace = probe, version, directory_trace or _no_trace
         self._tasks.start(self._poll_for_ever())
 
     # Changes of accounts
@@ -349,21 +391,49 @@ class Feed:
     async def _check_directory(self) -> None:
         if self._version is None:
             return
+        self._version_due = 0.0  # a probe that fails is repeated at the next poll
         version = await self._version()
+        self._version_due = self._loop.time() + VERSION_SECONDS
         if version != self._directory_version:  # the first answer too: it may be newer than what was loaded at the start
             self._directory_version = version
             self._call_directory(version)
 
+    async def _check_directory_if_due(self) -> None:
+        has_changed = self._directory_traces.have_changed(self._trace())
+        if has_changed or self._loop.time() >= self._version_due:
+            await self._check_directory()
+
     async def _poll_for_ever(self) -> None:
-        turn = 0
+        """Poll on the grid of timers: once in a period, or as often as the watched accounts need slices."""
+        slices, done = 1, math.floor(self._loop.time() / self._poll_seconds)
         while True:
-            await asyncio.sleep(self._poll_seconds / _POLL_SLICES)
-            turn = (turn + 1) % _POLL_SLICES
-            with contextlib.suppress(MicMailError, OSError):  # a probe that fails now is repeated at the next poll
-                await self._check([account_id for account_id in tuple(self._watched) if account_id % _POLL_SLICES == turn])
-                if turn == 0:
-                    await self._check_directory()
-                    self._peers.refresh()
+            step = self._poll_seconds / slices
+            due = next_tick(self._loop.time(), step)
+            await asyncio.sleep(due - self._loop.time())
+            reached = round(due / step)
+            turns = {number % slices for number in range(max(done + 1, reached - slices + 1), reached + 1)}
+            accounts, needed = tuple(self._watched), self._slices_needed()
+            if needed == slices:
+                accounts, done = tuple(account_id for account_id in accounts if account_id % slices in turns), reached
+            else:  # all are polled now, and then in their new turns
+                slices, done = needed, math.floor(due * needed / self._poll_seconds)
+            await self._poll(accounts, is_whole=0 in turns)
+
+    def _slices_needed(self) -> int:
+        return next((slices for slices in _SLICES if len(self._watched) <= slices * _ACCOUNTS_IN_SLICE), _SLICES[-1])
+
+    async def _poll(self, accounts: Sequence[int], *, is_whole: bool) -> None:
+        """Poll these accounts; with `is_whole` all that is polled once in a period as well.
+
+        A probe that fails now is repeated at the next poll.
+        """
+        with contextlib.suppress(MicMailError, OSError):
+            await self._check(accounts)
+        if is_whole:
+            with contextlib.suppress(MicMailError, OSError):
+                await self._check_directory_if_due()
+            with contextlib.suppress(OSError):
+                self._peers.refresh_if_changed()
 
     def close(self) -> None:
         """Stop listening; changes that are reported afterwards are dropped."""
@@ -374,6 +444,10 @@ class Feed:
         self._socket.close()
         self._watchlist.close()
         self._peers.close()
+
+
+def _no_trace() -> object:
+    return None
 
 
 def notify_directory_changed(run_dir: Path) -> None:

@@ -1,6 +1,7 @@
 """A process that could not read the directory goes on with what it knew, and knows the rest as soon as it can."""
 
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -42,3 +43,26 @@ def test_a_change_that_could_not_be_read_is_read_later(serve: Callable[..., Mail
     assert len(named(server, "directory_unreadable")) == 1
     assert len(named(server, "directory_readable")) == 1
     assert named(server, "errand_failed") == []
+
+
+def test_every_commit_leaves_a_trace(serve: Callable[..., MailServer]) -> None:
+    """So the feed asks for the version only when the files have changed; also where SQLite begins its log again."""
+    server = serve()
+    context = server.running.context
+    file = server.config.directory_dir / "directory.sqlite"
+    traces = [context._directory_trace()]
+    with sqlite3.connect(file) as connection:
+        for number in range(12):
+            time.sleep(0.02)  # the times of files have the resolution of the kernel's tick
+            connection.execute("UPDATE revision SET version = version + 1")
+            connection.commit()
+            traces.append(context._directory_trace())
+            if number % 4 == 3:
+                connection.execute("PRAGMA wal_checkpoint(RESTART)")
+    connection.close()
+    assert len(set(traces)) == len(traces)
+    time.sleep(0.02)
+    before = context._directory_trace()
+    context.directory.version()
+    context.directory.load_snapshot()
+    assert context._directory_trace() == before

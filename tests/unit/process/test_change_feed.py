@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.process.change_feed import Feed, notify_account_changed, notify_directory_changed
+from mic_mail.process import change_feed
+from mic_mail.process.change_feed import Feed, _Traces, notify_account_changed, notify_directory_changed
 from waiting import stays_on_loop, wait_on_loop
 
 NEVER = 36_000.0
@@ -286,6 +287,133 @@ async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Call
     feed.subscribe(1, heard.append)
     feed.start(probe)
     await wait_on_loop(lambda: heard == [8])
+
+
+def test_a_change_counts_for_two_polls() -> None:
+    """A second change within the same tick of the file system's clock leaves the same trace, and is seen all the same."""
+    traces = _Traces()
+    assert [traces.have_changed(trace) for trace in (1, 1, 1, 2, 2, 2, 2)] == [True, True, False, True, True, False, False]
+    assert [traces.have_changed(None) for _ in range(3)] == [True, True, True]
+
+
+class Polls:
+    """A directory and a store as the feed polls them, with what was asked."""
+
+    def __init__(self) -> None:
+        self.trace: object = 0
+        self.versions = 0
+        self.looks = 0
+        self.asked: list[tuple[int, ...]] = []
+        self.error: OSError | None = None
+
+    async def modseqs(self, accounts: Sequence[int]) -> Mapping[int, int]:
+        self.asked.append(tuple(accounts))
+        return dict.fromkeys(accounts, 1)
+
+    async def version(self) -> int:
+        self.versions += 1
+        if self.error is not None:
+            raise self.error
+        return 1
+
+    def look(self) -> object:
+        self.looks += 1
+        return self.trace
+
+    async def pass_by(self, polls: int = 4) -> int:
+        """Let some polls pass, and return how often the version was asked for in them."""
+        looks, versions = self.looks, self.versions
+        await wait_on_loop(lambda: self.looks >= looks + polls)
+        return self.versions - versions
+
+
+@pytest.fixture
+def polls() -> Polls:
+    return Polls()
+
+
+async def test_a_directory_that_has_not_changed_is_not_asked(feeds: Callable[..., Feed], polls: Polls) -> None:
+    """Its files are looked at in each poll; it is asked at the start, and after a change of them."""
+    feed = feeds("worker0", poll_seconds=0.05)
+    feed.start(polls.modseqs, polls.version, polls.look)
+    await polls.pass_by()
+    assert await polls.pass_by() == 0
+    polls.trace = 1
+    assert await polls.pass_by() == 2
+    assert await polls.pass_by() == 0
+    assert polls.asked == []
+
+
+async def test_a_directory_is_asked_now_and_then_in_any_case(
+    feeds: Callable[..., Feed], polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever changes it without a trace is found within VERSION_SECONDS."""
+    monkeypatch.setattr(change_feed, "VERSION_SECONDS", 0.2)
+    feeds("worker0", poll_seconds=0.05).start(polls.modseqs, polls.version, polls.look)
+    await polls.pass_by()
+    seen = polls.versions
+    await wait_on_loop(lambda: polls.versions >= seen + 3)
+
+
+async def test_a_directory_that_did_not_answer_is_asked_again(feeds: Callable[..., Feed], polls: Polls) -> None:
+    """At each poll until it answers, although nothing changes."""
+    polls.error = OSError("disk")
+    feeds("worker0", poll_seconds=0.05).start(polls.modseqs, polls.version, polls.look)
+    await polls.pass_by()
+    assert await polls.pass_by() >= 3
+    polls.error = None
+    await polls.pass_by(2)
+    assert await polls.pass_by() == 0
+
+
+async def test_siblings_are_listed_again_only_after_a_change(
+    feeds: Callable[..., Feed], polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket or a watchlist that comes or goes changes the folder."""
+    feed = feeds("worker0", poll_seconds=0.05)
+    listed: list[int] = []
+    plain = feed._peers.refresh
+    monkeypatch.setattr(feed._peers, "refresh", lambda: (listed.append(1), plain()))
+    feed.start(polls.modseqs, polls.version, polls.look)
+    await polls.pass_by()
+    seen = len(listed)
+    await polls.pass_by()
+    assert len(listed) == seen
+    sibling = feeds("worker1")
+    feed._loop.remove_reader(feed._socket.fileno())  # what the sibling says of itself does not arrive
+    await wait_on_loop(lambda: len(listed) > seen)
+    assert feed._peers._names == ("feed.worker1",)
+    assert sibling._peers._names == ("feed.worker0",)
+
+
+async def test_few_accounts_are_polled_together_and_many_in_slices(feeds: Callable[..., Feed], polls: Polls) -> None:
+    """A few dozen in one go. Of hundreds each is polled as often, some at a time."""
+    feed = feeds("worker0", poll_seconds=0.4)
+    few = [feed.subscribe(account_id, lambda modseq: None) for account_id in range(1, 31)]
+    feed.start(polls.modseqs, polls.version, polls.look)
+    await wait_on_loop(lambda: len(polls.asked) >= 2)
+    assert {frozenset(asked) for asked in polls.asked} == {frozenset(range(1, 31))}
+    for account_id in range(31, 301):
+        feed.subscribe(account_id, lambda modseq: None)
+    polls.asked.clear()
+    await wait_on_loop(lambda: polls.asked)
+    assert set(polls.asked.pop(0)) == set(range(1, 301))  # they get new turns, and nobody waits for longer because of that
+    await wait_on_loop(lambda: len(polls.asked) >= 20)
+    for account_id in range(1, 301):
+        turns = [turn for turn, asked in enumerate(polls.asked) if account_id in asked]
+        assert all(later - earlier <= 10 for earlier, later in zip([0, *turns], [*turns, len(polls.asked)], strict=True))
+    assert min(map(len, polls.asked)) < 300
+    for subscription in few:
+        subscription.close()
+
+
+@pytest.mark.parametrize(("accounts", "slices"), [(0, 1), (32, 1), (33, 2), (64, 2), (320, 10), (321, 20), (5_000, 20)])
+async def test_no_more_slices_than_the_accounts_need(feeds: Callable[..., Feed], accounts: int, slices: int) -> None:
+    """Each costs a wake-up of the process."""
+    feed = feeds("worker0")
+    for account_id in range(accounts):
+        feed.subscribe(account_id, lambda modseq: None)
+    assert feed._slices_needed() == slices
 
 
 async def test_commands_can_tell_a_running_server(feeds: Callable[..., Feed], tmp_path: Path) -> None:
