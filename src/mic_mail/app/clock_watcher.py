@@ -11,7 +11,6 @@ slowly). Until then the clock is not settled: sessions go on by the steady time,
 act by the clock wait (`services.operations.jobs`).
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.reclamation import CLOCK_STEP
+from mic_mail.process.timer_grid import sleep_to_tick
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 
 LOOK_SECONDS = 1.0
@@ -66,7 +66,7 @@ class ClockWatcher:
     async def run(self) -> None:
         """Check each second, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await sleep_to_tick(LOOK_SECONDS)
             try:
                 await self.check()
             except (MicMailError, OSError) as error:  # the mark cannot be read now: the next check tries again

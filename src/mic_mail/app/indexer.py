@@ -16,7 +16,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executor
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.services.operations.jobs import Job, JobRunner
+from mic_mail.services.operations.jobs import JobRunner, WhenChanged
 
 CLOSE_SECONDS = 2.0
 
@@ -34,15 +34,16 @@ class Indexer:
         self._store = open_mail_store(config, clock)
         self._executor = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
-        self._jobs = JobRunner([Job("index", ROUND_SECONDS, self._run_once)], self.log, clock)
+        job = WhenChanged(self._run_once, self._store.change_marks, clock).job("index", ROUND_SECONDS)
+        self._jobs = JobRunner([job], self.log, clock)
 
     async def start(self) -> None:
         await self._executor.submit(stand_back)
         self._jobs.start()
 
-    async def _run_once(self) -> None:
+    async def _run_once(self) -> bool:
         self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-        await self._indexing.run_once()
+        return await self._indexing.run_once()
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -1,10 +1,13 @@
 """Recurring jobs: of each process for its own changes, and of one housekeeper for the whole server."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 from mic_mail.app.context import ServerContext
 from mic_mail.app.protocol_servers import ProtocolServers
 from mic_mail.config.units import DAY, HOUR, MINUTE
+from mic_mail.file_trace import trace_of
 from mic_mail.filters.training_queue import TrainingQueue
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
@@ -25,7 +28,7 @@ from mic_mail.services.operations.dkim import SWITCH_SECONDS, DkimKeys
 from mic_mail.services.operations.downtimes import DowntimeNotices
 from mic_mail.services.operations.false_instants import FalseInstants
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
-from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention, Visits
+from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention, Visits, WhenChanged, rest_job
 from mic_mail.services.operations.log_maintenance import LogKeeping
 from mic_mail.services.operations.syslog import Syslog
 from mic_mail.services.operations.working_calendar import prefill
@@ -69,18 +72,20 @@ def duties_of(
         duties.append(_dkim(context))
     if indexer:  # in a server of one process; others have a process for it (`app.indexer`)
         indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
-        duties.append(Job("index", ROUND_SECONDS, indexing.run_once))
+        index = WhenChanged(indexing.run_once, context.store.change_marks, context.clock)
+        duties.append(index.job("index", ROUND_SECONDS))
     return JobRunner(duties, context.log, context.clock)
 
 
 def for_itself(context: ServerContext) -> list[Job]:
     """Return the jobs that follow from this process's own changes."""
     often, io, store = context.config.storage.names_after, context.executors.io, context.store
+    journal = store.journal
     return [
-        Job("names", often, lambda: io(store.flush_names)),
-        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store)),
-        Job("usage", often, context.usage.run_once),
-        Job("rest", 2.0, lambda: io(store.rest, IDLE_SECONDS)),
+        Job("names", often, lambda: io(store.flush_names), is_idle=lambda: not store.has_names_due),
+        Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store), is_idle=lambda: journal.is_settled),
+        Job("usage", often, context.usage.run_once, is_idle=context.usage.is_empty),
+        rest_job(context.runtime, store, 2.0, IDLE_SECONDS),
     ]
 
 
@@ -122,17 +127,25 @@ def _about_requests(context: ServerContext) -> list[Job]:
             context.log.event("calendar_prefilled", years=put)
             await context.access.refresh()
 
-    async def requests() -> None:
-        intake = Intake(context.runtime, context.directory, context.store)
+    intake = Intake(context.runtime, context.directory, context.store)
+
+    async def requests() -> bool:
         if await io(intake.run_once, context.access.snapshot):
             await context.access.refresh()  # so that the answer follows immediately
+        return await io(intake.has_debts)
+
+    def trace() -> object:
+        snapshot = context.access.snapshot
+        support = snapshot.resolve(context.config.support)
+        mark = 0 if support is None else context.store.change_mark(support.mailbox_id) or object()
+        return snapshot.version, context.config.support, mark
 
     async def overdue_requests() -> None:
         await io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
 
     return [
         Job("working_calendar", DAY, working_calendar, by_clock=True),
-        Job("requests", INTAKE_SECONDS, requests, by_clock=True),
+        WhenChanged(requests, trace, context.clock).job("requests", INTAKE_SECONDS, by_clock=True),
         Job("overdue_requests", 10 * MINUTE, overdue_requests, by_clock=True),
     ]
 
@@ -157,14 +170,19 @@ def _about_mail(context: ServerContext) -> list[Job]:
         await context.executors.io(context.store.drop_unfinished_restores, homes)
 
     exports = ContentExport(context.directory, context.clock)
+    reserve, trainer = context.disk_reserve, SpamTrainer(context.runtime, lessons)
+
+    def when_changed(run: Callable[[], Awaitable[object]], folder: Path) -> WhenChanged:
+        return WhenChanged(run, lambda: (context.config, trace_of(folder)), context.clock)
+
     return [
-        # A stat of each domain's folder; new mail waits up to that long once there is space again.
-        Job("reserve", 5.0, context.disk_reserve.run_once),
+        # New mail waits up to that long once there is space again.
+        WhenChanged(reserve.run_once, reserve.trace, context.clock).job("reserve", 5.0),
         Job("spool", 20.0, context.mailflow.recover),
-        # The folders of these three are usually empty; a released message leaves this soon.
-        Job("secrecy", 5.0, secrecy.run_once),
-        Job("quarantine", 5.0, quarantine.run_once),
-        Job("teaching", 5.0, SpamTrainer(context.runtime, lessons).run_once, by_clock=True),
+        # A released message leaves this soon.
+        when_changed(secrecy.run_once, context.config.held_dir).job("secrecy", 5.0),
+        when_changed(quarantine.run_once, context.config.quarantine_dir).job("quarantine", 5.0),
+        when_changed(trainer.run_once, context.config.lessons_dir).job("teaching", 5.0, by_clock=True),
         Job("sweep", HOUR, sweep),
         Job("exports", HOUR, lambda: context.executors.io(exports.settle), by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),
@@ -174,6 +192,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
 def _about_the_log(context: ServerContext) -> list[Job]:
     retention = LogRetention(context.runtime)
     keeping = LogKeeping(context.runtime)
+    syslog = Syslog(context.runtime)
 
     async def retain() -> None:
         if await context.is_clock_trusted():
@@ -184,7 +203,7 @@ def _about_the_log(context: ServerContext) -> list[Job]:
         Job("log_anchor", HOUR, keeping.anchor, by_clock=True),
         # Entries not loaded yet are searched in the segments: 1 GB/s.
         Job("log_index", 5 * MINUTE, keeping.load),
-        Job("syslog", 1.0, Syslog(context.runtime).run_once),
+        Job("syslog", 1.0, syslog.run_once, is_idle=syslog.is_idle),
         Job("retention", DAY, retain),
     ]
 
@@ -224,11 +243,11 @@ def _about_mailboxes(context: ServerContext, notices: LifeNotices) -> list[Job]:
     false_instants = FalseInstants(runtime, directory, context.is_clock_trusted, refresh, notices.correct)
     return [
         Job("downtimes", 30.0, downtimes.run_once, by_clock=True),
-        Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True),
+        Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True, is_idle=notices.is_idle),
         Job("outcomes", NOTICES_SECONDS, Outcomes(runtime, directory, notices).run_once, by_clock=True),
         Job("handovers", MINUTE, marks.run_once),
         Job("directory_changes", 30.0, directory_changes),
-        Job("false_instants", 1.0, false_instants.run_once),  # nothing is read unless the clock was set
+        Job("false_instants", 1.0, false_instants.run_once, is_idle=false_instants.is_idle),
         Job("reclaim", RENEWED_SECONDS, ReclaimRounds(runtime, directory, store, notices, refresh=refresh).run_once),
     ]
 
@@ -246,7 +265,7 @@ def _about_sign_ins(context: ServerContext, notices: LifeNotices) -> list[Job]:
 
     watch = SignInWatch(context.runtime, context.directory, notices, context.auto_suspend)
     return [
-        Job("sign_ins", 5.0, watch.run_once, by_clock=True),
+        WhenChanged(watch.run_once, watch.trace, context.clock).job("sign_ins", 5.0, by_clock=True),
         Job("known_networks", known_networks.SAVED_SECONDS, save_known_networks),
     ]
 

@@ -24,7 +24,7 @@ from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.authentication.web_sign_in import PageAccess
 from mic_mail.services.mailboxes.address_book import AddressBookCache
 from mic_mail.services.operations.certificates import RENEWED_SECONDS, certificate_status, open_front, renewed
-from mic_mail.services.operations.jobs import Job, JobRunner
+from mic_mail.services.operations.jobs import Job, JobRunner, rest_job
 from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.http import NO_ROOM
 from mic_mail.web.page_context import WebServices
@@ -120,7 +120,7 @@ class WebProcess(ProcessContext):
         self._tls = open_front(config)
         io = self.executors.io
         jobs = [
-            Job("rest", REST_SECONDS, lambda: io(self.store.rest, REST_SECONDS)),
+            rest_job(self.runtime, self.store, REST_SECONDS, REST_SECONDS),
             Job("tickets", RENEWED_SECONDS, lambda: io(self._renew_tickets)),
         ]
         self._jobs = JobRunner(jobs, self.log, clock)

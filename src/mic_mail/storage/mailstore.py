@@ -19,7 +19,7 @@ from mic_mail.storage.account import Account
 from mic_mail.storage.changes.flags import flush_names
 from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
-from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
+from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
@@ -131,6 +131,8 @@ class MailStore:
         self.journal = Journal(str(mail_root), self._shared.boot_id, clock, self._shared.reserves.root)
         self._recovering = threading.Lock()
         self._recovered: Replay | None = None
+        self.uses = 0
+        """How often a store was used, so that `rest` is called only after a use."""
 
     def account(self, ref: AccountRef, person: str | None = None) -> Account:
         """Return the account's handle: cheap, touches no disk until used; the store is made at first use.
@@ -147,6 +149,7 @@ class MailStore:
     def store(self, ref: AccountRef) -> Store:
         """Return the store, for `Account`. `rest` limits how many have handles; in between twice as many may."""
         with self._lock:
+            self.uses += 1
             store = self._recent.get(ref.account_id)
             if store is not None:
                 self._recent.move_to_end(ref.account_id)
@@ -172,6 +175,10 @@ class MailStore:
         """Return a number that changes with each change of the account, 0 if it is unknown. Does not block."""
         return self._shared.marks.read(account_id)
 
+    def change_marks(self) -> bytes:
+        """Return octets that change with each change of any account."""
+        return read_all(f"{self._root}/{CHANGE_MARKS}")
+
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """Return a folder's changes after `since_modseq`, as far as this process has them in memory.
 
@@ -187,22 +194,35 @@ class MailStore:
         return poll(self.store(ref)) if modseq is None else modseq
 
     def rest(self, idle_seconds: float) -> int:
-        """Close handles idle for so long or beyond the limit; return how many. May sync: needs an executor."""
+        """Close handles idle for so long or beyond the limit; return how many. May sync: needs an executor.
+
+        A handle that a thread is using is closed by a later call.
+        """
         before = self._shared.clock.monotonic() - idle_seconds
         with self._lock:
             surplus = self._surplus(self._shared.settings.open_accounts)
             stores = list(self._stores.values())
-        closed = sum(store.rest(math.inf) for store in surplus)  # a handle in use now is closed by a later run
+        closed = sum(store.rest(math.inf) for store in surplus)
         closed += sum(store.rest(before) for store in stores)
         if closed and _malloc_trim is not None:
             _malloc_trim(0)
         return closed
 
+    @property
+    def is_closed(self) -> bool:
+        """Return whether no store has an open handle, except those that a thread is using."""
+        with self._lock:
+            stores = list(self._stores.values())
+        return all(store.is_closed for store in stores)
+
+    @property
+    def has_names_due(self) -> bool:
+        """Return whether `flush_names` has something to do. Does not block."""
+        return bool(self._shared.names_due)
+
     def flush_names(self) -> None:
         """Rename files of accounts whose flags this process changed; called every 2 s and at drain."""
-        with self._lock:
-            due = [store for store in self._stores.values() if store.names_due]
-        for store in due:
+        for store in tuple(self._shared.names_due):
             _flush_if_free(store)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
 
@@ -62,6 +62,8 @@ class Shared:
 
     Called without the lock.
     """
+    names_due: set["Store"] = field(default_factory=set)
+    """The stores in which this process has changed flags whose file names are not renamed yet."""
 
 
 _TRANSLATED = translated("reading the index")
@@ -105,8 +107,6 @@ class Store:
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
-        self.names_due = False
-        """Set while this process has changed flags whose file names are not renamed yet."""
         self.polled: Polled | None = None
         """The last answer to the change feed; valid while no watched file has changed."""
 
@@ -114,6 +114,15 @@ class Store:
     def reserve(self) -> Reserve:
         """The reserve for removals on the file system of this account."""
         return self.shared.reserves.of(self.paths.home)
+
+    @property
+    def names_due(self) -> bool:
+        """Whether this process has changed flags whose file names are not renamed yet."""
+        return self in self.shared.names_due
+
+    @names_due.setter
+    def names_due(self, is_due: bool) -> None:
+        (self.shared.names_due.add if is_due else self.shared.names_due.discard)(self)
 
     def _entered(self) -> None:
         self.mark_to_come = self.shared.marks.begin(self.account_id)
@@ -144,8 +153,13 @@ class Store:
 
     @property
     def rests(self) -> bool:
-        """Return whether no handle is open, except those that a thread is using."""
+        """Return whether no handle of the index is open, except those that a thread is using."""
         return self.index.rests
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether `rest` has nothing to close, except what a thread is using."""
+        return self.index.rests and self.search.rests
 
     def rest(self, before: float) -> int:
         """Close the handles unused since `before`; return how many.

@@ -60,6 +60,21 @@ def test_an_index_made_anew_moves_it(root: Root, stores: tuple[MailStore, MailSt
     assert here.change_mark() not in {0, before}
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_of_any_account_is_seen_in_one_look(root: Root, stores: tuple[MailStore, MailStore], change: str) -> None:
+    """Whoever waits for changes of all accounts looks once and opens none; a file that is not there yet has no changes."""
+    here, there = stores
+    assert here.change_marks() == b""
+    account = there.account(REF)
+    deliver(account, inbox(account), "ab")
+    account.store_flags(inbox(account), [2], "+", DELETED)
+    before = here.change_marks()
+    account.view(inbox(account))
+    assert here.change_marks() == before
+    CHANGES[change](account)
+    assert here.change_marks() != before
+
+
 def test_one_account_does_not_move_another(stores: tuple[MailStore, MailStore]) -> None:
     other = type(REF)(REF.account_id + 1, "mic.gov.vn/other")
     here = stores[0].account(other)

@@ -1,9 +1,10 @@
 """Resting: an account that nobody uses gives its handles back, and is none the worse for it."""
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,6 +51,40 @@ def open_files(home: Path) -> list[str]:
 
 def later(clock: ManualClock, seconds: float) -> None:
     clock.move_to(clock.now() + timedelta(seconds=seconds))
+
+
+def test_a_store_knows_without_a_look_whether_it_has_something_to_close(store: MailStore, clock: ManualClock) -> None:
+    """A process that rests asks each two seconds; nothing that was used is forgotten."""
+    account = store.account(REF)
+    assert store.is_closed
+    deliver(account, inbox(account), ["a"])
+    uses = store.uses
+    assert not store.is_closed
+    later(clock, 11)
+    store.rest(10)
+    assert store.is_closed
+    assert store.uses == uses
+    account.view(inbox(account))
+    assert store.uses > uses
+    assert not store.is_closed
+
+
+def test_a_store_knows_whether_names_are_due(root: Root) -> None:
+    """From the change of a flag until the file has its name, also where renaming was not possible meanwhile."""
+    root.settings["lock_seconds"] = 0.05
+    with closing(root.store()) as store:
+        account = store.account(REF)
+        deliver(account, inbox(account), ["a"])
+        store.flush_names()
+        assert not store.has_names_due
+        account.store_flags(inbox(account), [1], "+", FLAGGED)
+        assert store.has_names_due
+        with open(root.home / "account.lock", "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            store.flush_names()
+            assert store.has_names_due
+        store.flush_names()
+        assert not store.has_names_due
 
 
 def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:

@@ -176,6 +176,11 @@ class Watch:
                 network.signed_in.pop(each.mailbox, None)  # a thief's network does not become a known one
         return found
 
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether an anomaly waits for its grace to pass, or to be notified again."""
+        return bool(self._waiting)
+
     def again(self, anomaly: Anomaly) -> None:
         """Queue an anomaly again, because nobody could be notified of it yet."""
         self._waiting.append(anomaly)

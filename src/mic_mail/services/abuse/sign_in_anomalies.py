@@ -17,6 +17,7 @@ from pathlib import Path
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
+from mic_mail.file_trace import trace_of
 from mic_mail.i18n.notices import centre, mailbox
 from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
@@ -65,8 +66,14 @@ class SignInWatch:
         """Anomalies whose notice failed, with the next attempt."""
         self._lock = asyncio.Lock()
 
-    async def run_once(self) -> None:
-        """Read the log and act; failures are retried after a while."""
+    def trace(self) -> object:
+        """Return what changes when a line is added to the log of these days."""
+        folder = self._runtime.config().log_dir
+        names = () if self._state is None else sorted(self._state.cursor.offsets)
+        return (trace_of(folder), *(trace_of(folder / name) for name in names))
+
+    async def run_once(self) -> bool:
+        """Read the log and act; return whether an anomaly or a notice waits for the next run."""
         async with self._lock:
             config, now = self._runtime.config(), self._runtime.clock.now()
             found = await self._runtime.executors.io(self._read_on, config)
@@ -85,6 +92,7 @@ class SignInWatch:
                     state.watch.again(anomaly)
             await self._notify_exposed(config)
             await self._runtime.executors.io(self._save, config, bool(found))
+            return state.watch.is_waiting or bool(self._exposed)
 
     # ------------------------------------------------------------ the log, in a thread
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from mic_mail.clock import Validity
+from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.snapshot import Entry
+from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n.notices import centre, delegation, leavers, mailbox
 from mic_mail.i18n.notices.notice import NoticeText, Reader
@@ -55,6 +56,16 @@ class LifeNotices:
         """When the server began to send notices, once it was looked up."""
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
         """By mailbox, its entry and those of the people named in it at the last check, and the span without new notices."""
+        self._rests: tuple[Config, Snapshot, Validity] | None = None
+        """What the last run has checked, and the span without new notices of any mailbox."""
+
+    def is_idle(self) -> bool:
+        """Return whether nothing can have become due since the last run: cheaper than a look at every mailbox."""
+        if self._rests is None:
+            return False
+        config, snapshot, validity = self._rests
+        is_same = config is self._runtime.config() and snapshot is self._runtime.snapshot()
+        return is_same and validity.holds(self._runtime.clock.steady_now())
 
     async def run_once(self) -> None:
         """Send what is due now and was not sent."""
@@ -71,6 +82,9 @@ class LifeNotices:
             for on, found in await self._runtime.executors.io(_outlooks, batch, now, settings, days, self._begun):
                 done = await self._send(on[0], found, settings) if found.due else True
                 self._next[on[0].mailbox_id] = (on, Validity(now, found.again_at if done else now + AGAIN))
+        spans = [known[1] for entry in snapshot if (known := self._next.get(entry.mailbox_id)) is not None]
+        ends = [span.until for span in spans if span.until is not None]
+        self._rests = (config, snapshot, Validity(max((span.made_at for span in spans), default=now), min(ends, default=None)))
 
     def _is_open(self, on: tuple[Entry, ...], now: datetime) -> bool:
         known = self._next.get(on[0].mailbox_id)

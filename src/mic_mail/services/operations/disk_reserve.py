@@ -5,8 +5,9 @@ there is no space for it; the state of each for `mic-mail status`. Only the hous
 missed.
 """
 
+from mic_mail.file_trace import trace_of
 from mic_mail.process.runtime import Runtime
-from mic_mail.storage.reserve import Reserve, Reserves, ReserveState
+from mic_mail.storage.reserve import FILE, Reserve, Reserves, ReserveState
 
 EVENTS = {
     ReserveState.WHOLE: "reserve_set_aside",
@@ -21,9 +22,14 @@ class DiskReserve:
         self._reserves = reserves
         self._octets = octets
         self._states: dict[str, ReserveState] = {}
+        self._paths: tuple[str, ...] = ()
 
-    async def run_once(self) -> None:
-        """Make missing reserves; log each whose state differs from the last run."""
+    def trace(self) -> object:
+        """Return what changes when a domain is added, or when a process gives a reserve up."""
+        return tuple(trace_of(path) for path in (self._reserves.root.folder, *self._paths))
+
+    async def run_once(self) -> bool:
+        """Make missing reserves; log each whose state differs from the last run. Return whether one is not whole."""
         for folder, before, after in await self._runtime.executors.io(self._look):
             noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)
             passed = [after] if before is ReserveState.MISSING else [before, after]
@@ -32,6 +38,8 @@ class DiskReserve:
                     self._runtime.log.event(EVENTS[state], folder=folder, octets=self._octets)
                 noted = state
             self._states[folder] = after
+        self._paths = tuple(f"{folder}/{FILE}" for folder in self._states)
+        return any(state is not ReserveState.WHOLE for state in self._states.values())
 
     def report(self) -> dict[str, object]:
         """Return the state and size of the reserves for `mic-mail status`; empty without any."""

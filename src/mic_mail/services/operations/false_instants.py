@@ -38,11 +38,15 @@ class FalseInstants:
         self._mended_at: float | None = None
         """The wall clock less the time since boot, when nothing was left to repair."""
 
+    def is_idle(self) -> bool:
+        """Return whether the clock was not set since the last repair."""
+        return self._mended_at is not None and abs(self._now()[1] - self._mended_at) <= _UNCHANGED_SECONDS
+
     async def run_once(self) -> None:
         """Repair instants that lie ahead, if the clock was set since the last repair."""
-        now, offset = self._now()
-        if self._mended_at is not None and abs(offset - self._mended_at) <= _UNCHANGED_SECONDS:
+        if self.is_idle():
             return
+        now, offset = self._now()
         self._mended_at = None  # a clock that is set back to where it was had another time meanwhile
         is_trusted = await self._is_trusted() and self._runtime.clock.is_settled()  # half an hour behind is still trusted
         if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run

@@ -48,9 +48,11 @@ class Indexing:
         self.indexed = 0
         """Messages indexed since the process began."""
 
-    async def run_once(self) -> None:
+    async def run_once(self) -> bool:
+        """Visit all mailboxes; return whether a visit has failed and is to be repeated."""
         entries = list(self._entries())
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
+        return bool(self._pauses)
 
     def end(self) -> None:
         """End a run after the current batch."""

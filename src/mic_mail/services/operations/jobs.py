@@ -2,7 +2,10 @@
 
 A `Job` is a coroutine function with a period. `JobRunner` runs each of them periodically, one run at a time per job; a
 failure is logged and the job runs again. Every job is idempotent, so a kill in the middle of it does not matter.
-`run_once` runs all of them in order: for tests and for `drain`.
+`run_once` runs all of them in order: for tests.
+
+All jobs of a process begin on one grid (`process.timer_grid`), so that a process at rest wakes for all of them together. A job
+that has nothing to do is left out: its `is_idle` says so on the loop, without a thread (`docs/decisions/0107`).
 """
 
 import asyncio
@@ -22,6 +25,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.process.runtime import Runtime
+from mic_mail.process.timer_grid import sleep_to_tick
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
@@ -30,6 +34,11 @@ T = TypeVar("T")
 
 UNSETTLED_SECONDS = 1.0
 """The polling interval of a job that waits for the clock to settle."""
+LONGEST_IDLE_SECONDS = 60.0
+"""The longest pause of a job by `WhenChanged`.
+
+It bounds the delay of what becomes due by time alone, and of a change that could not be seen.
+"""
 _NAMES_AN_EVENT = 200
 
 
@@ -40,6 +49,39 @@ class Job:
     run: Callable[[], Awaitable[object]]
     by_clock: bool = False
     """The job notifies people or records facts by the wall clock, so it waits while that is not settled."""
+    is_idle: Callable[[], bool] = lambda: False
+    """Returns whether the job has nothing to do now, so that a run is left out. Cheap; called on the loop."""
+
+
+class WhenChanged:
+    """A job that runs only after something has changed on which it depends, and each LONGEST_IDLE_SECONDS.
+
+    It runs twice after a change, since two changes within one tick of a file system's clock (4 ms) leave the same trace.
+    """
+
+    def __init__(self, run: Callable[[], Awaitable[object]], look: Callable[[], object], clock: Clock) -> None:
+        """`run` returns whether something is left for the next run, which then follows in any case.
+
+        `look` returns what the job depends on as comparable values; it is cheap, and called on the loop.
+        """
+        self._run = run
+        self._look = look
+        self._clock = clock
+        self._seen: object = None
+        self._is_done = False
+        self._ran_at = 0.0
+
+    async def run_once(self) -> None:
+        before, seen, ran_at = self._seen, self._look(), self._clock.monotonic()
+        self._is_done, self._seen = False, seen
+        is_left = await self._run()
+        self._is_done, self._ran_at = not is_left and seen == before, ran_at
+
+    def is_idle(self) -> bool:
+        return self._is_done and self._clock.monotonic() - self._ran_at < LONGEST_IDLE_SECONDS and self._look() == self._seen
+
+    def job(self, name: str, seconds: float, *, by_clock: bool = False) -> Job:
+        return Job(name, seconds, self.run_once, by_clock, self.is_idle)
 
 
 class JobRunner:
@@ -52,21 +94,29 @@ class JobRunner:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Start: each job immediately, then in its period."""
+        """Start: each job immediately, then in its period, on the grid."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
 
     async def run_once(self) -> None:
+        """Run each job that is not idle."""
         for duty in filter(self._may_be_done, self._duties):
-            await self._do(duty)
+            if not self._is_idle(duty):
+                await self._do(duty)
 
     async def _repeat(self, duty: Job) -> None:
         while True:
-            if self._may_be_done(duty):
+            may_be_done = self._may_be_done(duty)
+            if may_be_done and not self._is_idle(duty):
                 await self._do(duty)
-                await asyncio.sleep(duty.seconds)
-            else:
-                await asyncio.sleep(UNSETTLED_SECONDS)
+            await sleep_to_tick(duty.seconds if may_be_done else UNSETTLED_SECONDS)
+
+    def _is_idle(self, duty: Job) -> bool:
+        try:
+            return duty.is_idle()
+        except Exception as error:  # noqa: BLE001 - as in `_do`; the job runs, since nobody knows better
+            self._log.event("duty_failed", duty=duty.name, **failure(error))
+            return False
 
     def _may_be_done(self, duty: Job) -> bool:
         return not duty.by_clock or self._clock.is_settled()
@@ -85,6 +135,16 @@ class JobRunner:
         self._tasks = []
 
 
+def rest_job(runtime: Runtime, store: MailStore, seconds: float, idle_seconds: float) -> Job:
+    """Return the job that closes the handles of mailboxes that were not used for `idle_seconds`."""
+
+    def rest() -> bool:
+        store.rest(idle_seconds)
+        return not store.is_closed
+
+    return WhenChanged(lambda: runtime.executors.io(rest), lambda: store.uses, runtime.clock).job("rest", seconds)
+
+
 class ChangedAccounts:
     """The accounts that this process changed since their last usage check (Reg. 8.3.c)."""
 
@@ -96,6 +156,9 @@ class ChangedAccounts:
 
     def add(self, account_id: int) -> None:
         self._changed.add(account_id)
+
+    def is_empty(self) -> bool:
+        return not self._changed
 
     async def run_once(self) -> None:
         """Warn of every crossing among the changed accounts.

@@ -158,6 +158,11 @@ class Syslog:
         self._under_way: dict[str, asyncio.Future[int]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
+    def is_idle(self) -> bool:
+        """Return whether there is no collector, and none has to be closed after a reload."""
+        config = self._runtime.config()
+        return not config.log.syslog.collectors and not self._forwardings
+
     async def run_once(self) -> None:
         """Start each collector that is not running; quick ones are done when this returns."""
         is_settled = self._follow(self._runtime.config())

@@ -76,6 +76,10 @@ class Intake:
             read += self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
         return read
 
+    def has_debts(self) -> bool:
+        """Return whether messages wait for another attempt."""
+        return bool(self._directory.requests.debts(MARK))
+
     def _read_on(self, account: Account, folder_id: int, validity: int, last: int, snapshot: Snapshot) -> int:
         register, read = self._directory.requests, 0
         uids = [uid for uid in account.view(folder_id).uids if uid > last]

@@ -46,21 +46,23 @@ class SecrecyReleases:
         self._held = held
         self._services = services
 
-    async def run_once(self) -> None:
-        """Process every record."""
-        submitted = await self._runtime.executors.io(self._look)
+    async def run_once(self) -> bool:
+        """Process every record; return whether one waits for the next run."""
+        submitted, waiting = await self._runtime.executors.io(self._look)
         if submitted:
             await self._services.recover()
+        return waiting > 0
 
-    def _look(self) -> int:
-        submitted = 0
+    def _look(self) -> tuple[int, int]:
+        submitted = waiting = 0
         for record in list(self._held.records()):
             try:
                 submitted += self._one(record)
             except (MicMailError, OSError) as error:  # retried in the next run; the other records must not wait for it
+                waiting += 1
                 self._runtime.log.event("secrecy_case_waits", trace=record.held_id, state=record.state, error=described(error))
         self._held.sweep(self._runtime.clock.steady_now().timestamp())
-        return submitted
+        return submitted, waiting
 
     def _one(self, record: HeldRecord) -> bool:
         if record.state is HeldState.FLAGGED and not record.told:

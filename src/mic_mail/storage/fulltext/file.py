@@ -325,6 +325,11 @@ class SearchFile:
             return [str(error)]
         return []
 
+    @property
+    def rests(self) -> bool:
+        """Return whether no connection is open, except those that a thread is using."""
+        return self._index.rests
+
     def rest(self, before: float) -> None:
         """Close connections unused since `before`."""
         self._index.rest_readers(before)

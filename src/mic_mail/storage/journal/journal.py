@@ -170,6 +170,13 @@ class Journal:
         """Return whether `settle` would free space."""
         return self._full is not None or self._wanted
 
+    @property
+    def is_settled(self) -> bool:
+        """Return whether `settle` has nothing to do, now or later, until something is written. Does not block."""
+        active = self._active
+        is_empty = self._full is None and (active is None or not active.end)
+        return is_empty and not self._wanted and self._untold is None
+
     def takes(self, octets: int) -> bool:
         """Return whether messages of so many octets in all should go by the journal.
 

@@ -17,12 +17,12 @@ from mic_mail.config.model import Config, Server
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
-from mic_mail.services.operations.jobs import Job, JobRunner, LogRetention
+from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, LogRetention, WhenChanged
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from runtimes import runtime
 from store_harness import deliver
-from waiting import wait_on_loop
+from waiting import stays_on_loop, wait_on_loop
 
 
 async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) -> None:
@@ -53,6 +53,120 @@ async def test_a_duty_that_fails_comes_again_and_harms_no_other(tmp_path: Path) 
     await duties.close()
     log.close()
     assert b'"duty":"defect"' in next(tmp_path.glob("*.jsonl")).read_bytes()
+
+
+async def test_a_job_that_has_nothing_to_do_is_left_out(tmp_path: Path) -> None:
+    """It runs again once it has; a look that fails counts as work."""
+    done: list[str] = []
+    work: set[str] = set()
+
+    async def run(name: str) -> None:
+        done.append(name)
+        work.discard(name)
+
+    def fail() -> bool:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    log = MailLog(tmp_path, "house", clock=SystemClock(), threaded=False)
+    duties = JobRunner(
+        [
+            Job("gated", 0.001, lambda: run("gated"), is_idle=lambda: "gated" not in work),
+            Job("unseen", 0.001, lambda: run("unseen"), is_idle=fail),
+        ],
+        log,
+        SystemClock(),
+    )
+    duties.start()
+    await wait_on_loop(lambda: done.count("unseen") >= 3)
+    assert "gated" not in done
+    work.add("gated")
+    await wait_on_loop(lambda: "gated" in done)
+    await stays_on_loop(lambda: done.count("gated") == 1, seconds=0.05)
+    await duties.close()
+    done.clear()
+    await duties.run_once()
+    assert done == ["unseen"]
+    log.close()
+    assert b'"duty":"unseen"' in next(tmp_path.glob("*.jsonl")).read_bytes()
+
+
+class Dependent:
+    """A job that depends on what a test sets."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(datetime(2026, 11, 24, tzinfo=UTC))
+        self.state: object = 0
+        self.is_left = False
+        self.error: Exception | None = None
+        self.runs = 0
+        self.gate = WhenChanged(self._run, lambda: self.state, self.clock)
+
+    async def _run(self) -> bool:
+        self.runs += 1
+        if self.error is not None:
+            raise self.error
+        return self.is_left
+
+    async def tick(self, times: int = 1) -> int:
+        """How often the job runs in so many ticks."""
+        before = self.runs
+        for _ in range(times):
+            if not self.gate.is_idle():
+                await self.gate.run_once()
+        return self.runs - before
+
+
+async def test_a_job_runs_twice_after_a_change_and_then_not() -> None:
+    """The second time for what changed in the moment of the first."""
+    job = Dependent()
+    assert await job.tick(5) == 2
+    job.state = 1
+    assert await job.tick(5) == 2
+    job.state = 1
+    assert await job.tick(5) == 0
+
+
+async def test_a_job_that_leaves_something_or_fails_runs_again() -> None:
+    """Until nothing is left."""
+    job = Dependent()
+    await job.tick(5)
+    job.state, job.is_left = 1, True
+    assert await job.tick(5) == 5
+    job.is_left = False
+    assert await job.tick(5) == 1
+    job.state, job.error = 2, Trouble("later")
+    for _ in range(3):
+        with pytest.raises(Trouble):
+            await job.tick()
+    job.error = None
+    assert await job.tick(5) == 1
+
+
+async def test_what_changes_while_a_job_runs_is_seen_by_the_next_run() -> None:
+    """What it depends on is read before it begins."""
+    job = Dependent()
+    await job.tick(5)
+    job.state = 1
+    real = job._run
+
+    async def changed_meanwhile() -> bool:
+        job.state = 2
+        return await real()
+
+    job.gate._run = changed_meanwhile
+    assert await job.tick() == 1
+    job.gate._run = real
+    assert await job.tick(5) == 2
+
+
+async def test_a_job_runs_after_a_minute_in_any_case() -> None:
+    """For what becomes due by time, and for a change that leaves no trace."""
+    job = Dependent()
+    await job.tick(5)
+    job.clock.move_to(job.clock.now() + timedelta(seconds=LONGEST_IDLE_SECONDS - 1))
+    assert await job.tick(5) == 0
+    job.clock.move_to(job.clock.now() + timedelta(seconds=1))
+    assert await job.tick(5) == 1
 
 
 def test_what_was_expunged_is_kept_while_the_clock_is_not_trusted(serve: Callable[..., MailServer]) -> None:

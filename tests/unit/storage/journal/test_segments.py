@@ -65,6 +65,21 @@ def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailS
     assert held(root) == []
 
 
+def test_the_journal_knows_whether_it_has_something_to_settle(store: MailStore, clock: ManualClock) -> None:
+    """A process that rests does not look for it: from the first message until all are settled, however they are held."""
+    account, books = store.account(REF), store.journal
+    account.folders()
+    assert books.is_settled
+    with books.holding([Journaled(REF.home, "1.M1P1Q1.x", b"x")]):
+        assert not books.is_settled
+        clock.move_to(clock.now() + timedelta(seconds=60))
+        store.settle_journal()
+        assert not books.is_settled
+    assert not books.is_settled
+    store.settle_journal()
+    assert books.is_settled
+
+
 def test_young_messages_are_left_for_the_next_time(root: Root, store: MailStore, clock: ManualClock) -> None:
     """A sync of the file system for every message would cost more than it saves."""
     account = store.account(REF)

@@ -42,10 +42,11 @@ class QuarantineJob:
         self._waited: dict[str, str] = {}
         """Steps that failed in this and in the last run, by record or mailbox, with the error."""
 
-    async def run_once(self) -> None:
-        """Process every record."""
+    async def run_once(self) -> bool:
+        """Process every record; return whether one waits for the next run."""
         if await self._runtime.executors.io(self._look):
             await self._services.recover()
+        return bool(self._waits)
 
     def _look(self) -> int:
         delivered, now_us = 0, self._runtime.clock.steady_us()

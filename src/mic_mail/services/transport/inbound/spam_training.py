@@ -130,15 +130,16 @@ class SpamTrainer:
         self._is_waiting = False
         self._lock = asyncio.Lock()
 
-    async def run_once(self) -> None:
-        """Learn the queued samples; those that Rspamd does not answer are retried."""
+    async def run_once(self) -> bool:
+        """Learn the queued samples; those that Rspamd does not answer are retried. Return whether there are any."""
         async with self._lock:
-            await self._run()
+            return await self._run() and bool(await self._runtime.executors.io(self._lessons.waiting))
 
-    async def _run(self) -> None:
+    async def _run(self) -> bool:
+        """Learn samples; return whether that was possible or failed in passing."""
         waiting = await self._runtime.executors.io(self._lessons.waiting)
         if not waiting:
-            return
+            return False
         now = self._runtime.clock.now().timestamp()
         await self._runtime.executors.io(self._lessons.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
@@ -146,12 +147,12 @@ class SpamTrainer:
         self._unwilling &= Counter({lesson.path: MAX_ATTEMPTS for lesson in waiting})
         settings = self._runtime.config().rspamd
         if not settings.controller or not waiting:
-            return
+            return False
         try:
             password = await self._runtime.executors.io(read_password, settings.password) if settings.password else ""
         except NoPassword as error:
             self._wait(len(waiting), error)
-            return
+            return True
         rspamd = Rspamd(settings.controller, seconds=settings.seconds, connections=1)
         left_out: Counter[int] = Counter()
         for lesson in waiting[:MAX_PER_RUN]:
@@ -175,6 +176,7 @@ class SpamTrainer:
             await self._runtime.executors.io(self._lessons.forget, lesson)
         for mailbox_id, messages in left_out.items():
             self._runtime.log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
+        return True
 
     def _wait(self, lessons: int, error: Exception) -> None:
         """Log a failure once, not in every run."""
