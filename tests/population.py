@@ -14,10 +14,11 @@ from mic_mail.clock import Clock, ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Employment, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Detail, Draft, FactKind, Level, MailboxKind
-from mic_mail.services.mailboxes.credentials import ActContext, verifiers
+from mic_mail.services.mailboxes.credentials import verifiers
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges, PersonChange
 from mic_mail.services.operations.working_calendar import prefill
 

@@ -16,10 +16,10 @@ from clients.mail_programs import MBSYNC, names, run
 from harness import MailServer, config_for, stopping
 from ldap_client import BASE
 from mic_mail.auth import totp
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import ActContext
 from waiting import wait_for
 
 OWN = "mat khau 2026 dung de thu"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from mic_mail.auth import totp
 from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
 from mic_mail.process.send_counters import SendCounters
 from mic_mail.queue.queue import Queue
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import ActContext
 from unit.web.conftest import Browser
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import PersonRecord, UnitRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.signatories import Signatory
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest
 from population import migrated

@@ -53,18 +53,20 @@ class CommandLine(ABC):
 class Screen(io.TextIOWrapper):
     """An output of a command, kept as text and as octets."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str, errors: str) -> None:
         self._octets = io.BytesIO()
-        super().__init__(self._octets, "utf-8")
+        super().__init__(self._octets, encoding, errors)
 
     def getvalue(self) -> str:
         self.flush()
-        return self._octets.getvalue().decode()
+        return self._octets.getvalue().decode(self.encoding)
 
 
-def run_here(words: Iterable[object], env: Mapping[str, str], clock: Clock | None = None) -> tuple[int, str, str]:
+def run_here(
+    words: Iterable[object], env: Mapping[str, str], clock: Clock | None = None, encoding: str = "utf-8"
+) -> tuple[int, str, str]:
     """The exit code, standard output and error output of a command that runs in this process."""
-    out, err = Screen(), Screen()
+    out, err = Screen(encoding, "strict"), Screen(encoding, "backslashreplace")  # as Python opens the two
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name, value in env.items():
             patch.setenv(name, value)

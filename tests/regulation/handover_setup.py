@@ -10,12 +10,12 @@ from harness import MailServer, config_for
 from mic_mail.auth import password_hash
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.process.startup import make_folders
 from mic_mail.services.handover.transfer import Handovers, Nomination
 from mic_mail.services.handover.verify import MessageFinding, Verification
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population

@@ -7,9 +7,9 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.i18n.notices.catalogue import CATALOGUE
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices

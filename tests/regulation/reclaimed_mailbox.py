@@ -14,8 +14,8 @@ import pytest
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.mailboxes.reclamation import Reclaiming

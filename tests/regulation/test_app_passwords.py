@@ -8,8 +8,9 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from regulation.console import Console, made
 
 DVBE = "dvbe@mic.gov.vn"

@@ -6,11 +6,11 @@ import pytest
 
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import ChangeRefused
 from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.explanation import explain
 from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import Conclusion, MailboxLifecycle, NotAllowed, RestoreRequest

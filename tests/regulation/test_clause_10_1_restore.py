@@ -18,11 +18,11 @@ from mic_mail.config.load import load
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.authentication.second_factors import Checked, SecondFactors
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.console import Console

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mic_mail.errors import BadInput, MicMailError
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import start_of
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from population import transfer
 from regulation.unit_roles import HEAD, KEEPER, MEMBER, START, SUBSTITUTE, Office

@@ -14,6 +14,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.documents.document import DescriptionList
 from mic_mail.errors import BadInput, Trouble
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
@@ -32,7 +33,6 @@ from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, re
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Nomination
 from mic_mail.services.handover.verify import MessageFinding
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from mic_mail.services.operations.jobs import Visits

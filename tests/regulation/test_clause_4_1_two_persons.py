@@ -12,6 +12,7 @@ from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import Refused
 from mic_mail.policy.authorization.content_access import Scope
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Officer, Role
 from mic_mail.policy.authorization.two_persons import Hand, NotTwo
 from mic_mail.policy.eligibility import Employment
@@ -20,7 +21,6 @@ from mic_mail.policy.unit_mail.records_export import must_be_asked_for
 from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import ActContext
 from population import migrated
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)

@@ -15,10 +15,10 @@ import pytest
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.authorization.content_access import AccessStage, ContentRefused, Scope
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Officer, Role
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.officers import WHY, OfficersConsole, officers_console

@@ -7,7 +7,7 @@ import pytest
 from mic_mail.cli.authorization import required_right
 from mic_mail.cli.caller import Caller
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.main import commands
+from mic_mail.cli.nouns import commands
 from mic_mail.clock import SystemClock
 from mic_mail.policy.authorization.roles import NotAuthorised, Right
 from mic_mail.policy.calendar import local_day

@@ -11,10 +11,10 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState, decide
 from mic_mail.policy.reclamation import ReclaimStage, course
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import BringBack, InArchive, NotAllowed
 from mic_mail.services.mailboxes.reclamation import ASIDE, ArchiveDamaged, Reclaiming
 from mic_mail.services.notifications.notices import Notices

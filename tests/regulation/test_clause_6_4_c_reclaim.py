@@ -11,10 +11,10 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.reclamation import ReclaimStage
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from mic_mail.services.mailboxes.reclamation import CLOCK, Reclaimed, Reclaiming

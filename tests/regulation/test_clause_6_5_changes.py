@@ -18,6 +18,7 @@ from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitEnded, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import ChangeRefused, Subject
 from mic_mail.policy.eligibility import Employment
@@ -25,7 +26,6 @@ from mic_mail.policy.facts import Departure, Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.requests import Filing, RequestChannel, RequestKind
 from mic_mail.services.mailboxes.consistency_check import inspect
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import (
     Contract,
     DirectoryChanges,

@@ -1,8 +1,8 @@
 """Reg. 7.2.b with 7.3: a breach of Article 4, lifted only with its document."""
 
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
-from mic_mail.services.mailboxes.credentials import ActContext
 
 BREACH = {"cause": "b", "conclusion_no": "12/KL-BTTTT", "concluded_on": "2026-04-28", "signatory": "Thứ trưởng"}
 

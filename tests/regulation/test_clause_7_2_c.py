@@ -13,12 +13,12 @@ from addresses import parsed
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Cause, Draft, FactKind, MailboxKind
 from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.pending_mail import Queued

@@ -20,10 +20,11 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory import engine
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.services.abuse import breached_password_check
 from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from population import PASSWORD
 from regulation.abuse_setup import letters
 from runtimes import runtime

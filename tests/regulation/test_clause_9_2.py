@@ -12,10 +12,10 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
 from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
 from mic_mail.process.executors import Executors
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.operations.jobs import Visits
 from mic_mail.storage.mailstore import MailStore

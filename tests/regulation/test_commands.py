@@ -12,9 +12,9 @@ import pytest
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.facts import Departure, Draft, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing, make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.notifications.notices import Notices

@@ -12,9 +12,9 @@ from mic_mail.directory.records import RECORD_CHANGED, MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, Fact, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Issuing
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming

@@ -9,8 +9,8 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.directory.records import UnitRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from population import transfer
 from regulation.notified_server import NOW, NotifiedServer
 

@@ -7,12 +7,13 @@ import pytest
 from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Cause, Departure, FactKind, Level
 from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.states import ACCESS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
-from mic_mail.services.mailboxes.credentials import ActContext, hashing, set_password, verifiers
+from mic_mail.services.mailboxes.credentials import hashing, set_password, verifiers
 from mic_mail.services.mailboxes.issue import Ground
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from regulation.centre_acts import ASKED, CENTRE, GIB, Centre

@@ -18,12 +18,13 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.load import load
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import officer_holder
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import living
 from mic_mail.policy.credentials.second_factor import second_factor
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.authentication.app_passwords import AppPasswords
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from regulation.officers import WHY, OfficersConsole, officers_console
 
 DVBE = "dvbe@mic.gov.vn"

@@ -104,7 +104,8 @@ def test_a_document_speaks_as_an_office_does(console: Console, words: str, tmp_p
 HELP = """
 import io, json, sys
 from contextlib import redirect_stdout
-from mic_mail.cli.main import NOUNS, load_noun, main
+from mic_mail.cli.main import main
+from mic_mail.cli.nouns import NOUNS, load_noun
 from mic_mail.cli import output
 from mic_mail.i18n.language import Language
 output.settle(Language.VI)

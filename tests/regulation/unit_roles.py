@@ -7,11 +7,11 @@ from typing import Any
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
 from mic_mail.services.authentication.delegation import Authorising, Term
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from population import migrated
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.core import TyperCommand
 
-from mic_mail.cli.main import NOUNS, commands
+from mic_mail.cli.nouns import NOUNS, commands
 from mic_mail.config.model import Config
 from mic_mail.config.schema import Section
 

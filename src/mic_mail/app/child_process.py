@@ -57,7 +57,10 @@ def preload() -> None:
     gc.disable()  # code is never garbage
     import mic_mail.app.indexer
     import mic_mail.app.queue_runner
-    import mic_mail.app.server  # noqa: F401 - all three for the children
+    import mic_mail.app.server
+    import mic_mail.directory.changes
+    import mic_mail.directory.migration_plans
+    import mic_mail.directory.signatories  # noqa: F401 - all for the children; a `Directory` imports its registers late
 
     gc.enable()
 

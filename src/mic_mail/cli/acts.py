@@ -20,9 +20,9 @@ from mic_mail.cli.required_right import RequiredRight
 from mic_mail.directory.records import MailboxRecord, UnitRecord
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.clock_trust import ClockMark
-from mic_mail.services.mailboxes.credentials import ActContext
 
 CONFIRMS_CLOCK = "clock_confirm"
 

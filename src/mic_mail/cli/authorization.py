@@ -8,7 +8,7 @@ else (`directory.scoped`).
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -87,10 +87,20 @@ def _check(required: RequiredRight, ctx: typer.Context) -> None:
         raise
 
 
+def expanded(command: Callable[..., Any] | None) -> Callable[..., Any]:
+    """Return the function of a command as Typer takes it (`option_groups`), with its declaration."""
+    assert command is not None, "every command has a function"
+    required: RequiredRight | None = getattr(command, _MARK, None)
+    if required is None:
+        return command
+    made = expand_options(command, required)
+    setattr(made, _MARK, required)
+    return made
+
+
 def _marked(required: RequiredRight) -> Callable[[F], F]:
     def mark(command: F) -> F:
-        expanded = expand_options(command, required)
-        setattr(expanded, _MARK, required)
-        return cast("F", expanded)
+        setattr(command, _MARK, required)
+        return command
 
     return mark

@@ -75,7 +75,6 @@ class CliContext:
     @cached_property
     def directory(self) -> "Directory":
         """The directory as the actor may see it: a unit's administrator finds the own unit and those below."""
-        from mic_mail.directory.scoped import PartialDirectory
         from mic_mail.policy.authorization.roles import Right, Role, units_below
 
         if not self._entered:  # a command that requires no right reads only what everybody may know
@@ -83,6 +82,8 @@ class CliContext:
         officer = self.officer
         if officer is None or officer.role is not Role.UNIT:
             return self.whole_directory
+        from mic_mail.directory.scoped import PartialDirectory
+
         below = officer.unit_id or 0
         return PartialDirectory(self.whole_directory, lambda parents: units_below(parents, below))
 

@@ -18,10 +18,10 @@ from mic_mail.directory.model import Role
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import labels
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.directory_changes import FIELDS, Change, OrderEntry, Subject
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 
 DocumentOption = Annotated[

@@ -14,11 +14,11 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.services.importers.import_job import Outcome
 from mic_mail.services.importers.ledger import Taken
 from mic_mail.services.importers.source import FolderCounts, Skip, SourceFolder
 from mic_mail.services.importers.verify import Compared
-from mic_mail.services.mailboxes.credentials import ActContext
 
 EVERY_SECONDS = 10.0
 """Seconds between two lines where no bar is shown."""

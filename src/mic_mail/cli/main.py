@@ -1,31 +1,27 @@
-"""The command `mic-mail`: root options, the table of commands, and the handling of errors.
+"""The command `mic-mail`: root options, and the handling of errors.
 
 In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 usage error, 3 trouble: try later, 130 stopped
 by Ctrl-C) and never a traceback: an unexpected error gets a reference number, and its traceback goes to a file that the message
-names. On a terminal that cannot show Vietnamese the output is English. A noun's modules are imported when it is run.
+names. On a terminal that cannot show Vietnamese the output is English. The commands are in `nouns`.
 """
 
 import contextlib
-import importlib
 import os
 import platform
 import sqlite3
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from mic_mail.cli import authorization as gates
 from mic_mail.cli import output, typer_i18n
 from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
+from mic_mail.cli.nouns import LazyGroup, all_nouns
 from mic_mail.cli.options import Commands, option
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import BadInput, MicMailError, Refused, Trouble
@@ -36,121 +32,16 @@ EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = Refused.exit_code, BadInput.exit_code, 
 EXIT_STOPPED = 130
 """The exit code that a shell shows for a process that Ctrl-C ended (128 + SIGINT)."""
 
-NOUNS: Mapping[str, tuple[str, ...]] = {
-    "init": ("init",),
-    "serve": ("serve",),
-    "demo": ("demo",),
-    "status": ("status",),
-    "config": ("config",),
-    "unit": ("unit",),
-    "person": ("person",),
-    "position": ("position",),
-    "mailbox": (
-        "mailbox",
-        "mailbox_state",
-        "mailbox_reclaimed",
-        "mailbox_delegation",
-        "mailbox_store",
-        "mailbox_hold",
-        "mailbox_capability",
-        "mailbox_seen",
-        "mailbox_export",
-    ),
-    "handover": ("handover",),
-    "alias": ("alias",),
-    "domain": ("domain",),
-    "password": ("password",),
-    "app-password": ("app_password",),
-    "second-factor": ("second_factor",),
-    "content": ("content",),
-    "officer": ("officer",),
-    "signatory": ("signatory",),
-    "notice": ("notice",),
-    "archive": ("archive",),
-    "clock": ("clock",),
-    "request": ("request", "request_decide"),
-    "directory": ("directory",),
-    "calendar": ("calendar",),
-    "maintenance": ("maintenance",),
-    "incident": ("incident",),
-    "import": ("import_files", "import_imap"),
-    "migration": ("migration",),
-    "census": ("census",),
-    "report": ("report", "report_unanswered", "report_openings", "report_correspondence", "report_document_handoff"),
-    "dns": ("dns",),
-    "dkim": ("dkim",),
-    "log": ("log",),
-    "regulation": ("regulation",),
-    "secrecy": ("secrecy",),
-    "quarantine": ("quarantine",),
-    "queue": ("queue", "queue_decide"),
-    "backup": ("backup",),
-    "restore": ("restore",),
-}
-"""The words after `mic-mail`, in the order of `--help`.
-
-The value of a word names the modules of `cli.commands` that have its commands.
-"""
-
-
-class LazyNouns(TyperGroup):
-    """A command group that imports the module of a noun when it is named."""
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer does not export the base class
-        return list(NOUNS)
-
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperGroup | TyperCommand | None:  # type: ignore[override]  # as above
-        return load_noun(cmd_name) if cmd_name in NOUNS else None
-
-
-def load_noun(noun: str) -> TyperGroup | TyperCommand:
-    """Return the command of `noun`, its modules joined, in the language of this run."""
-    command = _load(noun)
-    typer_i18n.speak(command)
-    return command
-
-
-@cache
-def _load(noun: str) -> TyperGroup | TyperCommand:
-    apps = [importlib.import_module(f"mic_mail.cli.commands.{module}").app for module in NOUNS[noun]]
-    joined: typer.Typer = apps[0]
-    for more in apps[1:]:
-        joined.registered_commands.extend(c for c in more.registered_commands if c not in joined.registered_commands)
-    if [getattr(each.callback, "__name__", "") for each in joined.registered_commands] == [noun]:  # the noun is the command
-        (only,) = joined.registered_commands
-        command = typer.main.get_command_from_info(only, pretty_exceptions_short=False, rich_markup_mode="rich")
-    else:
-        command = typer.main.get_group(joined)
-    assert isinstance(command, (TyperGroup, TyperCommand))
-    command.name = noun
-    typer_i18n.dress(command)
-    gates.guard(command)
-    return command
-
-
-def commands() -> Iterator[tuple[str, TyperCommand]]:
-    """Yield every command with its words after `mic-mail`; this imports all command modules."""
-    for noun in NOUNS:
-        yield from _below(noun, load_noun(noun))
-
-
-def _below(words: str, command: TyperGroup | TyperCommand) -> Iterator[tuple[str, TyperCommand]]:
-    if isinstance(command, TyperCommand):
-        yield words, command
-        return
-    for verb, inner in command.commands.items():
-        assert isinstance(inner, (TyperGroup, TyperCommand))
-        yield from _below(f"{words} {verb}", inner)
-
 
 def build() -> typer.Typer:
     app = Commands(
         "Máy chủ thư điện tử công vụ, vận hành theo Quy chế.",
         "The official mail server, run by the regulation it serves.",
-        cls=LazyNouns,
+        cls=LazyGroup,
         name="mic-mail",
         add_completion=False,
         pretty_exceptions_enable=False,
+        suggest_commands=False,  # nouns are too unlike each other for a guess
     )
 
     @app.callback()
@@ -205,11 +96,12 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def root_command() -> TyperGroup | TyperCommand:
+def root_command() -> LazyGroup:
     command = typer.main.get_command(build())
-    assert isinstance(command, (TyperGroup, TyperCommand))
+    assert isinstance(command, LazyGroup)
     typer_i18n.dress(command)
     typer_i18n.speak(command)
+    command.fill(all_nouns())
     return command
 
 

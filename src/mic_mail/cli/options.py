@@ -18,7 +18,11 @@ class Commands(typer.Typer):
 
     def command(self, vi: str, en: str, *, name: str | None = None) -> Callable[[F], F]:  # type: ignore[override]  # help first
         """Add a command; its name is the function's unless given."""
-        return super().command(name, help=say(vi, en))
+        return lambda function: super(Commands, self).command(name or _word(function), help=say(vi, en))(function)
+
+
+def _word(function: Callable[..., Any]) -> str:
+    return function.__name__.replace("_", "-")
 
 
 def option(name: str, vi: str, en: str, **settings: Any) -> Any:

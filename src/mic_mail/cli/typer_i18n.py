@@ -9,7 +9,7 @@ words are the labels of its enumeration (`i18n.labels`) and the short forms of `
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -146,7 +146,7 @@ def dress(command: TyperGroup | TyperCommand) -> None:
     _replace(command, "get_usage", _usage)
     _replace(command, "get_help_option", _help_option)
     _replace(command, "format_help", _format_help)
-    for inner in getattr(command, "commands", {}).values():
+    for inner in _built(command):
         dress(inner)
 
 
@@ -162,8 +162,14 @@ def speak(command: TyperGroup | TyperCommand) -> None:
         if isinstance(parameter, TyperArgument | TyperOption):
             _name_value(parameter)
             _describe_default(parameter)
-    for inner in getattr(command, "commands", {}).values():
+    for inner in _built(command):
         speak(inner)
+
+
+def _built(command: TyperGroup | TyperCommand) -> Iterable[Any]:
+    """Return the commands in a group; not those that are built, and adapted, when they are asked for (`nouns`)."""
+    inner = getattr(command, "commands", {})
+    return inner.values() if isinstance(inner, dict) else ()
 
 
 def _show_side(thing: Any, name: str) -> None:

@@ -10,7 +10,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.register_model import CalendarYear
+from mic_mail.directory.model import CalendarYear
 from mic_mail.directory.transactions import BaseRegister, transaction
 from mic_mail.policy.calendar import WorkingDays, Year
 

@@ -9,9 +9,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.directory import mailbox_rows, person_rows, snapshot_loader
-from mic_mail.directory.model import Address, Domain, Mailbox, Person, Role, Unit
+from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Role, Unit
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, UnitRecord
-from mic_mail.directory.register_model import IncidentRow, MigrationPlanRow, OfficerRow, PositionLevel, RequestRow
+from mic_mail.directory.register_model import IncidentRow, MigrationPlanRow, PositionLevel, RequestRow
 from mic_mail.directory.transactions import among, to_record
 from mic_mail.policy.directory_changes import Act, Order, Subject
 from mic_mail.policy.facts import Fact, Level, MailboxKind

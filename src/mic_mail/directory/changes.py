@@ -17,13 +17,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from mic_mail.directory import fact_chain
 from mic_mail.directory.change_plan import ChangePlan, plan
 from mic_mail.directory.change_world import levels, load_world
-from mic_mail.directory.model import Address, Domain, Mailbox, Person, Role, Unit
+from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Role, Unit
 from mic_mail.directory.records import DoneBefore
 from mic_mail.directory.register_model import (
     ChangeRow,
     IncidentRow,
     MigrationPlanRow,
-    OfficerRow,
     OrderRow,
     PositionLevel,
     RequestRow,

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory import incidents
-from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime
+from mic_mail.directory.model import DowntimeRow
 from mic_mail.directory.transactions import BaseRegister, add_record, existing, to_record, transaction
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.incidents import IncidentReport
+
+if TYPE_CHECKING:
+    from mic_mail.policy.incidents import IncidentReport
 
 MOST_IN_MEMORY = 50
 """The number of downtimes in a snapshot, without cancelled ones.
@@ -30,16 +32,19 @@ class Downtimes(BaseRegister):
         return self._tables.read(lambda session: to_record(_existing(session, downtime_id), Downtime))
 
     @transaction
-    def add(self, session: Session, downtime: Downtime, incident: int | IncidentReport | None = None) -> Downtime:
+    def add(self, session: Session, downtime: Downtime, incident: "int | IncidentReport | None" = None) -> Downtime:
         """Put a downtime on record, with the incident that caused it.
 
         `incident` is the number of one in the register, or a report that is entered now.
         """
         row = add_record(session, DowntimeRow, downtime)
         if incident is not None:
+            from mic_mail.directory import incidents  # whoever only reads downtimes needs no table of incidents
+            from mic_mail.directory.register_model import IncidentDowntime
+
             number = incident
-            if isinstance(incident, IncidentReport):
-                number = incidents.enter(session, incident, downtime.actor, downtime.announced_at).incident_id
+            if not isinstance(number, int):
+                number = incidents.enter(session, number, downtime.actor, downtime.announced_at).incident_id
             session.add(IncidentDowntime(incident_id=number, downtime_id=row.downtime_id))
         return to_record(row, Downtime)
 

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
+from mic_mail.directory.model import DowntimeRow
 from mic_mail.directory.records import Superseded
-from mic_mail.directory.register_model import DowntimeRow, IncidentDowntime, IncidentNote, IncidentRow
+from mic_mail.directory.register_model import IncidentDowntime, IncidentNote, IncidentRow
 from mic_mail.directory.transactions import BaseRegister, Tables, add_record, existing, not_found, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentKind, IncidentReport, IncidentSeverity, Note, changed

@@ -1,4 +1,4 @@
-"""The tables of units, people and mailboxes; those of the registers are in `register_model`.
+"""The tables of units, people, mailboxes, officers, the calendar and downtimes; the other registers are in `register_model`.
 
 One `MetaData` with a naming convention, so that constraints keep their names through every migration. Instants are stored as
 microseconds since the epoch in UTC. A test compares the tables with those that a released version made and the migrations have
@@ -300,3 +300,50 @@ class Activity(Base):
 
     mailbox_id: Mapped[int] = mapped_column(ForeignKey("mailbox.mailbox_id"), primary_key=True, autoincrement=False)
     last_used_at: Mapped[datetime]
+
+
+class CalendarYear(Base):
+    """The days of a year that are off, and the weekend days that are worked: ISO days in JSON lists."""
+
+    __tablename__ = "calendar_year"
+
+    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    off: Mapped[str]
+    worked: Mapped[str]
+    document: Mapped[str | None] = mapped_column(String(255))
+    provisional: Mapped[bool]
+    """The year is expected, but not announced yet."""
+
+
+class OfficerRow(Base):
+    """The term of an officer of this server (Reg. 6.1)."""
+
+    __tablename__ = "officer"
+
+    officer_id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(String(255), index=True)
+    full_name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16))
+    unit_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"))
+    since: Mapped[datetime]
+    until: Mapped[datetime | None]
+    document: Mapped[str | None] = mapped_column(String(255))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"))
+
+
+class DowntimeRow(Base):
+    """A span in which the service is down: a downtime (Reg. 10.3) or an incident (10.1)."""
+
+    __tablename__ = "downtime"
+
+    downtime_id: Mapped[int] = mapped_column(primary_key=True)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+    reason: Mapped[str]
+    document: Mapped[str | None] = mapped_column(String(255))
+    incident: Mapped[bool]
+    announced_at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(255))
+    cancelled_at: Mapped[datetime | None]
+    report: Mapped[str | None] = mapped_column(String(255))
+    reported_at: Mapped[datetime | None]

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.register_model import OfficerRow
+from mic_mail.directory.model import OfficerRow
 from mic_mail.directory.transactions import BaseRegister, add_record, to_record, transaction
 from mic_mail.policy.authorization.roles import Officer, Role
 

@@ -1,6 +1,6 @@
-"""The tables of the registers beside the mailboxes: officers, requests, incidents, changes and others.
+"""The tables of the registers beside the mailboxes: requests, incidents, changes and others.
 
-They share the `MetaData` of `model`, which `migrate` creates as a whole.
+They share the `MetaData` of `model`, which `migrate` creates as a whole. Most commands need none of them.
 """
 
 from datetime import date, datetime
@@ -10,35 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from mic_mail.directory.model import Base
 from mic_mail.errors import Text
-
-
-class CalendarYear(Base):
-    """The days of a year that are off, and the weekend days that are worked: ISO days in JSON lists."""
-
-    __tablename__ = "calendar_year"
-
-    year: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    off: Mapped[str]
-    worked: Mapped[str]
-    document: Mapped[str | None] = mapped_column(String(255))
-    provisional: Mapped[bool]
-    """The year is expected, but not announced yet."""
-
-
-class OfficerRow(Base):
-    """The term of an officer of this server (Reg. 6.1)."""
-
-    __tablename__ = "officer"
-
-    officer_id: Mapped[int] = mapped_column(primary_key=True)
-    login: Mapped[str] = mapped_column(String(255), index=True)
-    full_name: Mapped[str] = mapped_column(String(255))
-    role: Mapped[str] = mapped_column(String(16))
-    unit_id: Mapped[int | None] = mapped_column(ForeignKey("unit.unit_id"))
-    since: Mapped[datetime]
-    until: Mapped[datetime | None]
-    document: Mapped[str | None] = mapped_column(String(255))
-    person_id: Mapped[int | None] = mapped_column(ForeignKey("person.person_id"))
 
 
 class ContentAccessRow(Base):
@@ -103,24 +74,6 @@ class VoidNotice(Base):
     key: Mapped[str] = mapped_column(String(255), index=True)
     told: Mapped[bool] = mapped_column(default=False)
     """Its readers have been notified that it is void."""
-
-
-class DowntimeRow(Base):
-    """A span in which the service is down: a downtime (Reg. 10.3) or an incident (10.1)."""
-
-    __tablename__ = "downtime"
-
-    downtime_id: Mapped[int] = mapped_column(primary_key=True)
-    starts_at: Mapped[datetime]
-    ends_at: Mapped[datetime] = mapped_column(index=True)
-    reason: Mapped[str]
-    document: Mapped[str | None] = mapped_column(String(255))
-    incident: Mapped[bool]
-    announced_at: Mapped[datetime]
-    actor: Mapped[str] = mapped_column(String(255))
-    cancelled_at: Mapped[datetime | None]
-    report: Mapped[str | None] = mapped_column(String(255))
-    reported_at: Mapped[datetime | None]
 
 
 class IncidentRow(Base):

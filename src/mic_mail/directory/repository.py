@@ -9,6 +9,8 @@ units, people and addresses are ordered in `changes`.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -17,15 +19,9 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.auth import FORMER_PASSWORDS
 from mic_mail.directory import address_book_rows, fact_chain, mailbox_rows, person_rows, snapshot_loader
 from mic_mail.directory import engine as database
-from mic_mail.directory.app_passwords import AppPasswords
 from mic_mail.directory.calendar_years import Years
-from mic_mail.directory.censuses import Censuses
-from mic_mail.directory.changes import Changes
-from mic_mail.directory.content_access import ContentRegister
 from mic_mail.directory.credential_rows import set_keys
 from mic_mail.directory.downtimes import Downtimes
-from mic_mail.directory.incidents import Incidents
-from mic_mail.directory.migration_plans import MigrationPlans
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -50,11 +46,6 @@ from mic_mail.directory.records import (
     UnitEnded,
     UnitRecord,
 )
-from mic_mail.directory.register_model import ChangeRow
-from mic_mail.directory.requests import Requests
-from mic_mail.directory.second_factors import SecondFactors
-from mic_mail.directory.sent_notices import SentNotices, void_ahead
-from mic_mail.directory.signatories import Signatories
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.directory.transactions import (
     IDS_END,
@@ -72,6 +63,18 @@ from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import Draft, Fact, MailboxKind
 
+if TYPE_CHECKING:  # loaded when one is first used
+    from mic_mail.directory.app_passwords import AppPasswords
+    from mic_mail.directory.censuses import Censuses
+    from mic_mail.directory.changes import Changes
+    from mic_mail.directory.content_access import ContentRegister
+    from mic_mail.directory.incidents import Incidents
+    from mic_mail.directory.migration_plans import MigrationPlans
+    from mic_mail.directory.requests import Requests
+    from mic_mail.directory.second_factors import SecondFactors
+    from mic_mail.directory.sent_notices import SentNotices
+    from mic_mail.directory.signatories import Signatories
+
 
 class Directory(BaseRegister):
     """The directory behind one database URL."""
@@ -82,18 +85,8 @@ class Directory(BaseRegister):
         tables = Tables(self._engine, clock or SystemClock())
         super().__init__(tables)
         self.years = Years(tables)
-        self.app_passwords = AppPasswords(tables)
-        self.second_factors = SecondFactors(tables)
         self.officers = Officers(tables)
-        self.content = ContentRegister(tables)
-        self.sent = SentNotices(tables)
         self.downtimes = Downtimes(tables)
-        self.censuses = Censuses(tables)
-        self.migration_plans = MigrationPlans(tables)
-        self.requests = Requests(tables)
-        self.incidents = Incidents(tables)
-        self.signatories = Signatories(tables)
-        self.changes = Changes(tables)
 
     @property
     def clock(self) -> Clock:
@@ -113,6 +106,68 @@ class Directory(BaseRegister):
 
     def close(self) -> None:
         self._engine.dispose()
+
+    # ------------------------------------------------------------ registers that most commands do not need
+
+    @cached_property
+    def app_passwords(self) -> "AppPasswords":
+        from mic_mail.directory.app_passwords import AppPasswords
+
+        return AppPasswords(self._tables)
+
+    @cached_property
+    def second_factors(self) -> "SecondFactors":
+        from mic_mail.directory.second_factors import SecondFactors
+
+        return SecondFactors(self._tables)
+
+    @cached_property
+    def content(self) -> "ContentRegister":
+        from mic_mail.directory.content_access import ContentRegister
+
+        return ContentRegister(self._tables)
+
+    @cached_property
+    def sent(self) -> "SentNotices":
+        from mic_mail.directory.sent_notices import SentNotices
+
+        return SentNotices(self._tables)
+
+    @cached_property
+    def censuses(self) -> "Censuses":
+        from mic_mail.directory.censuses import Censuses
+
+        return Censuses(self._tables)
+
+    @cached_property
+    def migration_plans(self) -> "MigrationPlans":
+        from mic_mail.directory.migration_plans import MigrationPlans
+
+        return MigrationPlans(self._tables)
+
+    @cached_property
+    def requests(self) -> "Requests":
+        from mic_mail.directory.requests import Requests
+
+        return Requests(self._tables)
+
+    @cached_property
+    def incidents(self) -> "Incidents":
+        from mic_mail.directory.incidents import Incidents
+
+        return Incidents(self._tables)
+
+    @cached_property
+    def signatories(self) -> "Signatories":
+        from mic_mail.directory.signatories import Signatories
+
+        return Signatories(self._tables)
+
+    @cached_property
+    def changes(self) -> "Changes":
+        from mic_mail.directory.changes import Changes
+
+        return Changes(self._tables)
 
     # ------------------------------------------------------------ reading
 
@@ -187,6 +242,8 @@ class Directory(BaseRegister):
 
     def _former_symbols(self) -> dict[str, int]:
         """Return the former symbols of units, case-folded -> unit; of several units the last one that had it."""
+        from mic_mail.directory.register_model import ChangeRow
+
         had = (
             select(ChangeRow.old, ChangeRow.key)
             .where(ChangeRow.subject == Subject.UNIT, ChangeRow.field == "symbol")
@@ -389,6 +446,8 @@ class Directory(BaseRegister):
 
         Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
         """
+        from mic_mail.directory import sent_notices
+
         late = now + tolerance
         used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
         for activity in used:
@@ -397,7 +456,7 @@ class Directory(BaseRegister):
         apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
         for app in apps:
             app.used_at = now
-        return Mended(len(used), len(apps), void_ahead(session, late))
+        return Mended(len(used), len(apps), sent_notices.void_ahead(session, late))
 
     def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
         return self._tables.read(lambda session: mailbox_rows.read(session, *conditions, by=Address.address))

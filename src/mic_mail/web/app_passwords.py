@@ -15,10 +15,10 @@ from starlette.routing import Route
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
 from mic_mail.log.error_fields import described
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import LONGEST_NAME, AppPasswordScope, living
 from mic_mail.services.authentication.app_passwords import Listed
 from mic_mail.services.authentication.identity import SignedIn
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
 from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import PageContext, Visit, redirect

@@ -16,10 +16,10 @@ from starlette.routing import Route
 from mic_mail.auth import totp
 from mic_mail.errors import BadInput, Refused, Text, Trouble
 from mic_mail.i18n import messages, pages
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Fact
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web import forms
 from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import CODE, FACTOR, MAILBOX, PASSWORD, PageContext, Visit, first_page, redirect

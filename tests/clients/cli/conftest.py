@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,3 +100,27 @@ def program(*arguments: object, code: str = "", environment: dict[str, str] | No
     command = [sys.executable, *(("-c", code) if code else ("-m", "mic_mail")), *map(str, arguments)]
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "timeout": 60, **how}
     return subprocess.run(command, check=False, env={**clean, **(environment or {})}, **how)
+
+
+IN_TURN = """
+import json, sys
+from mic_mail.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    code = main(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.write(f"{code}\\0")
+"""
+
+
+def in_turn(*commands: Iterable[object], **environment: str) -> list[subprocess.CompletedProcess[bytes]]:
+    """What each of several commands does that one process runs, as `program` runs a single one."""
+    words = [list(map(str, command)) for command in commands]
+    run = program(json.dumps(words), code=IN_TURN, environment=environment)
+    assert run.returncode == 0, run.stderr
+    ends = []
+    for command, out, err in zip(words, run.stdout.split(b"\0"), run.stderr.split(b"\0"), strict=False):
+        code = re.search(rb"\d+$", out)
+        assert code is not None
+        ends.append(subprocess.CompletedProcess(command, int(code[0]), out[: code.start()], err.removesuffix(code[0])))
+    assert len(ends) == len(words)
+    return ends

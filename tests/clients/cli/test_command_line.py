@@ -1,5 +1,6 @@
 """The command line as a person or a script meets it: help, languages, exit codes, output, and never a traceback."""
 
+import io
 import json
 import os
 import re
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import programs
-from clients.cli.conftest import Command, program
-from mic_mail.cli.main import NOUNS
+from clients.cli.conftest import Command, in_turn, program
+from mic_mail.cli import output
+from mic_mail.cli.nouns import NOUNS
+from regulation.console import run_here
 
 # ---------------------------------------------------------------- language, help, exit codes
 
@@ -21,17 +24,20 @@ from mic_mail.cli.main import NOUNS
     ("lang", "environment", "expected"),
     [
         ((), {}, "The official mail server"),
-        pytest.param(("--lang", "vi"), {}, "Máy chủ thư điện tử công vụ", marks=pytest.mark.slow),
+        (("--lang", "vi"), {}, "Máy chủ thư điện tử công vụ"),
         ((), {"LANG": "vi_VN.UTF-8"}, "Máy chủ thư điện tử công vụ"),
-        pytest.param(("--lang=en",), {"LANG": "vi_VN.UTF-8"}, "The official mail server", marks=pytest.mark.slow),
+        (("--lang=en",), {"LANG": "vi_VN.UTF-8"}, "The official mail server"),
     ],
 )
-def test_help_speaks_the_language_of_the_person(lang: tuple[str, ...], environment: dict[str, str], expected: str) -> None:
+def test_help_speaks_the_language_of_the_person(
+    lang: tuple[str, ...], environment: dict[str, str], expected: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--lang` beats LANG beats English, in the help too."""
-    clean = {name: value for name, value in os.environ.items() if name not in {"LANG", "LC_ALL", "LC_MESSAGES"}}
-    program = [sys.executable, "-m", "mic_mail", *lang, "--help"]
-    told = subprocess.run(program, env={**clean, **environment}, capture_output=True, text=True, check=True)
-    assert expected in told.stdout
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    told = command(*lang, "--help")
+    assert told.code == 0
+    assert expected in told.out
 
 
 def test_the_version_is_told(command: Command) -> None:
@@ -169,12 +175,15 @@ def test_an_unexpected_error_shows_a_reference_and_keeps_its_traceback(
     assert kept.stat().st_mode & 0o077 == 0
 
 
-def test_an_error_before_the_streams_are_ready_is_told_in_the_language_that_was_asked_for() -> None:
+def test_an_error_before_the_streams_are_ready_is_told_in_the_language_that_was_asked_for(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--lang` counts from the first moment, whatever the environment says."""
-    broken = "import sys; from mic_mail.cli import output, main; del output._UNACCENTED; sys.exit(main.main(sys.argv[1:]))"
-    for language, told in (("en", b"Unexpected error"), ("vi", "Lỗi ngoài dự kiến".encode())):
-        run = program("--lang", language, "unit", "list", code=broken, environment={"LC_ALL": "vi_VN.UTF-8", "PYTHONUTF8": "1"})
-        assert (run.returncode, told in run.stderr) == (3, True), run.stderr
+    monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
+    monkeypatch.delattr(output, "_UNACCENTED")
+    for language, told in (("en", "Unexpected error"), ("vi", "Lỗi ngoài dự kiến")):
+        run = command("--lang", language, "unit", "list")
+        assert (run.code, told in run.err) == (3, True), run.err
 
 
 INTERRUPTED = """
@@ -208,12 +217,12 @@ def test_ctrl_c_is_never_a_traceback() -> None:
 )
 def test_a_terminal_without_vietnamese_letters_is_spoken_to_in_english(environment: dict[str, str], made: Path) -> None:
     """Help, tables in ASCII, names with what letters there are, and JSON with every letter escaped."""
-    told = program("--lang", "vi", "--help", environment=environment)
+    units = ("--config", made, "unit", "list")
+    told, listed, as_json = in_turn(("--lang", "vi", "--help"), ("--lang", "vi", *units), (*units, "--json"), **environment)
     assert (told.returncode, b"Usage" in told.stdout) == (0, True), told.stderr
-    listed = program("--lang", "vi", "--config", made, "unit", "list", environment=environment)
     assert (listed.returncode, listed.stdout.isascii() or b"latin" in str(environment).encode()) == (0, True), listed.stderr
     assert "│".encode() not in listed.stdout
-    (unit,) = json.loads(program("--config", made, "unit", "list", "--json", environment=environment).stdout)
+    (unit,) = json.loads(as_json.stdout)
     assert unit["name"] == "Cục Công nghệ thông tin"
 
 
@@ -223,20 +232,30 @@ def test_a_terminal_without_vietnamese_letters_is_spoken_to_in_english(environme
 def test_english_sentences_have_names_in_their_letters(encoding: str, shown: str, made: Path) -> None:
     """As they are written where they can be shown, else without their marks; never as numbers of letters."""
     asked = ("--lang", "en", "--config", made, "unit", "show", "Tổ rà soát Đặng Ê")
-    told = program(*asked, environment={"PYTHONIOENCODING": encoding})
-    assert told.returncode == 2
-    assert shown in told.stderr.decode(encoding)
-    assert "\\" not in told.stderr.decode(encoding)
+    code, _, told = run_here(asked, {}, encoding=encoding)
+    assert code == 2
+    assert shown in told
+    assert "\\" not in told
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("arguments", [("unit", "list"), ("unit", "list", "--json"), ("config", "show", "--json")])
+def test_a_result_that_cannot_be_written_is_trouble(
+    arguments: tuple[str, ...], *, buffered: bool, command: Command, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk behind `>`: exit 3 and a sentence, whether it shows at the first octet or at the last."""
+    with Path("/dev/full").open("wb", buffering=-1 if buffered else 0) as full:
+        monkeypatch.setattr("sys.stdout", io.TextIOWrapper(full, "utf-8", write_through=not buffered))
+        told = command("--config", made, *arguments)
+    assert (told.code, "cannot be written" in told.err) == (3, True), told.err
+    assert told.err.count("\n") == 2, told.err
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
-@pytest.mark.parametrize("arguments", [("unit", "list"), ("unit", "list", "--json"), ("config", "show", "--json")])
-def test_a_result_that_cannot_be_written_is_trouble(
-    arguments: tuple[str, ...], environment: dict[str, str], made: Path
-) -> None:
-    """A full disk behind `>`: exit 3 and a sentence, whether it shows at the first octet or at the last."""
+def test_a_program_whose_result_cannot_be_written_ends_with_its_code(environment: dict[str, str], made: Path) -> None:
+    """Python's own flush at the end of the process changes nothing about it."""
     with Path("/dev/full").open("wb") as full:
-        told = program("--config", made, *arguments, stdout=full, environment=environment)
+        told = program("--config", made, "unit", "list", stdout=full, environment=environment)
     assert (told.returncode, b"cannot be written" in told.stderr) == (3, True), told.stderr
     assert told.stderr.count(b"\n") == 2, told.stderr
 
@@ -292,10 +311,12 @@ def test_a_folder_that_cannot_be_written_is_named(command: Command, tmp_path: Pa
         (("person", "move", "--document", "1/CV"), ("thiếu tham số 'MÃ-CÁ-NHÂN'",)),
     ],
 )
-def test_help_and_usage_errors_are_vietnamese_whole(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_help_and_usage_errors_are_vietnamese_whole(
+    arguments: tuple[str, ...], words: tuple[str, ...], command: Command
+) -> None:
     """What Typer says by itself too."""
-    run = program("--lang", "vi", *arguments, environment={"PYTHONIOENCODING": "utf-8"})
-    told = (run.stdout + run.stderr).decode()
+    run = command("--lang", "vi", *arguments)
+    told = run.out + run.err
     for word in words:
         assert word in told
     for english in ("Usage", "Options", "Commands", "Arguments", "Show this", "default", "required", "Did you", "Possible"):

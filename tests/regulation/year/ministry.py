@@ -14,9 +14,9 @@ from random import Random
 from harness import MailServer
 from mic_mail.clock import HO_CHI_MINH, ManualClock
 from mic_mail.directory.records import PersonRecord, UnitRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Draft, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from population import PASSWORD
 from population import credential as credential_of

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import pytest
 
-from mic_mail.cli.main import commands
+from mic_mail.cli.nouns import commands
 from mic_mail.i18n.keywords import keyword, normalized
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.spoken import unaccented

@@ -17,9 +17,9 @@ from mic_mail.auth.throttle import ThrottleSettings
 from mic_mail.auth.verifier import Wait
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
 from mic_mail.services.authentication.second_factors import MOST_WRONG, Checked, SecondFactors, key_path
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.web.sessions import ENROLMENT_SECONDS
 from population import PASSWORD
 from unit.web.app_password_page import make

@@ -12,7 +12,7 @@ from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.issue import Issuing
 
-app = Commands("Bí danh.", "Aliases.")
+app = Commands()
 
 COLUMNS = (
     Column("address", "Địa chỉ", "Address"),

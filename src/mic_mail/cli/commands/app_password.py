@@ -18,7 +18,7 @@ from mic_mail.policy.credentials.app_passwords import CLAUSE, AppPasswordScope
 from mic_mail.policy.labels import scopes_named
 from mic_mail.services.authentication.app_passwords import AppPasswords, Listed
 
-app = Commands("Mật khẩu ứng dụng (15.2).", "App passwords (15.2).")
+app = Commands()
 
 COLUMNS = (
     Column("number", "Số", "Number", right=True, of="app.number"),

@@ -16,7 +16,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 
-app = Commands("Bản lưu trữ của hộp thư đã thu hồi.", "Archives of reclaimed mailboxes.")
+app = Commands()
 
 COLUMNS = (
     Column("archive", "Bản lưu trữ", "Archive"),

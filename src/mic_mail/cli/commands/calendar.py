@@ -27,7 +27,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import Year, local_day
 from mic_mail.services.operations.working_calendar import day_names, expected_year
 
-app = Commands("Lịch làm việc.", "The working calendar.")
+app = Commands()
 
 COLUMNS = (
     Column("year", "Năm", "Year", right=True),

@@ -24,7 +24,7 @@ from mic_mail.policy.states import MailboxState
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.reports.census import Censuses
 
-app = Commands("Thống kê người dùng thư điện tử.", "The census of mailboxes.")
+app = Commands()
 
 STANDINGS: Mapping[str, Text] = {
     CensusStanding.CONFIRMED: Text("đã xác nhận", "confirmed"),

@@ -12,7 +12,7 @@ from mic_mail.policy.facts import FactKind
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.operations.false_records import FalseRecord, false_records
 
-app = Commands("Đồng hồ máy chủ.", "The machine's clock.")
+app = Commands()
 
 ONE = (
     Column("now", "Bây giờ", "Now"),

@@ -16,7 +16,7 @@ from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
 from mic_mail.config.preflight import Problem, problems
 from mic_mail.errors import Text
 
-app = Commands("Cấu hình.", "The configuration.")
+app = Commands()
 
 MISTAKES = (
     Column("file", "Tệp", "File"),

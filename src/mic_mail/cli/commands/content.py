@@ -26,7 +26,7 @@ from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.exports.content_requests import Content
 
-app = Commands("Mở nội dung hộp thư có căn cứ (4.3).", "Access to content, on a document (4.3).")
+app = Commands()
 
 COLUMNS = (
     Column("id", "Số", "Id", right=True, of="access_id"),

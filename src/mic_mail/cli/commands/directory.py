@@ -29,7 +29,7 @@ from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspe
 from mic_mail.services.mailboxes.directory_changes import DirectoryChanges
 from mic_mail.services.settings import lifecycle_settings
 
-app = Commands("Danh bạ điện tử.", "The directory.")
+app = Commands()
 
 COLUMNS = (
     Column("severity", "Mức", "Severity"),

@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.operations.dkim import DkimKeys, PublishedKey, published_key
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState
 
-app = Commands("Chữ ký DKIM của thư gửi ra ngoài.", "DKIM signatures of mail to other domains.")
+app = Commands()
 key_app = Commands("Khóa ký: tạo, thay, hủy.", "Signing keys: create, replace, destroy.")
 app.add_typer(key_app, name="key")
 

@@ -25,7 +25,7 @@ from mic_mail.smtpclient.dkim_keys import KeyFolder
 _TO_FILL_IN = ((OWN_ADDRESS, "<địa chỉ của máy chủ này>"), (SENDERS_OF, "<các địa chỉ gửi thư của "), (REVERSED, "<địa chỉ>"))
 """The placeholders in values of `dns_records` for people to fill in, with their Vietnamese text."""
 
-app = Commands("Bản ghi tên miền (DNS) của máy chủ.", "DNS records of this server.")
+app = Commands()
 
 _RECORD = (
     Column("name", "Tên", "Name"),

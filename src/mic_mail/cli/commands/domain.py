@@ -12,7 +12,7 @@ from mic_mail.cli.output import Column, ResultTable, Row
 from mic_mail.directory.model import Role
 from mic_mail.policy.authorization.roles import Right
 
-app = Commands("Tên miền của hệ thống (3.2).", "The domains of the system (3.2).")
+app = Commands()
 
 COLUMNS = (
     Column("domain", "Tên miền", "Domain"),

@@ -21,6 +21,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Refused, Text
 from mic_mail.i18n.plurals import counted
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, handovers
@@ -29,9 +30,8 @@ from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers, Nomination
 from mic_mail.services.handover.verify import Deviation, FolderCheck, MessageFinding, Verification
-from mic_mail.services.mailboxes.credentials import ActContext
 
-app = Commands("Bàn giao hộp thư đơn vị (12.3.d).", "Handing over a unit's mailbox (12.3.d).")
+app = Commands()
 
 LIST = (
     Column("mailbox", "Hộp thư", "Mailbox"),

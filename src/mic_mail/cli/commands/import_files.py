@@ -13,7 +13,8 @@ import typer
 from mic_mail.auth import password_hash
 from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox import octets_of, show_issued, welcome
+from mic_mail.cli.commands.mailbox_change import octets_of
+from mic_mail.cli.commands.mailbox_issue import show_issued, welcome
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
 from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
@@ -21,6 +22,7 @@ from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import ResultTable
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.importers.eml import EmlSource
@@ -31,10 +33,9 @@ from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.mbox import MboxSource
 from mic_mail.services.importers.pst import PstSource
 from mic_mail.services.importers.source import Source
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
-app = Commands("Nhập thư từ hệ thống khác (10.4).", "Import mail from other systems (10.4).")
+app = Commands()
 
 PathArgument = Annotated[str, argument("PATH", "Tệp hoặc thư mục nguồn.", "The source's file or folder.")]
 WithoutOption = Annotated[

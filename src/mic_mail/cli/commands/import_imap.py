@@ -33,11 +33,11 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.log.error_fields import failure
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.imap import ImapSource, Server
 from mic_mail.services.importers.import_job import Moving, Outcome
 from mic_mail.services.importers.importer import Choice
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = Commands()
 

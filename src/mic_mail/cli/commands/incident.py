@@ -27,7 +27,7 @@ from mic_mail.policy.requests import RequestChannel
 from mic_mail.services.operations.incidents import Incidents
 from mic_mail.services.reports.incident_documents import IncidentPapers
 
-app = Commands("Sổ sự cố (14.4, 16.3).", "The register of incidents (14.4, 16.3).")
+app = Commands()
 
 COLUMNS = (
     Column("incident_id", "Số", "No.", right=True),

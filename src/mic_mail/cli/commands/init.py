@@ -32,12 +32,12 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import CLAUSE, Officer, Role, must_be_a_persons, must_be_known, tidy_login
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.process import privileges
 from mic_mail.process.startup import make_folders
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.operations.working_calendar import prefill
 
 app = Commands()

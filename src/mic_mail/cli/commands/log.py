@@ -32,7 +32,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
 from mic_mail.services.operations.log_maintenance import anchor_now, excerpt, message_traces, verify_all
 
-app = Commands("Nhật ký thư và nhật ký quản trị (8.2, 14.4).", "The mail log and the audit log (8.2, 14.4).")
+app = Commands()
 
 LINES = (
     Column("time", "Thời gian", "Time"),

@@ -1,53 +1,34 @@
-"""`mic-mail mailbox issue|list|show|explain|quota|address`: issue mailboxes, show and explain them."""
+"""`mic-mail mailbox list|show|explain`: show mailboxes, and explain their states."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Annotated
 
-from mic_mail.auth import password_hash
 from mic_mail.cli import output
-from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox_delegation import COLUMNS as AUTHORITY_COLUMNS
-from mic_mail.cli.commands.mailbox_delegation import authority_rows
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.date_args import optional_day, read_instant
-from mic_mail.cli.directory_orders import KeepOption, OrderAct
+from mic_mail.cli.date_args import read_instant
 from mic_mail.cli.labels import FACT_DATA
-from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.options import Address, Commands, JsonOption, option
 from mic_mail.cli.output import Cell, Column, Part, ResultRecord, ResultTable, Row, coded, row_of
-from mic_mail.config.units import parse_octets
-from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.snapshot import Entry
-from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.clause_names import clause as cite
-from mic_mail.log.error_fields import failure
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact, MailboxKind
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, LifecycleSettings, MailboxState, NextChange, Reason
-from mic_mail.policy.naming.addresses import is_bound
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SendCounters
 from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
-from mic_mail.services.mailboxes.issue import Ground, Issuing
-from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
-from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.settings import lifecycle_settings
 
-app = Commands("Hộp thư.", "Mailboxes.")
+app = Commands()
 
-ISSUED = (
-    Column("address", "Địa chỉ", "Address"),
-    Column("password", "Mật khẩu lần đầu", "First password"),
-    Column("mailbox_id", "Mã", "Id"),
-    Column("quota", "Dung lượng", "Quota"),
-    Column("quota_octets", "Dung lượng", "Quota", json_only=True),
-)
 COLUMNS = (
     Column("mailbox_id", "Mã", "Id", right=True),
     Column("address", "Địa chỉ", "Address"),
@@ -90,68 +71,6 @@ FACT_COLUMNS = (
 UNREADABLE = Text("hồ sơ không đọc được", "facts cannot be read")
 
 
-@app.command("Cấp hộp thư cho cá nhân, đơn vị hoặc nhóm (Điều 5, 6).", "Issue a mailbox (Reg. 5, 6).")
-@requires(Right.ACT, act="mailbox_issue", clauses="2.3 2.4 2.5 5.2 5.3 5.4.a 5.4.b 6.1 6.3 6.4.a")
-def issue(
-    *,
-    person: Annotated[int | None, option("--person", "Mã cá nhân.", "Id of the person.")] = None,
-    unit: Annotated[str | None, option("--unit", "Ký hiệu đơn vị.", "Symbol of the unit.")] = None,
-    group: Annotated[str | None, option("--group", "Tên nhóm.", "Name of the group.")] = None,
-    sponsor: Annotated[str | None, option("--sponsor", "Đơn vị bảo trợ nhóm.", "The unit that sponsors the group.")] = None,
-    address: Annotated[
-        str | None, option("--address", "Phần tên được chọn, trước @.", "The chosen local part, before the @.")
-    ] = None,
-    given_words: Annotated[
-        int | None, option("--given-words", "Số chữ của tên gọi.", "Words that form the given name.", min=1, max=4)
-    ] = None,
-    quota: Annotated[str | None, option("--quota", "Dung lượng, ví dụ “2 GB”.", "The quota, e.g. '2 GB'.")] = None,
-    received: Annotated[str | None, option("--received", "Ngày nhận yêu cầu.", "The day the request was received.")] = None,
-    act: GroundedAct,
-    as_json: JsonOption = False,
-) -> None:
-    if sum(choice is not None for choice in (person, unit, group)) != 1:
-        raise BadInput(Text("Chọn đúng một: --person, --unit hoặc --group.", "Name exactly one of --person, --unit, --group."))
-    _must_fit("--address", given=address is not None, fits=unit is None)  # Reg. 5.1: a unit's address follows from its symbol
-    _must_fit("--given-words", given=given_words is not None, fits=person is not None and address is None)
-    _must_fit("--sponsor", given=sponsor is not None, fits=group is not None)
-    here = act.here
-    octets = octets_of(quota) if quota is not None else None
-    request = Ground(act.origin, optional_day(received))
-    request.origin.must_have_document("6.2")
-    issuing = here.use_cases(Issuing)
-    password = password_hash.generate()
-    with act.recorded(str(person or unit or group), chosen=address):
-        if person is not None:
-            owner = here.directory.person(person)
-            mailbox = issuing.issue_personal(
-                owner, password, request, chosen=address, given_words=given_words, quota_octets=octets
-            )
-        elif unit is not None:
-            mailbox = issuing.issue_unit(unit, password, request, quota_octets=octets)
-        else:
-            mailbox = issuing.issue_group(group or "", _needed(sponsor), password, request, chosen=address, quota_octets=octets)
-    show_issued(mailbox, password, as_json=as_json)
-    welcome(here, mailbox)
-
-
-def show_issued(mailbox: MailboxRecord, password: str, *, as_json: bool) -> None:
-    """Print the new mailbox with its password, which is never shown again."""
-    row = row_of(ISSUED, mailbox, password=password, quota=dates.size(mailbox.quota_octets))
-    output.record(ISSUED, row, as_json=as_json)
-
-
-def welcome(here: CliContext, mailbox: MailboxRecord) -> None:
-    """Deliver the welcome notice; the mailbox is issued and its password shown even if this fails."""
-    try:
-        Notices(here.store, here.config, here.clock).welcome(mailbox)
-    except Exception as error:  # noqa: BLE001 - whatever fails in the store, the issue stands
-        output.note(
-            f"Đã cấp hộp thư, nhưng chưa ghi được thư chào mừng: {error}",
-            f"The mailbox is issued, but the welcome could not be delivered: {in_ascii(error)}",
-        )
-        here.log_event("notice_failed", notice="welcome", mailbox=mailbox.address, **failure(error))
-
-
 @app.command("Liệt kê hộp thư và trạng thái.", "List mailboxes and their states.", name="list")
 @requires(Right.READ, clauses="14.3")
 def list_mailboxes(
@@ -168,6 +87,8 @@ def list_mailboxes(
 @app.command("Xem một hộp thư và hồ sơ của nó.", "Show a mailbox and its facts.")
 @requires(Right.READ, clauses="5.5 8.3.c 9.2")
 def show(here: CliContext, address: Address) -> ResultRecord:
+    from mic_mail.policy.naming.addresses import is_bound  # its grammar of addresses is large
+
     entry = here.entry(address)
     decision = entry.decide(here.clock.now(), _settings(here))
     more: dict[str, Cell] = {
@@ -195,29 +116,20 @@ def explain_state(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
+    from mic_mail.cli.commands import mailbox_delegation as delegation  # beside commands that open the store
+
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, _settings(here))
-    authority = authority_rows(here, entry, instant)
+    authority = delegation.authority_rows(here, entry, instant)
     if as_json:
         output.print_json({**_explanation(explanation), "authority": authority})
         return
     _print_explanation(explanation)
     if authority:
-        output.listing(AUTHORITY_COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
-
-
-@app.command("Điều chỉnh dung lượng; giảm phải có lý do (8.3).", "Set the quota; a decrease needs a reason (8.3).")
-@requires(Right.ACT, act="mailbox_quota", clauses="8.3.a 8.3.b")
-def quota(
-    address: Address, size: Annotated[str, argument("SIZE", "Ví dụ “2 GB”.", "A size, e.g. '2 GB'.")], *, act: GroundedAct
-) -> Text:
-    here = act.here
-    mailbox, octets = here.directory.mailbox(address), octets_of(size)
-    with act.recorded(mailbox.address, octets=octets):
-        here.use_cases(MailboxLifecycle).set_quota(mailbox, octets, act.origin)
-    shown = dates.size(octets)
-    return Text(f"Dung lượng của {mailbox.address}: {shown.vi}.", f"Quota of {mailbox.address}: {shown.en}.")
+        output.listing(
+            delegation.COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)")
+        )
 
 
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
@@ -393,48 +305,3 @@ def _reason(reason: Reason) -> dict[str, object]:
         "facts": reason.fact_seqs,
         "details": dict(reason.params),
     }
-
-
-def octets_of(text: str) -> int:
-    """Parse a size as in the configuration."""
-    try:
-        return parse_octets(text)
-    except ValueError:
-        raise BadInput(
-            Text(f"Không hiểu dung lượng “{text}”.", "This is not a size."), remedy=Text("Viết “2 GB”.", "Write '2 GB'.")
-        ) from None
-
-
-def _must_fit(option: str, *, given: bool, fits: bool) -> None:
-    """Refuse an option that would be ignored: its author expects something of it."""
-    if given and not fits:
-        raise BadInput(Text(f"{option} không dùng được ở đây.", f"{option} does not apply here."))
-
-
-def _needed(sponsor: str | None) -> str:
-    if sponsor is None:
-        raise BadInput(Text("Thiếu --sponsor: đơn vị bảo trợ nhóm.", "--sponsor is missing: the unit that sponsors the group."))
-    return sponsor
-
-
-@app.command(
-    "Đổi địa chỉ; địa chỉ cũ còn là bí danh một thời gian (6.2).",
-    "Change the address; the old one stays an alias.",
-    name="address",
-)
-@requires(Right.ACT, act="mailbox_address", clauses="6.2")
-def readdress(
-    address: Address,
-    new: Annotated[str, argument("NEW", "Địa chỉ mới.", "The new address.")],
-    *,
-    keep_days: KeepOption = None,
-    act: OrderAct,
-) -> None:
-    here = act.here
-    mailbox = here.directory.mailbox(address)
-    act.give(
-        mailbox.address,
-        lambda changes, origin: changes.address(mailbox, new, origin, act.first_day, keep_days=keep_days),
-        new=new,
-        keep_days=keep_days,
-    )

@@ -20,6 +20,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.i18n.plurals import counted
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.policy.facts import MailboxKind
@@ -28,7 +29,6 @@ from mic_mail.policy.unit_mail import document_handoff
 from mic_mail.policy.unit_mail.records_export import Selection, must_be_asked_for, must_be_exportable
 from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.exports.records_export import RecordsExport, RecordsExportResult
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
 

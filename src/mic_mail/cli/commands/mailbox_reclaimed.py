@@ -15,9 +15,9 @@ from mic_mail.cli.output import Cell, Column, ResultRecord, ResultTable, coded, 
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import Fact
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.reclamation import ASIDE, Finished, Reclaiming
 from mic_mail.services.reports.due_items import due

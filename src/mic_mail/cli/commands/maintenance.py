@@ -18,7 +18,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.downtime import Downtime
 from mic_mail.services.operations import downtimes
 
-app = Commands("Tạm ngừng có báo trước.", "Announced downtime.")
+app = Commands()
 
 COLUMNS = (
     Column("id", "Số", "No.", right=True, of="downtime_id"),

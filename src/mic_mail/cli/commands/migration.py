@@ -14,7 +14,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.migration_plans import PlanStanding
 from mic_mail.services.reports.migration_register import STANDINGS, MigrationRegister
 
-app = Commands("Đơn vị còn dùng hệ thống thư khác (14.5).", "Units on other mail systems (14.5).")
+app = Commands()
 
 PLANS = (
     Column("plan_id", "Số", "No", right=True, of="plan.plan_id"),

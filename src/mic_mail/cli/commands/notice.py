@@ -16,7 +16,7 @@ from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.notifications.notices import Notices
 
-app = Commands("Thông báo của máy chủ.", "Notices.")
+app = Commands()
 
 _NOTICE = (
     Column("number", "Số", "No", right=True),

@@ -19,7 +19,7 @@ from mic_mail.cli.output import Cell, Column, coded, row_of
 from mic_mail.directory.records import NotFound, UnitRecord
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n import dates
-from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.grounds import ActContext, must_have_document
 from mic_mail.policy.authorization.roles import (
     CLAUSE,
     Officer,
@@ -35,9 +35,8 @@ from mic_mail.policy.authorization.roles import (
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.unit_mail.delegation import after_day
-from mic_mail.services.mailboxes.credentials import ActContext
 
-app = Commands("Cán bộ quản trị.", "Officers who administer this server.")
+app = Commands()
 
 COLUMNS = (
     Column("login", "Tên đăng nhập", "Login"),

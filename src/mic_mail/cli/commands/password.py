@@ -17,7 +17,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.credentials import set_password
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 
-app = Commands("Mật khẩu.", "Passwords.")
+app = Commands()
 
 RESET = (Column("address", "Địa chỉ", "Address"), Column("password", "Mật khẩu", "Password"))
 LONGEST_LINE = 4096

@@ -18,7 +18,7 @@ from mic_mail.policy.naming.transliteration import by_given_name, tidy, words
 from mic_mail.policy.ranks import level_of
 from mic_mail.services.mailboxes.directory_changes import Contract, PersonChange, check_contract
 
-app = Commands("Cá nhân.", "People.")
+app = Commands()
 
 COLUMNS = (
     Column("person_id", "Mã", "Id", right=True),

@@ -14,7 +14,7 @@ from mic_mail.policy.facts import Level
 from mic_mail.policy.naming.transliteration import alphabetical
 from mic_mail.policy.ranks import BUILT_IN, title_of
 
-app = Commands("Cấp của chức danh (6.4.c).", "Levels of positions (6.4.c).")
+app = Commands()
 
 
 class LevelChoice(LabelledEnum):

@@ -19,7 +19,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
 
-app = Commands("Khu cách ly (4.2): danh sách, cho chuyển, hủy thư.", "Quarantine (4.2): list, release, drop.")
+app = Commands()
 
 COLUMNS = (
     Column("id", "Mã", "Reference", of="held_id"),

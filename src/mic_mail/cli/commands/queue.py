@@ -24,7 +24,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
 from mic_mail.queue.recipient_log import Decision, RecipientState
 
-app = Commands("Thư gửi ra tên miền khác đang chờ trong hàng đợi (4.2).", "The queue of mail to other domains (4.2).")
+app = Commands()
 
 MOST_SHOWN = 500
 HELD: Mapping[str, Text] = {

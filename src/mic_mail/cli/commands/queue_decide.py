@@ -18,11 +18,11 @@ from mic_mail.cli.options import Commands, ReasonOption, argument, option
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n.plurals import counted
 from mic_mail.mailbox_address import MailboxAddress
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision
-from mic_mail.services.mailboxes.credentials import ActContext
 
 app = Commands()
 

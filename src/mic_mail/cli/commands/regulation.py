@@ -10,7 +10,7 @@ from typing import Annotated
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all, required_right
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.main import commands
+from mic_mail.cli.nouns import commands
 from mic_mail.cli.options import Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import MicMailError, Text, in_ascii
@@ -21,7 +21,7 @@ from mic_mail.policy.clauses import CLAUSES, Clause, ClauseStanding, clause
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Finding, Records
 
-app = Commands("Quy chế và việc thi hành.", "The regulation and how the server enforces it.")
+app = Commands()
 
 COLUMNS = (
     Column("id", "Điểm, khoản", "Clause"),

@@ -16,7 +16,7 @@ from mic_mail.policy.requests import RequestKind
 from mic_mail.services.reports.problems import Problems
 from mic_mail.services.reports.usage import Usage
 
-app = Commands("Báo cáo.", "Reports.")
+app = Commands()
 
 FirstOption = Annotated[
     str | None, option("--from", "Từ ngày; mặc định: một kỳ trước.", "First day; default: one interval ago.")

@@ -29,7 +29,7 @@ from mic_mail.services.requests import form as forms
 from mic_mail.services.requests.form import DOCUMENT_DATE, KIND, FormContext, FormReader, FormRow
 from mic_mail.services.requests.register import Due, Register
 
-app = Commands("Yêu cầu gửi Trung tâm.", "Requests to the Centre.")
+app = Commands()
 
 COLUMNS = (
     Column("request_id", "Số", "No", right=True, of="request.request_id"),

@@ -12,7 +12,7 @@ from mic_mail.auth import password_hash
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, ExplainedAct
 from mic_mail.cli.authorization import requires
-from mic_mail.cli.commands.mailbox import welcome
+from mic_mail.cli.commands.mailbox_issue import welcome
 from mic_mail.cli.commands.mailbox_reclaimed import brought_back
 from mic_mail.cli.commands.mailbox_state import QueuedOption
 from mic_mail.cli.commands.request import Number, unit_of

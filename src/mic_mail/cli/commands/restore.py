@@ -15,11 +15,11 @@ from mic_mail.cli.progress import progress_of
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.content_access import CLAUSE, ContentRefused, Scope
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.services.importers.ledger import put_back
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.storage.backup.backup import numbers_of, owner_of
 

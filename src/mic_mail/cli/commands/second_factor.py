@@ -17,12 +17,12 @@ from mic_mail.cli.options import Address, Commands, RequestOption, WhyOption, ar
 from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.directory.second_factors import Factor, officer_holder
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.services.authentication.second_factors import SecondFactors, key_path, must_fit
-from mic_mail.services.mailboxes.credentials import ActContext
 
-app = Commands("Xác thực hai bước (15.2).", "Second factors (15.2).")
+app = Commands()
 
 COLUMNS = (
     Column("holder", "Hộp thư, cán bộ", "Mailbox or officer"),

@@ -23,7 +23,7 @@ from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, Held, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
 
-app = Commands("Thư có dấu độ mật (4.1): danh sách, cho chuyển.", "Mail with a marking of secrecy (4.1): list, release.")
+app = Commands()
 
 COLUMNS = (
     Column("id", "Mã", "Reference", of="held_id"),

@@ -14,7 +14,7 @@ from mic_mail.policy.authorization.signatories import CLAUSE, Signatory, check
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.naming.transliteration import tidy
 
-app = Commands("Người ký kết luận của Lãnh đạo Bộ (7.2.b).", "Signatories (7.2.b).")
+app = Commands()
 
 COLUMNS = (
     Column("number", "Số", "No", right=True),

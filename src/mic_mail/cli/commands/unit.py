@@ -16,7 +16,7 @@ from mic_mail.policy.naming.transliteration import alphabetical, by_given_name, 
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
 from mic_mail.services.mailboxes.issue import address_settings
 
-app = Commands("Cơ quan, đơn vị.", "Units.")
+app = Commands()
 
 COLUMNS = (
     Column("unit_id", "Mã", "Id", right=True),

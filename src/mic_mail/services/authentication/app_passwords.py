@@ -13,13 +13,14 @@ from mic_mail.auth import app_passwords
 from mic_mail.directory.app_passwords import Use
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials import app_passwords as policy
 from mic_mail.policy.credentials.app_passwords import CLAUSE, LONGEST_NAME, MOST_A_DAY, NUMBER, AppPassword, AppPasswordScope
 from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.naming.transliteration import one_line
 from mic_mail.policy.states import ACCESS
-from mic_mail.services.mailboxes.credentials import ActContext, hashing, must_still_be
+from mic_mail.services.mailboxes.credentials import hashing, must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.use_cases import UseCases
 

@@ -16,6 +16,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import units_above
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
@@ -39,7 +40,6 @@ from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER_CLAUSE
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running, withheld
 from mic_mail.policy.unit_mail.keeper_succession import owing
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_issued
 from mic_mail.services.use_cases import UseCases
 from mic_mail.storage.errors import TooMany

@@ -18,10 +18,11 @@ from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config
 from mic_mail.directory.second_factors import Factor, mailbox_holder
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import ENDS, ONE_DAY, living
 from mic_mail.policy.credentials.second_factor import CLAUSE, second_factor
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.services.mailboxes.credentials import ActContext, must_still_be
+from mic_mail.services.mailboxes.credentials import must_still_be
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.use_cases import UseCases
 

@@ -21,11 +21,10 @@ from mic_mail.policy.authorization.content_access import (
     must_be_refusable,
     must_be_undecided,
 )
-from mic_mail.policy.authorization.grounds import ADD_REASON
+from mic_mail.policy.authorization.grounds import ADD_REASON, ActContext
 from mic_mail.policy.authorization.roles import Officer
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.services.authentication.delegation import Authorising
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.use_cases import UseCases
 
 

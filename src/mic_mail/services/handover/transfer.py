@@ -24,6 +24,7 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.reclamation import must_be_there
@@ -33,7 +34,7 @@ from mic_mail.services.authentication.delegation import Authorising, Term
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals
 from mic_mail.services.handover.verify import Verification, verify
-from mic_mail.services.mailboxes.credentials import ActContext, check_new, hashing, verifiers
+from mic_mail.services.mailboxes.credentials import check_new, hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, must_be_past
 from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.mailstore import MailStore

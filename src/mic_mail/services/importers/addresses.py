@@ -11,9 +11,10 @@ from datetime import date
 
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Detail, FactKind, MailboxKind
 from mic_mail.policy.naming.addresses import MAX_LOCAL_PART, must_be_a_persons
-from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
+from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.mailboxes.issue import must_be_local
 from mic_mail.services.mailboxes.lifecycle_actions import must_be_past
 from mic_mail.services.mailboxes.quota import check_quota

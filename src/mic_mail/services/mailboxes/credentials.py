@@ -6,7 +6,7 @@ Blocking (a hash): command line and executors only. The password is never stored
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,35 +19,10 @@ from mic_mail.directory.records import MailboxRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
-from mic_mail.policy.authorization.grounds import NO_DOCUMENT, must_have_document
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import ENDS, living
 from mic_mail.policy.credentials.verifiers import AppCredential, Credential
-from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
-
-
-@dataclass(frozen=True, slots=True)
-class ActContext:
-    """The actor, the reason and the document of an act; blank strings count as none."""
-
-    actor: str
-    reason: str = ""
-    document: str | None = None
-    request: int | None = None
-    """The request on which the act is done (Reg. 6.2): its fact names it, and is recorded once."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", self.reason.strip())
-        object.__setattr__(self, "document", (self.document or "").strip() or None)
-
-    def must_have_document(self, clause: str, missing: Text = NO_DOCUMENT) -> str:
-        """Return the document that the act rests on; `BadInput` with `missing` where it names none."""
-        return must_have_document(self.document, clause, missing)
-
-    def draft(self, kind: FactKind, at: datetime, **data: Detail) -> Draft:
-        """Return the fact of the act, which names the request too."""
-        if self.request is not None:
-            data[REQUEST] = self.request
-        return Draft(kind, at, self.actor, self.reason, self.document, data)
+from mic_mail.policy.facts import FactKind
 
 
 def hashing(config: Config) -> HashSettings:

@@ -14,13 +14,13 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, in_ascii
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import add_days, local_day, start_of
 from mic_mail.policy.directory_changes import Act, ChangeRefused, Json, Order, OrderEntry
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.naming import addresses
 from mic_mail.policy.naming.transliteration import tidy, words
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.issue import address_settings
 from mic_mail.services.use_cases import UseCases
 

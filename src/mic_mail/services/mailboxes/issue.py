@@ -16,6 +16,7 @@ from mic_mail.directory.records import AlreadyThere, MailboxRecord, PersonRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.policy import eligibility
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
@@ -25,7 +26,7 @@ from mic_mail.policy.naming.addresses import AddressSettings
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.reclamation import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
-from mic_mail.services.mailboxes.credentials import ActContext, hashing, verifiers
+from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.use_cases import UseCases

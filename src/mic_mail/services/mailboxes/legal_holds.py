@@ -10,10 +10,10 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Fact, FactKind
 from mic_mail.policy.legal_holds import CLAUSE, Held, Hold, holds, must_keep, the_hold
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.storage.mailstore import MailStore
 

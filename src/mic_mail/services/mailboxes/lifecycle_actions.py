@@ -16,7 +16,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.i18n import dates
-from mic_mail.policy.authorization.grounds import ADD_DOCUMENT, ADD_REASON
+from mic_mail.policy.authorization.grounds import ADD_DOCUMENT, ADD_REASON, ActContext
 from mic_mail.policy.authorization.signatories import must_sign
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.credentials.verifiers import Credential
@@ -28,7 +28,6 @@ from mic_mail.policy.reclamation import is_empty, lies_in_archive
 from mic_mail.policy.states import FINAL, Span
 from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.services.use_cases import UseCases

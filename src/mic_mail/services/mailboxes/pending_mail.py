@@ -16,11 +16,11 @@ from mic_mail.directory.records import MailboxRecord
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.i18n.notices import mailbox as letters
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 
 SECURITY = "7.2.c"

@@ -5,8 +5,7 @@ In: octets, the quota before (None: a new mailbox), the actor. Out: nothing, or 
 
 from mic_mail.config.limits import QUOTA_CEILING, QUOTA_FLOOR
 from mic_mail.errors import BadInput, Refused, Text
-from mic_mail.policy.authorization.grounds import ADD_REASON
-from mic_mail.services.mailboxes.credentials import ActContext
+from mic_mail.policy.authorization.grounds import ADD_REASON, ActContext
 
 
 class QuotaRefused(Refused):

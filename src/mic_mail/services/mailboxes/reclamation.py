@@ -29,6 +29,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.facts import Detail, Fact, FactKind
 from mic_mail.policy.lifecycle import LifecycleSettings
@@ -46,7 +47,6 @@ from mic_mail.policy.reclamation import (
 )
 from mic_mail.policy.states import MailboxState, Reason
 from mic_mail.policy.unit_mail.handover import nothing_may_go
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
 from mic_mail.services.use_cases import MailUseCases
 from mic_mail.storage.backup.backup import OfAnotherVersion, examine

@@ -12,10 +12,10 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.plurals import counted
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.lifecycle import Decision
 from mic_mail.policy.suspension import QueuedMail
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed, RestoreRequest
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.notifications.notices import Notices

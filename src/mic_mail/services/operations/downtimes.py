@@ -19,12 +19,11 @@ from mic_mail.i18n.notices import announcements as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import failure
 from mic_mail.policy import downtime as rules
-from mic_mail.policy.authorization.grounds import must_have_document
+from mic_mail.policy.authorization.grounds import ActContext, must_have_document
 from mic_mail.policy.downtime import Count, Downtime, announced
 from mic_mail.policy.incidents import IncidentKind, IncidentReport, IncidentSeverity, still_open
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.live_directory import LiveDirectory
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.types import AccountRef
 

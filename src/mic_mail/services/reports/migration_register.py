@@ -15,9 +15,9 @@ from mic_mail.directory.repository import Directory
 from mic_mail.documents.document import Column, Columns, DescriptionList, Document, Table
 from mic_mail.errors import BadInput, Text
 from mic_mail.policy import migration_plans as rules
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.migration_plans import MigrationPlan, PlanStanding
-from mic_mail.services.mailboxes.credentials import ActContext
 from mic_mail.services.reports.document_header import BY_THE_CENTRE, paper
 from mic_mail.services.use_cases import UseCases
 

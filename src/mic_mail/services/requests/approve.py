@@ -17,6 +17,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import MailboxRecord, PersonRecord, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.directory_changes import OrderEntry
 from mic_mail.policy.eligibility import CLAUSE as ELIGIBLE
@@ -36,7 +37,7 @@ from mic_mail.policy.requests import (
     is_of_a_person,
 )
 from mic_mail.policy.suspension import QueuedMail
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from mic_mail.services.mailboxes.directory_changes import Contract, DirectoryChanges, PersonChange, UnitChange
 from mic_mail.services.mailboxes.issue import Ground, HashPassword, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, RestoreRequest

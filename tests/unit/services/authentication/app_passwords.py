@@ -1,9 +1,9 @@
 """App passwords of a mailbox, for tests of sign-in."""
 
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.services.authentication.app_passwords import Added, AppPasswords
-from mic_mail.services.mailboxes.credentials import ActContext
 from unit.services.authentication.conftest import World
 
 

@@ -12,6 +12,7 @@ from mic_mail.config.auth import Auth
 from mic_mail.config.model import Config, Server
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
@@ -19,7 +20,7 @@ from mic_mail.services.authentication.identity import Peer, TlsInfo
 from mic_mail.services.authentication.second_factors import SecondFactors
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.authentication.web_sign_in import PageAccess
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from population import migrated
 from runtimes import runtime
 

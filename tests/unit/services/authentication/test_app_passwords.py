@@ -11,6 +11,7 @@ from cost_growth import assert_linear
 from mic_mail.auth import totp
 from mic_mail.directory.records import Superseded
 from mic_mail.errors import BadInput, MicMailError
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.app_passwords import NUMBER, AppPasswordScope, living
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind
 from mic_mail.services.authentication.app_passwords import AppPasswords
@@ -18,7 +19,7 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.own_password import OwnPassword
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from unit.services.authentication.app_passwords import add, service
 from unit.services.authentication.conftest import PASSWORD, START, World, peer

@@ -4,10 +4,11 @@ import asyncio
 from datetime import datetime, timedelta
 
 from mic_mail.clock import HO_CHI_MINH
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from unit.services.authentication.conftest import START, World, peer
 from unit.services.authentication.sign_in import SUSPENDED, kind_of, login
 

@@ -11,13 +11,14 @@ import pytest
 from mic_mail.auth import password_hash
 from mic_mail.auth.sasl import Challenge
 from mic_mail.directory.snapshot import Entry
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process.executors import Executors
 from mic_mail.process.fair_queue import Suspicion
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
-from mic_mail.services.mailboxes.credentials import ActContext, set_password
+from mic_mail.services.mailboxes.credentials import set_password
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
 from unit.services.authentication.sign_in import SUSPENDED, kind_of, login, scram
 

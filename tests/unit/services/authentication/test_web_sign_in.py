@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 from mic_mail.auth import totp
+from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.services.authentication.identity import Peer, SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.second_factors import SecondFactors
-from mic_mail.services.mailboxes.credentials import ActContext
 from unit.services.authentication.conftest import PASSWORD, START, World, peer
 from unit.services.authentication.sign_in import RECLAIMED, RESET, SUSPENDED, kind_of
 
