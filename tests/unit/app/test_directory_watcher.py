@@ -61,7 +61,7 @@ def test_every_commit_leaves_a_trace(serve: Callable[..., MailServer]) -> None:
                 connection.execute("PRAGMA wal_checkpoint(RESTART)")
     connection.close()
     assert len(set(traces)) == len(traces)
-    time.sleep(0.02)
+    time.sleep(0.02)  # likewise
     before = context._directory_trace()
     context.directory.version()
     context.directory.load_snapshot()
