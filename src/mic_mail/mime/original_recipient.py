@@ -13,7 +13,7 @@ MAX_OCTETS = 500  # RFC 3461 §4.2
 _TYPED = re.compile(r"([A-Za-z0-9-]+);(.+)")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
 # RFC 6533 §3, utf-8-addr-xtext and utf-8-addr-unitext, where RFC 3461's own encoding of octets is understood too.
-_UNITEXT = re.compile(r"(?:[!-*,-<>-\[\]-~\u00a0-\U0010ffff]|\+[0-7][0-9A-F]|\\x\{(?:[0-9A-F]{1,5}|10[0-9A-F]{4})\})+")
+_UNITEXT = re.compile(r"(?:[^\x00- +=\\\x7f-\x9f]|\+[0-7][0-9A-F]|\\x\{(?:[0-9A-F]{1,5}|10[0-9A-F]{4})\})+")
 _EMBEDDED = re.compile(r"\\x\{([0-9A-F]{1,5}|10[0-9A-F]{4})\}")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Characters that cannot stand on a line of a report."""

@@ -48,7 +48,7 @@ _WORD = re.compile(rf'{_QUOTED}|([^ \t()<>\[\]@,:;\\"]++|\[[^()<>\[\]@,:;\\"]*+\
 _ATEXT = r"[^\x00-\x20\x7f()<>\[\]@,:;\\\".]"
 _DOT_ATOM = rf"{_ATEXT}++(?:\.{_ATEXT}++)*+"
 _QUOTED_LOCAL = r'"((?:[^"\\ \t]|\\[^ \t])++)"'
-_LABEL = r"[A-Za-z0-9_\-\u0080-\U0010ffff]"
+_LABEL = r"[^\x00-,./:-@\[-\^`{-\x7f]"  # letters, digits, `_`, `-` and all beyond ASCII
 _DOMAIN = rf"{_LABEL}++(?:\.{_LABEL}++)*+"
 _ADDRESS = re.compile(rf"(?:({_DOT_ATOM})|{_QUOTED_LOCAL})@({_DOMAIN}(?!{_ATEXT})|\[[A-Za-z0-9.:\-]*+\])")
 """An address.

@@ -61,7 +61,7 @@ _MAILBOX = re.compile(rf" *<(?:@{HOST}(?:,@{HOST})*:)?({MAILBOX})>(?= |\Z)")
 _NULL = re.compile(r" *<>(?= |\Z)")
 _POSTMASTER = re.compile(r" *<postmaster>(?= |\Z)", re.IGNORECASE)
 
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\u00a0-\U0010ffff]+))?")
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00- =\x7f-\x9f]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _SIZE = re.compile(r"[0-9]{1,20}")
 _CHUNK = re.compile(rb"([0-9]{1,19})(?: +(LAST))? *", re.IGNORECASE)

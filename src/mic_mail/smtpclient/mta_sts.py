@@ -19,7 +19,7 @@ MOST_PATTERNS = 1_000
 _WORD = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"
 _RECORD = re.compile(rf"v=STSv1(?:[ \t]*;[ \t]*{_WORD}=[!-:<>-~]+)+(?:[ \t]*;[ \t]*)?")
 _ID = re.compile(r"[A-Za-z0-9]{1,32}")
-_FIELD = re.compile(rf"({_WORD}):[ \t]*([!-~\u0080-\U0010ffff](?:[ -~\u0080-\U0010ffff]*[!-~\u0080-\U0010ffff])?)[ \t]*")
+_FIELD = re.compile(rf"({_WORD}):[ \t]*([^\x00- \x7f](?:[^\x00-\x1f\x7f]*[^\x00- \x7f])?)[ \t]*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PATTERN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 

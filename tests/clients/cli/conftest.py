@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mic_mail.cli.main import main
-from regulation.console import set_cheap_hashes
+from regulation.console import run_here, set_cheap_hashes
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -50,17 +51,30 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     return run
 
 
-@pytest.fixture
-def made(command: Command, tmp_path: Path) -> Path:
-    """The configuration file of a server that `init` made, with one mailbox in it."""
-    path = tmp_path / "etc" / "mic-mail.toml"
-    assert command("--config", path, "init", "--yes", "--data-dir", tmp_path / "data").code == 0
-    set_cheap_hashes(path)
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a server that `init` made, with one mailbox in it; only for `made`, which copies it."""
+    folder = tmp_path_factory.mktemp("made")
+    path = folder / "etc" / "mic-mail.toml"
     for arguments in (
+        ("init", "--yes", "--data-dir", folder / "data"),
         ("unit", "add", "CNTT", "Cục Công nghệ thông tin", "--document", "1553/QĐ-BTTTT"),
         ("mailbox", "issue", "--unit", "CNTT", "--document", "12/CV-CNTT"),
     ):
-        assert command("--config", path, *arguments).code == 0
+        code, _, err = run_here(("--config", path, *arguments), {})
+        assert code == 0, err
+        if arguments[0] == "init":
+            set_cheap_hashes(path)
+    return folder
+
+
+@pytest.fixture
+def made(made_once: Path, tmp_path: Path) -> Path:
+    """The configuration file of a server that `init` made, with one mailbox in it."""
+    for name in ("etc", "data"):
+        shutil.copytree(made_once / name, tmp_path / name)
+    path = tmp_path / "etc" / "mic-mail.toml"
+    path.write_text(path.read_text().replace(str(made_once), str(tmp_path)))
     return path
 
 

@@ -21,7 +21,7 @@ from mic_mail.policy.census import CensusLine, CensusStanding
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.states import MailboxState
-from mic_mail.services.mailboxes.issue import address_settings
+from mic_mail.services.mailboxes.address_settings import address_settings
 from mic_mail.services.reports.census import Censuses
 
 app = Commands()

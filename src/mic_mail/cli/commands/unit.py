@@ -13,8 +13,8 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.naming.addresses import AddressRefused, unit_local_part
 from mic_mail.policy.naming.transliteration import alphabetical, by_given_name, tidy
+from mic_mail.services.mailboxes.address_settings import address_settings
 from mic_mail.services.mailboxes.directory_changes import Move, UnitChange
-from mic_mail.services.mailboxes.issue import address_settings
 
 app = Commands()
 

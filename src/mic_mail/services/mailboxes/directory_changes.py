@@ -21,7 +21,7 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.naming import addresses
 from mic_mail.policy.naming.transliteration import tidy, words
-from mic_mail.services.mailboxes.issue import address_settings
+from mic_mail.services.mailboxes.address_settings import address_settings
 from mic_mail.services.use_cases import UseCases
 
 

@@ -22,10 +22,10 @@ from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.facts import Detail, Draft, Fact, FactKind, MailboxKind
 from mic_mail.policy.lifecycle import Decision, MailboxState
 from mic_mail.policy.naming import addresses
-from mic_mail.policy.naming.addresses import AddressSettings
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.policy.reclamation import lies_in_archive
 from mic_mail.policy.requests import Item, earlier
+from mic_mail.services.mailboxes.address_settings import address_settings
 from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import RECEIVED, InArchive, NotAllowed, must_be_past
 from mic_mail.services.mailboxes.quota import check_quota
@@ -73,18 +73,6 @@ class Ground:
 def make_verifiers(config: Config) -> HashPassword:
     costs = hashing(config)
     return lambda password: verifiers(password, costs)
-
-
-def address_settings(config: Config) -> AddressSettings:
-    """Return the configured readings of Reg. 5."""
-    address = config.address
-    return AddressSettings(
-        unit_collapse=address.unit.collapse,
-        unit_keep=address.unit.keep,
-        permute_letters=address.namesake.permute == "letters",
-        shortest=address.shortest,
-        reserved=frozenset(address.reserved),
-    )
 
 
 def must_be_local(domain: str, config: Config, directory: Directory, clause: str = "3.2") -> None:

@@ -17,7 +17,7 @@ from mic_mail.storage.types import Annotation
 SHARED = ""
 """The holder of shared entries."""
 
-_NAME = re.compile(r"/(?i:shared|private)(?:/[^\x00-\x1f/%*\x7f-\U0010ffff]+)+")
+_NAME = re.compile(r"/(?i:shared|private)(?:/[ -$&-)+-.0-~]+)+")
 
 
 def unpack(column: str | None) -> list[Annotation]:

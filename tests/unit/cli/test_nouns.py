@@ -1,0 +1,77 @@
+"""The table of commands, and what a command loads: counted in modules, as seconds depend on the machine."""
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mic_mail.cli import commands
+from mic_mail.cli.nouns import NOUNS
+from regulation.console import Console
+
+HELPERS = {"request_bulk"}
+"""Modules beside the commands that have none."""
+
+
+def test_the_table_has_the_commands_of_each_module() -> None:
+    """Under the same words, each once and in its place."""
+    listed = {module: verbs.split() for noun in NOUNS.values() if noun is not None for module, verbs in noun.verbs.items()}
+    alone = {word: [word] for word, noun in NOUNS.items() if noun is None}
+    assert not listed.keys() & alone.keys()
+    found = {}
+    for name in {module.name for module in pkgutil.iter_modules(commands.__path__)} - HELPERS:
+        app = importlib.import_module(f"mic_mail.cli.commands.{name}").app
+        found[name] = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
+    assert found == listed | alone
+
+
+LOADED = """
+import json, sys
+from mic_mail.cli.main import main
+out, sys.stdout = sys.stdout, open("/dev/null", "w")
+code = main(sys.argv[1:])
+json.dump([code, [name for name in sys.modules if not name.startswith("_")]], out)
+"""
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
+    """A server with one person."""
+    made = Console(tmp_path_factory.mktemp("console")).init()
+    made.done("unit", "add", "CNTT", "Cục Công nghệ thông tin", "--document", "1/QĐ")
+    made.done("person", "add", "Đỗ Văn Bê", "--unit", "CNTT")
+    return made
+
+
+NO_CONFIGURATION = {"pydantic", "mic_mail.config.model"}
+NO_DIRECTORY = {"sqlalchemy", "mic_mail.directory.model"}
+NO_SERVER = {
+    "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pypdf", "starlette", "typst",
+    "uvloop", "mic_mail.storage.store", "mic_mail.storage.mailstore", "mic_mail.mime.headers",
+    "mic_mail.services.notifications.notices", "mic_mail.imap", "mic_mail.smtp", "mic_mail.app", "mic_mail.web",
+}  # fmt: skip
+NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes", "mic_mail.directory.scoped"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "unwanted", "most"),
+    [
+        (("--version",), 0, NO_CONFIGURATION | NO_DIRECTORY | NO_SERVER, 300),
+        (("status",), 3, NO_DIRECTORY | NO_SERVER, 490),
+        (("mailbox", "list"), 0, NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 610),
+        (("person", "show", "1"), 0, NO_SERVER, 620),
+    ],
+)
+def test_a_short_command_loads_little(
+    words: tuple[str, ...], code: int, unwanted: set[str], most: int, console: Console, tmp_path: Path
+) -> None:
+    """Neither the code of servers and mailboxes, nor the configuration or the directory where it reads none."""
+    program = [sys.executable, "-c", LOADED, "--config", console.file, *words]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, env={"HOME": str(tmp_path), "LANG": "C.UTF-8"})
+    ended, loaded = json.loads(done.stdout)
+    assert (ended, unwanted & set(loaded)) == (code, set())
+    assert len(loaded) < most, f"{len(loaded)} modules"
