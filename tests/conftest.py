@@ -106,6 +106,10 @@ def _take_descriptors() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Thousands of tests and what they import are no garbage: each look through them would cost a second."""
+    if len(session.items) > 100 or "sqlalchemy" in sys.modules:
+        import compiled_statements  # a few tests of what needs no directory do not wait for it
+
+        compiled_statements.share()
     if len(session.items) > 100:  # a few have not loaded Hypothesis, which counts references when it is loaded later
         gc.collect()
         gc.freeze()
