@@ -130,9 +130,10 @@ def _about_requests(context: ServerContext) -> list[Job]:
     intake = Intake(context.runtime, context.directory, context.store)
 
     async def requests() -> bool:
-        if await io(intake.run_once, context.access.snapshot):
+        read, has_debts = await io(lambda: (intake.run_once(context.access.snapshot), intake.has_debts()))
+        if read:
             await context.access.refresh()  # so that the answer follows immediately
-        return await io(intake.has_debts)
+        return has_debts
 
     def trace() -> object:
         snapshot = context.access.snapshot
@@ -235,9 +236,10 @@ def _about_mailboxes(context: ServerContext, notices: LifeNotices) -> list[Job]:
     marks = HandoverMarks(runtime, lambda: Handovers(directory, store, context.config, context.clock), store)
 
     async def directory_changes() -> None:
-        if await context.is_clock_trusted() and await context.executors.io(
-            carry_out_due, directory, context.clock, context.log
-        ):
+        def carry_out() -> bool:
+            return context.trusts_clock() and carry_out_due(directory, context.clock, context.log)
+
+        if await context.executors.io(carry_out):
             await refresh()
 
     false_instants = FalseInstants(runtime, directory, context.is_clock_trusted, refresh, notices.correct)

@@ -91,7 +91,8 @@ class SignInWatch:
                     self._retry_at[anomaly] = now + AGAIN
                     state.watch.again(anomaly)
             await self._notify_exposed(config)
-            await self._runtime.executors.io(self._save, config, bool(found))
+            if found or self._is_old(self._runtime.clock.now()):
+                await self._runtime.executors.io(self._save, config)
             return state.watch.is_waiting or bool(self._exposed)
 
     # ------------------------------------------------------------ the log, in a thread
@@ -122,11 +123,14 @@ class SignInWatch:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
 
-    def _save(self, config: Config, found: bool) -> None:
-        """Save the state after a finding, and at intervals."""
+    def _is_old(self, now: datetime) -> bool:
+        """Return whether the state was last saved an interval ago; the clock may have been set back."""
+        return self._saved_at is None or abs(now - self._saved_at) >= SAVED_EVERY
+
+    def _save(self, config: Config) -> None:
+        """Save the state: after a finding, and at intervals."""
         now, state = self._runtime.clock.now(), self._state
-        recent = self._saved_at is not None and abs(now - self._saved_at) < SAVED_EVERY  # a clock may be set back
-        if state is None or (recent and not found):
+        if state is None:
             return
         state.watch.forget(now)
         saved = {"cursor": tail.encoded(state.cursor), "watch": state.watch.kept()}
