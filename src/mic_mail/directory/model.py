@@ -174,7 +174,7 @@ class Address(Base):
 
     __tablename__ = "address"
     __table_args__ = (
-        Index("uq_address_primary", "mailbox_id", unique=True, sqlite_where=_IS_PRIMARY, postgresql_where=_IS_PRIMARY),
+        Index("uq_address_primary", "mailbox_id", unique=True, sqlite_where=_IS_PRIMARY),  # PostgreSQL: `_limit_to_primary`
     )
 
     address: Mapped[str] = mapped_column(String(320), primary_key=True)
@@ -182,6 +182,18 @@ class Address(Base):
     role: Mapped[str] = mapped_column(String(16))
     until: Mapped[date | None]
     """The last day of an alias that is retained for a time."""
+
+
+@event.listens_for(Address.__table__, "before_create")
+def _limit_to_primary(table: Table, connection: Connection, **_options: object) -> None:
+    """Limit the index of primary addresses to them on PostgreSQL too.
+
+    As an option of the index this would load the dialect of PostgreSQL in every process.
+    """
+    if connection.dialect.name == "postgresql":
+        for index in table.indexes:
+            if index.name == "uq_address_primary":
+                index.dialect_options["postgresql"]["where"] = _IS_PRIMARY
 
 
 class FactRow(Base):

@@ -51,7 +51,7 @@ NO_CONFIGURATION = {"pydantic", "mic_mail.config.model"}
 NO_DIRECTORY = {"sqlalchemy", "mic_mail.directory.model"}
 NO_SERVER = {
     "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pypdf", "starlette", "typst",
-    "uvloop", "mic_mail.storage.store", "mic_mail.storage.mailstore", "mic_mail.mime.headers",
+    "uvloop", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore", "mic_mail.mime.headers",
     "mic_mail.services.notifications.notices", "mic_mail.imap", "mic_mail.smtp", "mic_mail.app", "mic_mail.web",
 }  # fmt: skip
 NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes", "mic_mail.directory.scoped"}
@@ -62,7 +62,7 @@ NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes
     [
         (("--version",), 0, NO_CONFIGURATION | NO_DIRECTORY | NO_SERVER, 300),
         (("status",), 3, NO_DIRECTORY | NO_SERVER, 490),
-        (("mailbox", "list"), 0, NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 610),
+        (("mailbox", "list"), 0, NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 590),
         (("person", "show", "1"), 0, NO_SERVER, 620),
     ],
 )

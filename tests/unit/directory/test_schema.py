@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import create_mock_engine, inspect
 
 from mic_mail.directory import engine as database
 from mic_mail.directory import migrate
@@ -44,6 +44,15 @@ def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
     database.migrate(engine)
     database.must_be_current(engine)
     engine.dispose()
+
+
+def test_postgresql_gets_the_same_limit_of_an_index():
+    """A mailbox has one primary address and any number of others, in either database."""
+    given = []
+    engine = create_mock_engine("postgresql+psycopg://", lambda statement, *_, **__: given.append(statement))
+    ALL_TABLES.tables["address"].create(engine, checkfirst=False)
+    (limited,) = [said for said in (str(each.compile(engine)) for each in given) if "uq_address_primary" in said]
+    assert limited.endswith("ON address (mailbox_id) WHERE role = 'primary'")
 
 
 def test_constraints_keep_their_names(url, tmp_path):

@@ -134,34 +134,6 @@ print([len(set(column)) for column in zip(*map(eval, rows))])
     assert run(code) == "[3, 3, 3, 3]\n"
 
 
-def test_no_module_has_dice_of_its_own() -> None:
-    """What a module makes when it is loaded, each child would throw alike: the ids of messages, DMARC's percentages."""
-    code = """
-from mic_mail.app.child_process import preload
-preload()
-import random
-print([one for one in gc.get_objects() if type(one) is random.Random and one is not random._inst])
-"""
-    assert run(code) == "[]\n"
-
-
-def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing() -> None:
-    """The supervisor forks after it: a thread or an open file of a library would be each child's. Pages and readers of
-    documents are loaded by those who need them."""
-    code = """
-from mic_mail.process import serve
-before = set(os.listdir("/proc/self/fd"))
-from mic_mail.app.child_process import preload
-preload()
-print(len(os.listdir("/proc/self/task")), sorted(set(os.listdir("/proc/self/fd")) - before))
-unwanted = {"starlette", "uvicorn", "jinja2", "pypdf", "striprtf", "zxcvbn"}
-loaded = {f"mic_mail.app.{name}" for name in ("server", "indexer", "queue_runner")}
-print(sorted(unwanted & set(sys.modules)), loaded <= set(sys.modules))
-print(gc.isenabled())
-"""
-    assert run(code) == "1 []\n[] True\nTrue\n"
-
-
 def test_what_a_child_looks_at_stays_with_it() -> None:
     """Its result comes back, however long; an end that is not good is an error; no descriptor is left open."""
     code = """
