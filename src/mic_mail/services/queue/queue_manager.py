@@ -189,9 +189,15 @@ class QueueManager:
 
     async def poll(self) -> None:
         """Read new entries, and decisions of which no notification came."""
-        await self._runtime.executors.io(self._queue.forget_ended)
-        await self.apply_decisions(*self._active.unread.union(await self._runtime.executors.io(self._queue.decided)))
-        await self._active.add(await self._runtime.executors.io(self._queue.names), self._plan)
+        names, decided = await self._runtime.executors.io(self._look)
+        await self.apply_decisions(*self._active.unread.union(decided))
+        await self._active.add(names, self._plan)
+
+    def _look(self) -> tuple[list[str], list[str]]:
+        """Return the entries, and those with a decision; in a thread, and one hop for an empty queue."""
+        self._queue.forget_ended()
+        names = self._queue.names()
+        return names, self._queue.decided()  # last, since a decision is named once
 
     def on_message(self, entry_id: str) -> None:
         """Handle a notification of a new entry or a decision, in the background; empty: of many."""
