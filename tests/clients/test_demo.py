@@ -22,6 +22,7 @@ from mic_mail.cli.commands.demo import MARKER, certify, claim, configuration
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.demo.population import DEMO, PASSWORD
+from regulation.console import run_here
 from waiting import PATIENCE_SECONDS, wait_for
 
 
@@ -203,8 +204,9 @@ def test_its_mail_is_fetched_by_pop3(demo: DemoServer) -> None:
 
 def test_commands_work_beside_it(demo: DemoServer) -> None:
     """The data folder has a configuration like any server's: other commands take it."""
-    command = [sys.executable, "-m", "mic_mail", "--config", str(demo.data / "mic-mail.toml"), "mailbox", "list", "--json"]
-    rows = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    code, out, err = run_here(("--config", demo.data / "mic-mail.toml", "mailbox", "list", "--json"), {})
+    assert code == 0, err
+    rows = json.loads(out)
     assert {member.address for member in DEMO} <= {row["address"] for row in rows}
 
 
@@ -240,18 +242,18 @@ def test_a_certificate_that_has_ended_is_made_anew(tmp_path: Path) -> None:
     assert TlsFront(config.certificate, config.key).ends_at > clock.now()
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """One command of the program, in English, to its end."""
-    program = [sys.executable, "-m", "mic_mail", "--lang", "en", *map(str, arguments)]
-    return subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
+def command(*arguments: object) -> tuple[int, str]:
+    """The exit code and the errors of a command that ends before it serves, in English."""
+    code, _, err = run_here(("--lang", "en", *arguments), {})
+    return code, err
 
 
 def test_a_folder_with_other_things_is_never_touched(tmp_path: Path) -> None:
     """A real server's data folder (or anything else that holds files) is refused with exit 1, and every octet stays."""
     (tmp_path / "mic-mail.toml").write_text("# a real server\n")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    refused = command("demo", "--data", tmp_path)
-    assert (refused.returncode, "something other than" in refused.stderr) == (1, True), refused.stderr
+    code, err = command("demo", "--data", tmp_path)
+    assert (code, "something other than" in err) == (1, True), err
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -271,7 +273,8 @@ def test_a_second_demonstration_changes_nothing_of_the_first(demo: DemoServer) -
     """Exit 3 and "already running", and the file still says what the running one was started with."""
     path = demo.data / "mic-mail.toml"
     before = path.read_bytes()
-    second = command("demo", "--data", demo.data, "--ports-from", "32000")
+    program = [sys.executable, "-m", "mic_mail", "--lang", "en", "demo", "--data", str(demo.data), "--ports-from", "32000"]
+    second = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
     assert (second.returncode, "already running" in second.stderr) == (3, True), second.stderr
     assert path.read_bytes() == before
 
@@ -296,8 +299,8 @@ def test_what_was_edited_in_the_file_stays(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_a_folder_is_told(data: str, code: int, tmp_path: Path) -> None:
     """A sentence and what to do, not an error that nobody foresaw."""
     (tmp_path / "a-file").touch()
-    run = command("demo", "--data", tmp_path / data)
-    assert (run.returncode, "--data" in run.stderr, "Unexpected" in run.stderr) == (code, True, False), run.stderr
+    ended, err = command("demo", "--data", tmp_path / data)
+    assert (ended, "--data" in err, "Unexpected" in err) == (code, True, False), err
 
 
 def test_the_help_desk_is_there(demo: DemoServer) -> None:

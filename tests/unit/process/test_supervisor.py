@@ -1,14 +1,15 @@
 """The supervisor with children that do little: what it tells systemd, what it buries, what it says of many."""
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from unit.process.forking_program import ForkingProgram
+
 # Each test supervises in a process of its own: pytest has threads.
-SETUP = """\
+MODULES = """\
 import ctypes, os, signal, sys, threading, time
 from pathlib import Path
 from mic_mail.clock import SystemClock
@@ -19,7 +20,8 @@ from mic_mail.process import status
 from mic_mail.process.control_channel import Channel
 from mic_mail.process.supervised_child import SupervisedChild
 from mic_mail.process.supervisor import Supervisor
-
+"""
+SETUP = """\
 base = Path(sys.argv[1])
 (base / "run").mkdir()
 config = Config.model_validate({"server": {"data_dir": str(base)}, "search": {"enabled": False}})
@@ -52,15 +54,17 @@ def settle(supervisor, holds):
 """
 
 
-def run(code: str, folder: Path) -> str:
-    """What a program says that begins with `SETUP`."""
-    command = [sys.executable, "-c", SETUP + code, str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+Run = Callable[[str, Path], str]
 
 
-def test_systemd_hears_of_reloads_of_a_server_that_is_ready(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """What a program says that begins with `SETUP`, about a folder."""
+    with ForkingProgram(MODULES) as program:
+        yield lambda code, folder: program.run(SETUP + code, folder, folder)
+
+
+def test_systemd_hears_of_reloads_of_a_server_that_is_ready(run: Run, tmp_path: Path) -> None:
     """`READY=1` behind a reload would say that it is ready; and one that is being stopped reads nothing again."""
     code = """
 def be(spec):
@@ -96,7 +100,7 @@ for child in supervisor._children:
     ]
 
 
-def test_what_a_dead_child_had_started_is_buried(tmp_path: Path) -> None:
+def test_what_a_dead_child_had_started_is_buried(run: Run, tmp_path: Path) -> None:
     """The first process of a container is the parent of all who have lost theirs; here a process that asks for that."""
     code = """
 assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
@@ -122,7 +126,7 @@ for child in supervisor._children:
     assert run(code, tmp_path) == "None\n"
 
 
-def test_the_state_of_many_is_told_whole(tmp_path: Path) -> None:
+def test_the_state_of_many_is_told_whole(run: Run, tmp_path: Path) -> None:
     """Also where it is longer than what a socket takes at once."""
     code = """
 supervisor = supervise(lambda spec: 0)
@@ -165,7 +169,7 @@ def after(seconds, looks):
 """
 
 
-def test_nobody_is_taken_for_hanging_when_everything_stood_still(tmp_path: Path) -> None:
+def test_nobody_is_taken_for_hanging_when_everything_stood_still(run: Run, tmp_path: Path) -> None:
     """`docker pause`, SIGSTOP: whoever is heard of again has had no time to report; who still does not is killed."""
     code = """
 print(after(100, 1))
@@ -177,7 +181,7 @@ for child in (worker, house):
     assert run(HANGING + code, tmp_path).splitlines() == ["[True, True]", "[True, True]", "[False, True]"]
 
 
-def test_who_drains_has_all_the_time_that_it_is_given(tmp_path: Path) -> None:
+def test_who_drains_has_all_the_time_that_it_is_given(run: Run, tmp_path: Path) -> None:
     """`process.drain_seconds`: it says nothing any more, and is killed at their end and not before."""
     code = """
 supervisor.config = config.model_copy(update={"process": config.process.model_copy(update={"drain_seconds": 600.0})})
@@ -188,7 +192,7 @@ print(after(20, 20))
     assert run(HANGING + code, tmp_path).splitlines() == ["[True, True]", "[False, False]"]
 
 
-def test_who_never_gets_ready_is_killed(tmp_path: Path) -> None:
+def test_who_never_gets_ready_is_killed(run: Run, tmp_path: Path) -> None:
     """After ten minutes, and started again as after any death."""
     code = """
 print(after(590, 590)[1])
@@ -231,7 +235,7 @@ def kill_all(supervisor):
 
 
 @pytest.mark.parametrize("failing", ["worker1", "house"])
-def test_the_server_serves_without_a_process_that_does_not_come_up(tmp_path: Path, failing: str) -> None:
+def test_the_server_serves_without_a_process_that_does_not_come_up(run: Run, tmp_path: Path, failing: str) -> None:
     """One that dies again and again before it is ready ends nobody who serves: systemd hears that the server is ready, and
     without whom; it is tried again after pauses that have a bound, and told as recovered when it comes up."""
     code = (
@@ -263,7 +267,7 @@ supervisor._log.close()
     assert "start_failed" not in events
 
 
-def test_where_nobody_serves_at_the_start_the_supervisor_gives_up(tmp_path: Path) -> None:
+def test_where_nobody_serves_at_the_start_the_supervisor_gives_up(run: Run, tmp_path: Path) -> None:
     """What cannot start the first time will not start the tenth time: when the last worker has died three times, it ends."""
     code = (
         "FAILS = ['worker0', 'worker1']"
@@ -309,7 +313,7 @@ settle(supervisor, lambda: all(child.ready for child in supervisor._children))
 """
 
 
-def test_the_state_is_that_of_now(tmp_path: Path) -> None:
+def test_the_state_is_that_of_now(run: Run, tmp_path: Path) -> None:
     """Each question is answered with new reports, and a child that is stopped is shown with its last one."""
     code = """
 from mic_mail.process import status_questions, supervised_child
@@ -338,7 +342,7 @@ for child in supervisor._children:
     ]
 
 
-def test_an_idle_supervisor_sleeps_until_something_is_due(tmp_path: Path) -> None:
+def test_an_idle_supervisor_sleeps_until_something_is_due(run: Run, tmp_path: Path) -> None:
     """For LOOK_SECONDS, and less before a child counts as hung, is started again, or is offered an order again."""
     code = """
 from mic_mail.process.supervisor import LOOK_SECONDS
