@@ -162,10 +162,15 @@ def _width_of(stream: TextIO) -> int | None:
     return _columns() or (None if stream.isatty() else _PIPE_WIDTH)
 
 
+class _PipedConsole(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the process with exit code 1
+
+
 def console_of(*, stderr: bool = False) -> Console:
     """Return a console for the stream as it is now (tests replace the streams between runs)."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, width=_width_of(stream), soft_wrap=False, highlight=False)
+    return _PipedConsole(file=stream, width=_width_of(stream), soft_wrap=False, highlight=False, emoji=False)
 
 
 class Unwritable(Trouble):

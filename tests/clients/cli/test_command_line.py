@@ -261,12 +261,13 @@ def test_a_program_whose_result_cannot_be_written_ends_with_its_code(environment
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_a_reader_who_has_seen_enough_is_no_trouble(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_reader_who_has_seen_enough_is_no_trouble(form: tuple[str, ...], environment: dict[str, str]) -> None:
     """`mic-mail ... | head`: exit 0, and not a word."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        told = program("regulation", "list", "--json", stdout=pipe, environment=environment)
+        told = program("config", "reference", *form, stdout=pipe, environment=environment)
     assert (told.returncode, told.stderr) == (0, b"")
 
 

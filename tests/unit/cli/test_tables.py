@@ -11,6 +11,9 @@ import termios
 
 import pytest
 
+from mic_mail.cli import output
+from mic_mail.cli.output import Column
+
 ADDRESSES = ("dvbe@mic.gov.vn", "phatthanhtruyenhinh@mic.gov.vn")
 PROGRAM = (
     f"ADDRESSES = {ADDRESSES!r}"
@@ -94,3 +97,14 @@ def test_a_row_that_cannot_fit_is_a_record() -> None:
     """Where the longest words have no room beside each other each row becomes lines of heading and value."""
     assert "│" in _piped(COLUMNS="120")
     assert "│" not in _piped(COLUMNS="40")
+
+
+def test_a_name_between_colons_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A subject or a folder may look like the code of an emoji, in a line, a note, a table and a record."""
+    name, columns = "Tổ :smile: 12:star:30", [Column("name", "Tên", "Name")]
+    output.line(name)
+    output.note(name, name)
+    output.listing(columns, [{"name": name}], as_json=False)
+    output.record(columns, {"name": name}, as_json=False)
+    shown = capsys.readouterr()
+    assert (shown.out.count(name), shown.err.count(name)) == (3, 1)
