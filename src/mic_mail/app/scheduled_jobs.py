@@ -146,7 +146,8 @@ def _about_requests(context: ServerContext) -> list[Job]:
 
     return [
         Job("working_calendar", DAY, working_calendar, by_clock=True),
-        WhenChanged(requests, trace, context.clock).job("requests", INTAKE_SECONDS, by_clock=True),
+        # The change counter of the mailbox tells all that matters, and a look opens its index.
+        WhenChanged(requests, trace, context.clock, longest_seconds=10 * MINUTE).job("requests", INTAKE_SECONDS, by_clock=True),
         Job("overdue_requests", 10 * MINUTE, overdue_requests, by_clock=True),
     ]
 

@@ -63,4 +63,4 @@ def test_a_server_at_rest_has_nothing_to_do(serve: Callable[..., MailServer]) ->
     server.suspend(mailbox)
     assert "notices" in server.call(busy())
     server.move_clock_to(clock.now() + timedelta(seconds=LONGEST_IDLE_SECONDS))
-    assert {"requests", "reserve", "secrecy", "quarantine", "teaching", "sign_ins", "rest"} <= server.call(busy())
+    assert {"reserve", "secrecy", "quarantine", "teaching", "sign_ins", "rest"} <= server.call(busy())

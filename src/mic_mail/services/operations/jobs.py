@@ -54,12 +54,19 @@ class Job:
 
 
 class WhenChanged:
-    """A job that runs only after something has changed on which it depends, and each LONGEST_IDLE_SECONDS.
+    """A job that runs only after something has changed on which it depends, and each `longest_seconds`.
 
     It runs twice after a change, since two changes within one tick of a file system's clock (4 ms) leave the same trace.
     """
 
-    def __init__(self, run: Callable[[], Awaitable[object]], look: Callable[[], object], clock: Clock) -> None:
+    def __init__(
+        self,
+        run: Callable[[], Awaitable[object]],
+        look: Callable[[], object],
+        clock: Clock,
+        *,
+        longest_seconds: float = LONGEST_IDLE_SECONDS,
+    ) -> None:
         """`run` returns whether something is left for the next run, which then follows in any case.
 
         `look` returns what the job depends on as comparable values; it is cheap, and called on the loop.
@@ -67,6 +74,7 @@ class WhenChanged:
         self._run = run
         self._look = look
         self._clock = clock
+        self._longest_seconds = longest_seconds
         self._seen: object = None
         self._is_done = False
         self._ran_at = 0.0
@@ -78,7 +86,7 @@ class WhenChanged:
         self._is_done, self._ran_at = not is_left and seen == before, ran_at
 
     def is_idle(self) -> bool:
-        return self._is_done and self._clock.monotonic() - self._ran_at < LONGEST_IDLE_SECONDS and self._look() == self._seen
+        return self._is_done and self._clock.monotonic() - self._ran_at < self._longest_seconds and self._look() == self._seen
 
     def job(self, name: str, seconds: float, *, by_clock: bool = False) -> Job:
         return Job(name, seconds, self.run_once, by_clock, self.is_idle)
