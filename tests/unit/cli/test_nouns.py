@@ -75,3 +75,17 @@ def test_a_short_command_loads_little(
     ended, loaded = json.loads(done.stdout)
     assert (ended, unwanted & set(loaded)) == (code, set())
     assert len(loaded) < most, f"{len(loaded)} modules"
+
+
+AT_ITS_END = """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 10_000))
+from mic_mail.cli.entrypoint import run
+run()
+"""
+
+
+def test_code_is_not_searched_for_garbage() -> None:
+    """Neither while it is loaded nor before the process ends."""
+    done = subprocess.run([sys.executable, "-c", AT_ITS_END, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True True"
