@@ -23,7 +23,7 @@ from mic_mail.log.index import months_on_disk, path_of
 from mic_mail.log.index_loader import load_some
 from mic_mail.log.maillog import MailLog, encode
 from mic_mail.log.query import Query
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 
 WORKERS = 2
 MAILBOXES = 3_000
@@ -89,7 +89,7 @@ def ask(folder: Path, label: str, queries: list[Query], limit: int) -> None:
         times, found, unread = [], 0, 0
         for query in queries:
             begun = time.perf_counter()
-            search = Search(folder)
+            search = LogSearch(folder)
             found += len(search.newest(query, limit))
             unread += search.unread_octets
             times.append((time.perf_counter() - begun) * 1000)

@@ -25,7 +25,7 @@ from mic_mail.pop3.context import SessionSettings as Pop3Settings
 from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.authentication.identity import Answered, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderDelta
 
@@ -44,7 +44,7 @@ def decision() -> Decision:
 class Host:
     """Answers from memory."""
 
-    def __init__(self, *boxes: Shared, store: MailStore | None = None) -> None:
+    def __init__(self, *boxes: SharedMailbox, store: MailStore | None = None) -> None:
         self.store = store
         self.mark: int | None = None
         """What is said instead of the truth: that nothing has changed since."""
@@ -72,7 +72,7 @@ class Host:
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
 
-    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+    def shared(self, mailbox_id: int) -> Mapping[str, SharedMailbox]:
         return self.boxes
 
     def alerts(self) -> Sequence[Text]:
@@ -97,7 +97,7 @@ class Talk:
         settings: SessionSettings | None = None,
         *,
         cache: SharedCache | None = None,
-        boxes: Iterable[Shared] = (),
+        boxes: Iterable[SharedMailbox] = (),
     ) -> None:
         self.clock = ManualClock(START)
         self.store = store

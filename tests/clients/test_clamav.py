@@ -18,7 +18,7 @@ import pytest
 from clamd_server import EICAR, NAME, ClamDaemon
 from harness import MailServer, english, left_in_staging
 from mic_mail.config.manual import write
-from mic_mail.policy.facts import Cause, FactKind, MailboxKind
+from mic_mail.policy.facts import FactKind, MailboxKind, SuspensionCause
 from mic_mail.quarantine.quarantine import Quarantine
 from population import PASSWORD
 from regulation.abuse_setup import subjects, submission, suspensions
@@ -111,7 +111,7 @@ def test_clause_7_2_c_who_sends_malware_is_suspended(server: MailServer) -> None
     code, words = from_inside(server, message(EICAR))
     assert (code, NAME.encode() in words) == (550, True)
     (fact,) = suspensions(server, SENDER)
-    assert (fact.kind, dict(fact.data)) == (FactKind.SUSPENDED, {"cause": Cause.COMPROMISED, "trigger": "malware"})
+    assert (fact.kind, dict(fact.data)) == (FactKind.SUSPENDED, {"cause": SuspensionCause.COMPROMISED, "trigger": "malware"})
     with pytest.raises(AssertionError, match="525"):  # of the sign-in
         from_inside(server, message(b"a document"))
     server.housekeep()

@@ -14,13 +14,13 @@ import programs
 from addresses import parsed
 from harness import MailServer
 from mic_mail.queue.queue import QueueRecipient
-from mic_mail.smtpclient.client import Patience, SmtpClient
-from mic_mail.smtpclient.commands import Sending
+from mic_mail.smtpclient.client import SmtpClient, Timeouts
+from mic_mail.smtpclient.commands import MailParameters
 from mic_mail.smtpclient.results import RecipientResult, Result
 from mic_mail.storage.types import INBOX, AccountRef
 from waiting import listens, wait_for
 
-PATIENCE = Patience(5, 10, 10, 10, 10, 20, 2)
+PATIENCE = Timeouts(5, 10, 10, 10, 10, 20, 2)
 MESSAGE = (
     b"From: a@mic.gov.vn\r\nTo: b@example.org\r\nSubject: d\xe1\xba\xa5u ch\xe1\xba\xa5m\r\n\r\n"
     b".\r\n..\r\n.x\r\n\r\nno end of line" + b"\r\nlong " + b"x" * 900 + b"\r\n" * 3 + b"\xff\x80 eight bits\r\n"
@@ -33,7 +33,7 @@ async def pieces(octets: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 async def sent(peer: SmtpClient, *to: str, octets: bytes = MESSAGE, size: int = 7) -> list[Result]:
-    sending = Sending(parsed("a@mic.gov.vn"), len(octets), "8BITMIME")
+    sending = MailParameters(parsed("a@mic.gov.vn"), len(octets), "8BITMIME")
     return await peer.send(sending, [QueueRecipient(parsed(address)) for address in to], pieces(octets, size))
 
 

@@ -20,7 +20,7 @@ from mic_mail.mailauth.dkim_header import Dkim
 from mic_mail.mailauth.dmarc import Dmarc
 from mic_mail.mailauth.message_digest import read
 from mic_mail.mailauth.result import Origin
-from mic_mail.mailauth.spf import Client, Spf
+from mic_mail.mailauth.spf import Spf, SpfClient
 from mic_mail.mailbox_address import parse_reverse_path
 
 pytestmark = [
@@ -115,7 +115,7 @@ class Bench:
         async def pieces() -> object:
             yield message
 
-        client = Client(address, helo, "mx.here.example")
+        client = SpfClient(address, helo, "mx.here.example")
         reading = await asyncio.to_thread(read, message)
         resolver, clock = self.names.resolver(), SystemClock()
         about_client = examine_client(resolver, clock, client, parse_reverse_path(sender))

@@ -79,7 +79,7 @@ def test_rsyslog_reads_what_we_say(rsyslog: tuple[int, Path], tmp_path: Path, wa
     log.event("message_delivered", mailbox="dvbe@mic.gov.vn")
     log.event("mailbox_suspended", mailbox="dvbe@mic.gov.vn", clause="7.2.c")
     log.close()
-    tail.save(folder / "cursor", tail.Cursor(date(2026, 11, 26)))
+    tail.save(folder / "cursor", tail.LogPosition(date(2026, 11, 26)))
     header = Header("mail.mic.gov.vn", 10, "32473")
     own = MailLog(None, "housekeeper", clock=clock)
     where = f"unix:{tmp_path / 'log'}" if way == "unix" else f"{way}://127.0.0.1:{port}"

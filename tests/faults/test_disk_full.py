@@ -28,7 +28,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.changes.staging import Delivery
-from mic_mail.storage.fulltext.segment import Document
+from mic_mail.storage.fulltext.segment import IndexedDocument
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.reserve import Reserve, ReserveState
 from mic_mail.storage.types import AccountRef
@@ -148,13 +148,13 @@ def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
         staged.finish()
         account.publish(account.folder("INBOX").folder_id, [Delivery(staged, answers_of(octets))])
     read: list[int] = []
-    make = Document.of
+    make = IndexedDocument.of
 
-    def count(*told: Any) -> Document:
+    def count(*told: Any) -> IndexedDocument:
         read.append(int(clock.monotonic()))
         return make(*told)
 
-    monkeypatch.setattr(Document, "of", count)
+    monkeypatch.setattr(IndexedDocument, "of", count)
 
     async def run(call: Callable[[], int]) -> int:
         return call()

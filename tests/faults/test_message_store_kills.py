@@ -1,7 +1,7 @@
 """Killed at any touch of the disk, a refused message that waits for a decision is neither lost nor sent twice (Reg. 4.1, 4.2).
 
-Two stores hold such messages: `Held` those with a marking of secrecy, which two people release, and `Quarantine` those that a
-check put aside. What holds for both is a test over `STORES`.
+Two stores hold such messages: `HeldMessages` those with a marking of secrecy, which two people release, and `Quarantine` those
+that a check put aside. What holds for both is a test over `STORES`.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from addresses import parsed
 from kills import killed_at_touch
 from mic_mail.clock import SystemClock
 from mic_mail.errors import MicMailError, Refused
-from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
+from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision, StoreFull
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
 from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
@@ -90,14 +90,14 @@ class Store:
             spool.close()
 
 
-def release_held(held: Held) -> None:
+def release_held(held: HeldMessages) -> None:
     held.ask(ID, ASKED)
     held.release(ID, DECIDED)
 
 
 STORES = {
     "held": Store(
-        "held", lambda place: Held(place / "held"), held_record, release_held,
+        "held", lambda place: HeldMessages(place / "held"), held_record, release_held,
         lambda held, found, spool: held.hand_over(found, spool),
         HeldState.RELEASED, HeldState.SUBMITTED, 0,
     ),

@@ -30,7 +30,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
-from mic_mail.smtpclient.client import Patience
+from mic_mail.smtpclient.client import Timeouts
 from mic_mail.smtpclient.pool import ConnectionSettings
 from runtimes import runtime
 from unit.smtpclient.server import Server
@@ -120,8 +120,8 @@ async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
         with reports.open("a") as file:
             file.write(f"{told.entry.entry_id}\n")
 
-    patience = Patience(5, 5, 5, 5, 5, 5, 1)
-    settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, patience=patience))
+    timeouts = Timeouts(5, 5, 5, 5, 5, 5, 1)
+    settings = SendingSettings(frozenset(), ConnectionSettings("mail.mic.gov.vn", port, timeouts=timeouts))
     unused: Any = None
     senders = QueueManager(
         runtime(unused, clock, log=log, executors=Executors(io_threads=4, hash_threads=1)),

@@ -15,7 +15,7 @@ import pytest
 from faults.processes.conftest import message, sign_in, stored
 from harness import ProcessServer, Standing, config_for, stopping
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from session_harness import REF, Talk
@@ -26,7 +26,7 @@ from waiting import wait_for
 pytestmark = pytest.mark.slow
 
 UNIT = AccountRef(8, "mic.gov.vn/cntt")
-BOX = Shared("cntt", "cntt@mic.gov.vn", UNIT, "lrswipkxte", 1 << 30)
+BOX = SharedMailbox("cntt", "cntt@mic.gov.vn", UNIT, "lrswipkxte", 1 << 30)
 TOKENS = ["t1", "t2", "t3"]
 CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 

@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["mic_mail.addressbook", "mic_mail.web.c
     from mic_mail.addressbook.vcard import Version
     from mic_mail.web.autosetup import autoconfig, autodiscover, mobileconfig
     from mic_mail.web.autosetup.autodiscover import NotAsked
-    from mic_mail.web.autosetup.servers import Security, Server, Servers
+    from mic_mail.web.autosetup.servers import AdvertisedServer, Security, Servers
     from mic_mail.web.carddav import queries, requests, xml
     from mic_mail.web.carddav.xml import BadXml, PreconditionFailed
 
@@ -139,8 +139,8 @@ def fuzz_setup(octets: bytes) -> None:
     address, name, ministry, host = texts_of(octets, 4)
     if not all(xml._FORBIDDEN.sub("", text) == text for text in (address, name, ministry, host)):
         return  # no address, and no setting of ours has such letters
-    one = Server("imap", host, 993, Security.TLS)
-    servers = Servers((one,), (Server("smtp", host, 465, Security.TLS),), None, None, ministry)
+    one = AdvertisedServer("imap", host, 993, Security.TLS)
+    servers = Servers((one,), (AdvertisedServer("smtp", host, 465, Security.TLS),), None, None, ministry)
     shown = xml.read(autodiscover.settings(servers, address).encode())
     (response,) = shown.children
     assert [child.name[1] for child in response.children] == ["User", "Account"]

@@ -167,7 +167,7 @@ def fuzz_texts(octets: bytes) -> None:
     composed = encoded_words.compose_letters(text)
     if len(text) <= 256:
         assert composed == unicodedata.normalize("NFC", text)
-    asked = text_folding.Query.of(text)
+    asked = text_folding.SearchValue.of(text)
     assert asked.occurs_in(text) or not text.isascii() or not text.strip() or text != text.strip()
     html.visible_lines(text)
     when = dates.parse_date(octets)

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["mic_mail.services.importers"]):
     from mic_mail.services.importers.flags import of_header, read_flags
     from mic_mail.services.importers.folder_mapping import is_virtual, target
     from mic_mail.services.importers.imap_connection import ImapCommand, Wire
-    from mic_mail.services.importers.mbox import Mailbox, MboxSource
+    from mic_mail.services.importers.mbox import MboxFile, MboxSource
     from mic_mail.services.importers.source import SourceFailed, SourceMessage, SourceWrong
 
 from fuzzing import pieces, run
@@ -59,8 +59,8 @@ def content_of(item: SourceMessage) -> bytes:
 def fuzz_mbox(octets: bytes) -> None:
     fd = os.open(written("box", octets), os.O_RDONLY)
     try:
-        spans = list(Mailbox(fd).spans())
-        box = Mailbox(fd)
+        spans = list(MboxFile(fd).spans())
+        box = MboxFile(fd)
         at = 0
         for span in box.spans():
             assert at <= span.begins <= span.ends <= len(octets), (spans, len(octets))
@@ -68,7 +68,7 @@ def fuzz_mbox(octets: bytes) -> None:
             message = box.octets(span)
             assert not BARE.search(message) or not BARE.search(octets)
             assert message == with_crlf(b"".join(box.parts(span)))
-        assert list(Mailbox(fd).spans()) == spans
+        assert list(MboxFile(fd).spans()) == spans
         assert not spans or octets.lstrip(b"\r\n").startswith(b"From ")
     finally:
         os.close(fd)
@@ -90,7 +90,7 @@ def fuzz_mbox_written(octets: bytes) -> None:
         file += b"From a@b Thu Nov 26 17:00:00 2026\nX: y\n\n" + re.sub(rb"(?m)^(>*From )", rb">\1", body) + b"\n"
     fd = os.open(written("box", file), os.O_RDONLY)
     try:
-        box = Mailbox(fd)
+        box = MboxFile(fd)
         read = [b"".join(box.parts(span)) for span in box.spans()]
     finally:
         os.close(fd)

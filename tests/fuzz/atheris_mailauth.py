@@ -38,14 +38,14 @@ with atheris.instrument_imports(
     from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
     from mic_mail.mailauth.message_digest import DigestedMessage, read
     from mic_mail.mailauth.result import Origin
-    from mic_mail.mailauth.spf import LONGEST_EXPLANATION, Client, Identity, Spf, SpfResult, check_mail_from
+    from mic_mail.mailauth.spf import LONGEST_EXPLANATION, Identity, Spf, SpfClient, SpfResult, check_mail_from
     from mic_mail.mailauth.spf_record import BadRecord, Mechanism, Record, parse_record
     from mic_mail.mailbox_address import MailboxAddress
     from mic_mail.mime.dkim import NotAHeader, split_written
     from mic_mail.net.dns import DnsUnavailable, NoSuchName
-    from mic_mail.services.transport.envelope import Act
+    from mic_mail.services.transport.envelope import InboundAction
     from mic_mail.services.transport.inbound.origin_check import visible_origin
-    from mic_mail.services.transport.inbound.origin_rules import Rules, decide
+    from mic_mail.services.transport.inbound.origin_rules import OriginRules, decide
 
 import dkim as dkimpy
 from fuzzing import run
@@ -114,7 +114,7 @@ def fuzz_spf_check(octets: bytes) -> None:
     zone.record("x1.example", "MX", "10 x0.example.")
     zone.record("1.2.0.192.in-addr.arpa", "PTR", "x0.example.")
     address = "192.0.2.1" if len(octets) % 2 else "2001:db8::1"
-    client = Client(address, helo.decode("utf-8", "replace"), OURS)
+    client = SpfClient(address, helo.decode("utf-8", "replace"), OURS)
     found = LOOP.run_until_complete(
         check_mail_from(resolver(zone), CLOCK, client, sender.decode("utf-8", "replace") + "@x0.example")
     )
@@ -239,9 +239,9 @@ def fuzz_impostor(octets: bytes) -> None:
     origin = Origin(spf, None, (), found, ArcResult(Arc.NONE), fault=reading.fault)
     envelope = SimpleNamespace(sender=MailboxAddress.parse("who@evil.example"))
     told = visible_origin(envelope, reading, header, {"mic.gov.vn"})  # type: ignore[arg-type]  # no more of it is looked at
-    ruling = decide(origin, told, Rules(frozenset({"mic.gov.vn"})))
+    ruling = decide(origin, told, OriginRules(frozenset({"mic.gov.vn"})))
     if "mic.gov.vn" in seen_by_others(header):
-        assert ruling.act is not Act.PASS, (header, ruling)
+        assert ruling.act is not InboundAction.PASS, (header, ruling)
 
 
 # ------------------------------------------------------------ Authentication-Results

@@ -37,7 +37,7 @@ with atheris.instrument_imports(
     from mic_mail.queue.queue import QueueRecipient
     from mic_mail.smtpclient import auth, commands, dane, mta_sts, mta_sts_cache
     from mic_mail.smtpclient.auth import SignInFailed
-    from mic_mail.smtpclient.commands import CannotSend, Offer, Sending
+    from mic_mail.smtpclient.commands import CannotSend, EhloResponse, MailParameters
     from mic_mail.smtpclient.dane import NotAuthentic
     from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy
     from mic_mail.smtpclient.replies import LONGEST_LINE, MOST_LINES, BadReply, Replies, Reply
@@ -86,7 +86,7 @@ def fuzz_replies(octets: bytes) -> None:
         assert reply.text.isprintable() or not reply.text.isascii()
         assert not set(reply.text) & set("\r\n\0")
         assert all(len(line) <= LONGEST_LINE for line in reply.lines)
-        offer = Offer.of(reply)
+        offer = EhloResponse.of(reply)
         assert offer.size_limit is None or offer.size_limit > 0
 
 
@@ -94,7 +94,7 @@ def fuzz_commands(octets: bytes) -> None:
     """Whatever our own grammar has let in goes out as one line, and is read again as what it was."""
     offered, _, rest = octets.partition(b"\n")
     sender, _, recipient = rest.partition(b"\n")
-    offer = Offer.of(Reply(250, ("x", *offered.decode("utf-8", "replace").split(","))))
+    offer = EhloResponse.of(Reply(250, ("x", *offered.decode("utf-8", "replace").split(","))))
     try:
         path, parameters = parse_mail(b"FROM:" + sender)
         to, more = parse_rcpt(b"TO:" + recipient, smtputf8=parameters.smtputf8)
@@ -102,7 +102,7 @@ def fuzz_commands(octets: bytes) -> None:
         return
     if not path or to is None:
         return
-    sending = Sending(path, 7, parameters.body, parameters.smtputf8, parameters.ret, parameters.envid)
+    sending = MailParameters(path, 7, parameters.body, parameters.smtputf8, parameters.ret, parameters.envid)
     try:
         first = commands.mail(sending, offer)
         second = commands.rcpt(QueueRecipient(to, tuple(more.notify), more.orcpt), offer, utf8=sending.smtputf8)

@@ -80,9 +80,9 @@ def test_thousands_of_pipelined_commands_leave_others_their_turn(
 def test_a_header_of_very_many_fields_is_read_beside_the_loop(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has signed in may write 65,000 of them; a usual header is not worth the way to a thread."""
     readers: list[str] = []
-    read: Callable[..., author_check.HeaderFacts] = author_check.read
+    read: Callable[..., author_check.SubmittedHeader] = author_check.read
 
-    def watched(*given: Any, **named: Any) -> author_check.HeaderFacts:
+    def watched(*given: Any, **named: Any) -> author_check.SubmittedHeader:
         readers.append(threading.current_thread().name)
         return read(*given, **named)
 

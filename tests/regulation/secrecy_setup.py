@@ -14,7 +14,7 @@ from harness import MailServer
 from markings.documents import docx, zipped
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
-from mic_mail.quarantine.held_messages import Held, HeldRecord
+from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord
 from population import PASSWORD
 
 STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])
@@ -67,7 +67,7 @@ def logged(server: MailServer, name: str) -> list[dict[str, object]]:
 
 
 def held(server: MailServer) -> list[HeldRecord]:
-    return list(Held(server.config.held_dir).records())
+    return list(HeldMessages(server.config.held_dir).records())
 
 
 def reference(answer: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from mic_mail.policy.credentials.app_passwords import app_passwords
 from mic_mail.policy.credentials.verifiers import Credential
-from mic_mail.policy.facts import Cause, Departure, Draft, FactKind
+from mic_mail.policy.facts import Departure, Draft, FactKind, SuspensionCause
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from mic_mail.services.mailboxes.consistency_check import FindingSeverity, inspect
 from mic_mail.services.mailboxes.explanation import explain
@@ -28,7 +28,7 @@ def centre(tmp_path):
     ("do", "undo", "state"),
     [
         (
-            lambda accounts, mailbox: accounts.suspend(mailbox, Cause.COMPROMISED, WHY),
+            lambda accounts, mailbox: accounts.suspend(mailbox, SuspensionCause.COMPROMISED, WHY),
             lambda accounts, mailbox: accounts.restore(mailbox, ASKED, Credential(0, "new"), WHY),
             MailboxState.SUSPENDED,
         ),

@@ -9,7 +9,7 @@ from mic_mail.errors import BadInput
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import ChangeRefused
-from mic_mail.policy.facts import Cause, Departure, Draft, FactKind, Level
+from mic_mail.policy.facts import Departure, Draft, FactKind, Level, SuspensionCause
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState
 from mic_mail.services.mailboxes.explanation import explain
 from mic_mail.services.mailboxes.issue import Ground
@@ -31,9 +31,9 @@ def test_clause_7_2_b(centre):
     mailbox = centre.mailbox()
     for conclusion in (None, Conclusion("", date(2026, 1, 4), "phạm đức  Long"), Conclusion("3/KL", date(2026, 1, 4), " ")):
         with pytest.raises(NotAllowed) as refusal:
-            centre.accounts.suspend(mailbox, Cause.BREACH, WHY, conclusion)
+            centre.accounts.suspend(mailbox, SuspensionCause.BREACH, WHY, conclusion)
         assert refusal.value.clause == "7.2.b"
-    centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "phạm đức  Long"))
+    centre.accounts.suspend(mailbox, SuspensionCause.BREACH, WHY, Conclusion("3/KL", date(2026, 1, 4), "phạm đức  Long"))
     assert centre.states(mailbox) == {MailboxState.SUSPENDED}
     for blank in (None, "", " ", "\t\u00a0\n"):
         with pytest.raises(NotAllowed) as refusal:
@@ -50,8 +50,8 @@ def test_clause_7_2_c_and_7_3(centre):
     with pytest.raises(NotAllowed):
         centre.accounts.restore(mailbox, ASKED, Credential(0, "new"), PLAIN)
     with pytest.raises(NotAllowed):
-        centre.accounts.suspend(mailbox, Cause.COMPROMISED, PLAIN)  # no reason
-    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+        centre.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, PLAIN)  # no reason
+    centre.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, WHY)
     assert centre.states(mailbox) == {MailboxState.SUSPENDED}
     for nobody in (RestoreRequest(" ", "fax"), RestoreRequest("Vụ CNTT", "\t")):
         with pytest.raises(NotAllowed) as refusal:
@@ -68,7 +68,7 @@ def test_clause_7_3_b(centre):
     patient = Config.model_validate({"restore": {"min_wait": 1}})
     mailbox = centre.mailbox()
     centre.clock.move_to(datetime(2026, 1, 10, 2, tzinfo=UTC))  # a Saturday
-    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+    centre.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, WHY)
     waiting = MailboxLifecycle(centre.directory, patient, centre.clock)
     asked = RestoreRequest("Vụ CNTT", "fax", date(2026, 1, 9))
     with pytest.raises(NotAllowed) as refusal:
@@ -149,7 +149,7 @@ def test_return(centre):
         centre.accounts.return_from_leave(mailbox, date(2026, 9, 1), CENTRE)
     assert refusal.value.clause == "6.4.a"
     with pytest.raises(NotAllowed):
-        centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+        centre.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, WHY)
 
 
 def test_days_that_contradict_each_other(centre):
@@ -216,8 +216,8 @@ def test_days_that_have_not_come(centre):
         centre.issuing.issue_personal(centre.person(), "first", Ground(CENTRE, tomorrow))
     mailbox = centre.mailbox("Trần Thị Lan")
     with pytest.raises(BadInput, match="conclusion"):
-        centre.accounts.suspend(mailbox, Cause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))
-    centre.accounts.suspend(mailbox, Cause.COMPROMISED, WHY)
+        centre.accounts.suspend(mailbox, SuspensionCause.BREACH, WHY, Conclusion("3/KL", tomorrow, "Phạm Đức Long"))
+    centre.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, WHY)
     with pytest.raises(BadInput, match="day of receipt 6 January 2026 is in the future"):
         centre.accounts.restore(mailbox, RestoreRequest("Vụ CNTT", "fax", tomorrow), Credential(0, "new"), PLAIN)
 

@@ -22,7 +22,7 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
-from mic_mail.services.authentication.second_factors import Checked, SecondFactors
+from mic_mail.services.authentication.second_factors import CodeResult, SecondFactors
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
 from regulation.console import Console
@@ -108,7 +108,7 @@ def test_keys_and_quarantine_come_back(site: QuarantineServer, tmp_path: Path) -
 
     site.clock.move_to(site.clock.now() + timedelta(seconds=30))  # the code of before is used up
     factors = SecondFactors(Directory(config.directory_url, clock=site.clock), config, site.clock)
-    assert factors.check(site.people["dvbe"].mailbox_id, code(secret, site.clock)) is Checked.RIGHT
+    assert factors.check(site.people["dvbe"].mailbox_id, code(secret, site.clock)) is CodeResult.RIGHT
     (row,) = new.json("dkim", "key", "list")
     assert (row["selector"], row["state"], row["trouble"]) == ("s1", "signing", None)
     said = record["value"].strip('"').replace('" "', "").encode()

@@ -14,8 +14,8 @@ from harness import MailServer, config_for
 from mic_mail.clock import SystemClock
 from mic_mail.errors import Refused
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.services.importers.import_job import Moving, Outcome
-from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.import_job import ImportJobs, ImportResult
+from mic_mail.services.importers.importer import FolderChoice
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.source import Source, SourceFolder, SourceMessage
@@ -41,11 +41,11 @@ class Beside:
         self._server = server
         self.store = MailStore(server.config.mail_root, clock=SystemClock(), host="cli")
         directory = server.population.directory
-        self.moving = Moving(directory, self.store, server.config, SystemClock())
+        self.moving = ImportJobs(directory, self.store, server.config, SystemClock())
 
-    def bring(self, mailbox_id: int, source: Source) -> Outcome:
+    def bring(self, mailbox_id: int, source: Source) -> ImportResult:
         entry = self._server.population.directory.entry(mailbox_id)
-        return self.moving.run(entry, source, Choice(), lambda tally: None)
+        return self.moving.run(entry, source, FolderChoice(), lambda tally: None)
 
     def close(self) -> None:
         self.store.close()
@@ -59,7 +59,7 @@ def test_its_person_works_while_mail_arrives(server: MailServer, tmp_path: Path)
     session.select("INBOX")
     beside = Beside(server)
     source = MaildirSource(str(maildir(tmp_path / "old", 300)))
-    outcomes: list[Outcome] = []
+    outcomes: list[ImportResult] = []
     thread = threading.Thread(target=lambda: outcomes.append(beside.bring(bee.mailbox_id, source)))
     thread.start()
     session.append("INBOX", "", None, b"Subject: mine\r\n\r\nx\r\n")
@@ -84,7 +84,7 @@ def test_two_imports_at_once(server: MailServer, tmp_path: Path) -> None:
     """Of two sources into one mailbox: all of both, once."""
     bee = server.issue("dvbe")
     sources = [MaildirSource(str(maildir(tmp_path / str(place), 150, 1000 * place))) for place in range(3)]
-    outcomes: list[Outcome] = []
+    outcomes: list[ImportResult] = []
 
     def bring(source: Source) -> None:
         beside = Beside(server)

@@ -22,8 +22,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Counts,
     Opening,
     OpeningTable,
+    OpeningWindow,
     Shut,
-    Window,
     WindowOutcome,
     counts,
     working_days,
@@ -33,7 +33,7 @@ from regulation.inbox import letters
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, TTLAN, UnitMailServer, at, shown
 
 ONE = timedelta(days=1)
-WINDOWS = (Window(time(7, 30), time(9)), Window(time(10, 30), time(12)), Window(time(16), time(17, 30)))
+WINDOWS = (OpeningWindow(time(7, 30), time(9)), OpeningWindow(time(10, 30), time(12)), OpeningWindow(time(16), time(17, 30)))
 DAYS = [MONDAY + ONE * n for n in range(3)]
 
 

@@ -15,8 +15,8 @@ from harness import MailServer
 from mic_mail import modified_utf7
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
-from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark, age, due_at, waiting
-from mic_mail.policy.unit_mail.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail.document_handoff import HandoffMark, HandoffMessage, age, due_at, waiting
+from mic_mail.policy.unit_mail.reply_deadlines import IncomingMail
 from mic_mail.services.unit_mail.document_handoff import PassedOn, Pending
 from regulation.inbox import letters
 from regulation.unit_mail_setup import CNTT, DVBE, MONDAY, UnitMailServer, at, letter
@@ -164,16 +164,16 @@ def test_the_settings_choose_the_mark(serve: Callable[..., MailServer], tmp_path
     unit_mail.put(unit_mail.cntt, letter(4), keywords=("$PassedOn",))
     (one,) = pending(unit_mail)
     assert (one.subject, one.due_at) == ("Thu so 4", at(MONDAY + ONE * 3, "17:30"))
-    assert not Mark(frozenset(), "").is_folder("INBOX")
+    assert not HandoffMark(frozenset(), "").is_folder("INBOX")
 
 
 # ---------------------------------------------------------------- by rule
 
 OWN = frozenset({CNTT})
 FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
-LETTER = Incoming("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
+LETTER = IncomingMail("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
 arrivals = st.builds(
-    Arrival,
+    HandoffMessage,
     st.builds(
         replace,
         st.just(LETTER),
@@ -188,7 +188,7 @@ arrivals = st.builds(
 
 
 @given(st.lists(arrivals, max_size=8))
-def test_one_copy_that_is_marked_is_enough(these: list[Arrival]) -> None:
+def test_one_copy_that_is_marked_is_enough(these: list[HandoffMessage]) -> None:
     """Each message waits once, since its first copy came; in whatever order they are read."""
     found = waiting(these, OWN)
     done = {each.message.message_id for each in these if each.passed_on}

@@ -25,7 +25,7 @@ from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.reply_deadlines import (
     Addressed,
-    Incoming,
+    IncomingMail,
     ReplySettings,
     due_at,
     is_automatic,
@@ -45,7 +45,7 @@ OWN = frozenset({"dvbe@mic.gov.vn"})
 FRIDAY = datetime(2026, 11, 20, 2, tzinfo=UTC)
 TUESDAY_EVENING = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 """17:30 of the 2nd working day after that Friday."""
-LETTER = Incoming("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
+LETTER = IncomingMail("<1@x>", "a@mof.gov.vn", OWN, frozenset(), FRIDAY, is_marked=False, is_automatic=False)
 
 
 def test_the_deadline_is_the_end_of_the_second_working_day() -> None:
@@ -101,7 +101,7 @@ incoming = st.builds(
 
 
 @given(st.lists(incoming, max_size=8), st.sets(st.sampled_from(["<1@x>", "<2@x>"])))
-def test_what_is_answered_once_is_answered(these: list[Incoming], named: set[str]) -> None:
+def test_what_is_answered_once_is_answered(these: list[IncomingMail], named: set[str]) -> None:
     """In whichever folder its copies lie; each message waits once, since its first copy came; order does not matter."""
     found = unanswered(these, OWN, (), named, ReplySettings())
     ids = {each.message_id for each in these if each.message_id}

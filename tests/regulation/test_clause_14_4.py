@@ -17,7 +17,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from regulation.log_console import MESSAGE_ID, LogConsole, console_of_used_server
 
 
@@ -165,9 +165,9 @@ def test_clause_6_1_only_the_centre_and_auditors_read_the_log(console: LogConsol
     now = console.server.clock.now()
     officers = console.server.population.directory.officers
     unit_id = console.server.population.unit().unit_id
-    officers.add(Officer("an", "Lê An", Role.CENTRE, None, now))
-    officers.add(Officer("kiem", "Vũ Kiểm", Role.AUDITOR, None, now))
-    officers.add(Officer("don", "Hồ Đơn", Role.UNIT, unit_id, now))
+    officers.add(Officer("an", "Lê An", OfficerRole.CENTRE, None, now))
+    officers.add(Officer("kiem", "Vũ Kiểm", OfficerRole.AUDITOR, None, now))
+    officers.add(Officer("don", "Hồ Đơn", OfficerRole.UNIT, unit_id, now))
     for words in (("search",), ("trace", MESSAGE_ID), ("anchor", "--now"), ("verify",)):
         for actor, code in (("an", 0), ("kiem", 0), ("don", 1), ("la", 1)):
             assert console.run("log", *words, "--actor", actor) == code, console.err

@@ -144,7 +144,7 @@ def forwarding(folder: Path, where: str, cursor: str = "cursor", ca: Path | None
     clock = ManualClock(NOW)
     log = MailLog(folder / "own", "housekeeper", clock=clock)
     made = Forwarding(Collector(place(where), ca, patience=patience), HEADER, folder, folder / cursor, clock=clock, log=log)
-    tail.save(folder / cursor, tail.Cursor(TODAY))
+    tail.save(folder / cursor, tail.LogPosition(TODAY))
     return made
 
 
@@ -173,7 +173,7 @@ def test_clause_16_3_what_only_this_machine_holds_has_not_gone(tmp_path: Path, l
     hanging = listen(reads=False)
     stuck = forwarding(tmp_path, f"tcp://127.0.0.1:{hanging.port}", patience=0.3)
     assert stuck.pass_on() == 0
-    assert tail.load(tmp_path / "cursor") == tail.Cursor(TODAY)
+    assert tail.load(tmp_path / "cursor") == tail.LogPosition(TODAY)
     stuck.close()
 
 
@@ -243,7 +243,7 @@ def test_clause_16_3_a_cursor_that_says_nothing_skips_nothing(tmp_path: Path, li
 
 def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> None:
     """Where the cursor cannot be put down each message goes once all the same; told once, and not as the collector's fault."""
-    tail.save(tmp_path / "cursor", tail.Cursor(TODAY))
+    tail.save(tmp_path / "cursor", tail.LogPosition(TODAY))
     (tmp_path / "cursor.new").mkdir()
     collector = listen()
     forward = bare(tmp_path, f"tcp://127.0.0.1:{collector.port}")
@@ -262,7 +262,7 @@ def test_clause_16_3_a_full_disk_makes_no_flood(tmp_path: Path, listen: Any) -> 
 def test_clause_16_3_a_slow_line_gets_everything_once(tmp_path: Path, listen: Any) -> None:
     """It takes what was sent, and not all of it within anybody's patience: each message comes, and none over and over."""
     fill(tmp_path, 2_000)
-    tail.save(tmp_path / "cursor", tail.Cursor(TODAY))
+    tail.save(tmp_path / "cursor", tail.LogPosition(TODAY))
     slow = Listener(reads=False, pace=(16_384, 0.02))
     passed, limit = 0, time.monotonic() + PATIENCE_SECONDS
     forward = bare(tmp_path, f"tcp://127.0.0.1:{slow.port}")
@@ -280,7 +280,7 @@ def test_clause_16_3_a_name_that_cannot_be_is_a_collector_that_is_not_there(tmp_
     for number, name in enumerate(("a..b", "x" * 70, ".x")):
         folder = tmp_path / str(number)
         fill(folder, 1)
-        tail.save(folder / "cursor", tail.Cursor(TODAY))
+        tail.save(folder / "cursor", tail.LogPosition(TODAY))
         forward = bare(folder, f"tcp://{name}:9")
         assert forward.pass_on() == 0
         assert own_events(folder, forward) == ["syslog_unreachable"]
@@ -311,7 +311,7 @@ def test_clause_16_3_the_evidence_names_a_collector_that_is_behind(tmp_path: Pat
     fill(config.log_dir, 3)
     clock, own = ManualClock(datetime.now(UTC)), MailLog(tmp_path / "own", "housekeeper", clock=ManualClock(NOW))
     for name in places:
-        tail.save(cursor_file(config, name), tail.Cursor(TODAY))
+        tail.save(cursor_file(config, name), tail.LogPosition(TODAY))
         one = Forwarding(
             Collector(place(name)), HEADER, config.log_dir, cursor_file(config, name), clock=ManualClock(NOW), log=own
         )

@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from mic_mail.policy.requests import Filing, Request, RequestChannel, RequestKind, RequestState
-from mic_mail.services.reports.problems import Answered, answered
+from mic_mail.services.reports.problems import Timeliness, answered
 from mic_mail.services.requests.register import Due
 from regulation.console import Console
 
@@ -83,11 +83,11 @@ def test_clause_18_the_leadership_gets_a_paper(tmp_path):
 @pytest.mark.parametrize(
     ("state", "handled", "overdue", "stands"),
     [
-        (RequestState.DONE, 1, False, Answered.IN_TIME),
-        (RequestState.REFUSED, 3, False, Answered.LATE),
-        (RequestState.OPEN, None, False, Answered.WAITING),
-        (RequestState.APPROVED, None, True, Answered.OVERDUE),
-        (RequestState.WITHDRAWN, 9, False, Answered.WITHDRAWN),
+        (RequestState.DONE, 1, False, Timeliness.IN_TIME),
+        (RequestState.REFUSED, 3, False, Timeliness.LATE),
+        (RequestState.OPEN, None, False, Timeliness.WAITING),
+        (RequestState.APPROVED, None, True, Timeliness.OVERDUE),
+        (RequestState.WITHDRAWN, 9, False, Timeliness.WITHDRAWN),
     ],
 )
 def test_clause_18_answered_in_time(state, handled, overdue, stands):

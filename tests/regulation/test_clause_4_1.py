@@ -16,7 +16,7 @@ import pytest
 from harness import MailServer
 from markings.documents import encrypted_zip, zipped
 from markings.large import LARGE
-from mic_mail.quarantine.held_messages import Held, HeldState
+from mic_mail.quarantine.held_messages import HeldMessages, HeldState
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.textextract.worker_pool import WorkerPool
 from population import PASSWORD
@@ -301,7 +301,7 @@ def test_clause_4_1_discarded_and_expired(mail_server: MailServer, secrecy: Secr
     mail_server.housekeep()
     assert [path.stem for path in mail_server.config.held_dir.glob("*.msg")] == refs[1:]
     assert len(received(mail_server, "dvbe")) == 1
-    store = Held(mail_server.config.held_dir)
+    store = HeldMessages(mail_server.config.held_dir)
     [record] = [record for record in store.records() if record.held_id == refs[1]]
     path = mail_server.config.held_dir / f"{refs[1]}.json"
     path.write_bytes(path.read_bytes().replace(str(record.expires_at_us).encode(), b"1"))

@@ -13,12 +13,12 @@ from mic_mail.directory.records import MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.errors import Refused
 from mic_mail.policy.authorization.content_access import Scope
 from mic_mail.policy.authorization.grounds import ActContext
-from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.authorization.two_persons import Hand, NotTwo
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.records_export import must_be_asked_for
-from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
+from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.services.exports.content_requests import Content
 from population import migrated
@@ -45,7 +45,7 @@ class Office:
             0, MailboxKind.GROUP, "doan@mic.gov.vn", "mic.gov.vn/doan", "Đoàn", 1 << 30, unit_id=unit.unit_id
         )
         self._mailbox = self._directory.issue_mailbox(record, Draft(FactKind.ISSUED, NOW, "test"))
-        self._held = Held(folder / "held")
+        self._held = HeldMessages(folder / "held")
         self._number = count(1)
 
     def content(self, first: Hand, second: Hand) -> None:
@@ -55,7 +55,9 @@ class Office:
             self._directory.officers.end(hand.officer, self._clock.now())
         self._clock.move_to(self._clock.now() + timedelta(seconds=1))
         for hand in {each.officer: each for each in (second, first)}.values():
-            officer = Officer(hand.officer, hand.full_name, Role.CENTRE, None, self._clock.now(), person_id=hand.person_id)
+            officer = Officer(
+                hand.officer, hand.full_name, OfficerRole.CENTRE, None, self._clock.now(), person_id=hand.person_id
+            )
             self._directory.officers.add(officer)
         access = content.ask(self._mailbox, Scope(), first, BASIS)
         content.approve(access.access_id, second, BASIS)

@@ -16,7 +16,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.authorization.content_access import AccessStage, ContentRefused, Scope
 from mic_mail.policy.authorization.grounds import ActContext
-from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import Content
 from mic_mail.storage.mailstore import MailStore
@@ -225,7 +225,7 @@ def test_clause_4_3_an_approval_expires(console):
     clock = ManualClock(SystemClock().now())
     directory = console.directory(clock)
     content = Content(directory, Config(), clock)
-    mai, minh = (Officer(login, login, Role.CENTRE, None, clock.now()) for login in ("mai", "minh"))
+    mai, minh = (Officer(login, login, OfficerRole.CENTRE, None, clock.now()) for login in ("mai", "minh"))
     origin = ActContext("mai", "xác minh", "7/QĐ")
     asked = content.ask(directory.mailbox(BE), Scope(), Hand.of(mai, "mai", "mai"), origin)
     granted = content.approve(asked.access_id, Hand.of(minh, "minh", "minh"), origin)

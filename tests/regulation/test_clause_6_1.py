@@ -13,8 +13,8 @@ from mic_mail.policy.authorization.roles import (
     RIGHTS,
     NotAuthorised,
     Officer,
+    OfficerRole,
     Right,
-    Role,
     authorise,
     must_fit,
     must_keep_centre,
@@ -30,11 +30,11 @@ NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def officer(login: str, role: Role, unit: int | None = None, since: int = -10, until: int | None = None) -> Officer:
+def officer(login: str, role: OfficerRole, unit: int | None = None, since: int = -10, until: int | None = None) -> Officer:
     return Officer(login, login, role, unit, NOW + since * DAY, None if until is None else NOW + until * DAY)
 
 
-LAN, HOA, BE = officer("lan", Role.CENTRE), officer("hoa", Role.UNIT, 7), officer("be", Role.AUDITOR)
+LAN, HOA, BE = officer("lan", OfficerRole.CENTRE), officer("hoa", OfficerRole.UNIT, 7), officer("be", OfficerRole.AUDITOR)
 ALL = (LAN, HOA, BE)
 
 
@@ -67,8 +67,8 @@ def test_clause_6_1_an_auditor_reads() -> None:
         authorise(ALL, "be", Right.REQUEST, NOW)
 
 
-@given(st.sampled_from(Right), st.sampled_from(Role), st.integers(-3, 3), st.integers(-3, 3) | st.none())
-def test_clause_6_1_a_term_begins_and_ends(right: Right, role: Role, since: int, until: int | None) -> None:
+@given(st.sampled_from(Right), st.sampled_from(OfficerRole), st.integers(-3, 3), st.integers(-3, 3) | st.none())
+def test_clause_6_1_a_term_begins_and_ends(right: Right, role: OfficerRole, since: int, until: int | None) -> None:
     """Outside of it the officer is nobody; within it the role decides."""
     one = officer("x", role, 7, since, until)
     allowed = since <= 0 and (until is None or until > 0) and right in RIGHTS[role]
@@ -82,7 +82,7 @@ def test_clause_6_1_a_term_begins_and_ends(right: Right, role: Role, since: int,
 
 def test_clause_6_1_the_newest_term_counts() -> None:
     """Who went from a unit to the Centre acts as the latter."""
-    terms = (officer("hoa", Role.UNIT, 7), officer("hoa", Role.CENTRE))
+    terms = (officer("hoa", OfficerRole.UNIT, 7), officer("hoa", OfficerRole.CENTRE))
     found = authorise(terms, "hoa", Right.ACT, NOW)
     assert found is terms[1]
 
@@ -90,7 +90,7 @@ def test_clause_6_1_the_newest_term_counts() -> None:
 def test_clause_6_1_a_new_server_is_the_centres() -> None:
     """Until the first officer is entered, who is one of the Centre and serves at once."""
     assert authorise((), "root", Right.ACT, NOW) is None
-    for first in (HOA, BE, officer("lan", Role.CENTRE, since=1)):
+    for first in (HOA, BE, officer("lan", OfficerRole.CENTRE, since=1)):
         with pytest.raises(NotAuthorised):
             must_keep_centre((first,), NOW)
     must_keep_centre((LAN,), NOW)
@@ -99,26 +99,27 @@ def test_clause_6_1_a_new_server_is_the_centres() -> None:
 
 def test_clause_6_1_one_of_the_centre_remains() -> None:
     """At every instant to come, not now alone: an end in March counts today."""
-    moi = officer("moi", Role.CENTRE, since=5)
+    moi = officer("moi", OfficerRole.CENTRE, since=5)
     leaving = replace(LAN, until=NOW + 3 * DAY)
     for left in ((replace(LAN, until=NOW), HOA), (leaving, HOA), (leaving, moi), (leaving, replace(moi, until=NOW + 9 * DAY))):
         with pytest.raises(NotAuthorised):
             must_keep_centre(left, NOW)
     must_keep_centre((replace(LAN, until=NOW + 5 * DAY), moi), NOW)
-    must_keep_centre((leaving, officer("moi", Role.CENTRE, since=3)), NOW)
+    must_keep_centre((leaving, officer("moi", OfficerRole.CENTRE, since=3)), NOW)
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("xyz"), st.sampled_from(Role), st.integers(-2, 4), st.integers(-1, 5) | st.none()), max_size=6
+        st.tuples(st.sampled_from("xyz"), st.sampled_from(OfficerRole), st.integers(-2, 4), st.integers(-1, 5) | st.none()),
+        max_size=6,
     )
 )
-def test_clause_6_1_one_of_the_centre_remains_every_day(terms: list[tuple[str, Role, int, int | None]]) -> None:
+def test_clause_6_1_one_of_the_centre_remains_every_day(terms: list[tuple[str, OfficerRole, int, int | None]]) -> None:
     """Asked of each day for itself, naively, the answer is the same."""
     officers = [officer(login, role, 7, since, until) for login, role, since, until in terms]
     days = [NOW + number * DAY for number in range(8)]
     serves = all(
-        any((found := officer_of(officers, login, day)) and found.role is Role.CENTRE for login in "xyz") for day in days
+        any((found := officer_of(officers, login, day)) and found.role is OfficerRole.CENTRE for login in "xyz") for day in days
     )
     try:
         must_keep_centre(officers, NOW)
@@ -131,19 +132,23 @@ def test_clause_6_1_one_of_the_centre_remains_every_day(terms: list[tuple[str, R
 @given(
     st.lists(
         st.tuples(
-            st.booleans(), st.sampled_from("xyz"), st.sampled_from(Role), st.integers(0, 4), st.integers(1, 6) | st.none()
+            st.booleans(),
+            st.sampled_from("xyz"),
+            st.sampled_from(OfficerRole),
+            st.integers(0, 4),
+            st.integers(1, 6) | st.none(),
         ),
         max_size=12,
     ),
     st.sets(st.sampled_from("xyz")),
 )
 def test_clause_6_1_somebody_who_can_sign_in_acts_every_day(
-    steps: list[tuple[bool, str, Role, int, int | None]], known: set[str]
+    steps: list[tuple[bool, str, OfficerRole, int, int | None]], known: set[str]
 ) -> None:
     """Whatever a person adds and ends: as soon as there is an officer, on each day one of the Centre has a login. The first
     two are what passes most often: one who is there for good, and another one."""
     officers: list[Officer] = []
-    first = [(True, login, Role.CENTRE, 0, None) for login in "xy"]
+    first = [(True, login, OfficerRole.CENTRE, 0, None) for login in "xy"]
     for adds, login, role, day, until in [*first, *steps]:
         new = officer(login, role, 7, day, until)
         ends = [replace(each, until=new.since) if each.login == login and each.holds(new.since) else each for each in officers]
@@ -160,23 +165,23 @@ def test_clause_6_1_somebody_who_can_sign_in_acts_every_day(
         officers = after
         for number in range(8):
             serving = [each for each in officers if each.login in known and each.holds(NOW + number * DAY)]
-            assert any(each.role is Role.CENTRE for each in serving), (officers, number)
+            assert any(each.role is OfficerRole.CENTRE for each in serving), (officers, number)
 
 
 def test_clause_6_1_one_term_at_a_time() -> None:
     """A second one for the same login would leave open as what it acts."""
     with pytest.raises(NotAuthorised):
-        must_fit(ALL, officer("hoa", Role.CENTRE))
-    must_fit(ALL, officer("moi", Role.CENTRE))
+        must_fit(ALL, officer("hoa", OfficerRole.CENTRE))
+    must_fit(ALL, officer("moi", OfficerRole.CENTRE))
     ended = replace(HOA, until=NOW)
-    must_fit((LAN, ended), officer("hoa", Role.CENTRE, since=0))
+    must_fit((LAN, ended), officer("hoa", OfficerRole.CENTRE, since=0))
 
 
 @pytest.mark.parametrize("since", [-10, 3])
 @pytest.mark.parametrize("until", [None, -1])
 def test_clause_6_1_an_officer_acts_under_the_own_name(since: int, until: int | None) -> None:
     """Whoever is, was or will be one, and any other person; automation, which never was, names one."""
-    known = (LAN, officer("hoa", Role.UNIT, 7, since, until))
+    known = (LAN, officer("hoa", OfficerRole.UNIT, 7, since, until))
     for login, automatic in (("hoa", False), ("hoa", True), ("stranger", False)):
         with pytest.raises(NotAuthorised):
             must_not_pose(known, login, "lan", automatic=automatic)

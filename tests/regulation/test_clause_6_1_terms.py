@@ -8,7 +8,7 @@ import pytest
 from clients.terminal import A_LOGIN
 from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.directory.repository import Directory
-from mic_mail.policy.authorization.roles import NotAuthorised, Officer, Role, must_keep_centre
+from mic_mail.policy.authorization.roles import NotAuthorised, Officer, OfficerRole, must_keep_centre
 from regulation.officers import WHY, OfficersConsole, officers_console
 
 
@@ -166,7 +166,7 @@ def test_clause_6_1_two_ends_at_once(tmp_path):
     for round_ in range(8):
         logins = [f"a{round_}", f"b{round_}"]
         for login in logins:
-            directory.officers.add(Officer(login, login, Role.CENTRE, None, now, None, "1/QĐ"))
+            directory.officers.add(Officer(login, login, OfficerRole.CENTRE, None, now, None, "1/QĐ"))
         for login in serving:
             directory.officers.end(login, now, check)
         barrier = threading.Barrier(2)

@@ -224,7 +224,7 @@ def test_a_mail_that_cannot_be_read_keeps_no_other_waiting(ministry: TwoUnits) -
         ministry.later(timedelta(hours=1))
     assert [request.opened_by for request in ministry.opened()] == [PTTH, PTTH, CNTT]
     assert (ministry.answers(ministry.unit), ministry.answers(ministry.other)) == (1, 2)
-    assert ministry.directory.requests.debts(MARK) == []
+    assert ministry.directory.requests.deferred(MARK) == []
 
 
 @pytest.mark.parametrize("how", ["for ever", "expunged"])
@@ -234,7 +234,7 @@ def test_a_mail_that_never_can_be_read_is_given_up(ministry: TwoUnits, how: str)
     (file,) = ministry.support_files()
     with unreadable(file):
         ministry.server.housekeep()
-        assert [debt.uid for debt in ministry.directory.requests.debts(MARK)] == [1]
+        assert [each.uid for each in ministry.directory.requests.deferred(MARK)] == [1]
         if how == "expunged":
             account = ministry.server.running.context.store.account(
                 AccountRef(ministry.support.mailbox_id, ministry.support.home)
@@ -248,7 +248,7 @@ def test_a_mail_that_never_can_be_read_is_given_up(ministry: TwoUnits, how: str)
             ministry.later(timedelta(days=1))
         (given_up,) = ministry.events("request_mail_given_up")
         assert given_up["found"] is (how != "expunged")
-        assert ministry.directory.requests.debts(MARK) == []
+        assert ministry.directory.requests.deferred(MARK) == []
 
 
 def test_a_register_that_takes_nothing_loses_nothing(ministry: TwoUnits) -> None:
@@ -268,7 +268,7 @@ def test_a_register_that_takes_nothing_loses_nothing(ministry: TwoUnits) -> None
         for _ in range(2):
             ministry.later(timedelta(minutes=5))
         assert sorted(request.opened_by for request in ministry.opened()[before:]) == [CNTT, PTTH]
-        assert ministry.directory.requests.debts(MARK) == []
+        assert ministry.directory.requests.deferred(MARK) == []
     assert (ministry.answers(ministry.unit), ministry.answers(ministry.other)) == (4, 4)
 
 
@@ -302,10 +302,10 @@ def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(ministry: TwoUn
         look()
         directory = Directory(config.directory_url, clock=clock)
         assert [request.opened_by for request in directory.requests.all()] == [PTTH, PTTH]
-        assert [debt.uid for debt in directory.requests.debts(MARK)] == [2]
+        assert [each.uid for each in directory.requests.deferred(MARK)] == [2]
         assert [mail.sender for mail in directory.requests.mail_read(NOW - timedelta(days=1))] == [PTTH, PTTH]
     look()
-    assert directory.requests.debts(MARK) == []
+    assert directory.requests.deferred(MARK) == []
     assert sorted(request.opened_by for request in directory.requests.all()) == sorted(senders)
     directory.close()
     assert kills > 5

@@ -14,7 +14,7 @@ from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.errors import Trouble
 from mic_mail.policy.authorization.grounds import ActContext
-from mic_mail.policy.facts import Cause, Draft, FactKind, MailboxKind
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind, SuspensionCause
 from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
@@ -56,7 +56,7 @@ def test_clause_7_2_c_a_runaway_is_suspended(server: MailServer) -> None:
     (fact,) = suspensions(server, "dvbe@mic.gov.vn")
     assert (fact.actor, dict(fact.data)) == (
         "server",
-        {"cause": Cause.COMPROMISED, "trigger": "outbound-rate", "recipients": 2 * LIMIT},
+        {"cause": SuspensionCause.COMPROMISED, "trigger": "outbound-rate", "recipients": 2 * LIMIT},
     )
     client.rset()
     assert client.mail("dvbe@mic.gov.vn")[0] == 525

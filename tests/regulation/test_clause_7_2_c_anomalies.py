@@ -7,9 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
+from mic_mail.auth.throttle import Throttle, ThrottleDecision, ThrottleSettings
 from mic_mail.policy.credentials import anomalies
-from mic_mail.policy.credentials.anomalies import GRACE, Anomaly, AnomalyLimits, Attempt, Rule, Watch, network_of, wider
+from mic_mail.policy.credentials.anomalies import (
+    GRACE,
+    Anomaly,
+    AnomalyDetector,
+    AnomalyLimits,
+    AnomalyRule,
+    Attempt,
+    network_of,
+    wider,
+)
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -20,7 +29,7 @@ class Story:
     """What happened, one thing after the other, and what came of it."""
 
     def __init__(self, limits: AnomalyLimits | None = None) -> None:
-        self.watch = Watch(limits or AnomalyLimits())
+        self.watch = AnomalyDetector(limits or AnomalyLimits())
         self.now = NOW
         self.found: list[Anomaly] = []
 
@@ -39,7 +48,7 @@ class Story:
         self.watch.take(Attempt(self.now, mailbox, network, ok=True))
         return self.passes(SECOND)
 
-    def rules(self) -> list[Rule]:
+    def rules(self) -> list[AnomalyRule]:
         """After everything that may still come has come."""
         self.passes(GRACE)
         return [each.rule for each in self.found]
@@ -57,14 +66,14 @@ def sprayed(story: Story, names: int = 20, network: str = ABROAD) -> Story:
 def test_clause_7_2_c_many_mailboxes_tried_and_one_opened() -> None:
     """With mailbox, network and figure; one try less is none; names that are none of ours count too."""
     story = sprayed(Story()).right("be", ABROAD)
-    assert story.rules() == [Rule.SPRAYED]
+    assert story.rules() == [AnomalyRule.SPRAYED]
     (found,) = story.found
     assert (found.mailbox, found.network, found.count, found.rule.is_strong) == ("be", ABROAD, 20, True)
     assert sprayed(Story(), 19).right("be", ABROAD).rules() == []
     nobody = Story()
     for number in range(20):
         nobody.wrong(f"?@mic.gov.vn {number}", ABROAD)
-    assert nobody.right("be", ABROAD).rules() == [Rule.SPRAYED]
+    assert nobody.right("be", ABROAD).rules() == [AnomalyRule.SPRAYED]
     assert Story().wrong("?@mic.gov.vn 1", ABROAD, 100).right("be", ABROAD).rules() == [], "one name, however often"
     assert story.passes(DAY).found == [found]
 
@@ -72,7 +81,7 @@ def test_clause_7_2_c_many_mailboxes_tried_and_one_opened() -> None:
 def test_clause_7_2_c_a_thief_s_network_does_not_become_a_known_one() -> None:
     """Who got in by force once, and comes by force again after the password was reset, is found again."""
     story = sprayed(Story()).right("be", ABROAD).passes(GRACE).passes(2 * MINUTE * 60)
-    assert sprayed(story).right("be", ABROAD).rules() == [Rule.SPRAYED, Rule.SPRAYED]
+    assert sprayed(story).right("be", ABROAD).rules() == [AnomalyRule.SPRAYED, AnomalyRule.SPRAYED]
     home = Story().right("be", ABROAD).passes(DAY)  # where nobody forced anything it is known, as ever
     assert sprayed(home).right("be", ABROAD).rules() == []
 
@@ -80,30 +89,30 @@ def test_clause_7_2_c_a_thief_s_network_does_not_become_a_known_one() -> None:
 def test_clause_7_2_c_a_thief_who_gets_into_two_mailboxes_is_no_office() -> None:
     """Two, or five, within ten minutes: each is found, and those after them, for most of what was tried was in vain."""
     story = sprayed(Story(), 30).right("be", ABROAD).passes(5 * MINUTE).right("an", ABROAD)
-    assert story.rules() == [Rule.SPRAYED, Rule.SPRAYED]
+    assert story.rules() == [AnomalyRule.SPRAYED, AnomalyRule.SPRAYED]
     assert [each.mailbox for each in story.found] == ["be", "an"]
-    assert story.right("cuc", ABROAD).rules() == [Rule.SPRAYED] * 3
+    assert story.right("cuc", ABROAD).rules() == [AnomalyRule.SPRAYED] * 3
     many = sprayed(Story(), 30)
     for name in ("a", "b", "c", "d", "e"):
         many.right(name, ABROAD)
-    assert many.rules() == [Rule.SPRAYED] * 5
+    assert many.rules() == [AnomalyRule.SPRAYED] * 5
     within = sprayed(Story().right("be", ABROAD), 30).right("an", ABROAD)  # the first one at once, the list after it
-    assert within.rules() == [Rule.SPRAYED]
+    assert within.rules() == [AnomalyRule.SPRAYED]
 
 
 def test_clause_7_2_c_two_mailboxes_forced_by_guesses_do_not_excuse_one_another() -> None:
     """Who gets in without force still shows an office."""
     story = Story().wrong("be", ABROAD, 15).right("be", ABROAD).wrong("an", ABROAD, 15).right("an", ABROAD)
-    assert story.rules() == [Rule.GUESSED, Rule.GUESSED]
+    assert story.rules() == [AnomalyRule.GUESSED, AnomalyRule.GUESSED]
     hotel = Story().wrong("be", ABROAD, 15).right("be", ABROAD).wrong("an", ABROAD, 2).right("an", ABROAD)
     assert hotel.rules() == []
 
 
 def test_clause_7_2_c_many_passwords_of_one_mailbox() -> None:
     """Fifteen different ones and then the right one, from where it never signed in; it is told, and suspends nothing."""
-    assert Story().wrong("be", ABROAD, 15).right("be", ABROAD).rules() == [Rule.GUESSED]
+    assert Story().wrong("be", ABROAD, 15).right("be", ABROAD).rules() == [AnomalyRule.GUESSED]
     assert Story().wrong("be", ABROAD, 14).right("be", ABROAD).rules() == []
-    assert not Rule.GUESSED.is_strong
+    assert not AnomalyRule.GUESSED.is_strong
 
 
 def test_clause_7_2_c_one_mailbox_from_all_over_the_world() -> None:
@@ -111,8 +120,8 @@ def test_clause_7_2_c_one_mailbox_from_all_over_the_world() -> None:
     story = Story()
     for number in range(15):
         story.right("be", f"{20 + number % 8}.1.{number}.0/24")
-    assert story.rules() == [Rule.SCATTERED]
-    assert not Rule.SCATTERED.is_strong
+    assert story.rules() == [AnomalyRule.SCATTERED]
+    assert not AnomalyRule.SCATTERED.is_strong
 
 
 # ------------------------------------------------------------ what is none
@@ -143,7 +152,7 @@ def test_clause_7_2_c_a_newcomer_in_an_office_that_is_known() -> None:
     story = Story().right("an", OFFICE)
     assert sprayed(story.passes(29 * DAY), network=OFFICE).right("be", OFFICE).rules() == []
     forgotten = Story().right("an", OFFICE)
-    assert sprayed(forgotten.passes(31 * DAY), network=OFFICE).right("be", OFFICE).rules() == [Rule.SPRAYED]
+    assert sprayed(forgotten.passes(31 * DAY), network=OFFICE).right("be", OFFICE).rules() == [AnomalyRule.SPRAYED]
 
 
 def test_clause_7_2_c_a_phone_between_wi_fi_and_its_provider() -> None:
@@ -172,7 +181,7 @@ def test_clause_7_2_c_old_telephones_that_ask_all_day_are_no_thief() -> None:
         for minute in range(60 * hours):
             for phone in range(7):
                 at, mailbox = minute * 60.0 + phone, "be" if phone < 3 else f"m{phone}"
-                if throttle.check(mailbox, "198.51.100.7", b"%d" % phone, at).answer is Answer.TRY:
+                if throttle.check(mailbox, "198.51.100.7", b"%d" % phone, at).answer is ThrottleDecision.TRY:
                     throttle.wrong(mailbox, "198.51.100.7", b"%d" % phone, at)
                     story.wrong(mailbox, ABROAD)
             story.passes(NOW + (minute + 1) * MINUTE - story.now)
@@ -214,7 +223,7 @@ def test_clause_7_2_c_what_was_seen_can_be_put_down_and_taken_up(steps: list[tup
     for number, (mailbox, network, ok, seconds) in enumerate(steps):
         if number == stop:
             other.watch.forget(other.now)
-            other.watch = Watch.of(json.loads(json.dumps(other.watch.kept())), limits)
+            other.watch = AnomalyDetector.of(json.loads(json.dumps(other.watch.kept())), limits)
         for story in (one, other):
             (story.right if ok else story.wrong)(mailbox, f"{10 + network}.0.0.0/24").passes(seconds * SECOND)
     assert one.rules() == other.rules()
@@ -224,7 +233,7 @@ def test_clause_7_2_c_a_state_of_another_form_is_refused() -> None:
     """A mailbox of a network has two instants: its first sign-in and its last."""
     network = {"signed_in": {"an": (NOW - 2 * HOUR).isoformat()}, "wrong": []}
     with pytest.raises(TypeError):
-        Watch.of({"networks": {OFFICE: network}, "places": {}, "waiting": []}, AnomalyLimits())
+        AnomalyDetector.of({"networks": {OFFICE: network}, "places": {}, "waiting": []}, AnomalyLimits())
 
 
 def test_clause_7_2_c_a_flood_of_networks_has_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +245,7 @@ def test_clause_7_2_c_a_flood_of_networks_has_its_bound(monkeypatch: pytest.Monk
         if number % 20 == 0:
             sprayed(story, 1)
     assert len(story.watch.kept()["networks"]) <= 100  # type: ignore[arg-type]
-    assert story.right("be", ABROAD).rules() == [Rule.SPRAYED]
+    assert story.right("be", ABROAD).rules() == [AnomalyRule.SPRAYED]
 
 
 def test_networks() -> None:

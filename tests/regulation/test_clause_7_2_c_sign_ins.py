@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import MailServer
 from mic_mail.clock import ManualClock
-from mic_mail.policy.credentials.anomalies import GRACE, AnomalyLimits, Attempt, Rule, Watch
+from mic_mail.policy.credentials.anomalies import GRACE, AnomalyDetector, AnomalyLimits, AnomalyRule, Attempt
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD
@@ -280,12 +280,12 @@ def test_clause_7_2_c_what_was_seen_outlives_the_housekeeper(serve: Callable[...
     ministry.later(timedelta(minutes=6))
     kept = ministry.server.config.state_dir / "sign-ins.json"
     assert len(json.loads(kept.read_text())["watch"]["networks"]["127.7.7.0/24"]["wrong"]) == 10
-    again = Watch.of(json.loads(kept.read_text())["watch"], AnomalyLimits(sprayed=10))
+    again = AnomalyDetector.of(json.loads(kept.read_text())["watch"], AnomalyLimits(sprayed=10))
     again.take(Attempt(ministry.clock.now(), "x", "127.7.7.0/24", ok=True))
-    assert [each.rule for each in again.due(ministry.clock.now() + GRACE)] == [Rule.SPRAYED]
+    assert [each.rule for each in again.due(ministry.clock.now() + GRACE)] == [AnomalyRule.SPRAYED]
     for damage in ("{}", "[]", "nonsense", '{"cursor": 1, "watch": {}}'):
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-            Watch.of(json.loads(damage)["watch"], AnomalyLimits())
+            AnomalyDetector.of(json.loads(damage)["watch"], AnomalyLimits())
 
 
 def test_clause_7_2_c_a_kill_between_two_letters_leaves_none_out(serve: Callable[..., MailServer]) -> None:

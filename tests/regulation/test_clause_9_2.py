@@ -14,7 +14,7 @@ from mic_mail.errors import BadInput
 from mic_mail.log.maillog import MailLog
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
-from mic_mail.policy.legal_holds import Held, holds, must_keep, the_hold
+from mic_mail.policy.legal_holds import UnderLegalHold, holds, must_keep, the_hold
 from mic_mail.process.executors import Executors
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.operations.jobs import Visits
@@ -217,7 +217,7 @@ def test_clause_9_2_a_restore_does_not_replace_what_is_held(console, mailbox, tm
     mailbox.account.restore(tmp_path / "b" / mailbox.record.home, replace=True)
     assert (mailbox.home / "hold").exists()
     holding = Holds(mailbox.directory, mailbox.store, mailbox.clock)
-    with pytest.raises(Held):
+    with pytest.raises(UnderLegalHold):
         holding.must_not_be_held(mailbox.directory.entry(mailbox.record.mailbox_id))
     console.done_by("mai", "mailbox", "release-hold", BE, *DEMAND)
     holding.must_not_be_held(mailbox.directory.entry(mailbox.record.mailbox_id))

@@ -3,13 +3,13 @@
 from markings import allowed, forbidden, holdout
 from markings.sample import Sample
 from mic_mail.textextract.limits import Bounds
-from mic_mail.textextract.result import Finding
+from mic_mail.textextract.result import FoundMarking
 from mic_mail.textextract.worker import look_into
 
 BOUNDS = Bounds(seconds=60)
 
 
-def worst_of(sample: Sample) -> Finding | None:
+def worst_of(sample: Sample) -> FoundMarking | None:
     return look_into(sample.octets(), BOUNDS).worst
 
 

@@ -9,7 +9,7 @@ from mic_mail.config.model import Config
 from mic_mail.directory.records import Superseded
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.facts import Cause, Departure, FactKind, Level
+from mic_mail.policy.facts import Departure, FactKind, Level, SuspensionCause
 from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.states import ACCESS
 from mic_mail.services.authentication.own_password import OwnPassword, own_state
@@ -43,7 +43,7 @@ def office(tmp_path) -> Iterator[Page]:
 
 def restored(office):
     mailbox = office.mailbox()
-    office.accounts.suspend(mailbox, Cause.COMPROMISED, CENTRE)
+    office.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, CENTRE)
     office.accounts.restore(mailbox, ASKED, verifiers(FIRST, hashing(CHEAP)), CENTRE)
     return mailbox
 
@@ -78,7 +78,7 @@ def test_clause_7_3_c_only_the_page_is_open_until_the_password_is_changed(office
 def test_clause_7_1_who_is_suspended_changes_nothing(office):
     """What lifts a suspension is a restore, not a new password."""
     mailbox = restored(office)
-    office.accounts.suspend(mailbox, Cause.COMPROMISED, CENTRE)
+    office.accounts.suspend(mailbox, SuspensionCause.COMPROMISED, CENTRE)
     with pytest.raises(NotAllowed) as refused:
         office.change(mailbox)
     assert refused.value.clause == "7.2.c"

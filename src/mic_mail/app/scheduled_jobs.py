@@ -11,7 +11,7 @@ from mic_mail.file_trace import trace_of
 from mic_mail.filters.training_queue import TrainingQueue
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
-from mic_mail.quarantine.held_messages import Held
+from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
 from mic_mail.services.authentication import known_networks
@@ -162,7 +162,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         recover=context.mailflow.recover,
     )
     lessons = TrainingQueue(context.config.lessons_dir)
-    secrecy = SecrecyReleases(context.runtime, Held(context.config.held_dir), services)
+    secrecy = SecrecyReleases(context.runtime, HeldMessages(context.config.held_dir), services)
     quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
 
     async def sweep() -> None:

@@ -50,7 +50,7 @@ class ThrottleSettings:
     """Entries of each table; the least recently used go first."""
 
 
-class Answer(Enum):
+class ThrottleDecision(Enum):
     """The handling of an attempt."""
 
     TRY = "try"
@@ -65,14 +65,14 @@ class Answer(Enum):
 class Verdict:
     """The answer, and for WAIT the rule and the seconds until the next attempt."""
 
-    answer: Answer
+    answer: ThrottleDecision
     rule: str = ""
     seconds: float = 0.0
 
 
-_TRY = Verdict(Answer.TRY)
-_LATER = Verdict(Answer.LATER)
-_KNOWN_WRONG = Verdict(Answer.KNOWN_WRONG)
+_TRY = Verdict(ThrottleDecision.TRY)
+_LATER = Verdict(ThrottleDecision.LATER)
+_KNOWN_WRONG = Verdict(ThrottleDecision.KNOWN_WRONG)
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -228,14 +228,14 @@ class Throttle:
         if digest is not None and (self._pairs.holds(pair, digest, now) or self._stale.holds(pair, digest, now)):
             return _KNOWN_WRONG
         if wait := self._pairs.wait(pair, now):
-            return Verdict(Answer.WAIT, "pair", wait)
+            return Verdict(ThrottleDecision.WAIT, "pair", wait)
         if not self._knows(mailbox, net, now):
             if wait := self._mailboxes.wait(mailbox, now):
-                return Verdict(Answer.WAIT, "mailbox", wait)
+                return Verdict(ThrottleDecision.WAIT, "mailbox", wait)
             if wait := self._networks.wait(net, now):
                 if self._networks.count(net, now) - open_questions < self.settings.per_network:
                     return _LATER
-                return Verdict(Answer.WAIT, "network", wait)
+                return Verdict(ThrottleDecision.WAIT, "network", wait)
         return _TRY
 
     def knows(self, mailbox: str, peer: str, now: float) -> bool:

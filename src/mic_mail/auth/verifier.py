@@ -21,7 +21,7 @@ from mic_mail.auth import password_hash
 from mic_mail.auth.app_passwords import recognised
 from mic_mail.auth.password_hash import Decoys, VerifiedCache
 from mic_mail.auth.shared_throttle import SharedThrottle
-from mic_mail.auth.throttle import Answer, Verdict, neighbourhood, network
+from mic_mail.auth.throttle import ThrottleDecision, Verdict, neighbourhood, network
 from mic_mail.errors import Text, Trouble
 from mic_mail.policy.credentials.verifiers import AppCredential, Credential, ScramKeys
 
@@ -31,7 +31,7 @@ MOST_WAITING: Final = 1_000
 """Waiting attempts of one network."""
 
 
-class Outcome(Enum):
+class VerifyResult(Enum):
     """The result for a password."""
 
     RIGHT = "right"
@@ -90,7 +90,7 @@ class _Running:
     """A password that is being hashed, and for which network."""
 
     network: str
-    task: asyncio.Task[Outcome]
+    task: asyncio.Task[VerifyResult]
 
 
 class TooManyWaiting(Trouble):
@@ -137,7 +137,7 @@ class PasswordVerifier:
         self._decoys = decoys
         self._cache_seconds = cache_seconds
 
-    async def check(self, claim: PasswordAttempt, peer: str) -> Outcome | AppPasswordMatch | Wait:
+    async def check(self, claim: PasswordAttempt, peer: str) -> VerifyResult | AppPasswordMatch | Wait:
         """Decide an attempt; raise errors.Trouble when no result is available in time."""
         if (app := recognised(claim.password, claim.others)) is not None:
             if (wait := await self.may_try(claim.address, peer)) is not None:
@@ -153,13 +153,13 @@ class PasswordVerifier:
         if running is not None:
             return await self._joined(running, claim, peer, digest)
         now = self._monotonic()
-        if verdict.answer is Answer.WAIT:
+        if verdict.answer is ThrottleDecision.WAIT:
             return Wait(verdict.seconds, verdict.rule)
-        if verdict.answer is Answer.KNOWN_WRONG:
-            return Outcome.WRONG_AGAIN
+        if verdict.answer is ThrottleDecision.KNOWN_WRONG:
+            return VerifyResult.WRONG_AGAIN
         if self._verified.holds(digest, now):
             self._throttle.right(claim.address, peer, None, now)
-            return Outcome.RIGHT
+            return VerifyResult.RIGHT
         way = self._way(claim, peer, now)
         # Counted as wrong until it proves right: a thousand connections in parallel get no more attempts than in sequence.
         self._throttle.suspect(claim.address, peer, digest, now)
@@ -182,14 +182,14 @@ class PasswordVerifier:
         """
         net = network(peer)
         verdict = self._verdict(mailbox, peer, digest)
-        if verdict.answer is not Answer.LATER:
+        if verdict.answer is not ThrottleDecision.LATER:
             return verdict
         if len(self._lines.get(net, ())) >= MOST_WAITING:
             raise TooManyWaiting
         ahead = False
         try:
             async with asyncio.timeout(PATIENCE):
-                while verdict.answer is Answer.LATER:
+                while verdict.answer is ThrottleDecision.LATER:
                     ahead = await self._next_answer(net, ahead=ahead)
                     verdict = self._verdict(mailbox, peer, digest)
         except TimeoutError:
@@ -227,7 +227,7 @@ class PasswordVerifier:
         if not line:
             self._lines.pop(net, None)
 
-    async def _joined(self, running: _Running, claim: PasswordAttempt, peer: str, digest: bytes) -> Outcome | Wait:
+    async def _joined(self, running: _Running, claim: PasswordAttempt, peer: str, digest: bytes) -> VerifyResult | Wait:
         """Share the result of another connection's check.
 
         From another network it is subject to that network's limits, and counted there.
@@ -237,7 +237,7 @@ class PasswordVerifier:
         if (wait := await self.may_try(claim.address, peer)) is not None:
             return wait
         outcome = await asyncio.shield(running.task)
-        if outcome is Outcome.RIGHT:
+        if outcome is VerifyResult.RIGHT:
             self._throttle.right(claim.address, peer, None, self._monotonic())
         else:
             self._throttle.wrong(claim.address, peer, digest, self._monotonic())
@@ -254,7 +254,9 @@ class PasswordVerifier:
 
         return lambda: self._executors.others(question, neighbourhood(peer), suspicion)
 
-    async def _verify(self, claim: PasswordAttempt, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]) -> Outcome:
+    async def _verify(
+        self, claim: PasswordAttempt, peer: str, digest: bytes, way: Callable[[], Awaitable[bool]]
+    ) -> VerifyResult:
         try:
             right = await way()
         except BaseException:  # no result, so it was not wrong either
@@ -263,10 +265,10 @@ class PasswordVerifier:
         now = self._monotonic()
         if not right:
             self._throttle.wrong(claim.address, peer, digest, now)
-            return Outcome.WRONG
+            return VerifyResult.WRONG
         self._throttle.right(claim.address, peer, digest, now)
         self._verified.add(digest, now + self._cache_seconds)
-        return Outcome.RIGHT
+        return VerifyResult.RIGHT
 
     def on_message(self, message: bytes) -> None:
         """Apply another process's broadcast: a password right there is not hashed again."""
@@ -323,7 +325,7 @@ class PasswordVerifier:
         errors.Trouble when no result is available in time.
         """
         verdict = await self._settled(address, peer, None)
-        return Wait(verdict.seconds, verdict.rule) if verdict.answer is Answer.WAIT else None
+        return Wait(verdict.seconds, verdict.rule) if verdict.answer is ThrottleDecision.WAIT else None
 
     def decoy_keys(self, address: str) -> ScramKeys:
         """Return keys for an unknown user."""

@@ -75,12 +75,12 @@ class CliContext:
     @cached_property
     def directory(self) -> "Directory":
         """The directory as the actor may see it: a unit's administrator finds the own unit and those below."""
-        from mic_mail.policy.authorization.roles import Right, Role, units_below
+        from mic_mail.policy.authorization.roles import OfficerRole, Right, units_below
 
         if not self._entered:  # a command that requires no right reads only what everybody may know
             self.enter(self.actor(), Right.READ, whole=True)
         officer = self.officer
-        if officer is None or officer.role is not Role.UNIT:
+        if officer is None or officer.role is not OfficerRole.UNIT:
             return self.whole_directory
         from mic_mail.directory.scoped import PartialDirectory
 
@@ -216,9 +216,9 @@ class CliContext:
     @property
     def is_centre(self) -> bool:
         """Return whether the command was admitted for the Centre, or while no officer is on record."""
-        from mic_mail.policy.authorization.roles import Role
+        from mic_mail.policy.authorization.roles import OfficerRole
 
-        return self._entered and (self.officer is None or self.officer.role is Role.CENTRE)
+        return self._entered and (self.officer is None or self.officer.role is OfficerRole.CENTRE)
 
     def must_be_the_servers(self) -> None:
         """Refuse a foreign configuration, which says where the records are, to borrowed powers (`sudo`)."""

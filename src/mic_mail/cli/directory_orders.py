@@ -14,7 +14,7 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import JsonOption, WhyOption, option
 from mic_mail.cli.output import Cell, Column, Part, row_of
 from mic_mail.directory.dry_run import rehearsal
-from mic_mail.directory.model import Role
+from mic_mail.directory.model import AddressRole
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import labels
@@ -57,7 +57,7 @@ _NAMES: Mapping[str, Mapping[Any, Text]] = {
     "level": labels(Level),
     "employment": labels(Employment),
     "kind": labels(MailboxKind),
-    "role": labels(Role),
+    "role": labels(AddressRole),
     "is_local": {"yes": Text("có", "yes"), "no": Text("không", "no")},
 }
 _UNITS = frozenset({"unit_id", "parent_id", "successor_id"})

@@ -15,7 +15,7 @@ from mic_mail.cli.output import Column, Row, row_of
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.grounds import ActContext
-from mic_mail.services.importers.import_job import Outcome
+from mic_mail.services.importers.import_job import ImportResult
 from mic_mail.services.importers.ledger import Taken
 from mic_mail.services.importers.source import FolderCounts, Skip, SourceFolder
 from mic_mail.services.importers.verify import Compared
@@ -69,7 +69,7 @@ SOURCES = (
 )
 
 
-class Watch:
+class ImportProgress:
     """The progress of one import; a context manager."""
 
     def __init__(self, folders: Sequence[SourceFolder], name: str = "", *, shows: bool = True) -> None:
@@ -129,14 +129,14 @@ class Watch:
         )
 
 
-def rows_of(outcome: Outcome, **more: str) -> list[Row]:
+def rows_of(outcome: ImportResult, **more: str) -> list[Row]:
     return [
         {**more, **row_of(REPORT, tally, target=tally.target or None, skipped=tally.skipped or None, sum=tally.digest[:16])}
         for tally in outcome.tallies
     ]
 
 
-def report_of(done: Outcome, *, rehearsed: bool, as_json: bool) -> None:
+def report_of(done: ImportResult, *, rehearsed: bool, as_json: bool) -> None:
     """Print what was imported, or would be."""
     output.listing(REHEARSED if rehearsed else REPORT, rows_of(done), as_json=as_json)
     output.note(summary(done, rehearsed=rehearsed))
@@ -155,7 +155,7 @@ def report_of_comparison(done: Sequence[Compared], *, as_json: bool) -> int:
     return missing + unread
 
 
-def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
+def summary(outcome: ImportResult, *, rehearsed: bool = False) -> Text:
     found = sum(tally.found for tally in outcome.tallies)
     already = sum(tally.already for tally in outcome.tallies)
     skipped = sum(sum(tally.skipped.values()) for tally in outcome.tallies)
@@ -171,7 +171,7 @@ def summary(outcome: Outcome, *, rehearsed: bool = False) -> Text:
     )
 
 
-def record_end(here: CliContext, address: str, origin: ActContext, outcome: Outcome) -> None:
+def record_end(here: CliContext, address: str, origin: ActContext, outcome: ImportResult) -> None:
     here.audit.record(
         actor=origin.actor,
         act="mailbox_import_ended",

@@ -57,7 +57,7 @@ PLACES: Mapping[str, Text] = {
 }
 
 
-class Kept(LabelledEnum):
+class SeenHandling(LabelledEnum):
     """The handling of \\Seen: one for all, or one for each reader."""
 
     ONE = "one", "chung cho mọi người", "one for all"

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mic_mail.cli.labels import FACT_DATA, FINDINGS, PLACES, Kept
+from mic_mail.cli.labels import FACT_DATA, FINDINGS, PLACES, SeenHandling
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.labels import labels
 from mic_mail.i18n.notices.catalogue import NAMES
 from mic_mail.policy import incidents, requests
-from mic_mail.policy.authorization.roles import Role
+from mic_mail.policy.authorization.roles import OfficerRole
 from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.reclamation import Obstacle
 from mic_mail.policy.suspension import QueuedMail
@@ -281,7 +281,7 @@ _RULES: Codes = {
     "rspamd-quarantine": Text("bộ lọc: cách ly", "filter: quarantine"),
     "rspamd-refuse": Text("bộ lọc: từ chối", "filter: refuse"),
     "rspamd-absent": Text("bộ lọc chưa trả lời", "filter does not answer"),
-    # rules for an anomalous sign-in (`policy.credentials.anomalies.Rule`)
+    # rules for an anomalous sign-in (`policy.credentials.anomalies.AnomalyRule`)
     "sprayed": Text("một mạng dò mật khẩu nhiều hộp thư", "one network tries many mailboxes"),
     "guessed": Text("đăng nhập được sau nhiều lần sai", "right after many wrong passwords"),
     "scattered": Text("đăng nhập từ nhiều mạng trong thời gian ngắn", "from many networks in a short time"),
@@ -361,8 +361,8 @@ OF_ACTS: Mapping[str, Codes] = {
     "kinds": labels(requests.RequestKind),
     "part": labels(Part),
     "queued": labels(QueuedMail),
-    "role": labels(Role),
-    "seen": labels(Kept),
+    "role": labels(OfficerRole),
+    "seen": labels(SeenHandling),
     "severity": labels(incidents.IncidentSeverity),
 }
 """The same for acts, whose reason is free text."""

@@ -9,7 +9,7 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import must_be_a_place_for_files
 from mic_mail.log.export import export
-from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.services.operations.log_maintenance import anchor_now
 
 EXPORTED = (
@@ -26,7 +26,7 @@ def export_log(
     act: Act,
     subject: str,
     file: Path,
-    find: Callable[[Search], Sequence[FoundLine]],
+    find: Callable[[LogSearch], Sequence[FoundLine]],
     *,
     scope: Mapping[str, object],
     details: Mapping[str, Any],
@@ -43,7 +43,7 @@ def export_log(
     who = {"actor": origin.actor, "reason": act.reason, "document": act.document}
     asked = {**who, **scope, "server": here.config.server.hostname}
     with act.recorded(subject, file=str(file), **details):
-        found = find(Search(folder))
+        found = find(LogSearch(folder))
         anchor_now(folder, here.directory.load_snapshot(), here.clock.now())  # so that it holds each exported line
         done = export(folder, file, found, asked, here.clock.now(), papers=papers())
     with act.recorded(subject, act="log_exported", file=str(file), sha256=done.sha256):

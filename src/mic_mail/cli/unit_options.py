@@ -31,7 +31,7 @@ _WIDE = frozenset({"mailbox", "sender", "name"})
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class MailboxChoice:
     """The mailboxes of a report."""
 
     subject: str
@@ -46,7 +46,7 @@ class Choice:
         return unit_mailboxes(entry for entry in snapshot if self.takes(entry))
 
 
-def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: str) -> Choice:
+def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: str) -> MailboxChoice:
     """Return the mailboxes of --mailbox or --unit, one of them or none.
 
     Raise `BadInput` for a mailbox that is no unit's.
@@ -62,11 +62,11 @@ def chosen(here: CliContext, mailbox: str | None, unit: str | None, *, clause: s
         must_be_there(entry.address, entry.facts)
         mailbox_id = entry.mailbox_id
         concerns = here.directory.units_by_id().get(entry.owner.unit_id or 0)
-        return Choice(entry.address, entry.address, concerns, lambda other: other.mailbox_id == mailbox_id)
+        return MailboxChoice(entry.address, entry.address, concerns, lambda other: other.mailbox_id == mailbox_id)
     if unit:
         which = here.directory.unit(unit)
-        return Choice(which.symbol, which.name, which, lambda other: other.owner.unit_id == which.unit_id)
-    return Choice("*", "Toàn hệ thống", None, lambda other: True)
+        return MailboxChoice(which.symbol, which.name, which, lambda other: other.owner.unit_id == which.unit_id)
+    return MailboxChoice("*", "Toàn hệ thống", None, lambda other: True)
 
 
 def span_of(now: datetime, first: str | None, last: str | None, *, days: int) -> DateRange:

@@ -21,7 +21,7 @@ from mic_mail.policy.facts import Draft, Fact
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class LastUse:
     """The last use of an app password; precise to its day, as later uses of that day are not written."""
 
     at: datetime
@@ -32,13 +32,13 @@ class Use:
 class AppPasswords(BaseRegister):
     """The app password rows of all mailboxes."""
 
-    def uses(self, mailbox_id: int) -> dict[int, Use]:
+    def uses(self, mailbox_id: int) -> dict[int, LastUse]:
         """Return the last use of each app password that was ever used, by its number."""
         wanted = select(AppPasswordRow).where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.used_at.is_not(None))
 
-        def look(session: Session) -> dict[int, Use]:
+        def look(session: Session) -> dict[int, LastUse]:
             return {
-                row.number: Use(row.used_at, row.used_door or "", row.used_network or "")
+                row.number: LastUse(row.used_at, row.used_door or "", row.used_network or "")
                 for row in session.scalars(wanted)
                 if row.used_at is not None
             }
@@ -72,7 +72,7 @@ class AppPasswords(BaseRegister):
         )
         return facts
 
-    def used(self, mailbox_id: int, number: int, use: Use) -> bool:
+    def used(self, mailbox_id: int, number: int, use: LastUse) -> bool:
         """Record a use, at most once a day; return whether it was written now.
 
         The mailbox does not count as changed by it.

@@ -14,11 +14,11 @@ from datetime import date
 from typing import Any, TypeVar
 
 from mic_mail.directory.change_world import World
-from mic_mail.directory.model import Role
+from mic_mail.directory.model import AddressRole
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, local_day
-from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, Subject
+from mic_mail.policy.directory_changes import Change, ChangeRefused, Order, OrderKind, Subject
 from mic_mail.policy.facts import Detail, FactKind, Level, MailboxKind
 from mic_mail.policy.ranks import level_of, title_of
 from mic_mail.policy.unit_mail.delegation import POST, RIGHTS, Grant, Part
@@ -62,14 +62,14 @@ def plan(order: Order, world: World, is_taken: Callable[[str], bool]) -> ChangeP
     """
     planner = _Planner(order, world, is_taken)
     acts = {
-        Act.PERSON: planner.person,
-        Act.ADDRESS: planner.address,
-        Act.UNIT: planner.unit,
-        Act.MERGE: planner.merge,
-        Act.SPLIT: planner.split,
-        Act.CLOSE: planner.close,
-        Act.LEVEL: planner.level,
-        Act.DOMAIN: planner.domain,
+        OrderKind.PERSON: planner.person,
+        OrderKind.ADDRESS: planner.address,
+        OrderKind.UNIT: planner.unit,
+        OrderKind.MERGE: planner.merge,
+        OrderKind.SPLIT: planner.split,
+        OrderKind.CLOSE: planner.close,
+        OrderKind.LEVEL: planner.level,
+        OrderKind.DOMAIN: planner.domain,
     }
     acts[order.act]()
     if not planner.plan.changes:
@@ -171,14 +171,14 @@ class _Planner:
             raise _refused(f"Tên miền của {address} không thuộc hệ thống.", f"The domain of {address} is not local.", "3.2")
         if self._is_anothers(address, mailbox):
             raise _refused(f"Địa chỉ {address} đã được sử dụng.", f"The address {address} is or was in use.", "5.4.a")
-        self._give(mailbox.address, mailbox.mailbox_id, Role.ALIAS, until)
-        self._give(address, mailbox.mailbox_id, Role.PRIMARY, None)
+        self._give(mailbox.address, mailbox.mailbox_id, AddressRole.ALIAS, until)
+        self._give(address, mailbox.mailbox_id, AddressRole.PRIMARY, None)
         data: dict[str, Detail] = {"address": address, "address_before": mailbox.address}
         if until is not None:
             data["until"] = until.isoformat()
         self.plan.fact(mailbox.mailbox_id, FactKind.READDRESSED, **data)
 
-    def _give(self, address: str, mailbox_id: int, role: Role, until: date | None) -> None:
+    def _give(self, address: str, mailbox_id: int, role: AddressRole, until: date | None) -> None:
         old = self._roles.get(address)
         self.plan.change(Subject.ADDRESS, address, "mailbox_id", old.mailbox_id if old else None, mailbox_id)
         self.plan.change(Subject.ADDRESS, address, "role", old.role if old else None, role)
@@ -395,13 +395,13 @@ class _Planner:
         local, _, domain = mailbox.address.rpartition("@")
         former = next(each for each in _former(local, domain) if not self._is_taken(each) and each not in self._roles)
         for each in [each for each in self._roles.values() if each.mailbox_id == mailbox.mailbox_id]:
-            if each.role == Role.FORMER:
+            if each.role == AddressRole.FORMER:
                 continue
-            self._give(each.address, own.mailbox_id, Role.ALIAS, each.until)
+            self._give(each.address, own.mailbox_id, AddressRole.ALIAS, each.until)
             self.plan.fact(own.mailbox_id, FactKind.ALIAS_ADDED, address=each.address)
-            if each.role != Role.PRIMARY:
+            if each.role != AddressRole.PRIMARY:
                 self.plan.fact(mailbox.mailbox_id, FactKind.ALIAS_REMOVED, address=each.address, led_to=own.address)
-        self._give(former, mailbox.mailbox_id, Role.PRIMARY, None)
+        self._give(former, mailbox.mailbox_id, AddressRole.PRIMARY, None)
         self.plan.fact(
             mailbox.mailbox_id, FactKind.READDRESSED, address=former, address_before=mailbox.address, led_to=own.address
         )

@@ -9,11 +9,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.directory import mailbox_rows, person_rows, snapshot_loader
-from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Role, Unit
+from mic_mail.directory.model import Address, AddressRole, Domain, Mailbox, OfficerRow, Person, Unit
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.register_model import IncidentRow, MigrationPlanRow, PositionLevel, RequestRow
 from mic_mail.directory.transactions import among, to_record
-from mic_mail.policy.directory_changes import Act, Order, Subject
+from mic_mail.policy.directory_changes import Order, OrderKind, Subject
 from mic_mail.policy.facts import Fact, Level, MailboxKind
 from mic_mail.policy.leavers import reclaimed_on_request
 from mic_mail.policy.ranks import Table
@@ -52,27 +52,27 @@ def load_world(session: Session, order: Order) -> World:
     units = {row.unit_id: to_record(row, UnitRecord) for row in session.scalars(select(Unit))}
     world = World(units, frozenset(session.scalars(select(Domain.name))), levels(session))
     match order.act:
-        case Act.PERSON:
+        case OrderKind.PERSON:
             person = details["person"]
             people = person_rows.read(session, Person.person_id == person)
             own = _mailboxes(session, Mailbox.person_id, [person])
             return replace(world, people=people, mailboxes=own, addresses=_addresses(session, own))
-        case Act.LEVEL:
+        case OrderKind.LEVEL:
             return replace(
                 world, people=person_rows.read(session), mailboxes=mailbox_rows.read(session, Mailbox.person_id.is_not(None))
             )
-        case Act.ADDRESS:
+        case OrderKind.ADDRESS:
             mailboxes = _mailboxes(session, Mailbox.mailbox_id, [mailbox_id for mailbox_id, _ in details["moves"]])
             return replace(world, mailboxes=mailboxes, addresses=_addresses(session, mailboxes))
-        case Act.DOMAIN:
-            living = Address.role != Role.FORMER, Address.address.endswith(f"@{details['name']}", autoescape=True)
+        case OrderKind.DOMAIN:
+            living = Address.role != AddressRole.FORMER, Address.address.endswith(f"@{details['name']}", autoescape=True)
             rows = session.scalars(select(Address).where(*living).order_by(Address.address).limit(5))
             return replace(world, addresses=[to_record(row, AddressRecord) for row in rows])
-        case Act.UNIT | Act.CLOSE:
+        case OrderKind.UNIT | OrderKind.CLOSE:
             return _of_units(session, world, [details["unit"]], order.effective_at)
-        case Act.MERGE:
+        case OrderKind.MERGE:
             return _of_units(session, world, [*details["units"], details["into"]], order.effective_at)
-        case Act.SPLIT:
+        case OrderKind.SPLIT:
             to = [each["to"] for each in details["moves"]]
             rest = details.get("rest")
             return _of_units(session, world, [details["unit"], *to, *([] if rest is None else [rest])], order.effective_at)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from mic_mail.directory import fact_chain
 from mic_mail.directory.change_plan import ChangePlan, plan
 from mic_mail.directory.change_world import levels, load_world
-from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Role, Unit
+from mic_mail.directory.model import Address, AddressRole, Domain, Mailbox, OfficerRow, Person, Unit
 from mic_mail.directory.records import DoneBefore
 from mic_mail.directory.register_model import (
     ChangeRow,
@@ -40,7 +40,7 @@ from mic_mail.directory.transactions import (
 )
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
-from mic_mail.policy.directory_changes import Act, Change, ChangeRefused, Order, OrderEntry, Subject
+from mic_mail.policy.directory_changes import Change, ChangeRefused, Order, OrderEntry, OrderKind, Subject
 from mic_mail.policy.facts import REQUEST, Detail, Draft, FactKind
 from mic_mail.policy.ranks import Table
 
@@ -159,14 +159,14 @@ class Changes(BaseRegister):
         Return the addresses.
         """
         today = local_day(now)
-        over = select(Address).where(Address.role == Role.ALIAS, Address.until < today).order_by(Address.address)
+        over = select(Address).where(Address.role == AddressRole.ALIAS, Address.until < today).order_by(Address.address)
         if not self._tables.read(lambda session: session.scalars(over.limit(1)).all()):
             return []
 
         def work(session: WriteSession) -> list[str]:
             released = session.scalars(over).all()
             for row in released:
-                row.role = Role.FORMER
+                row.role = AddressRole.FORMER
                 last = row.until.isoformat() if row.until is not None else None
                 draft = Draft(FactKind.ALIAS_REMOVED, now, actor, data={"address": row.address, "until": last})
                 fact_chain.append(session, row.mailbox_id, [draft])
@@ -195,7 +195,7 @@ def _carry_out(session: WriteSession, row: OrderRow, planned: ChangePlan, now: d
 
 
 def _entry(row: OrderRow) -> OrderEntry:
-    order = to_record(row, Order, act=Act(row.act), details=json.loads(row.details), request=row.request_id)
+    order = to_record(row, Order, act=OrderKind(row.act), details=json.loads(row.details), request=row.request_id)
     return to_record(row, OrderEntry, number=row.order_id, order=order, changes=())
 
 
@@ -228,7 +228,7 @@ def _write(session: Session, changes: Sequence[Change]) -> None:
                 row = update(key.class_).where(key == int(change.key))
                 session.execute(row.values({change.field: _value(change)}))
     # A mailbox always has exactly one primary address: the old one is demoted before the new one is stored.
-    for address, values in sorted(addresses.items(), key=lambda each: each[1].get("role") == Role.PRIMARY):
+    for address, values in sorted(addresses.items(), key=lambda each: each[1].get("role") == AddressRole.PRIMARY):
         _write_address(session, address, values)
         session.flush()
 

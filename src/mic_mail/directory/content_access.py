@@ -11,10 +11,10 @@ from datetime import datetime
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from mic_mail.directory.model import Address, Role
+from mic_mail.directory.model import Address, AddressRole
 from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
 from mic_mail.directory.transactions import IDS_END, BaseRegister, add_record, not_found, to_record, transaction
-from mic_mail.policy.authorization.content_access import Access, Decision, DecisionOutcome, Scope
+from mic_mail.policy.authorization.content_access import Access, ContentDecision, DecisionOutcome, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class ContentRegister(BaseRegister):
         self,
         session: Session,
         access_id: int,
-        decision: Decision,
+        decision: ContentDecision,
         check: Callable[[Access], None],
         expires_at: datetime | None = None,
     ) -> Access:
@@ -103,7 +103,7 @@ class ContentRegister(BaseRegister):
 
 
 _ACCESSES: Select[ContentAccessRow, str] = select(ContentAccessRow, Address.address).join(
-    Address, (Address.mailbox_id == ContentAccessRow.mailbox_id) & (Address.role == Role.PRIMARY)
+    Address, (Address.mailbox_id == ContentAccessRow.mailbox_id) & (Address.role == AddressRole.PRIMARY)
 )
 
 
@@ -117,7 +117,7 @@ def _existing(session: Session, access_id: int) -> tuple[ContentAccessRow, str]:
 def _access(row: ContentAccessRow, address: str) -> Access:
     decision = None
     if row.verdict is not None and row.decided_at is not None:
-        decision = Decision(
+        decision = ContentDecision(
             DecisionOutcome(row.verdict),
             row.decided_by or "",
             row.decided_login or "",

@@ -23,7 +23,7 @@ Visible = Callable[[Sequence[str]], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ScopedIncidents:
     """The part of the register that some units see."""
 
     units: Callable[[], frozenset[int]]
@@ -40,7 +40,7 @@ class View:
 class Incidents(BaseRegister):
     """The incidents on record."""
 
-    def __init__(self, tables: Tables, view: View | None = None) -> None:
+    def __init__(self, tables: Tables, view: ScopedIncidents | None = None) -> None:
         super().__init__(tables)
         self._view = view
 
@@ -49,7 +49,7 @@ class Incidents(BaseRegister):
 
         Of the mailboxes that an incident names, only the `visible` ones remain: it may concern several units.
         """
-        return Incidents(self._tables, View(units, visible))
+        return Incidents(self._tables, ScopedIncidents(units, visible))
 
     def all(self) -> list[Incident]:
         return self._found(select(IncidentRow))

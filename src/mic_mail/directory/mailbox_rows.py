@@ -5,12 +5,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mic_mail.directory.model import Address, Mailbox, Role
+from mic_mail.directory.model import Address, AddressRole, Mailbox
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.directory.transactions import WriteSession, existing, to_record
 from mic_mail.policy.facts import MailboxKind
 
-PRIMARY = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == Role.PRIMARY)
+PRIMARY = (Address.mailbox_id == Mailbox.mailbox_id) & (Address.role == AddressRole.PRIMARY)
 """Joins a mailbox with its own address."""
 
 

@@ -87,7 +87,7 @@ class Base(DeclarativeBase):
     )
 
 
-class Role(LabelledEnum):
+class AddressRole(LabelledEnum):
     """The role of an address for its mailbox; `former` ones deliver nowhere but stay taken."""
 
     PRIMARY = "primary", "địa chỉ chính", "primary"

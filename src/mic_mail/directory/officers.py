@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import OfficerRow
 from mic_mail.directory.transactions import BaseRegister, add_record, to_record, transaction
-from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
 
 Check = Callable[[Sequence[Officer], Sequence[Officer]], None]
 """Gets the officers before and after a change; raises an error that refuses it."""
@@ -56,4 +56,4 @@ def _rows(session: Session) -> Sequence[OfficerRow]:
 
 
 def _officer(row: OfficerRow) -> Officer:
-    return to_record(row, Officer, role=Role(row.role))
+    return to_record(row, Officer, role=OfficerRole(row.role))

@@ -200,7 +200,7 @@ class SignatoryRow(Base):
 class OrderRow(Base):
     """An order that changes the directory (Reg. 6.2, 6.5).
 
-    `details` are as `policy.directory_changes.Act` lists them.
+    `details` are as `policy.directory_changes.OrderKind` lists them.
     """
 
     __tablename__ = "change_order"
@@ -282,7 +282,7 @@ class RequestMail(Base):
 
 
 class ReadingMark(Base):
-    """The last UID up to which a mailbox was read, except for the debts, under this UIDVALIDITY."""
+    """The last UID up to which a mailbox was read, except for deferred messages, under this UIDVALIDITY."""
 
     __tablename__ = "reading_mark"
 
@@ -291,7 +291,7 @@ class ReadingMark(Base):
     uid: Mapped[int] = mapped_column(BigInteger)
 
 
-class ReadingDebt(Base):
+class DeferredMailRow(Base):
     """A message that could not be read in its turn, and that the mailbox's reader tries again."""
 
     __tablename__ = "reading_debt"

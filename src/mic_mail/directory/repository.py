@@ -25,6 +25,7 @@ from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.model import (
     Activity,
     Address,
+    AddressRole,
     AppPasswordRow,
     CredentialRow,
     Domain,
@@ -32,7 +33,6 @@ from mic_mail.directory.model import (
     FormerCredentialRow,
     Mailbox,
     Person,
-    Role,
     Unit,
 )
 from mic_mail.directory.officers import Officers
@@ -282,7 +282,7 @@ class Directory(BaseRegister):
     def mailbox(self, address: str) -> MailboxRecord:
         """Return the mailbox whose own address or alias this is."""
         address = address.lower()
-        leads = select(Address.mailbox_id).where(Address.address == address, Address.role != Role.FORMER)
+        leads = select(Address.mailbox_id).where(Address.address == address, Address.role != AddressRole.FORMER)
         found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
         if not found:
             raise NotFound(Text(f"Không có hộp thư {address}.", f"No such mailbox: {in_ascii(address)}."))
@@ -356,7 +356,7 @@ class Directory(BaseRegister):
             raise _taken(mailbox.address)
         hidden = " ".join(sorted(mailbox.capabilities_hidden))
         row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=session.version)
-        _take(session, mailbox.address, row.mailbox_id, Role.PRIMARY)
+        _take(session, mailbox.address, row.mailbox_id, AddressRole.PRIMARY)
         fact_chain.append(session, row.mailbox_id, drafts)
         if credential is not None:
             _store(session, row.mailbox_id, credential)
@@ -365,18 +365,18 @@ class Directory(BaseRegister):
     @transaction
     def add_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
         """Add another address to the mailbox; one that it had before becomes live again."""
-        _take(session, address, mailbox_id, Role.ALIAS)
+        _take(session, address, mailbox_id, AddressRole.ALIAS)
         fact_chain.append(session, mailbox_id, [draft])
 
     @transaction
     def remove_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
         """Remove an alias: it delivers nowhere from now on, and stays taken (Reg. 5.4.a)."""
         row = session.get(Address, address.lower())
-        if row is None or row.mailbox_id != mailbox_id or row.role != Role.ALIAS:
+        if row is None or row.mailbox_id != mailbox_id or row.role != AddressRole.ALIAS:
             raise NotFound(
                 Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox.")
             )
-        row.role = Role.FORMER
+        row.role = AddressRole.FORMER
         fact_chain.append(session, mailbox_id, [draft])
 
     def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
@@ -479,13 +479,13 @@ def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
         raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"Mailbox {in_ascii(there)} already exists."), clause=clause)
 
 
-def _take(session: Session, address: str, mailbox_id: int, role: Role) -> None:
+def _take(session: Session, address: str, mailbox_id: int, role: AddressRole) -> None:
     """Assign `address` to the mailbox, unless another one has or had it."""
     address = address.lower()
     row = session.get(Address, address)
     if row is None:
         session.add(Address(address=address, mailbox_id=mailbox_id, role=role))
-    elif row.mailbox_id == mailbox_id and (row.role == Role.FORMER or (row.role == role and row.until is not None)):
+    elif row.mailbox_id == mailbox_id and (row.role == AddressRole.FORMER or (row.role == role and row.until is not None)):
         row.role, row.until = role, None
     else:
         raise _taken(address)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
 from mic_mail.directory.records import PersonRecord, Superseded
-from mic_mail.directory.register_model import ReadingDebt, ReadingMark, RequestMail, RequestRow
+from mic_mail.directory.register_model import DeferredMailRow, ReadingMark, RequestMail, RequestRow
 from mic_mail.directory.transactions import IDS_END, BaseRegister, Tables, add_record, not_found, row_of, to_record, transaction
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
@@ -46,7 +46,7 @@ class ReadMail:
 
 
 @dataclass(frozen=True, slots=True)
-class Debt:
+class DeferredMail:
     """A message that could not be read."""
 
     uid: int
@@ -179,34 +179,40 @@ class Requests(BaseRegister):
         return self._tables.read(look)
 
     @transaction
-    def set_mark(self, session: Session, name: str, uidvalidity: int, uid: int, *, debt_since: datetime | None = None) -> None:
-        """Set how far the mailbox was read; with `debt_since`, except for this last message.
+    def set_mark(
+        self, session: Session, name: str, uidvalidity: int, uid: int, *, deferred_since: datetime | None = None
+    ) -> None:
+        """Set how far the mailbox was read; with `deferred_since`, except for this last message.
 
-        Debts under another UIDVALIDITY are deleted.
+        Deferred messages under another UIDVALIDITY are deleted.
         """
         row = session.get(ReadingMark, name) or ReadingMark(name=name)
         if row.uidvalidity != uidvalidity:
-            session.execute(delete(ReadingDebt).where(ReadingDebt.name == name))
+            session.execute(delete(DeferredMailRow).where(DeferredMailRow.name == name))
         row.uidvalidity, row.uid = uidvalidity, uid
         session.add(row)
-        if debt_since is not None:
-            session.merge(ReadingDebt(name=name, uid=uid, since=debt_since, tried_at=debt_since))
+        if deferred_since is not None:
+            session.merge(DeferredMailRow(name=name, uid=uid, since=deferred_since, tried_at=deferred_since))
 
-    def debts(self, name: str) -> list[Debt]:
+    def deferred(self, name: str) -> list[DeferredMail]:
         """Return the messages of a mailbox that its reader has to try again, by UID."""
-        wanted = select(ReadingDebt.uid, ReadingDebt.since, ReadingDebt.tried_at).where(ReadingDebt.name == name)
-        return self._tables.read(lambda session: [Debt(*row) for row in session.execute(wanted.order_by(ReadingDebt.uid))])
+        wanted = select(DeferredMailRow.uid, DeferredMailRow.since, DeferredMailRow.tried_at).where(
+            DeferredMailRow.name == name
+        )
+        return self._tables.read(
+            lambda session: [DeferredMail(*row) for row in session.execute(wanted.order_by(DeferredMailRow.uid))]
+        )
 
     @transaction
     def tried(self, session: Session, name: str, uid: int, at: datetime) -> None:
         """Record that the message could not be read again."""
-        tried = update(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid).values(tried_at=at)
+        tried = update(DeferredMailRow).where(DeferredMailRow.name == name, DeferredMailRow.uid == uid).values(tried_at=at)
         session.execute(tried)
 
     @transaction
     def settle(self, session: Session, name: str, uid: int) -> None:
-        """Delete the debt: the message was read, or is given up."""
-        gone = delete(ReadingDebt).where(ReadingDebt.name == name, ReadingDebt.uid == uid)
+        """Delete the record of a deferred message, which was read or is given up."""
+        gone = delete(DeferredMailRow).where(DeferredMailRow.name == name, DeferredMailRow.uid == uid)
         session.execute(gone)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from mic_mail.directory import snapshot as snapshots
 from mic_mail.directory.address_book_rows import AddressBookRows
-from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.app_passwords import LastUse
 from mic_mail.directory.records import AddressRecord, MailboxRecord, NotFound, PersonRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import Factor, mailbox_holder
@@ -130,7 +130,7 @@ class PartialDirectory(Directory):
         visible = any(mailbox_holder(mailbox.mailbox_id) == holder for mailbox in self.mailboxes())
         return self._whole.second_factors.of(holder) if visible else None
 
-    def _uses(self, mailbox_id: int) -> dict[int, Use]:
+    def _uses(self, mailbox_id: int) -> dict[int, LastUse]:
         self._must_see(mailbox_id)
         return self._whole.app_passwords.uses(mailbox_id)
 

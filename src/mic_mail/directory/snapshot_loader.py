@@ -15,6 +15,7 @@ from mic_mail.directory.credential_rows import credential, keys_of
 from mic_mail.directory.model import (
     Activity,
     Address,
+    AddressRole,
     AppPasswordRow,
     CredentialRow,
     Domain,
@@ -22,7 +23,6 @@ from mic_mail.directory.model import (
     Mailbox,
     Person,
     Revision,
-    Role,
     Unit,
     from_microseconds,
 )
@@ -152,11 +152,11 @@ def _addresses(
     live = (
         select(Address.mailbox_id, Address.address, Address.role, Address.until)
         .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
-        .where(wanted, Address.role != Role.FORMER)
+        .where(wanted, Address.role != AddressRole.FORMER)
         .order_by(Address.address)
     )
     for mailbox_id, address, role, until in connection.execute(live):
-        if role == Role.PRIMARY:
+        if role == AddressRole.PRIMARY:
             primary[mailbox_id] = address
         else:
             aliases[mailbox_id].append(address)

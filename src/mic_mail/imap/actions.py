@@ -107,7 +107,7 @@ class Inspect(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class Scan(Action):
+class ScanMessage(Action):
     """Check whether this message, in memory or staged, may be stored (Reg. 10.2).
 
     Result: None, or the refusal.

@@ -15,7 +15,7 @@ from mic_mail.imap.connection_state import ANY_STATE, SIGNED_IN, ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class OfferConditions:
     """The conditions beside the connection state."""
 
     starttls: bool = False
@@ -42,7 +42,7 @@ class Capability:
 
     name: str
     states: ConnectionState
-    when: Callable[[Offer], bool] | None = None
+    when: Callable[[OfferConditions], bool] | None = None
     needs: tuple[str, ...] = ()
 
 
@@ -120,7 +120,7 @@ ENABLEABLE = ("CONDSTORE", "QRESYNC", "UTF8=ACCEPT", "IMAP4REV2", "UIDONLY")
 
 
 @lru_cache(maxsize=256)  # few accounts hide any, so most offers are equal; three connections in four ask three times
-def capabilities(state: ConnectionState, offer: Offer) -> tuple[bytes, ...]:
+def capabilities(state: ConnectionState, offer: OfferConditions) -> tuple[bytes, ...]:
     """Return the capabilities to list now."""
     names = []
     for row in TABLE:

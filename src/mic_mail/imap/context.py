@@ -31,7 +31,7 @@ from mic_mail.imap.responses import continuation, in_progress, no_update, ok, st
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef
@@ -178,7 +178,7 @@ class ImapContext(SessionContext):
         own = self.host.hidden(self.signed_in.mailbox_id) if self.signed_in else frozenset()
         return self.settings.hidden | own if own else self.settings.hidden
 
-    def quota_octets(self, box: Shared | None = None) -> int | None:
+    def quota_octets(self, box: SharedMailbox | None = None) -> int | None:
         """Return the quota of a mailbox in octets; None: the session's own mailbox."""
         return self.host.quota_octets(self.mailbox_id) if box is None else box.quota_octets
 
@@ -195,7 +195,7 @@ class ImapContext(SessionContext):
         return self.view
 
     @property
-    def boxes(self) -> Mapping[str, Shared]:
+    def boxes(self) -> Mapping[str, SharedMailbox]:
         """The shared mailboxes that may be used now, beside the session's own."""
         return self.host.shared(self.mailbox_id)
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from mic_mail.connection.session_core import SessionHost
 from mic_mail.errors import Text
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.types import FolderDelta
 
 
@@ -28,7 +28,7 @@ class ImapHost(SessionHost, Protocol):
         """Return the capabilities, in capitals, that are hidden from this mailbox for a broken mail program."""
         ...
 
-    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+    def shared(self, mailbox_id: int) -> Mapping[str, SharedMailbox]:
         """Return the unit and group mailboxes its owner may use now, by their names below `Shared/`."""
         ...
 

@@ -25,7 +25,7 @@ from mic_mail.imap.actions import (
     EndCompression,
     Inspect,
     Leave,
-    Scan,
+    ScanMessage,
     StartCompression,
     SubscribeAccounts,
     Teach,
@@ -41,7 +41,7 @@ from mic_mail.net.connection_registry import Changed
 from mic_mail.process.change_feed import Feed, Subscription
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
-from mic_mail.services.authentication.shared_mailboxes import MailboxPair, Shared
+from mic_mail.services.authentication.shared_mailboxes import MailboxPair, SharedMailbox
 from mic_mail.services.authentication.watches import Watch
 from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.transport.inbound.spam_training import TrainingNotes, UserVerdict
@@ -175,7 +175,7 @@ class ImapConnection(connection.Connection):
                 return await self._services.runtime.executors.cpu(run)
             case Inspect(source):
                 return await self._inspect(source)
-            case Scan(source):
+            case ScanMessage(source):
                 return await self._scan(source)
             case StartCompression(pending):
                 self._deflate = Deflate()
@@ -355,7 +355,7 @@ class ImapConnection(connection.Connection):
     def alerts(self) -> Sequence[Text]:
         return announcements(self._services.access.snapshot.downtimes, self._services.runtime.clock.now())
 
-    def shared(self, mailbox_id: int) -> Mapping[str, Shared]:
+    def shared(self, mailbox_id: int) -> Mapping[str, SharedMailbox]:
         return self._services.access.sharing.of(mailbox_id)
 
     def holders(self, mailbox_id: int) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import accumulate, chain
 
-from mic_mail.mime.text_folding import Query, fold, words
+from mic_mail.mime.text_folding import SearchValue, fold, words
 
 AttributeSearch = Generator[None, None, int]
 """A search of one attribute: yields to let others run, returns the entries found."""
@@ -133,12 +133,12 @@ class Column:
 
     def containing(self, initial: str, between: Iterable[str], final: str) -> AttributeSearch:
         """Find the entries with a value that has the pieces in this order; empty pieces are ignored."""
-        first = Query.of(initial).text.lstrip(" ")
-        last = Query.of(final).text.rstrip(" ")
+        first = SearchValue.of(initial).text.lstrip(" ")
+        last = SearchValue.of(final).text.rstrip(" ")
         folded = fold(first) == first and fold(last) == last
         inner: list[str] = []
         for one in between:
-            if piece := Query.of(one).text:
+            if piece := SearchValue.of(one).text:
                 inner.append(piece)
                 folded = folded and fold(piece) == piece
             if len(one) >= _LONG_PIECE:

@@ -35,7 +35,7 @@ _NOWHERE = (-1, -1)
 _OWN_NAME = normal(SUBSCHEMA)
 
 
-class Answered(Exception):
+class SearchRefused(Exception):
     """Raised to refuse the request as it stands."""
 
     def __init__(self, code: int, text: str = "", matched: str = "") -> None:
@@ -65,17 +65,17 @@ def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
         return
     try:
         if not 0 <= wanted.scope <= 2:
-            raise Answered(Code.PROTOCOL_ERROR, "No such scope.")
+            raise SearchRefused(Code.PROTOCOL_ERROR, "No such scope.")
         page = _page(request.controls, wanted)
         tree = yield from ctx.tree()
         if _about_itself(ctx, request, wanted, tree):
             return
         if not ctx.may_search:
-            raise Answered(Code.INSUFFICIENT_ACCESS, "Đề nghị đăng nhập trước.")
+            raise SearchRefused(Code.INSUFFICIENT_ACCESS, "Đề nghị đăng nhập trước.")
         yield from _among_cards(ctx, request, wanted, tree, page)
     except BadName:
         ctx.result(request, Code.INVALID_DN_SYNTAX)
-    except Answered as answer:
+    except SearchRefused as answer:
         ctx.result(request, answer.code, answer.text, matched=answer.matched)
 
 
@@ -89,11 +89,11 @@ def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tre
     """
     base = normal(wanted.base)
     if not base and wanted.scope == 0:
-        shown = Selection(wanted).of({"objectClass": ("top",)}, root_dse(ctx, tree))
+        shown = AttributeSelection(wanted).of({"objectClass": ("top",)}, root_dse(ctx, tree))
         ctx.write(responses.entry(request.number, "", shown))
     elif base == _OWN_NAME:
         if wanted.scope != 1:
-            ctx.write(responses.entry(request.number, SUBSCHEMA, Selection(wanted).of(subschema(), {})))
+            ctx.write(responses.entry(request.number, SUBSCHEMA, AttributeSelection(wanted).of(subschema(), {})))
     else:
         return False
     ctx.result(request, Code.SUCCESS)
@@ -155,7 +155,7 @@ def _send_entries(
 ) -> Steps[tuple[Code, int, Position | None]]:
     """Send entries as they are found; return the result, the number sent, and the position of the last."""
     deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
-    selection, sent, last = Selection(wanted), 0, None
+    selection, sent, last = AttributeSelection(wanted), 0, None
     for batch in batches:
         for found in batch:
             if sent >= most:
@@ -183,11 +183,11 @@ def _base(wanted: Search, tree: Tree) -> FoundEntry:
     """
     found = tree.find(wanted.base or tree.suffix)
     if found is None:
-        raise Answered(Code.NO_SUCH_OBJECT, matched=tree.nearest(wanted.base))
+        raise SearchRefused(Code.NO_SUCH_OBJECT, matched=tree.nearest(wanted.base))
     return found
 
 
-class Selection:
+class AttributeSelection:
     """The requested attributes (RFC 4511 §4.5.1.8).
 
     None named or `*` means all that are not operational, `+` all that are.
@@ -223,7 +223,7 @@ def _page(controls: tuple[Control, ...], wanted: Search) -> Page | None:
         if control.oid == PAGED:
             page = _read_page(control, wanted)
         elif control.critical and control.oid != MANAGE_DSA_IT:
-            raise Answered(Code.UNAVAILABLE_CRITICAL_EXTENSION)
+            raise SearchRefused(Code.UNAVAILABLE_CRITICAL_EXTENSION)
     return page
 
 
@@ -233,18 +233,18 @@ def _read_page(control: Control, wanted: Search) -> Page:
         inner = outer.into()
         size, cookie = inner.integer(), inner.octets()
     except BadBer as error:
-        raise Answered(Code.PROTOCOL_ERROR, "Invalid page control.") from error
+        raise SearchRefused(Code.PROTOCOL_ERROR, "Invalid page control.") from error
     if size < 0:
-        raise Answered(Code.PROTOCOL_ERROR, "Invalid page control.")
+        raise SearchRefused(Code.PROTOCOL_ERROR, "Invalid page control.")
     if not cookie:
         return Page(size, None, 0)
     if len(cookie) != _COOKIE.size:
-        raise Answered(Code.UNWILLING, "Unknown cookie.")
+        raise SearchRefused(Code.UNWILLING, "Unknown cookie.")
     of, kind, number, sent = _COOKIE.unpack(cookie)
     if number < _NOWHERE[1]:
-        raise Answered(Code.UNWILLING, "Unknown cookie.")
+        raise SearchRefused(Code.UNWILLING, "Unknown cookie.")
     if of != _fingerprint(wanted):
-        raise Answered(Code.UNWILLING, "The cookie belongs to another search.")
+        raise SearchRefused(Code.UNWILLING, "The cookie belongs to another search.")
     return Page(size, (kind, number), sent)
 
 

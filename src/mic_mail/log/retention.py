@@ -23,7 +23,7 @@ from mic_mail.policy.calendar import TermEnd, after_months, local_day
 
 
 @dataclass(slots=True)
-class Removal:
+class RetentionResult:
     """The result of one run."""
 
     removed: list[tuple[str, int]] = field(default_factory=list)
@@ -33,13 +33,13 @@ class Removal:
 
 def remove_expired(
     folder: Path, months: int, now: datetime, *, announce: Callable[[Sequence[str]], None] = lambda _: None
-) -> Removal:
+) -> RetentionResult:
     """Delete the segments in `folder` whose `months` are over at `now`, oldest first.
 
     A failed deletion does not stop the others. `announce` is called with their names before the first deletion, and records
     them (`anchor_writer.AnchorWriter.announce_removal`).
     """
-    removal = Removal()
+    removal = RetentionResult()
     names = sorted(_expired(folder, months, now))
     if names:
         announce(names)

@@ -43,7 +43,7 @@ class FoundLine:
         return str(fields.get("event", fields.get("act", "")))
 
 
-class Search:
+class LogSearch:
     """The log of one folder."""
 
     def __init__(self, folder: Path) -> None:

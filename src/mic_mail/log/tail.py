@@ -1,6 +1,6 @@
 """Follow the log behind its writers: each line once, and after a kill the last ones again (Reg. 16.3).
 
-In: the folder and a `Cursor`. Out: the lines added since, a batch at a time, and the cursor after them; the octets deleted
+In: the folder and a `LogPosition`. Out: the lines added since, a batch at a time, and the cursor after them; the octets deleted
 before they were read. A cursor is stored in a file of its own, replaced whole. Blocking.
 
 A segment is written on its own UTC day alone, so files of past days are not checked again once they are read to the end.
@@ -33,7 +33,7 @@ class TailLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Cursor:
+class LogPosition:
     """The position up to which the log was read."""
 
     floor: date
@@ -48,7 +48,7 @@ class TailBatch:
     """The next lines."""
 
     lines: tuple[TailLine, ...]
-    cursor: Cursor
+    cursor: LogPosition
     """The position after them."""
     missed_octets: int
     """Octets of files that were deleted before they were read."""
@@ -56,18 +56,18 @@ class TailBatch:
     """True if there was more to read."""
 
 
-def at_the_end(folder: Path, today: date) -> Cursor:
+def at_the_end(folder: Path, today: date) -> LogPosition:
     """Return a cursor at the end: existing lines are not read."""
-    sizes = _sizes(folder, Cursor(today - _LOOKED_BACK))
-    return Cursor(today - _LOOKED_BACK, sizes, sizes)
+    sizes = _sizes(folder, LogPosition(today - _LOOKED_BACK))
+    return LogPosition(today - _LOOKED_BACK, sizes, sizes)
 
 
-def once_more(today: date) -> Cursor:
+def once_more(today: date) -> LogPosition:
     """Return a cursor at the start of yesterday's files, for a reader that has lost its own."""
-    return Cursor(today - _LOOKED_BACK)
+    return LogPosition(today - _LOOKED_BACK)
 
 
-def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST_LINES) -> TailBatch:
+def read_on(folder: Path, cursor: LogPosition, today: date, *, most_lines: int = MOST_LINES) -> TailBatch:
     """Read the next lines of all files, an equal share of each, at most `most_lines`."""
     sizes = _sizes(folder, cursor)
     offsets, lines, is_full = (
@@ -87,10 +87,10 @@ def read_on(folder: Path, cursor: Cursor, today: date, *, most_lines: int = MOST
     missed = sum(max(0, cursor.sizes.get(name, 0) - start) for name, start in cursor.offsets.items() if name not in sizes)
     floor = today - _LOOKED_BACK  # a clock set back causes those days to be read again rather than skipped
     kept = {name: at for name, at in offsets.items() if name in sizes and (at < sizes[name] or _is_recent(name, floor))}
-    return TailBatch(tuple(lines), Cursor(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
+    return TailBatch(tuple(lines), LogPosition(floor, kept, {name: sizes[name] for name in kept}), missed, is_full)
 
 
-def unread_octets(folder: Path, cursor: Cursor) -> int:
+def unread_octets(folder: Path, cursor: LogPosition) -> int:
     return sum(max(0, size - cursor.offsets.get(name, 0)) for name, size in _sizes(folder, cursor).items())
 
 
@@ -99,7 +99,7 @@ def _is_recent(name: str, floor: date) -> bool:
     return file is not None and (file.month >= f"{floor:%Y-%m}" if file.day is None else file.day >= floor)
 
 
-def _sizes(folder: Path, cursor: Cursor) -> dict[str, int]:
+def _sizes(folder: Path, cursor: LogPosition) -> dict[str, int]:
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
@@ -137,22 +137,22 @@ def _split(text: bytes) -> list[bytes]:
     return [line + b"\n" for line in text.split(b"\n")[:-1]]
 
 
-def encoded(cursor: Cursor) -> Mapping[str, object]:
+def encoded(cursor: LogPosition) -> Mapping[str, object]:
     """Return a cursor in a form for JSON."""
     return {"floor": cursor.floor.isoformat(), "offsets": dict(cursor.offsets), "sizes": dict(cursor.sizes)}
 
 
-def decoded(kept: Mapping[str, object]) -> Cursor:
+def decoded(kept: Mapping[str, object]) -> LogPosition:
     """Parse a cursor; `KeyError`, `TypeError`, `ValueError` if it is invalid."""
     offsets, sizes = kept["offsets"], kept["sizes"]
     if not isinstance(offsets, dict) or not isinstance(sizes, dict):
         raise TypeError(kept)
     if not all(type(octets) is int and octets >= 0 for octets in (*offsets.values(), *sizes.values())):
         raise ValueError(kept)
-    return Cursor(date.fromisoformat(str(kept["floor"])), offsets, sizes)
+    return LogPosition(date.fromisoformat(str(kept["floor"])), offsets, sizes)
 
 
-def load(path: Path) -> Cursor | None:
+def load(path: Path) -> LogPosition | None:
     """Return the cursor in a file; None if there is none, or one that cannot be read."""
     try:
         return decoded(json.loads(path.read_bytes()))
@@ -160,7 +160,7 @@ def load(path: Path) -> Cursor | None:
         return None
 
 
-def save(path: Path, cursor: Cursor) -> None:
+def save(path: Path, cursor: LogPosition) -> None:
     """Replace the file whole; after a power failure it may be older, and some lines are read again."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     fresh = path.with_suffix(".new")

@@ -17,7 +17,7 @@ from mic_mail.mailauth.dkim_verify import check_dkim
 from mic_mail.mailauth.dmarc import SECONDS, Dmarc, DmarcResult, PolicyLookup, ask_policy, judge_dmarc
 from mic_mail.mailauth.message_digest import DigestedMessage
 from mic_mail.mailauth.result import Origin
-from mic_mail.mailauth.spf import Client, SpfResult, check_helo, check_mail_from
+from mic_mail.mailauth.spf import SpfClient, SpfResult, check_helo, check_mail_from
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.net.dns import Resolver
 
@@ -59,7 +59,7 @@ async def examine_message(
     return await thread(judge)
 
 
-async def examine_client(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> ClientResults:
+async def examine_client(resolver: Resolver, clock: Clock, client: SpfClient, sender: ReversePath) -> ClientResults:
     """Check SPF of MAIL FROM and of HELO without a message; for a null reverse-path ('') they are one."""
     if not sender:
         return await check_mail_from(resolver, clock, client, sender), None

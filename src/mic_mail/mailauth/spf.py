@@ -106,7 +106,7 @@ class _Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class SpfClient:
     """The client's address and HELO name, and this server's name (macros `h` and `r`)."""
 
     address: str
@@ -114,19 +114,19 @@ class Client:
     receiver: str
 
 
-async def check_helo(resolver: Resolver, clock: Clock, client: Client) -> SpfResult:
+async def check_helo(resolver: Resolver, clock: Clock, client: SpfClient) -> SpfResult:
     """Check the name that the client gave in HELO (§2.3)."""
     return await _check(resolver, clock, client, "postmaster", client.helo, Identity.HELO)
 
 
-async def check_mail_from(resolver: Resolver, clock: Clock, client: Client, sender: ReversePath) -> SpfResult:
+async def check_mail_from(resolver: Resolver, clock: Clock, client: SpfClient, sender: ReversePath) -> SpfResult:
     """Check the reverse-path; where it is null, `postmaster` at the client's name (§2.4)."""
     local, domain = (sender.local_part, sender.domain) if isinstance(sender, MailboxAddress) else ("postmaster", client.helo)
     return await _check(resolver, clock, client, local, domain, Identity.MAIL_FROM)
 
 
 async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
-    resolver: Resolver, clock: Clock, client: Client, local: str, domain: str, identity: Identity
+    resolver: Resolver, clock: Clock, client: SpfClient, local: str, domain: str, identity: Identity
 ) -> SpfResult:
     try:
         name = to_ascii(domain)
@@ -153,7 +153,7 @@ async def _check(  # noqa: PLR0917 - the parameters of RFC 7208 §4.1
 class _Host:
     """One check, with the lookups that it has used."""
 
-    def __init__(self, resolver: Resolver, client: Client, ip: Address, local: str, domain: str) -> None:
+    def __init__(self, resolver: Resolver, client: SpfClient, ip: Address, local: str, domain: str) -> None:
         self._resolver = resolver
         self._ip = ip
         self.values: dict[str, str] = {

@@ -26,7 +26,7 @@ class Ambiguous(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Mailbox:
+class Author:
     """One author: the address in lower case and NFC, quoted if needed, and the decoded texts beside it."""
 
     address: str
@@ -60,7 +60,7 @@ _COMMENT_STEP = re.compile(r"[^()\\]++|\\.|[()]")
 _PAIR = re.compile(r"\\(.)")
 
 
-def read_mailboxes(value: bytes) -> list[Mailbox]:
+def read_mailboxes(value: bytes) -> list[Author]:
     """Return the mailboxes of one field, none where it is empty; raise `Ambiguous`."""
     if len(value) > MAX_OCTETS:
         raise Ambiguous("too long")
@@ -81,8 +81,8 @@ class _Parser:
         self._at = 0
         self._comments: list[str] = []
 
-    def mailboxes(self) -> list[Mailbox]:
-        found: list[Mailbox] = []
+    def mailboxes(self) -> list[Author]:
+        found: list[Author] = []
         self._skip()
         if self._at == len(self._text):
             return found
@@ -93,7 +93,7 @@ class _Parser:
             self._expect(",")
             self._skip()
 
-    def _mailbox(self) -> Mailbox:
+    def _mailbox(self) -> Author:
         """Read `mailbox` of RFC 5322 §3.4, and the comments after it."""
         words: list[str] = []
         address = self._take(_ADDRESS)
@@ -114,7 +114,7 @@ class _Parser:
         local = address[1] if address[1] is not None else _PAIR.sub(r"\1", address[2])
         if "=?" in local:  # RFC 2047 §5: no encoded word is allowed in an address, but some programs decode it
             raise Ambiguous("an encoded word in an address")
-        return Mailbox(f"{quoted_if_needed(_composed(local))}@{_composed(address[3])}".lower(), shown)
+        return Author(f"{quoted_if_needed(_composed(local))}@{_composed(address[3])}".lower(), shown)
 
     def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         match = pattern.match(self._text, self._at)

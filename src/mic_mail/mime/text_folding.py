@@ -84,14 +84,14 @@ _usual_fold = lru_cache(maxsize=1 << 14)(_folded)
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchValue:
     """A search value prepared for words joined by spaces, or for folded ones if `folded`."""
 
     text: str
     folded: bool
 
     @classmethod
-    def of(cls, value: str) -> "Query":
+    def of(cls, value: str) -> "SearchValue":
         text = " ".join(words(value))
         if text:
             text = " " * value[:1].isspace() + text + " " * value[-1:].isspace()
@@ -104,7 +104,7 @@ class Query:
         return occurring((self,), text)[0]
 
 
-def occurring(queries: Sequence[Query], text: str) -> list[bool]:
+def occurring(queries: Sequence[SearchValue], text: str) -> list[bool]:
     """Return for each query whether it occurs in a text, whose words are prepared once for all of them."""
     found = [not query.text for query in queries]
     reach = max((len(query.text) for query in queries), default=0)

@@ -15,7 +15,7 @@ from mic_mail.i18n.labels import LabelledEnum
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 
-class Act(LabelledEnum):
+class OrderKind(LabelledEnum):
     """The kinds of orders; the members of their details are in brackets."""
 
     PERSON = "person", "thông tin cá nhân", "person"
@@ -80,7 +80,7 @@ class Change:
 class Order:
     """An order to change the directory."""
 
-    act: Act
+    act: OrderKind
     details: Mapping[str, Json]
     effective_at: datetime
     actor: str

@@ -192,7 +192,7 @@ class FactKind(LabelledEnum):
     """
 
 
-class Cause(StrEnum):
+class SuspensionCause(StrEnum):
     """The points of Reg. 7.2: inactivity, breach of Article 4, infection or hijack."""
 
     INACTIVE = "a"

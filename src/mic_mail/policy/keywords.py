@@ -10,7 +10,7 @@ from typing import TypeVar
 from mic_mail.i18n.keywords import normalized
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy import requests
-from mic_mail.policy.authorization.roles import Role
+from mic_mail.policy.authorization.roles import OfficerRole
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Departure, Level
 from mic_mail.policy.unit_mail.delegation import Part
@@ -30,9 +30,9 @@ SHORT: Mapping[Enum, tuple[str, ...]] = {
     Part.KEEPER: ("quản lý",),
     Part.SUBSTITUTE: ("thay thế",),
     Part.MEMBER: ("thành viên",),
-    Role.CENTRE: ("trung tâm",),
-    Role.UNIT: ("đơn vị",),
-    Role.AUDITOR: ("kiểm tra",),
+    OfficerRole.CENTRE: ("trung tâm",),
+    OfficerRole.UNIT: ("đơn vị",),
+    OfficerRole.AUDITOR: ("kiểm tra",),
 }
 """Other words for a code; help shows the first one if the code's name is a sentence."""
 

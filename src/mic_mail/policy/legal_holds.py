@@ -14,7 +14,7 @@ from mic_mail.policy.facts import Fact, FactKind
 CLAUSE = "9.2"
 
 
-class Held(Refused):
+class UnderLegalHold(Refused):
     """The operation would destroy something that must be kept."""
 
     def __init__(self, address: str) -> None:

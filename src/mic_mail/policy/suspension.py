@@ -16,7 +16,7 @@ from datetime import date, datetime
 
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import ONE_DAY, add_days, after_months, later, local_day
-from mic_mail.policy.facts import Cause, Fact, FactKind
+from mic_mail.policy.facts import Fact, FactKind, SuspensionCause
 from mic_mail.policy.states import LifecycleSettings, MailboxState, Span
 
 INACTIVITY_MONTHS = 6
@@ -36,7 +36,7 @@ def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
     for fact in facts:
         if fact.kind is not FactKind.SUSPENDED:
             continue
-        cause = Cause(fact.text("cause") or Cause.COMPROMISED)
+        cause = SuspensionCause(fact.text("cause") or SuspensionCause.COMPROMISED)
         until = min((r.effective_at for r in _restores(facts, fact, cause, settings)), default=None)
         if until is not None and until < fact.effective_at:
             continue  # withdrawn before its time came
@@ -59,11 +59,11 @@ def _takes_back(undo: Fact, act: Fact) -> bool:
     return undo.seq > act.seq and (undo.effective_at >= act.effective_at or undo.clocked_at < act.clocked_at)
 
 
-def _restores(facts: Sequence[Fact], suspended: Fact, cause: Cause, settings: LifecycleSettings) -> Iterator[Fact]:
+def _restores(facts: Sequence[Fact], suspended: Fact, cause: SuspensionCause, settings: LifecycleSettings) -> Iterator[Fact]:
     """Yield the restores that lift `suspended`: recorded after it, with the document that a breach needs."""
     for fact in facts:
         if fact.kind is FactKind.RESTORED and _takes_back(fact, suspended):
-            if cause is Cause.BREACH and settings.breach_document and not fact.document:
+            if cause is SuspensionCause.BREACH and settings.breach_document and not fact.document:
                 continue
             yield fact
 
@@ -171,7 +171,7 @@ def _inactive(since: datetime, until: datetime | None, clock: _Clock) -> Span:
         clock.seqs,
         since,
         until,
-        {"cause": Cause.INACTIVE.value, "counted_from": start.isoformat()},
+        {"cause": SuspensionCause.INACTIVE.value, "counted_from": start.isoformat()},
     )
 
 

@@ -39,7 +39,7 @@ class AlreadyRunning(Trouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """The server that took a lock, as it wrote itself into the lock file."""
 
     host: str = "?"
@@ -50,12 +50,12 @@ class Holder:
     """Boot id, PID namespace and start time of the supervisor; together they identify a process for ever."""
 
     @classmethod
-    def present(cls, clock: Clock) -> "Holder":
+    def present(cls, clock: Clock) -> "LockHolder":
         """Return the holder that describes this process."""
         return cls(os.uname().nodename, os.getpid(), clock.now().isoformat(timespec="seconds"), _process_key(os.getpid()))
 
     @classmethod
-    def read(cls, fd: int) -> "Holder":
+    def read(cls, fd: int) -> "LockHolder":
         """Return the holder named in a lock file; an unknown one where the file is empty or being written."""
         try:
             record = json.loads(os.pread(fd, _LONGEST, 0))
@@ -127,7 +127,7 @@ def only_server(
     Raise `AlreadyRunning` where another server holds one. Children of a killed supervisor may take `patience` seconds to drain;
     `pause` sleeps meanwhile, and `tell` is called once to say so.
     """
-    holder = Holder.present(clock)
+    holder = LockHolder.present(clock)
     until = clock.monotonic() + patience
     is_logged = False
     held: dict[tuple[int, int], int] = {}
@@ -141,7 +141,7 @@ def only_server(
                 continue
             held[status.st_dev, status.st_ino] = fd
             while not _locked(fd):
-                other = Holder.read(fd)
+                other = LockHolder.read(fd)
                 if not other.has_ended or clock.monotonic() >= until:
                     raise _in_use(path, other)
                 if not is_logged:
@@ -169,7 +169,7 @@ def _what(path: Path) -> Path:
     return path.parent if path.name == LOCK_FILE else path.with_name(path.name.removesuffix(f".{LOCK_FILE}"))
 
 
-def _in_use(path: Path, other: Holder) -> AlreadyRunning:
+def _in_use(path: Path, other: LockHolder) -> AlreadyRunning:
     what, who = _what(path), other.described()
     if other.has_ended:
         return AlreadyRunning(
@@ -191,7 +191,7 @@ def _in_use(path: Path, other: Holder) -> AlreadyRunning:
     )
 
 
-def _waiting(path: Path, other: Holder) -> Text:
+def _waiting(path: Path, other: LockHolder) -> Text:
     what, who = _what(path), other.described()
     return Text(
         f"Đang chờ tiến trình con của máy chủ đã dừng ({who.vi}) trả lại {what}.",

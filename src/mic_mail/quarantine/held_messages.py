@@ -70,7 +70,7 @@ class HeldRecord:
         return SpoolEnvelope.decode(self.slip.encode())
 
 
-class Held(MessageStore[HeldRecord]):
+class HeldMessages(MessageStore[HeldRecord]):
     """All records below one folder; several processes may use it."""
 
     def __init__(self, root: Path) -> None:

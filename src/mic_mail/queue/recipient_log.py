@@ -59,7 +59,7 @@ NOBODY = AdminDecision()
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class QueueDecision:
     """An administrator's decision on an entry, or on some of its recipients."""
 
     did: str
@@ -109,7 +109,7 @@ class EntryState:
     """Set while it waits for its mailbox, which may not send."""
     free_since_us: int = 0
     """The time of the last release, or when its mailbox could send again; 0: it was never held."""
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[QueueDecision, ...] = ()
     """Administrators' decisions in their order."""
     retries: int = 0
     """The number of retries that were decided."""
@@ -170,7 +170,7 @@ class EntryState:
         raise ValueError("unknown line")
 
     def _decided(self, did: str, line: dict[str, Any]) -> "EntryState":
-        decision = Decision(did, AdminDecision(**line["said"]), tuple(int(place) for place in line.get("places", ())))
+        decision = QueueDecision(did, AdminDecision(**line["said"]), tuple(int(place) for place in line.get("places", ())))
         # Of consecutive retries only the last is stored: a command may ask for one each minute.
         again = did == "retry" and self.decisions and self.decisions[-1].did == "retry"
         return replace(self, decisions=(*(self.decisions[:-1] if again else self.decisions), decision))

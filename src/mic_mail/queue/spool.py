@@ -117,9 +117,9 @@ class Spool:
         if self._reserve is not None:
             self._reserve.require_whole()
 
-    def draft(self, spool_id: str) -> "Draft":
+    def draft(self, spool_id: str) -> "SpoolDraft":
         """Begin an entry. `spool_id` is a unique name (a trace id)."""
-        return Draft(self, spool_id)
+        return SpoolDraft(self, spool_id)
 
     def has(self, spool_id: str) -> bool:
         """Return whether the entry exists, whichever process owns it."""
@@ -234,7 +234,7 @@ def read_envelope(root: Path, spool_id: str) -> SpoolEnvelope | None:
         return None
 
 
-class Draft:
+class SpoolDraft:
     """An entry before it exists: write the message, then `commit` or `discard`. One thread at a time."""
 
     __slots__ = ("_fd", "_path", "_spool", "_spool_id", "size")

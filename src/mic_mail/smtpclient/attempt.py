@@ -23,7 +23,7 @@ from mic_mail.queue.queue import QueueEntry, QueueEnvelope
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
 from mic_mail.smtpclient.client import SmtpClient
-from mic_mail.smtpclient.commands import BINARYMIME, Sending
+from mic_mail.smtpclient.commands import BINARYMIME, MailParameters
 from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.mx import NoRoute
 from mic_mail.smtpclient.pool import Connections
@@ -232,7 +232,9 @@ class DeliveryAttempt:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _mail_parameters(self, envelope: QueueEnvelope, file: _File, more_octets: int, peer: SmtpClient) -> Sending:
+    async def _mail_parameters(
+        self, envelope: QueueEnvelope, file: _File, more_octets: int, peer: SmtpClient
+    ) -> MailParameters:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
@@ -244,7 +246,7 @@ class DeliveryAttempt:
             body = BINARYMIME
         elif body == "7BIT" and peer.offer.has("8BITMIME") and not is_ascii:
             body = "8BITMIME"
-        return Sending(
+        return MailParameters(
             envelope.sender,
             file.octets + more_octets,
             body,

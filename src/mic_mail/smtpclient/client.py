@@ -23,7 +23,7 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.mime.dot_stuffing import Stuffing
 from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtpclient import auth, commands
-from mic_mail.smtpclient.commands import NOTHING, CannotSend, Offer, Sending
+from mic_mail.smtpclient.commands import NOTHING, CannotSend, EhloResponse, MailParameters
 from mic_mail.smtpclient.replies import BadReply, Reply, shortened
 from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from mic_mail.smtpclient.tls_requirements import IN_THE_OPEN, Secured, TlsLevel
@@ -33,7 +33,7 @@ SLICE_OCTETS = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class Timeouts:
     """Timeouts in seconds for each step; the defaults follow RFC 5321 §4.5.3.2."""
 
     connect: float = 30.0
@@ -52,10 +52,10 @@ _NO_REPLY = Text("câu trả lời không theo giao thức (RFC 5321)", "the res
 class SmtpClient:
     """One open connection, for one message at a time."""
 
-    def __init__(self, wire: Wire, hello: str, patience: Patience) -> None:
+    def __init__(self, wire: Wire, hello: str, timeouts: Timeouts) -> None:
         self._wire = wire
         self._hello = hello
-        self._patience = patience
+        self._timeouts = timeouts
         self.offer = NOTHING
         self.secured = IN_THE_OPEN
         self.sent = 0
@@ -74,7 +74,7 @@ class SmtpClient:
         address: str,
         port: int,
         hello: str,
-        patience: Patience,
+        timeouts: Timeouts,
         *,
         source: str | None = None,
         tls: tuple[ssl.SSLContext, str, TlsLevel] | None = None,
@@ -86,7 +86,7 @@ class SmtpClient:
         loop = asyncio.get_running_loop()
         context, name, by = tls or (None, None, TlsLevel.NONE)
         try:
-            async with asyncio.timeout(patience.connect):
+            async with asyncio.timeout(timeouts.connect):
                 local = (source, 0) if source is not None else None
                 _, wire = await loop.create_connection(Wire, address, port, local_addr=local, ssl=context, server_hostname=name)
         except ssl.SSLError as error:
@@ -100,11 +100,11 @@ class SmtpClient:
                     f"{address}:{port}: {why or 'no answer'}",
                 ),
             ) from error
-        peer = cls(wire, hello, patience)
+        peer = cls(wire, hello, timeouts)
         if tls is not None:
             peer.secured = Secured.of(wire.transport.get_extra_info("ssl_object"), by)
         try:
-            greeting = await peer._reply(Step.GREETING, patience.greeting)
+            greeting = await peer._reply(Step.GREETING, timeouts.greeting)
             if greeting.code != 220:
                 raise PeerTrouble(Step.GREETING, greeting.text)
             await peer._introduce()
@@ -134,7 +134,7 @@ class SmtpClient:
             )
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._patience.command):
+            async with asyncio.timeout(self._timeouts.command):
                 secured = await loop.start_tls(self._wire.transport, self._wire, context, server_hostname=name)
         except (OSError, ssl.SSLError, TimeoutError, ValueError) as error:  # ValueError: a name that no certificate can have
             self._wire.abort()
@@ -204,7 +204,9 @@ class SmtpClient:
 
     # ------------------------------------------------------------ one message
 
-    async def send(self, sending: Sending, recipients: Sequence[QueueRecipient], chunks: AsyncIterator[bytes]) -> list[Result]:
+    async def send(
+        self, sending: MailParameters, recipients: Sequence[QueueRecipient], chunks: AsyncIterator[bytes]
+    ) -> list[Result]:
         """Send a message to all recipients; return their results in order.
 
         `chunks` is the message as it leaves this server.
@@ -270,14 +272,14 @@ class SmtpClient:
 
         A server that starts all the same gets an empty message (RFC 2920 §3.1).
         """
-        if (await self._reply(seconds=self._patience.data)).code == 354:
+        if (await self._reply(seconds=self._timeouts.data)).code == 354:
             self._wire.write(b".\r\n")
             await self._reply()
 
     async def _by_data(self, chunks: AsyncIterator[bytes], *, begun: bool) -> Reply:
         if not begun:
             self._wire.write(b"DATA\r\n")
-        reply = await self._reply(seconds=self._patience.data)
+        reply = await self._reply(seconds=self._timeouts.data)
         if reply.code != 354:
             return _negative(reply)
         stuffing = Stuffing()
@@ -286,7 +288,7 @@ class SmtpClient:
             if (early := self._early_refusal()) is not None:
                 return early
         await self._put(stuffing.end())
-        return await self._reply(Step.END, self._patience.end)
+        return await self._reply(Step.END, self._timeouts.end)
 
     def _early_refusal(self) -> Reply | None:
         """Return a refusal sent before the end of the message, after which nothing more is sent.
@@ -334,15 +336,15 @@ class SmtpClient:
         self._wire.write(b"BDAT %d%b\r\n" % (len(octets), b" LAST" if last else b""))
         await self._put(octets)
         if last:
-            reply = await self._reply(Step.END, self._patience.end)
+            reply = await self._reply(Step.END, self._timeouts.end)
         else:
-            reply = await self._reply(seconds=self._patience.slice)
+            reply = await self._reply(seconds=self._timeouts.slice)
         return reply if reply.code == 250 else _negative(reply)
 
     async def _put(self, octets: bytes) -> None:
         self._wire.write(octets)
         try:
-            async with asyncio.timeout(self._patience.slice):
+            async with asyncio.timeout(self._timeouts.slice):
                 await self._wire.drained()
         except TimeoutError as error:
             raise self._aborted(
@@ -365,7 +367,7 @@ class SmtpClient:
     async def _introduce(self) -> None:
         reply = await self._ask(f"EHLO {self._hello}\r\n".encode(), Step.HELLO)
         if reply.is_positive:
-            self.offer = Offer.of(reply)
+            self.offer = EhloResponse.of(reply)
             return
         if reply.code == 421:
             raise PeerTrouble(Step.HELLO, reply.text)
@@ -379,7 +381,7 @@ class SmtpClient:
 
     async def _reply(self, step: Step = Step.TALK, seconds: float | None = None) -> Reply:
         try:
-            async with asyncio.timeout(seconds or self._patience.command):
+            async with asyncio.timeout(seconds or self._timeouts.command):
                 reply = await self._wire.reply()
         except TimeoutError as error:
             raise self._aborted(step, Text("không trả lời trong thời gian chờ", "no response in time")) from error
@@ -404,7 +406,7 @@ class SmtpClient:
         """Send QUIT; do not wait long for the reply."""
         if not self._wire.is_over:
             with contextlib.suppress(PeerTrouble, TimeoutError):
-                async with asyncio.timeout(self._patience.quit):
+                async with asyncio.timeout(self._timeouts.quit):
                     await self._ask(b"QUIT\r\n")
         self._wire.abort()
 

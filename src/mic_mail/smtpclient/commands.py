@@ -36,13 +36,13 @@ class CannotSend(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class EhloResponse:
     """The EHLO response of a server: its extensions, in upper case, and their parameters."""
 
     extensions: Mapping[str, str]
 
     @classmethod
-    def of(cls, reply: Reply) -> "Offer":
+    def of(cls, reply: Reply) -> "EhloResponse":
         """Parse the reply to EHLO: the first line is the name; of a repeated extension the first counts."""
         found: dict[str, str] = {}
         for line in reply.lines[1:]:
@@ -60,12 +60,12 @@ class Offer:
         return int(size) or None if size.isascii() and size.isdecimal() and len(size) <= 20 else None
 
 
-NOTHING = Offer({})
+NOTHING = EhloResponse({})
 """The offer of a server that only knows HELO."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class MailParameters:
     """The parameters of MAIL."""
 
     sender: ReversePath
@@ -85,12 +85,12 @@ class Sending:
     """True if the connection meets RFC 8689 §2."""
 
 
-def takes_binary(offer: Offer) -> bool:
+def takes_binary(offer: EhloResponse) -> bool:
     """Return whether BODY=BINARYMIME is allowed, which requires BDAT (RFC 3030 §3)."""
     return offer.has(BINARYMIME) and offer.has("CHUNKING")
 
 
-def mail(sending: Sending, offer: Offer) -> bytes:
+def mail(sending: MailParameters, offer: EhloResponse) -> bytes:
     """Return the MAIL command."""
     limit = offer.size_limit
     if limit is not None and sending.octets > limit:
@@ -133,7 +133,7 @@ def _takes_no_binary(why: Text | None) -> Text:
     )
 
 
-def rcpt(recipient: QueueRecipient, offer: Offer, *, utf8: bool) -> bytes:
+def rcpt(recipient: QueueRecipient, offer: EhloResponse, *, utf8: bool) -> bytes:
     """Return the RCPT command; `utf8` means that MAIL has SMTPUTF8."""
     words = [f"RCPT TO:<{_address(recipient.address, utf8=utf8)}>"]
     if offer.has("DSN"):

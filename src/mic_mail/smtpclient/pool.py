@@ -18,7 +18,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.runtime import Runtime
 from mic_mail.smtpclient import dane
-from mic_mail.smtpclient.client import Patience, SmtpClient
+from mic_mail.smtpclient.client import SmtpClient, Timeouts
 from mic_mail.smtpclient.mx import SMTP_PORT
 from mic_mail.smtpclient.results import PeerTrouble, Step
 from mic_mail.smtpclient.smarthost import NoPassword, Smarthost, read_password
@@ -41,7 +41,7 @@ class ConnectionSettings:
     """Idle time after which a connection is closed."""
     messages: int = 100
     """Most messages sent over one connection."""
-    patience: Patience = field(default_factory=Patience)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     authorities: Path | None = None
     """The trusted certificate authorities; None: those of the system."""
 
@@ -129,7 +129,7 @@ class Connections:
     ) -> SmtpClient:
         settings = self._settings
         port = requirements.smarthost.port if requirements.smarthost is not None else settings.port
-        return await SmtpClient.connect(address, port, settings.hello, settings.patience, tls=tls)
+        return await SmtpClient.connect(address, port, settings.hello, settings.timeouts, tls=tls)
 
     async def _connect_with_tls_if_offered(self, address: str, requirements: TlsRequirements) -> SmtpClient:
         """Connect with TLS; in plain text only where TLS is neither offered nor required."""

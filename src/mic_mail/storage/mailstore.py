@@ -32,7 +32,7 @@ from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
-from mic_mail.storage.store import OnChange, Shared, Store
+from mic_mail.storage.store import OnChange, SharedResources, Store
 from mic_mail.storage.types import AccountRef, FolderDelta, StorageSettings, StoreOwner
 
 
@@ -113,7 +113,7 @@ class MailStore:
         """Stores that may have open handles, least recently used first."""
         self._lock = threading.Lock()
         self._telling = _ChangeNotifier(on_change)
-        self._shared = Shared(
+        self._shared = SharedResources(
             clock=clock,
             settings=settings,
             names=NameSource(host),

@@ -38,7 +38,7 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedResources:
     """Resources that all accounts of a process share."""
 
     clock: Clock
@@ -88,7 +88,7 @@ class _Reading(AbstractContextManager[sqlite3.Connection]):
 class Store:
     """One account in one process; safe from several threads."""
 
-    def __init__(self, account_id: int, home: str, shared: Shared) -> None:
+    def __init__(self, account_id: int, home: str, shared: SharedResources) -> None:
         self.account_id = account_id
         self.paths = AccountPaths(home)
         self.shared = shared

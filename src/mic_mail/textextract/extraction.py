@@ -12,7 +12,7 @@ from mic_mail.policy.secrecy import markings, titles
 from mic_mail.policy.secrecy.degrees import Marking, MarkingPlace
 from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.limits import Budget, CannotRead
-from mic_mail.textextract.result import Finding, Findings, Missed, Unread
+from mic_mail.textextract.result import Findings, FoundMarking, Missed, Unread
 
 Reader = Callable[["Look", bytes, str, str], None]
 """Reads one document: its octets, its name and its content type, as far as they are known."""
@@ -29,7 +29,7 @@ class Look:
     def __init__(self, budget: Budget, open_document: Reader) -> None:
         self.budget = budget
         self._open = open_document
-        self._found: dict[Finding, None] = {}
+        self._found: dict[FoundMarking, None] = {}
         self._missed: dict[Missed, None] = {}
         self._depth = 0
         self.format = "message"
@@ -83,4 +83,4 @@ class Look:
 
     def _note(self, marking: Marking | None) -> None:
         if marking is not None and len(self._found) < _MOST_NOTED:
-            self._found.setdefault(Finding(marking, self.format))
+            self._found.setdefault(FoundMarking(marking, self.format))

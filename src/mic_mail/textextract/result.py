@@ -28,7 +28,7 @@ class Unread(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FoundMarking:
     """One marking and the format that it was found in (`message`, `text`, `docx` ...)."""
 
     marking: Marking
@@ -52,11 +52,11 @@ class Missed:
 class Findings:
     """Everything found and missed in one message."""
 
-    found: tuple[Finding, ...] = ()
+    found: tuple[FoundMarking, ...] = ()
     missed: tuple[Missed, ...] = ()
 
     @property
-    def worst(self) -> Finding | None:
+    def worst(self) -> FoundMarking | None:
         """The marking of the highest degree, the first of several."""
         return max(self.found, key=lambda found: RANK[found.marking.degree], default=None)
 
@@ -70,7 +70,7 @@ class Findings:
         try:
             found, missed = json.loads(octets)
             return cls(
-                tuple(Finding(Marking(Degree(degree), MarkingPlace(place)), str(form)) for degree, place, form in found),
+                tuple(FoundMarking(Marking(Degree(degree), MarkingPlace(place)), str(form)) for degree, place, form in found),
                 tuple(Missed(Unread(reason), str(form)) for reason, form in missed),
             )
         except TypeError as error:

@@ -22,7 +22,7 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.web import forms
 from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import PageContext, Visit, redirect
-from mic_mail.web.request_body import Answered
+from mic_mail.web.request_body import ResponseReady
 from mic_mail.web.sessions import Secret
 from mic_mail.web.view_models import AppPasswordRow, app_password_row
 
@@ -56,7 +56,7 @@ class AppPasswordPages:
 
     async def _visit(self, request: Request) -> Visit:
         if not self._context.services.runtime.config().auth.app_passwords:
-            raise Answered(self._context.refuse(request.scope, 404))
+            raise ResponseReady(self._context.refuse(request.scope, 404))
         return await self._context.open_visit(request)
 
     async def show(self, request: Request) -> Response:

@@ -50,7 +50,7 @@ from mic_mail.web.http import peer_of
 from mic_mail.web.middleware import KEPT_FOR_EVER, Guard
 from mic_mail.web.monitoring import Monitor
 from mic_mail.web.page_context import CODE, MAILBOX, PASSWORD, PageContext, Visit, WebServices, first_page, redirect
-from mic_mail.web.request_body import Answered
+from mic_mail.web.request_body import ResponseReady
 from mic_mail.web.second_factor import SecondFactorPages
 from mic_mail.web.templating import ICON, STYLE, STYLE_PATH
 from mic_mail.web.view_models import STATUS, delegated_mailbox_row, program_settings, state_text
@@ -87,7 +87,7 @@ class Application:
             *self._books.routes(),
         ]
         handlers = {
-            Answered: _answered,
+            ResponseReady: _answered,
             BadForm: self._bad_form,
             HTTPException: self._http_error,
             Exception: self._inner_error,
@@ -316,7 +316,7 @@ class Application:
 
 
 async def _answered(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Answered)
+    assert isinstance(error, ResponseReady)
     return error.response
 
 

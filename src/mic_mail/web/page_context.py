@@ -33,8 +33,8 @@ from mic_mail.web import cookies, forms
 from mic_mail.web.carddav.collection import AddressBookCollection
 from mic_mail.web.forms import FormRefused, Tokens
 from mic_mail.web.http import caller_of, peer_of
-from mic_mail.web.request_body import Answered
-from mic_mail.web.sessions import TRIES, Patience, Session, Sessions, new_token
+from mic_mail.web.request_body import ResponseReady
+from mic_mail.web.sessions import TRIES, Session, SessionLifetime, Sessions, new_token
 from mic_mail.web.templating import Pages
 from mic_mail.web.view_models import STATUS
 
@@ -101,19 +101,19 @@ class PageContext:
     # ------------------------------------------------------------ visits
 
     async def visit(self, request: Request) -> Visit:
-        """Return the visit of a signed-in person; `Answered` for everybody else."""
+        """Return the visit of a signed-in person; `ResponseReady` for everybody else."""
         visit = await self.find_visit(request)
         if visit is None:
-            raise Answered(self.ended(request))
+            raise ResponseReady(self.ended(request))
         return visit
 
     async def open_visit(self, request: Request) -> Visit:
-        """Return the visit of a person whose mailbox is open; `Answered` with a redirect where something is due first."""
+        """Return the visit of a person whose mailbox is open; `ResponseReady` with a redirect where something is due."""
         visit = await self.visit(request)
         if visit.signed_in.decision.password_change_due:
-            raise Answered(redirect(PASSWORD))
+            raise ResponseReady(redirect(PASSWORD))
         if self.must_enrol(visit):
-            raise Answered(redirect(FACTOR))
+            raise ResponseReady(redirect(FACTOR))
         return visit
 
     async def find_visit(self, request: Request) -> Visit | None:
@@ -172,12 +172,12 @@ class PageContext:
         visit.session.tries += 1
         if visit.session.tries > TRIES:
             self.sessions.end(visit.token)
-            raise Answered(self.sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429))
+            raise ResponseReady(self.sign_in_page(visit.request, pages.TOO_MANY_TRIES, status=429))
 
     async def confirm(self, visit: Visit, present: str) -> SignedIn:
         """Return the sign-in by the present password.
 
-        Raises `FormRefused` where it is refused, and `Answered` after too many tries.
+        Raises `FormRefused` where it is refused, and `ResponseReady` after too many tries.
         """
         self.count_try(visit)
         answer = await self.services.page_access.confirm(visit.signed_in, present, visit.peer)
@@ -232,5 +232,5 @@ class PageContext:
         self.services.runtime.log.event(name, **what, peer=peer.address, session=peer.session_id)
 
 
-def _patience(config: Config) -> Patience:
-    return Patience(config.web.idle_seconds, config.web.session_seconds)
+def _patience(config: Config) -> SessionLifetime:
+    return SessionLifetime(config.web.idle_seconds, config.web.session_seconds)

@@ -28,7 +28,7 @@ class Sliced(Response):
             self.over()
 
 
-class Answered(Exception):
+class ResponseReady(Exception):
     """Raised when the answer to a request is decided."""
 
     def __init__(self, response: Response) -> None:

@@ -23,7 +23,7 @@ from mic_mail.services.authentication.refusals import Refusal
 from mic_mail.web import forms
 from mic_mail.web.forms import FormRefused
 from mic_mail.web.page_context import CODE, FACTOR, MAILBOX, PASSWORD, PageContext, Visit, first_page, redirect
-from mic_mail.web.request_body import Answered
+from mic_mail.web.request_body import ResponseReady
 from mic_mail.web.view_models import STATUS
 
 BEGIN, CONFIRM, REMOVE = f"{FACTOR}/begin", f"{FACTOR}/confirm", f"{FACTOR}/remove"
@@ -58,12 +58,12 @@ class SecondFactorPages:
     async def _half(self, request: Request) -> Visit:
         visit = await self._context.half_visit(request)
         if visit is None:
-            raise Answered(self._context.ended(request))
+            raise ResponseReady(self._context.ended(request))
         if not visit.session.half:
-            raise Answered(redirect(MAILBOX))
+            raise ResponseReady(redirect(MAILBOX))
         if not self._context.services.page_access.asks_for_code(visit.signed_in):  # removed since: no code would be right
             self._context.sessions.end(visit.token)
-            raise Answered(self._context.ended(request))
+            raise ResponseReady(self._context.ended(request))
         return visit
 
     async def show_code(self, request: Request) -> Response:
@@ -93,10 +93,10 @@ class SecondFactorPages:
 
     async def _visit(self, request: Request) -> Visit:
         if self._setting == "off":
-            raise Answered(self._context.refuse(request.scope, 404))
+            raise ResponseReady(self._context.refuse(request.scope, 404))
         visit = await self._context.visit(request)
         if visit.signed_in.decision.password_change_due:
-            raise Answered(redirect(PASSWORD))
+            raise ResponseReady(redirect(PASSWORD))
         return visit
 
     async def show(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class SessionLifetime:
     """The lifetime of a session in seconds: without use, and in all."""
 
     idle: float
@@ -78,7 +78,7 @@ def new_token() -> str:
 class Sessions:
     """The sessions of one process; belongs to its loop."""
 
-    def __init__(self, patience: Patience, monotonic: Callable[[], float]) -> None:
+    def __init__(self, patience: SessionLifetime, monotonic: Callable[[], float]) -> None:
         self.patience = patience
         self._monotonic = monotonic
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()

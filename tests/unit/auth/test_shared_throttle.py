@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.auth.shared_throttle import LONGEST, SharedThrottle
-from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
+from mic_mail.auth.throttle import Throttle, ThrottleDecision, ThrottleSettings
 
 SETTINGS = ThrottleSettings(per_pair=3, per_mailbox=5, per_network=6, window_seconds=100.0, capacity=50)
 
@@ -63,10 +63,10 @@ def test_what_is_still_being_checked_is_nobody_elses_business() -> None:
     processes = Processes(2)
     here, there = processes.throttles
     here.suspect("a", "192.0.2.1", b"right", 0.0)
-    assert here.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.KNOWN_WRONG  # who verifies lets it wait
-    assert there.check("a", "192.0.2.1", b"right", 0.0).answer is Answer.TRY
+    assert here.check("a", "192.0.2.1", b"right", 0.0).answer is ThrottleDecision.KNOWN_WRONG  # who verifies lets it wait
+    assert there.check("a", "192.0.2.1", b"right", 0.0).answer is ThrottleDecision.TRY
     there.right("a", "192.0.2.1", b"right", 1.0)
-    assert here.check("a", "192.0.2.1", b"right", 1.0).answer is Answer.TRY
+    assert here.check("a", "192.0.2.1", b"right", 1.0).answer is ThrottleDecision.TRY
 
 
 @given(st.binary(max_size=200))
@@ -74,7 +74,7 @@ def test_nonsense_counts_nothing(word: bytes) -> None:
     """The socket is open to whoever has the folder."""
     throttle = SharedThrottle(lambda told: None)
     throttle.on_message(word, 0.0)
-    assert throttle.check("a", "192.0.2.1", b"x", 0.0).answer is Answer.TRY
+    assert throttle.check("a", "192.0.2.1", b"x", 0.0).answer is ThrottleDecision.TRY
 
 
 def test_what_would_not_fit_is_kept_to_oneself() -> None:
@@ -85,7 +85,7 @@ def test_what_would_not_fit_is_kept_to_oneself() -> None:
     for guess in range(3):
         throttle.wrong("x" * LONGEST, "192.0.2.1", b"%d" % guess, 0.0)
     assert not told
-    assert throttle.check("x" * LONGEST, "192.0.2.1", b"new", 0.0).answer is Answer.WAIT
+    assert throttle.check("x" * LONGEST, "192.0.2.1", b"new", 0.0).answer is ThrottleDecision.WAIT
 
 
 def test_other_limits_keep_what_was_counted() -> None:
@@ -97,10 +97,10 @@ def test_other_limits_keep_what_was_counted() -> None:
         throttle.wrong("a", "192.0.2.1", b"%d" % guess, 1.0)
     throttle.configure(ThrottleSettings(per_pair=4, per_mailbox=3, per_network=6, window_seconds=100.0, capacity=50))
     assert throttle.check("a", "192.0.2.1", b"new", 2.0).rule == "mailbox"
-    assert throttle.check("a", "192.0.2.7", b"new", 2.0).answer is Answer.TRY
+    assert throttle.check("a", "192.0.2.7", b"new", 2.0).answer is ThrottleDecision.TRY
     throttle.configure(ThrottleSettings(per_pair=2, per_mailbox=9, per_network=9, window_seconds=100.0, capacity=50))
     verdict = throttle.check("a", "192.0.2.1", b"new", 2.0)
-    assert (verdict.answer, verdict.rule) == (Answer.WAIT, "pair")
+    assert (verdict.answer, verdict.rule) == (ThrottleDecision.WAIT, "pair")
 
 
 def test_a_mail_program_at_work_is_news_once_an_hour() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.auth.throttle import MOST_NETWORKS, Answer, Throttle, ThrottleSettings, neighbourhood, network
+from mic_mail.auth.throttle import MOST_NETWORKS, Throttle, ThrottleDecision, ThrottleSettings, neighbourhood, network
 
 SETTINGS = ThrottleSettings(per_pair=3, per_mailbox=6, per_network=8, window_seconds=100.0, capacity=50)
 OFFICE, HOME, ATTACKER = "203.0.113.7", "198.51.100.9", "192.0.2.66"
@@ -21,8 +21,8 @@ def test_the_same_stale_password_counts_once() -> None:
     throttle = Throttle(SETTINGS)
     for minute in range(1000):
         throttle.wrong("dvbe", OFFICE, word(1), minute * 0.01)
-    assert throttle.check("dvbe", OFFICE, word(1), 11.0).answer is Answer.KNOWN_WRONG
-    assert throttle.check("dvbe", OFFICE, word(2), 11.0).answer is Answer.TRY
+    assert throttle.check("dvbe", OFFICE, word(1), 11.0).answer is ThrottleDecision.KNOWN_WRONG
+    assert throttle.check("dvbe", OFFICE, word(2), 11.0).answer is ThrottleDecision.TRY
 
 
 def test_a_network_waits_for_a_mailbox_and_only_for_it() -> None:
@@ -31,10 +31,10 @@ def test_a_network_waits_for_a_mailbox_and_only_for_it() -> None:
     for n in range(3):
         throttle.wrong("dvbe", OFFICE, word(n), 10.0 + n)
     verdict = throttle.check("dvbe", OFFICE, word(9), 20.0)
-    assert (verdict.answer, verdict.rule, verdict.seconds) == (Answer.WAIT, "pair", 90.0)
-    assert throttle.check("ttlan", OFFICE, word(9), 20.0).answer is Answer.TRY
-    assert throttle.check("dvbe", HOME, word(9), 20.0).answer is Answer.TRY
-    assert throttle.check("dvbe", OFFICE, word(9), 110.5).answer is Answer.TRY
+    assert (verdict.answer, verdict.rule, verdict.seconds) == (ThrottleDecision.WAIT, "pair", 90.0)
+    assert throttle.check("ttlan", OFFICE, word(9), 20.0).answer is ThrottleDecision.TRY
+    assert throttle.check("dvbe", HOME, word(9), 20.0).answer is ThrottleDecision.TRY
+    assert throttle.check("dvbe", OFFICE, word(9), 110.5).answer is ThrottleDecision.TRY
 
 
 def test_nobody_locks_an_owner_out_from_afar() -> None:
@@ -44,7 +44,7 @@ def test_nobody_locks_an_owner_out_from_afar() -> None:
     for n in range(6):
         throttle.wrong("dvbe", f"192.0.2.{n}", word(n), 1.0)
     assert throttle.check("dvbe", "192.0.2.200", None, 2.0).rule == "mailbox"
-    assert throttle.check("dvbe", HOME, None, 2.0).answer is Answer.TRY
+    assert throttle.check("dvbe", HOME, None, 2.0).answer is ThrottleDecision.TRY
 
 
 def test_an_office_is_never_banned_whole() -> None:
@@ -54,8 +54,8 @@ def test_an_office_is_never_banned_whole() -> None:
     for n in range(8):
         throttle.wrong(f"victim{n}", OFFICE, word(n), 1.0)
     assert throttle.check("victim99", OFFICE, None, 2.0).rule == "network"
-    assert throttle.check("ttlan", OFFICE, None, 2.0).answer is Answer.TRY
-    assert throttle.check("victim99", HOME, None, 2.0).answer is Answer.TRY
+    assert throttle.check("ttlan", OFFICE, None, 2.0).answer is ThrottleDecision.TRY
+    assert throttle.check("victim99", HOME, None, 2.0).answer is ThrottleDecision.TRY
 
 
 def test_success_forgives_mistypings() -> None:
@@ -66,7 +66,7 @@ def test_success_forgives_mistypings() -> None:
     throttle.right("dvbe", HOME, None, 2.0)
     for n in range(2):
         throttle.wrong("dvbe", HOME, word(10 + n), 3.0)
-    assert throttle.check("dvbe", HOME, word(99), 4.0).answer is Answer.TRY
+    assert throttle.check("dvbe", HOME, word(99), 4.0).answer is ThrottleDecision.TRY
 
 
 def test_what_was_counted_in_advance_is_taken_back() -> None:
@@ -75,7 +75,7 @@ def test_what_was_counted_in_advance_is_taken_back() -> None:
     for n in range(20):
         throttle.wrong("dvbe", HOME, word(n), 1.0)
         throttle.right("dvbe", HOME, word(n), 1.0)
-    assert throttle.check("dvbe", ATTACKER, None, 2.0).answer is Answer.TRY
+    assert throttle.check("dvbe", ATTACKER, None, 2.0).answer is ThrottleDecision.TRY
 
 
 def test_networks() -> None:

@@ -3,7 +3,7 @@
 import random
 from dataclasses import replace
 
-from mic_mail.auth.throttle import Answer, Throttle, ThrottleSettings
+from mic_mail.auth.throttle import Throttle, ThrottleDecision, ThrottleSettings
 
 # The defaults of `auth.failures_*`, as `services.signin.access` hands them on.
 SERVER = ThrottleSettings(per_pair=10, per_mailbox=50, per_network=60, window_seconds=600.0)
@@ -14,9 +14,9 @@ def digest(text: str) -> bytes:
     return text.encode()
 
 
-def attempt(throttle: Throttle, mailbox: str, peer: str, password: str, now: float, *, right: bool = False) -> Answer:
+def attempt(throttle: Throttle, mailbox: str, peer: str, password: str, now: float, *, right: bool = False) -> ThrottleDecision:
     verdict = throttle.check(mailbox, peer, digest(password), now)
-    if verdict.answer is Answer.TRY:
+    if verdict.answer is ThrottleDecision.TRY:
         if right:
             throttle.right(mailbox, peer, digest(password), now)
         else:
@@ -32,11 +32,11 @@ def test_an_office_with_wrong_phones() -> None:
         now = minute * 60.0
         for person in range(30):
             answer = attempt(throttle, f"p{person}", OFFICE, f"old {person}", now)
-            assert answer is not Answer.WAIT
+            assert answer is not ThrottleDecision.WAIT
         if minute % 10 == 0:
             for person in range(290):
-                assert attempt(throttle, f"p{person}", OFFICE, f"new {person}", now + 1, right=True) is Answer.TRY
-    assert attempt(throttle, "p299", OFFICE, "new 299", 86_400.0, right=True) is Answer.TRY
+                assert attempt(throttle, f"p{person}", OFFICE, f"new {person}", now + 1, right=True) is ThrottleDecision.TRY
+    assert attempt(throttle, "p299", OFFICE, "new 299", 86_400.0, right=True) is ThrottleDecision.TRY
 
 
 def test_the_day_on_which_all_passwords_change() -> None:
@@ -47,9 +47,9 @@ def test_the_day_on_which_all_passwords_change() -> None:
     for person in range(290):
         attempt(throttle, f"p{person}", OFFICE, f"old {person}", 86_400.0)
     for person in range(290):
-        assert attempt(throttle, f"p{person}", OFFICE, f"new {person}", 86_460.0, right=True) is Answer.TRY
-    assert attempt(throttle, "p299", OFFICE, "new 299", 86_460.0, right=True) is Answer.WAIT
-    assert throttle.check("p299", "198.51.100.9", digest("new 299"), 86_460.0).answer is Answer.TRY
+        assert attempt(throttle, f"p{person}", OFFICE, f"new {person}", 86_460.0, right=True) is ThrottleDecision.TRY
+    assert attempt(throttle, "p299", OFFICE, "new 299", 86_460.0, right=True) is ThrottleDecision.WAIT
+    assert throttle.check("p299", "198.51.100.9", digest("new 299"), 86_460.0).answer is ThrottleDecision.TRY
 
 
 def test_a_sprayer_from_a_thousand_addresses() -> None:
@@ -65,10 +65,10 @@ def test_a_sprayer_from_a_thousand_addresses() -> None:
     for n in range(80_000):
         now = 1.0 + n * 0.0075  # ten minutes
         peer, mailbox = rng.choice(addresses), rng.choice(mailboxes)
-        tried += attempt(throttle, mailbox, peer, f"guess {n}", now) is Answer.TRY
+        tried += attempt(throttle, mailbox, peer, f"guess {n}", now) is ThrottleDecision.TRY
         if n % 200 == 0:
             mailbox, home = owners[n // 200]
-            assert attempt(throttle, mailbox, home, "right", now, right=True) is Answer.TRY
+            assert attempt(throttle, mailbox, home, "right", now, right=True) is ThrottleDecision.TRY
     assert tried <= 60 * len(addresses)
 
 
@@ -80,12 +80,12 @@ def test_one_mailbox_from_a_thousand_addresses() -> None:
     tried = 0
     for n in range(20_000):
         now = 1.0 + n * 0.0299
-        tried += attempt(throttle, "dvbe", f"192.0.{n % 1_000 // 250}.{n % 250}", f"guess {n}", now) is Answer.TRY
+        tried += attempt(throttle, "dvbe", f"192.0.{n % 1_000 // 250}.{n % 250}", f"guess {n}", now) is ThrottleDecision.TRY
         if n % 100 == 0:
-            assert attempt(throttle, "dvbe", OFFICE, "right", now, right=True) is Answer.TRY
-            assert attempt(throttle, "dvbe", "2001:db8:aaaa:1::77", "right", now, right=True) is Answer.TRY
+            assert attempt(throttle, "dvbe", OFFICE, "right", now, right=True) is ThrottleDecision.TRY
+            assert attempt(throttle, "dvbe", "2001:db8:aaaa:1::77", "right", now, right=True) is ThrottleDecision.TRY
     assert tried <= 50
-    assert throttle.check("dvbe", "198.51.100.200", digest("right"), 600.0).answer is Answer.WAIT
+    assert throttle.check("dvbe", "198.51.100.200", digest("right"), 600.0).answer is ThrottleDecision.WAIT
 
 
 def test_names_that_do_not_exist_do_not_make_room() -> None:
@@ -95,7 +95,7 @@ def test_names_that_do_not_exist_do_not_make_room() -> None:
         attempt(throttle, "dvbe", f"192.0.2.{n}", f"guess {n}", 0.0)
     for n in range(4_900):
         throttle.wrong(f"nobody{n}", f"10.{n % 250}.{n // 250 % 250}.1", digest(f"x{n}"), 1.0)
-    assert throttle.check("dvbe", "192.0.2.200", digest("next"), 2.0).answer is Answer.WAIT
+    assert throttle.check("dvbe", "192.0.2.200", digest("next"), 2.0).answer is ThrottleDecision.WAIT
 
 
 def test_what_was_known_before_a_restart() -> None:
@@ -109,11 +109,11 @@ def test_what_was_known_before_a_restart() -> None:
         after.remember(mailbox, network, 20.0 - ago)
     for n in range(60):
         attempt(after, "dvbe", f"192.0.2.{n}", f"guess {n}", 21.0)
-    assert after.check("dvbe", "192.0.2.200", digest("right"), 22.0).answer is Answer.WAIT
-    assert after.check("dvbe", OFFICE, digest("right"), 22.0).answer is Answer.TRY
-    assert after.check("dvbe", OFFICE, digest("right"), SERVER.known_seconds).answer is Answer.TRY
+    assert after.check("dvbe", "192.0.2.200", digest("right"), 22.0).answer is ThrottleDecision.WAIT
+    assert after.check("dvbe", OFFICE, digest("right"), 22.0).answer is ThrottleDecision.TRY
+    assert after.check("dvbe", OFFICE, digest("right"), SERVER.known_seconds).answer is ThrottleDecision.TRY
     after.remember("dvbe", OFFICE, -1e9)
-    assert after.check("dvbe", OFFICE, digest("right"), 22.0).answer is Answer.TRY
+    assert after.check("dvbe", OFFICE, digest("right"), 22.0).answer is ThrottleDecision.TRY
 
 
 def test_who_gets_in_makes_no_room_for_guesses() -> None:
@@ -125,4 +125,4 @@ def test_who_gets_in_makes_no_room_for_guesses() -> None:
     for n in range(20):
         throttle.wrong("dvbe", OFFICE, digest(f"suspected {n}"), 2.0)
         throttle.right("dvbe", OFFICE, digest(f"suspected {n}"), 2.0)
-        assert throttle.check("dvbe", "192.0.2.200", digest("next"), 3.0).answer is Answer.WAIT
+        assert throttle.check("dvbe", "192.0.2.200", digest("next"), 3.0).answer is ThrottleDecision.WAIT

@@ -8,7 +8,15 @@ import pytest
 
 from mic_mail.auth.password_hash import Decoys, HashSettings
 from mic_mail.auth.shared_throttle import SharedThrottle
-from mic_mail.auth.verifier import HashExecutor, HashExecutors, Outcome, PasswordAttempt, PasswordVerifier, TooManyWaiting, Wait
+from mic_mail.auth.verifier import (
+    HashExecutor,
+    HashExecutors,
+    PasswordAttempt,
+    PasswordVerifier,
+    TooManyWaiting,
+    VerifyResult,
+    Wait,
+)
 from waiting import wait_on_loop
 
 ADDRESS, HOME, ABROAD, HOTEL = "dvbe@mic.gov.vn", "192.0.2.1", "198.51.100.1", "203.0.113.9"
@@ -51,12 +59,12 @@ class World:
 async def test_who_signed_in_from_there_before_waits_in_a_line_of_his_own() -> None:
     """Guesses from everywhere fill the line of the others; a network is known for a mailbox only by a sign-in."""
     world = World()
-    assert await world.check("one", HOME) is Outcome.WRONG
+    assert await world.check("one", HOME) is VerifyResult.WRONG
     world.right = True
-    assert await world.check("two", HOME) is Outcome.RIGHT
-    assert await world.check("two", HOME) is Outcome.RIGHT
-    assert await world.check("two", ABROAD) is Outcome.RIGHT
-    assert await world.check("two", HOME, "ttlan@mic.gov.vn") is Outcome.RIGHT
+    assert await world.check("two", HOME) is VerifyResult.RIGHT
+    assert await world.check("two", HOME) is VerifyResult.RIGHT
+    assert await world.check("two", ABROAD) is VerifyResult.RIGHT
+    assert await world.check("two", HOME, "ttlan@mic.gov.vn") is VerifyResult.RIGHT
     assert [way for way, _, _ in world.went] == ["others", "others", "known", "others", "others"]
     assert world.went[2] == ("known", ADDRESS, 0), "an office does not wait for being large"
 
@@ -88,14 +96,14 @@ async def test_who_comes_with_many_others_is_not_suspected_for_it() -> None:
     await wait_on_loop(lambda: len(world.went) == 50)
     assert [suspicion for _, _, suspicion in world.went] == [1] * 50
     world.may_end.set()
-    assert await asyncio.gather(*tasks) == [Outcome.RIGHT] * 50
+    assert await asyncio.gather(*tasks) == [VerifyResult.RIGHT] * 50
     assert not world.guard._asked
     await world.check("right", HOME, "later@mic.gov.vn")
     assert world.went[-1][2] == 0
 
 
 def counted(answers: Iterable[object]) -> Counter[str]:
-    return Counter(answer.name if isinstance(answer, Outcome) else type(answer).__name__ for answer in answers)
+    return Counter(answer.name if isinstance(answer, VerifyResult) else type(answer).__name__ for answer in answers)
 
 
 async def test_an_office_that_comes_at_once_gets_in_as_a_whole() -> None:
@@ -183,12 +191,12 @@ async def test_other_settings_in_the_middle_of_a_hash() -> None:
     second = asyncio.create_task(world.check("right", HOME))
     await asyncio.sleep(0)
     world.may_end.set()
-    assert await asyncio.gather(first, second) == [Outcome.RIGHT] * 2
+    assert await asyncio.gather(first, second) == [VerifyResult.RIGHT] * 2
     world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=20)
-    assert await world.check("right", HOME) is Outcome.RIGHT
+    assert await world.check("right", HOME) is VerifyResult.RIGHT
     assert len(world.went) == 1
     world.guard.configure(decoys=Decoys(bytes(32), HashSettings(), dict), cache_seconds=5)
-    assert await world.check("right", HOME) is Outcome.RIGHT
+    assert await world.check("right", HOME) is VerifyResult.RIGHT
     assert len(world.went) == 2
 
 
@@ -197,16 +205,16 @@ async def test_a_password_is_hashed_by_one_process_alone() -> None:
     at the same mailbox from the same network."""
     said = list[bytes]()
     here, there = World(said, cache_seconds=10), World(cache_seconds=10)
-    assert await here.check("wrong", HOME) is Outcome.WRONG
+    assert await here.check("wrong", HOME) is VerifyResult.WRONG
     here.right = True
-    assert await here.check("right", HOME) is Outcome.RIGHT
+    assert await here.check("right", HOME) is VerifyResult.RIGHT
     for word in said:
         there.guard.on_message(word)
-    assert await there.check("right", ABROAD) is Outcome.RIGHT
+    assert await there.check("right", ABROAD) is VerifyResult.RIGHT
     assert there.went == []
-    assert await there.check("wrong", HOME) is Outcome.WRONG_AGAIN, "also after the right one"
-    assert await there.check("wrong", ABROAD) is Outcome.WRONG
-    assert await there.check("right", HOME, "ttlan@mic.gov.vn") is Outcome.WRONG
+    assert await there.check("wrong", HOME) is VerifyResult.WRONG_AGAIN, "also after the right one"
+    assert await there.check("wrong", ABROAD) is VerifyResult.WRONG
+    assert await there.check("right", HOME, "ttlan@mic.gov.vn") is VerifyResult.WRONG
     assert len(there.went) == 2
     forgetful = World(cache_seconds=0)
     for word in said:
@@ -230,7 +238,7 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
     answer = True
     guard = guard_of(HashExecutors(known=lane, others=lane))
     for number in range(10):
-        assert await guard.check(PasswordAttempt(ADDRESS, None, f"guess {number}"), ABROAD) is Outcome.WRONG
+        assert await guard.check(PasswordAttempt(ADDRESS, None, f"guess {number}"), ABROAD) is VerifyResult.WRONG
     owner_waits.set()
     owner = asyncio.ensure_future(guard.check(PasswordAttempt(ADDRESS, None, "right"), HOME))
     await asyncio.sleep(0)
@@ -239,10 +247,10 @@ async def test_who_has_to_wait_does_not_hear_the_answer_to_another_connection() 
         guard.check(PasswordAttempt(ADDRESS, None, "right"), HOME),
         guard.check(PasswordAttempt(ADDRESS, None, "right"), HOTEL),
     )
-    assert await asyncio.gather(owner, *both) == [Outcome.RIGHT] * 3
+    assert await asyncio.gather(owner, *both) == [VerifyResult.RIGHT] * 3
     assert hashed == 11
     answer = False
     wrong = [guard.check(PasswordAttempt(ADDRESS, None, "wrong"), peer) for peer in (HOME, HOTEL)]
-    assert await asyncio.gather(*wrong) == [Outcome.WRONG] * 2
+    assert await asyncio.gather(*wrong) == [VerifyResult.WRONG] * 2
     assert hashed == 12
-    assert await guard.check(PasswordAttempt(ADDRESS, None, "wrong"), HOTEL) is Outcome.WRONG_AGAIN
+    assert await guard.check(PasswordAttempt(ADDRESS, None, "wrong"), HOTEL) is VerifyResult.WRONG_AGAIN

@@ -17,7 +17,7 @@ from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.spoken import unaccented
 from mic_mail.policy.keywords import spellings
 
-SAME_EVERYWHERE = {"Algorithm", "Cause", "Format", "Language"}
+SAME_EVERYWHERE = {"Algorithm", "SuspensionCause", "Format", "Language"}
 """Choices whose codes are names of standards, letters of the regulation's points, or both languages' own."""
 
 

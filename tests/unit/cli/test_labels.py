@@ -13,7 +13,7 @@ import pytest
 from mic_mail.cli import labels, output
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
-from mic_mail.directory.model import Role
+from mic_mail.directory.model import AddressRole
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import labels as i18n_labels
 from mic_mail.i18n.language import Language
@@ -40,11 +40,11 @@ def vietnamese() -> Iterator[None]:
     [
         (i18n_labels.labels(ClauseStanding), ClauseStanding),
         (i18n_labels.labels(FindingSeverity), FindingSeverity),
-        (i18n_labels.labels(Role), Role),
+        (i18n_labels.labels(AddressRole), AddressRole),
     ],
 )
 def test_every_value_has_a_word(
-    names: Mapping[str, Text], values: type[ClauseStanding] | type[FindingSeverity] | type[Role]
+    names: Mapping[str, Text], values: type[ClauseStanding] | type[FindingSeverity] | type[AddressRole]
 ) -> None:
     """A value that is added later cannot be forgotten."""
     assert set(names) == set(values)

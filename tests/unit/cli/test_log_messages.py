@@ -94,8 +94,8 @@ def _event_codes() -> dict[str, set[str]]:
         "reasons": {f"{unread}/pdf" for unread in Unread},
         "result": set(rspamd.Taught),
         "rule": {
-            *anomalies.Rule,
-            *(f"rspamd-{act}" for act in rspamd_check.Act if act is not rspamd_check.Act.PASS),
+            *anomalies.AnomalyRule,
+            *(f"rspamd-{act}" for act in rspamd_check.InboundAction if act is not rspamd_check.InboundAction.PASS),
             *(each.__name__.replace("_", "-") for each in origin_rules.RULES),
         },
         "spam": {*rspamd.RspamdAction, "true", "false"},
@@ -104,14 +104,14 @@ def _event_codes() -> dict[str, set[str]]:
 
 
 ACT_CODES: dict[str, set[str]] = {
-    "cause": set(facts.Cause),
+    "cause": set(facts.SuspensionCause),
     "channel": set(requests.RequestChannel),
     "doors": set(app_passwords.AppPasswordScope),
     "kind": {*requests.RequestKind, *incidents.IncidentKind},
     "kinds": set(requests.RequestKind),
     "part": set(delegation.Part),
     "queued": set(QueuedMail),
-    "role": set(roles.Role),
+    "role": set(roles.OfficerRole),
     "severity": set(incidents.IncidentSeverity),
 }
 

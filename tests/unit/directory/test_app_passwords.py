@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from mic_mail.auth import app_passwords
 from mic_mail.directory import engine as database
-from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.app_passwords import LastUse
 from mic_mail.directory.records import Superseded
 from mic_mail.policy.credentials.app_passwords import NUMBER
 from mic_mail.policy.credentials.verifiers import AppCredential, ScramKeys
@@ -76,13 +76,13 @@ def test_a_use_is_put_down_once_a_day(directory, clock, issue, add):
     mailbox = issue()
     fact = add(mailbox)
     before = directory.load_snapshot()
-    use = Use(clock.now(), "imaps", "192.0.2.1")
+    use = LastUse(clock.now(), "imaps", "192.0.2.1")
     assert directory.app_passwords.used(mailbox.mailbox_id, fact.seq, use)
-    assert not directory.app_passwords.used(mailbox.mailbox_id, fact.seq, Use(clock.now(), "ldaps", "192.0.2.9"))
+    assert not directory.app_passwords.used(mailbox.mailbox_id, fact.seq, LastUse(clock.now(), "ldaps", "192.0.2.9"))
     assert directory.app_passwords.uses(mailbox.mailbox_id) == {fact.seq: use}
     after = directory.load_snapshot(before)
     assert after.version > before.version
     assert after.entries[mailbox.mailbox_id] is before.entries[mailbox.mailbox_id]
     clock.move_to(clock.now() + timedelta(days=1))
-    assert directory.app_passwords.used(mailbox.mailbox_id, fact.seq, Use(clock.now(), "ldaps", "192.0.2.9"))
+    assert directory.app_passwords.used(mailbox.mailbox_id, fact.seq, LastUse(clock.now(), "ldaps", "192.0.2.9"))
     assert not directory.app_passwords.used(mailbox.mailbox_id, 99, use)

@@ -9,7 +9,7 @@ from mic_mail.directory.engine import connect, writing
 from mic_mail.directory.register_model import RequestMail
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.sent_notices import MOST_ASKED
-from mic_mail.policy.authorization.roles import Officer, Role
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 
 TET = Year(2026, frozenset({date(2026, 2, 16), date(2026, 2, 17)}), frozenset({date(2026, 8, 22)}), "12/TB-VP")
@@ -32,8 +32,8 @@ def test_a_year_is_replaced_whole(directory: Directory) -> None:
 def test_terms_of_officers(directory: Directory, clock: ManualClock) -> None:
     """A term ends for each login by itself, once; what is over stays on record."""
     now = clock.now()
-    lan = Officer("lan", "Trần Thị Lan", Role.CENTRE, None, now, None, "5/QĐ")
-    hoa = Officer("hoa", "Lê Hoa", Role.UNIT, 1, now, now + timedelta(days=365))
+    lan = Officer("lan", "Trần Thị Lan", OfficerRole.CENTRE, None, now, None, "5/QĐ")
+    hoa = Officer("hoa", "Lê Hoa", OfficerRole.UNIT, 1, now, now + timedelta(days=365))
     for officer in (lan, hoa):
         directory.officers.add(officer)
     assert directory.officers.all() == [lan, hoa]

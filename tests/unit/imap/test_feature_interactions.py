@@ -14,7 +14,7 @@ from mic_mail.imap.commands.search_context import MANY_MESSAGES
 from mic_mail.imap.parser.number_set import Ranges
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.policy.unit_mail.delegation import RIGHTS
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
@@ -22,7 +22,7 @@ from mic_mail.storage.types import AccountRef, ChangeResult
 from session_harness import Talk
 from store_harness import deliver
 
-BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+BOX = SharedMailbox("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
 
 
 class Failing(Talk):

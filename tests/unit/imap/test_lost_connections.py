@@ -8,12 +8,12 @@ import pytest
 from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import ClearAway, Work
 from mic_mail.policy.unit_mail.delegation import RIGHTS
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import REF, Talk
 
-BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+BOX = SharedMailbox("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
 MESSAGE = b"Subject: x\r\n\r\nso 1\r\n"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.imap import responses as r
-from mic_mail.imap.capability import TABLE, Offer, capabilities, enable
+from mic_mail.imap.capability import TABLE, OfferConditions, capabilities, enable
 from mic_mail.imap.connection_state import ConnectionState
 from mic_mail.imap.parser.lexer import Cursor
 
@@ -129,10 +129,10 @@ def test_an_internaldate_is_read_as_what_it_was(instant: datetime, offset: int) 
 
 def test_a_stranger_is_offered_what_a_stranger_can_use() -> None:
     """Before sign-in without TLS: STARTTLS and LOGINDISABLED, no password mechanisms (RFC 9051 §6.1.1, §11.1)."""
-    assert b" ".join(capabilities(ConnectionState.NOT_AUTHENTICATED, Offer(starttls=True, rev2=False))) == (
+    assert b" ".join(capabilities(ConnectionState.NOT_AUTHENTICATED, OfferConditions(starttls=True, rev2=False))) == (
         b"IMAP4rev1 STARTTLS LOGINDISABLED SASL-IR LITERAL+ ID ENABLE IDLE"
     )
-    tls = Offer(login=True, mechanisms=("PLAIN", "SCRAM-SHA-256"), append_limit=5)
+    tls = OfferConditions(login=True, mechanisms=("PLAIN", "SCRAM-SHA-256"), append_limit=5)
     assert b" ".join(capabilities(ConnectionState.NOT_AUTHENTICATED, tls)) == (
         b"IMAP4rev1 IMAP4rev2 SASL-IR LITERAL+ ID ENABLE IDLE AUTH=PLAIN AUTH=SCRAM-SHA-256"
     )
@@ -140,7 +140,7 @@ def test_a_stranger_is_offered_what_a_stranger_can_use() -> None:
 
 def test_after_sign_in() -> None:
     """After sign-in nothing of signing in is left, all else is there, the same in both states, in the order of the table."""
-    offer = Offer(starttls=True, login=True, mechanisms=("PLAIN",), append_limit=31457280)
+    offer = OfferConditions(starttls=True, login=True, mechanisms=("PLAIN",), append_limit=31457280)
     names = capabilities(ConnectionState.AUTHENTICATED, offer)
     assert names == capabilities(ConnectionState.SELECTED, offer)
     assert not {b"STARTTLS", b"LOGINDISABLED", b"SASL-IR", b"AUTH=PLAIN"} & set(names)
@@ -148,12 +148,12 @@ def test_after_sign_in() -> None:
     order = [row.name for row in TABLE]
     shown = [name.decode().split("=3")[0].upper() for name in names]
     assert shown == sorted(shown, key=order.index)
-    assert b"COMPRESS=DEFLATE" not in capabilities(ConnectionState.SELECTED, Offer(compress=False))
+    assert b"COMPRESS=DEFLATE" not in capabilities(ConnectionState.SELECTED, OfferConditions(compress=False))
 
 
 def test_hidden_takes_with_it_what_rests_on_it() -> None:
     """An account that is not offered CONDSTORE is not offered QRESYNC, and cannot enable either."""
-    names = capabilities(ConnectionState.SELECTED, Offer(hidden=frozenset({"CONDSTORE"})))
+    names = capabilities(ConnectionState.SELECTED, OfferConditions(hidden=frozenset({"CONDSTORE"})))
     assert not {b"CONDSTORE", b"QRESYNC"} & set(names)
     assert enable(["QRESYNC", "UTF8=ACCEPT", "X-FOO"], frozenset({"CONDSTORE"})) == ("UTF8=ACCEPT",)
     assert enable(["IMAP4REV2", "CONDSTORE"], frozenset()) == ("CONDSTORE", "IMAP4rev2")

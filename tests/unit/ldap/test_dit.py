@@ -12,7 +12,7 @@ from mic_mail.addressbook.ldap_entries import all_entries
 from mic_mail.ldap.attribute_index import bits, members
 from mic_mail.ldap.dit import Position, Tree
 from mic_mail.ldap.filters import And, Comparison, Filter, Matches, Not, Or, Present, Substrings
-from mic_mail.mime.text_folding import Query, fold, words
+from mic_mail.mime.text_folding import SearchValue, fold, words
 
 TREE = Tree(small_book())
 
@@ -187,9 +187,9 @@ def naive(wanted: Filter, entry: dict[str, list[str]]) -> bool | None:
 
 
 def naive_substrings(wanted: Substrings, held: list[str]) -> bool:
-    first = Query.of((wanted.initial or b"").decode()).text.lstrip()
-    last = Query.of((wanted.final or b"").decode()).text.rstrip()
-    inner = [Query.of(piece.decode()).text for piece in wanted.between]
+    first = SearchValue.of((wanted.initial or b"").decode()).text.lstrip()
+    last = SearchValue.of((wanted.final or b"").decode()).text.rstrip()
+    inner = [SearchValue.of(piece.decode()).text for piece in wanted.between]
     pieces = [first, *inner, last]
     strip = fold if all(fold(piece) == piece for piece in pieces) else (lambda word: word)
 

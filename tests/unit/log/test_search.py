@@ -18,7 +18,7 @@ from mic_mail.log.files import microseconds
 from mic_mail.log.index import Block, DamagedIndex, IndexedBlocks, Month, discard, months_on_disk, path_of
 from mic_mail.log.index_loader import drop_empty_months, load_some
 from mic_mail.log.query import Query, key_of, pairs_of
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 from unit.log.logs import Logs, copy, made
 
 ALL = 1 << 40
@@ -38,8 +38,8 @@ QUERIES = [
 
 def answers(logs: Logs, query: Query) -> list[dict[str, object]]:
     """What `newest` finds, which is what `each` finds in another order."""
-    latest = [dict(found.fields) for found in Search(logs.folder).newest(query, ALL)]
-    assert in_time([dict(fields) for _, fields in Search(logs.folder).each(query)]) == in_time(latest)
+    latest = [dict(found.fields) for found in LogSearch(logs.folder).newest(query, ALL)]
+    assert in_time([dict(fields) for _, fields in LogSearch(logs.folder).each(query)]) == in_time(latest)
     return latest
 
 
@@ -86,14 +86,14 @@ def test_the_latest_come_and_in_the_order_of_time(logs: Logs) -> None:
     """A limit takes the oldest away, over the ends of files and of what is loaded."""
     whole = answers(logs, Query(mailbox="m3@mic.gov.vn"))
     for limit in (1, 2, 7, len(whole), len(whole) + 1):
-        some = [dict(found.fields) for found in Search(logs.folder).newest(Query(mailbox="m3@mic.gov.vn"), limit)]
+        some = [dict(found.fields) for found in LogSearch(logs.folder).newest(Query(mailbox="m3@mic.gov.vn"), limit)]
         assert [line["at"] for line in some] == [line["at"] for line in whole[-limit:]]
 
 
 def test_what_is_written_after_the_load_is_found_at_once(logs: Logs) -> None:
     """Nobody waits for the housekeeper."""
     logs.message(777)
-    search = Search(logs.folder)
+    search = LogSearch(logs.folder)
     assert [found.event for found in search.newest(Query(trace="T00777"), 9)] == ["message_accepted", "message_delivered"]
     assert 0 < search.unread_octets < 2_000
 
@@ -117,7 +117,7 @@ def test_any_order_of_writing_and_loading_loads_each_line_once(
             blocks = month.blocks(path.name)
             assert [block.start for block in blocks] == [0, *(block.start + block.octets for block in blocks)][:-1]
             assert blocks[-1].start + blocks[-1].octets == path.stat().st_size
-    search = Search(logs.folder)
+    search = LogSearch(logs.folder)
     traces = {value for line in logs.lines() for kind, value in pairs_of(line) if kind == "t"}
     for trace in traces:
         found = in_time([dict(found.fields) for found in search.newest(Query(trace=trace), ALL)])
@@ -187,7 +187,7 @@ def test_a_damaged_index_is_no_obstacle_and_is_made_anew(logs: Logs, damage: str
     for query in QUERIES:
         assert in_time(answers(logs, query)) == in_time(naive(logs, query))
     logs.load()
-    search = Search(logs.folder)
+    search = LogSearch(logs.folder)
     assert search.newest(Query(trace="T20003"), 9)
     assert search.unread_octets == 0
 
@@ -219,8 +219,8 @@ def test_lines_that_are_none_are_passed_over(logs: Logs) -> None:
     with path.open("ab") as file:
         file.write(b'{"at":"2026\n\x00\x00\x00\n[1]\n\xff\xfe\n"x"\n{"at":7,"event":9,"mailbox":{}}\n')
     logs.load()
-    assert Search(logs.folder).newest(Query(trace="T20003"), 9)
-    assert len(Search(logs.folder).newest(Query(), ALL)) == len(list(naive_readable(logs)))
+    assert LogSearch(logs.folder).newest(Query(trace="T20003"), 9)
+    assert len(LogSearch(logs.folder).newest(Query(), ALL)) == len(list(naive_readable(logs)))
 
 
 def naive_readable(logs: Logs) -> list[object]:

@@ -15,7 +15,7 @@ from mic_mail.mailauth.authentication_results import field
 from mic_mail.mailauth.dmarc import Dmarc, Policy
 from mic_mail.mailauth.message_digest import MOST_HEADER_OCTETS, read
 from mic_mail.mailauth.result import Origin
-from mic_mail.mailauth.spf import Client, Spf
+from mic_mail.mailauth.spf import Spf, SpfClient
 from mic_mail.mailbox_address import parse_reverse_path
 from mic_mail.net.dns import Resolver
 
@@ -35,7 +35,7 @@ def server() -> Iterator[NameServer]:
 
 
 async def judge(server: NameServer, message: bytes, *, address: str = "192.0.2.1", sender: str = "an@mic.gov.vn") -> Origin:
-    client = Client(address, "mx.mic.gov.vn", "mx.here.example")
+    client = SpfClient(address, "mx.mic.gov.vn", "mx.here.example")
     reading = await asyncio.to_thread(read, message)
     resolver, clock = Resolver([server.place], seconds=10), SystemClock()
     about_client = examine_client(resolver, clock, client, parse_reverse_path(sender))

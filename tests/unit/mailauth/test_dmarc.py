@@ -24,7 +24,7 @@ from mic_mail.mailauth.dmarc import (  # fmt: skip
 )
 from mic_mail.mailauth.public_suffix import organizational
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
-from mic_mail.mime.strict_addresses import Mailbox, read_mailboxes
+from mic_mail.mime.strict_addresses import Author, read_mailboxes
 from mic_mail.net.dns import Resolver
 
 ZONE = {
@@ -72,7 +72,7 @@ async def test_from_is_read_beside_the_loop(server: NameServer, monkeypatch: pyt
     """A thousand authors in letters beyond ASCII take a while."""
     threads: list[threading.Thread] = []
 
-    def reading(value: bytes) -> list[Mailbox]:
+    def reading(value: bytes) -> list[Author]:
         threads.append(threading.current_thread())
         return read_mailboxes(value)
 

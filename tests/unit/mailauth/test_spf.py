@@ -13,7 +13,7 @@ from cost_growth import assert_linear
 from dns_server import BROKEN, SILENT, NameServer, name_server
 from mic_mail.clock import SystemClock
 from mic_mail.mailauth import spf, spf_record
-from mic_mail.mailauth.spf import MOST_ADDRESSES, Client, Identity, Spf, SpfResult, check_helo, check_mail_from
+from mic_mail.mailauth.spf import MOST_ADDRESSES, Identity, Spf, SpfClient, SpfResult, check_helo, check_mail_from
 from mic_mail.mailauth.spf_record import BadRecord, check_explanation, expand, parse_record, shortened
 from mic_mail.mailbox_address import NULL_PATH, MailboxAddress
 from mic_mail.net.dns import Resolver
@@ -94,7 +94,7 @@ def resolver(server: NameServer) -> Resolver:
 
 
 async def ask(resolver: Resolver, domain: str, address: str = "192.0.2.1", sender: str = "an") -> SpfResult:
-    client = Client(address, "mail.example.org", "mx.mic.gov.vn")
+    client = SpfClient(address, "mail.example.org", "mx.mic.gov.vn")
     return await check_mail_from(resolver, SystemClock(), client, MailboxAddress(sender, domain))
 
 
@@ -164,18 +164,18 @@ async def test_results(resolver: Resolver, domain: str, address: str, result: st
 @pytest.mark.parametrize(("helo", "result"), [("ALL.Example.", Spf.FAIL), ("a..example", Spf.NONE), ("", Spf.NONE)])
 async def test_names_that_no_address_has(resolver: Resolver, helo: str, result: Spf) -> None:
     """What a client calls itself may be anything (§2.3, §4.3)."""
-    assert (await check_helo(resolver, SystemClock(), Client("192.0.2.1", helo, "mx.mic.gov.vn"))).result is result
+    assert (await check_helo(resolver, SystemClock(), SpfClient("192.0.2.1", helo, "mx.mic.gov.vn"))).result is result
 
 
 async def test_identities(resolver: Resolver) -> None:
     """§2.3, §2.4: a null reverse-path is the name in HELO's."""
-    client = Client("192.0.2.1", "a.example", "mx.mic.gov.vn")
+    client = SpfClient("192.0.2.1", "a.example", "mx.mic.gov.vn")
     assert (await check_helo(resolver, SystemClock(), client)).identity is Identity.HELO
     said = await check_mail_from(resolver, SystemClock(), client, NULL_PATH)
     assert (said.result, said.domain, said.identity) == (Spf.PASS, "a.example", Identity.MAIL_FROM)
-    assert (await check_helo(resolver, SystemClock(), Client("192.0.2.1", "[192.0.2.1]", "x"))).result is Spf.NONE
+    assert (await check_helo(resolver, SystemClock(), SpfClient("192.0.2.1", "[192.0.2.1]", "x"))).result is Spf.NONE
     for sender in (NULL_PATH, parsed("an@none.example")):
-        client = Client("192.0.2.1", "x@a.example", "mx.mic.gov.vn")
+        client = SpfClient("192.0.2.1", "x@a.example", "mx.mic.gov.vn")
         assert (await check_helo(resolver, SystemClock(), client)).result is Spf.NONE
         assert (await check_mail_from(resolver, SystemClock(), client, sender)).result is Spf.NONE
 

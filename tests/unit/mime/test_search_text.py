@@ -7,7 +7,7 @@ import pytest
 
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.search_text import ZONES, Zone, text_parts
-from mic_mail.mime.text_folding import Query
+from mic_mail.mime.text_folding import SearchValue
 
 TEXT = "Quyết định về hóa đơn điện tử"
 
@@ -20,7 +20,7 @@ def texts(octets: bytes) -> dict[Zone, list[str]]:
 
 
 def holds(octets: bytes, zone: Zone, query: str) -> bool:
-    return any(Query.of(query).occurs_in(text) for text in texts(octets)[zone])
+    return any(SearchValue.of(query).occurs_in(text) for text in texts(octets)[zone])
 
 
 def part(content: bytes, kind: str = "text/plain", encoding: str = "8bit", more: str = "") -> bytes:

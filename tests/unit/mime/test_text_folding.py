@@ -6,14 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mic_mail.mime.text_folding import Query, fold, occurring, word_batches, words
+from mic_mail.mime.text_folding import SearchValue, fold, occurring, word_batches, words
 
 LETTERS = "aăâbcdđeêghiklmnoôơpqrstuưvxyàáảãạằắẳẵặầấẩẫậèéẻẽẹềếểễệìíỉĩịòóỏõọồốổỗộờớởỡợùúủũụừứửữựỳýỷỹỵ"
 TEXTS = st.text(st.sampled_from(LETTERS + LETTERS.upper() + " \r\n\t\xa0\xad\u200b\u0301\u0323.,-đĐ가ñท้й字"), max_size=40)
 
 
 def found(query: str, text: str) -> bool:
-    return Query.of(query).occurs_in(text)
+    return SearchValue.of(query).occurs_in(text)
 
 
 @pytest.mark.clause("13.1")
@@ -102,7 +102,7 @@ def test_many_queries_are_found_as_by_their_words(text: str, values: list[str], 
     text *= times
     plain = " ".join(["", *words(text), ""]) if words(text) else ""
     folded = " ".join(["", *map(fold, words(text)), ""]) if words(text) else ""
-    queries = [Query.of(value) for value in values]
+    queries = [SearchValue.of(value) for value in values]
     expected = [query.text in (folded if query.folded else plain) for query in queries]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mic_mail.mime.text_folding._BATCH", 7)

@@ -16,7 +16,7 @@ from harness import config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.errors import Text
-from mic_mail.process.data_locks import LOCK_FILE, AlreadyRunning, Holder, lock_files, only_server
+from mic_mail.process.data_locks import LOCK_FILE, AlreadyRunning, LockHolder, lock_files, only_server
 from mic_mail.process.startup import make_folders
 
 NOW = datetime(2026, 11, 30, 3, 5, tzinfo=UTC)
@@ -105,8 +105,8 @@ def test_children_of_a_killed_supervisor_are_waited_for_and_told_of_once(tmp_pat
     dead.wait()
     held = os.open(config.queue_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     fcntl.flock(held, fcntl.LOCK_EX)
-    present = Holder.present(ManualClock(NOW))
-    Holder(present.host, dead.pid, present.since, present.process + "0").write(held)
+    present = LockHolder.present(ManualClock(NOW))
+    LockHolder(present.host, dead.pid, present.since, present.process + "0").write(held)
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(held)], pass_fds=[held], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -137,9 +137,9 @@ def test_children_of_a_killed_supervisor_are_waited_for_and_told_of_once(tmp_pat
 
 def test_a_process_that_only_has_the_number_of_the_holder_is_not_it() -> None:
     """A PID that was given to another process since then, and one of another container, are told from the holder."""
-    present = Holder.present(ManualClock(NOW))
+    present = LockHolder.present(ManualClock(NOW))
     assert not present.has_ended
     boot, namespace, started = present.process.rsplit("/", 2)
-    assert Holder("h", os.getpid(), "", f"{boot}/{namespace}/{int(started) + 1}").has_ended
-    assert not Holder("h", 1, "", f"{boot}/pid:[1]/1").has_ended, "of another container nobody here knows"
-    assert not Holder("h", 1, "", "").has_ended
+    assert LockHolder("h", os.getpid(), "", f"{boot}/{namespace}/{int(started) + 1}").has_ended
+    assert not LockHolder("h", 1, "", f"{boot}/pid:[1]/1").has_ended, "of another container nobody here knows"
+    assert not LockHolder("h", 1, "", "").has_ended

@@ -13,15 +13,15 @@ from addresses import parsed
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.queue.queue import QueueRecipient
-from mic_mail.smtpclient.client import Patience, SmtpClient
-from mic_mail.smtpclient.commands import Sending
+from mic_mail.smtpclient.client import SmtpClient, Timeouts
+from mic_mail.smtpclient.commands import MailParameters
 from mic_mail.smtpclient.results import PeerTrouble, RecipientResult, Result, Step
 from unit.smtpclient.server import ALL, PLAIN, Server
 from waiting import PATIENCE_SECONDS
 
-QUICK = Patience(1, 1, 1, 1, 1, 1, 1)
+QUICK = Timeouts(1, 1, 1, 1, 1, 1, 1)
 """For servers that hang."""
-LONG = Patience(*[PATIENCE_SECONDS] * 7)
+LONG = Timeouts(*[PATIENCE_SECONDS] * 7)
 """For all others: how long a busy machine takes for an answer nobody can know."""
 MESSAGE = b"From: a@mic.gov.vn\r\n\r\n.x\r\n..\r\nend\r\n"
 STUFFED = b"From: a@mic.gov.vn\r\n\r\n..x\r\n...\r\nend\r\n.\r\n"
@@ -37,8 +37,8 @@ async def running(server: Server) -> AsyncIterator[Server]:
         listening.close()
 
 
-async def connected(server: Server, patience: Patience = LONG) -> SmtpClient:
-    return await SmtpClient.connect("127.0.0.1", server.port, "mail.mic.gov.vn", patience)
+async def connected(server: Server, timeouts: Timeouts = LONG) -> SmtpClient:
+    return await SmtpClient.connect("127.0.0.1", server.port, "mail.mic.gov.vn", timeouts)
 
 
 async def pieces(*octets: bytes) -> AsyncIterator[bytes]:
@@ -50,17 +50,17 @@ def to(*names: str) -> list[QueueRecipient]:
     return [QueueRecipient(parsed(f"{name}@example.org")) for name in names]
 
 
-SENDING = Sending(parsed("a@mic.gov.vn"), len(MESSAGE), "8BITMIME")
+SENDING = MailParameters(parsed("a@mic.gov.vn"), len(MESSAGE), "8BITMIME")
 
 
 async def sent(
     server: Server,
     *names: str,
-    sending: Sending = SENDING,
+    sending: MailParameters = SENDING,
     message: tuple[bytes, ...] = (MESSAGE,),
-    patience: Patience = LONG,
+    timeouts: Timeouts = LONG,
 ) -> list[Result]:
-    peer = await connected(server, patience)
+    peer = await connected(server, timeouts)
     try:
         return await peer.send(sending, to(*names), pieces(*message))
     finally:
@@ -136,7 +136,7 @@ async def test_nothing_of_a_message_goes_to_nobody() -> None:
 async def test_binary_goes_in_chunks() -> None:
     octets = (b"a\nb\x00" * 100, b".\r\n", b"\xff" * 5)
     async with running(Server()) as server:
-        sending = Sending(parsed("a@mic.gov.vn"), 408, "BINARYMIME")
+        sending = MailParameters(parsed("a@mic.gov.vn"), 408, "BINARYMIME")
         (result,) = await sent(server, "b", sending=sending, message=octets)
     assert result.outcome is RecipientResult.DELIVERED
     assert b"".join(server.messages) == b"".join(octets)
@@ -145,7 +145,7 @@ async def test_binary_goes_in_chunks() -> None:
 
 async def test_what_this_server_cannot_take_is_not_tried() -> None:
     async with running(Server(PLAIN)) as server:
-        (result,) = await sent(server, "b", sending=Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"))
+        (result,) = await sent(server, "b", sending=MailParameters(parsed("a@mic.gov.vn"), 9, "BINARYMIME"))
         assert (result.outcome, result.status) == (RecipientResult.FAILED, "5.6.1")
         peer = await connected(server)
         results = await peer.send(SENDING, [QueueRecipient(parsed("bê@example.org")), *to("c")], pieces(MESSAGE))
@@ -160,7 +160,7 @@ Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.mark.parametrize(
-    ("changes", "step", "patience"),
+    ("changes", "step", "timeouts"),
     [
         ({"greeting": b"554 no service\r\n"}, Step.GREETING, LONG),
         ({"greeting": b"421 later\r\n"}, Step.GREETING, LONG),
@@ -182,11 +182,11 @@ Behave = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
     ],
 )
 @pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
-async def test_a_server_of_no_use(changes: dict[str, object], step: Step, patience: Patience, ehlo: bytes) -> None:
+async def test_a_server_of_no_use(changes: dict[str, object], step: Step, timeouts: Timeouts, ehlo: bytes) -> None:
     """Said where it failed, in time, and the connection is gone."""
     async with running(Server(**{"ehlo": ehlo, **changes})) as server:  # type: ignore[arg-type]
         with pytest.raises(PeerTrouble) as trouble:
-            await sent(server, "b", patience=patience)
+            await sent(server, "b", timeouts=timeouts)
     assert trouble.value.step is step
     assert str(trouble.value).isascii()
 
@@ -215,7 +215,7 @@ async def answered_within_the_message(said: bytes, ehlo: bytes, *, body: str = "
     try:
         peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "mail.mic.gov.vn", LONG)
         try:
-            return await peer.send(Sending(parsed("a@mic.gov.vn"), 9, body), to("b", "c"), pieces(*LARGE))
+            return await peer.send(MailParameters(parsed("a@mic.gov.vn"), 9, body), to("b", "c"), pieces(*LARGE))
         finally:
             assert not peer.may_serve
             await peer.close()
@@ -247,7 +247,7 @@ async def test_a_chunk_that_was_answered_twice() -> None:
             await sent(
                 server,
                 "b",
-                sending=Sending(parsed("a@mic.gov.vn"), 408, "BINARYMIME"),
+                sending=MailParameters(parsed("a@mic.gov.vn"), 408, "BINARYMIME"),
                 message=(b"a\nb\x00" * 100, b"\xff" * 8),
             )
     assert trouble.value.step is Step.TALK
@@ -290,7 +290,7 @@ async def test_a_server_that_reads_nothing() -> None:
     listening = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=1024)
     peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", QUICK)
     with pytest.raises(PeerTrouble, match="does not accept"):
-        await peer.send(Sending(parsed("a@b"), 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
+        await peer.send(MailParameters(parsed("a@b"), 9), to("b"), pieces(*[b"x" * 998 + b"\r\n"] * 100_000))
     assert peer.is_over
     listening.close()
 
@@ -308,7 +308,7 @@ async def test_a_flood_of_replies() -> None:
     results: list[Result] = []
     with contextlib.suppress(PeerTrouble):
         peer = await SmtpClient.connect("127.0.0.1", listening.sockets[0].getsockname()[1], "x", LONG)
-        results = await peer.send(Sending(parsed("a@b"), 9), to(*map(str, range(5_000))), pieces(b"x"))
+        results = await peer.send(MailParameters(parsed("a@b"), 9), to(*map(str, range(5_000))), pieces(b"x"))
     assert all(result.outcome is not RecipientResult.DELIVERED for result in results)
     listening.close()
 

@@ -9,69 +9,69 @@ from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.queue import QueueRecipient
 from mic_mail.smtp.grammar import parse_mail, parse_rcpt
-from mic_mail.smtpclient.commands import NOTHING, CannotSend, Offer, Sending, mail, rcpt
+from mic_mail.smtpclient.commands import NOTHING, CannotSend, EhloResponse, MailParameters, mail, rcpt
 from mic_mail.smtpclient.replies import Reply
 
 OFFERED = "PIPELINING/SIZE 1000/8BITMIME/smtputf8/CHUNKING/BINARYMIME/DSN/AUTH PLAIN"
-ALL = Offer.of(Reply(250, ("mx.example Hello", *OFFERED.split("/"))))
+ALL = EhloResponse.of(Reply(250, ("mx.example Hello", *OFFERED.split("/"))))
 
 
 def test_the_offer() -> None:
     assert ALL.has("SMTPUTF8")
     assert not ALL.has("MX.EXAMPLE")
     assert (ALL.size_limit, ALL.extensions["AUTH"]) == (1000, "PLAIN")
-    assert Offer.of(Reply(250, ("mx", "SIZE 5", "SIZE 9"))).size_limit == 5
+    assert EhloResponse.of(Reply(250, ("mx", "SIZE 5", "SIZE 9"))).size_limit == 5
 
 
 @pytest.mark.parametrize("size", ["SIZE", "SIZE 0", "SIZE x", "SIZE -1", "SIZE 1e3", "SIZE " + "9" * 30, "SIZE ٣"])
 def test_no_limit(size: str) -> None:
     """RFC 1870 §4: none is told, or 0; and what is no number is none."""
-    assert Offer.of(Reply(250, ("mx", size))).size_limit is None
+    assert EhloResponse.of(Reply(250, ("mx", size))).size_limit is None
 
 
 @pytest.mark.parametrize(
     ("sending", "offer", "line"),
     [
-        (Sending(parsed("a@mic.gov.vn"), 9), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
-        (Sending(NULL_PATH, 9), ALL, "MAIL FROM:<> SIZE=9"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+        (MailParameters(NULL_PATH, 9), ALL, "MAIL FROM:<> SIZE=9"),
         (
-            Sending(parsed("a@mic.gov.vn"), 1000, "8BITMIME"),
+            MailParameters(parsed("a@mic.gov.vn"), 1000, "8BITMIME"),
             ALL,
             "MAIL FROM:<a@mic.gov.vn> SIZE=1000 BODY=8BITMIME",
         ),
-        (Sending(parsed("a@mic.gov.vn"), 9, "8BITMIME"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, "8BITMIME"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
         (
-            Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"),
+            MailParameters(parsed("a@mic.gov.vn"), 9, "BINARYMIME"),
             ALL,
             "MAIL FROM:<a@mic.gov.vn> SIZE=9 BODY=BINARYMIME",
         ),
-        (Sending(parsed("bê@mic.gov.vn"), 9, smtputf8=True), ALL, "MAIL FROM:<bê@mic.gov.vn> SIZE=9 SMTPUTF8"),
-        (Sending(parsed("a@mic.gov.vn"), 9, smtputf8=True), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 SMTPUTF8"),
-        (Sending(parsed("a@bộ.vn"), 9), NOTHING, "MAIL FROM:<a@xn--b-8xm.vn>"),
-        (Sending(parsed("a@bộ.vn"), 9), ALL, "MAIL FROM:<a@xn--b-8xm.vn> SIZE=9"),
+        (MailParameters(parsed("bê@mic.gov.vn"), 9, smtputf8=True), ALL, "MAIL FROM:<bê@mic.gov.vn> SIZE=9 SMTPUTF8"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, smtputf8=True), ALL, "MAIL FROM:<a@mic.gov.vn> SIZE=9 SMTPUTF8"),
+        (MailParameters(parsed("a@bộ.vn"), 9), NOTHING, "MAIL FROM:<a@xn--b-8xm.vn>"),
+        (MailParameters(parsed("a@bộ.vn"), 9), ALL, "MAIL FROM:<a@xn--b-8xm.vn> SIZE=9"),
         (
-            Sending(parsed("a@mic.gov.vn"), 9, ret="HDRS", envid="q+2Bx"),
+            MailParameters(parsed("a@mic.gov.vn"), 9, ret="HDRS", envid="q+2Bx"),
             ALL,
             "MAIL FROM:<a@mic.gov.vn> SIZE=9 RET=HDRS ENVID=q+2Bx",
         ),
-        (Sending(parsed("a@mic.gov.vn"), 9, ret="HDRS", envid="q"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, ret="HDRS", envid="q"), NOTHING, "MAIL FROM:<a@mic.gov.vn>"),
     ],
 )
-def test_mail(sending: Sending, offer: Offer, line: str) -> None:
+def test_mail(sending: MailParameters, offer: EhloResponse, line: str) -> None:
     assert mail(sending, offer) == f"{line}\r\n".encode()
 
 
 @pytest.mark.parametrize(
     ("sending", "offer", "status"),
     [
-        (Sending(parsed("a@mic.gov.vn"), 1001), ALL, "5.3.4"),
-        (Sending(parsed("a@mic.gov.vn"), 9, smtputf8=True), NOTHING, "5.6.7"),
-        (Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"), NOTHING, "5.6.1"),
-        (Sending(parsed("a@mic.gov.vn"), 9, "BINARYMIME"), Offer({"BINARYMIME": ""}), "5.6.1"),
-        (Sending(parsed("bê@mic.gov.vn"), 9), NOTHING, "5.6.7"),
+        (MailParameters(parsed("a@mic.gov.vn"), 1001), ALL, "5.3.4"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, smtputf8=True), NOTHING, "5.6.7"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, "BINARYMIME"), NOTHING, "5.6.1"),
+        (MailParameters(parsed("a@mic.gov.vn"), 9, "BINARYMIME"), EhloResponse({"BINARYMIME": ""}), "5.6.1"),
+        (MailParameters(parsed("bê@mic.gov.vn"), 9), NOTHING, "5.6.7"),
     ],
 )
-def test_what_cannot_be_sent_there(sending: Sending, offer: Offer, status: str) -> None:
+def test_what_cannot_be_sent_there(sending: MailParameters, offer: EhloResponse, status: str) -> None:
     with pytest.raises(CannotSend) as refused:
         mail(sending, offer)
     assert refused.value.status == status
@@ -94,7 +94,7 @@ def test_what_cannot_be_sent_there(sending: Sending, offer: Offer, status: str) 
          "RCPT TO:<b@x.example> ORCPT=utf-8;b\\x{EA}@x.example"),
     ],
 )  # fmt: skip
-def test_rcpt(addressee: QueueRecipient, offer: Offer, utf8: bool, line: str) -> None:
+def test_rcpt(addressee: QueueRecipient, offer: EhloResponse, utf8: bool, line: str) -> None:
     """Beyond ASCII nothing is said where MAIL has not said SMTPUTF8, whatever is offered (RFC 6531 §3.4, RFC 6533 §3)."""
     assert rcpt(addressee, offer, utf8=utf8) == f"{line}\r\n".encode()
 
@@ -113,6 +113,6 @@ def test_an_address_is_one_word_of_its_command(spelling: Spelling, dsn: bool) ->
     assert (read, parameters.notify, parameters.orcpt) == (address, {"NEVER"} if dsn else set(), None)
     assert read is not None
     assert read.local_part == address.local_part
-    line = mail(Sending(address, 7, smtputf8=True), ALL)
+    line = mail(MailParameters(address, 7, smtputf8=True), ALL)
     path, said = parse_mail(line.removeprefix(b"MAIL ").removesuffix(b"\r\n"))
     assert (path, said.size, said.ret, said.envid) == (address, 7, None, None)

@@ -16,7 +16,7 @@ from mic_mail.mime.search_text import Zone
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
-from mic_mail.storage.fulltext.segment import Document
+from mic_mail.storage.fulltext.segment import IndexedDocument
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.search.writer import leave
 from mic_mail.storage.store import Store
@@ -88,7 +88,7 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
         for turn in range(10):
             numbers = range(first + 5 * turn, first + 5 * turn + 10)
             with contextlib.suppress(sqlite3.OperationalError):  # locked for too long: this one does without
-                leave(store, {number: Document.of([("body", f"so {number}")]) for number in numbers})
+                leave(store, {number: IndexedDocument.of([("body", f"so {number}")]) for number in numbers})
 
     threads = [threading.Thread(target=fill, args=(store.store(REF), 20 * place)) for place, store in enumerate(stores)]
     for thread in threads:
@@ -111,12 +111,12 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
 def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None:
     """More different words than there are characters to stand for them, in messages none of which has too many."""
     documents = {
-        number: Document.of([("body", " ".join(map(str, range(number * 290_000, (number + 1) * 290_000))))])
+        number: IndexedDocument.of([("body", " ".join(map(str, range(number * 290_000, (number + 1) * 290_000))))])
         for number in range(4)
     }
     store = root.store()
     search = store.store(REF).search
-    assert leave(store.store(REF), {9: Document.of([("body", "thu")])}) == 1
+    assert leave(store.store(REF), {9: IndexedDocument.of([("body", "thu")])}) == 1
     assert leave(store.store(REF), documents) == 4
     assert sum(len(search.keys(each.segment_id)) for each in search.live()) == 5
     store.close()

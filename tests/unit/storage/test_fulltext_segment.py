@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.mime.search_text import Zone
-from mic_mail.mime.text_folding import Query
+from mic_mail.mime.text_folding import SearchValue
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.segment import (
-    Document,
     Flow,
+    IndexedDocument,
     Packed,
     Phrase,
     TooLong,
@@ -51,7 +51,7 @@ QUERY = st.one_of(TEXT, st.just(" "), st.text(st.sampled_from("hóađơnbx .í�
 
 def asked(packed: Packed, zone: Zone, value: str) -> set[int]:
     """As a search asks."""
-    query = Query.of(value)
+    query = SearchValue.of(value)
     words = Words.unpack(packed.zones[zone][0])
     if " " not in query.text.strip(" "):
         return words.having(words.numbers(needle(query.text), folded=query.folded))
@@ -61,7 +61,7 @@ def asked(packed: Packed, zone: Zone, value: str) -> set[int]:
 
 def scanned(documents: Sequence[Pieces], zone: Zone, value: str) -> set[int]:
     """As who reads everything."""
-    query = Query.of(value)
+    query = SearchValue.of(value)
     return {
         place
         for place, pieces in enumerate(documents)
@@ -74,12 +74,12 @@ def scanned(documents: Sequence[Pieces], zone: Zone, value: str) -> set[int]:
 @given(st.lists(DOCUMENT, max_size=8), QUERY, st.sampled_from([1, 64]), st.sampled_from([0, 64]))
 def test_a_segment_answers_as_its_texts_do(documents: list[Pieces], value: str, sieve_from: int, most_ways: int) -> None:
     """Any query, any texts; with and without the sieve, phrases tried one by one or by expression."""
-    if not Query.of(value).text:
+    if not SearchValue.of(value).text:
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(segment, "_SIEVE_FROM", sieve_from)
         patch.setattr(segment, "_MOST_WAYS", most_ways)
-        packed = pack([Document.of(pieces) for pieces in documents])
+        packed = pack([IndexedDocument.of(pieces) for pieces in documents])
         for zone in ("body", "subject"):
             assert asked(packed, zone, value) == scanned(documents, zone, value)  # type: ignore[arg-type]  # both are zones
 
@@ -88,19 +88,19 @@ def test_a_segment_answers_as_its_texts_do(documents: list[Pieces], value: str, 
 @given(st.lists(DOCUMENT, max_size=6), st.data(), QUERY)
 def test_documents_may_be_packed_anew(documents: list[Pieces], data: st.DataObject, value: str) -> None:
     """What is taken out of a segment and packed with others answers as before."""
-    packed = pack([Document.of(pieces, b"value" * place) for place, pieces in enumerate(documents)])
+    packed = pack([IndexedDocument.of(pieces, b"value" * place) for place, pieces in enumerate(documents)])
     places = data.draw(st.lists(st.integers(0, len(documents) - 1), unique=True)) if documents else []
     more = data.draw(DOCUMENT)
-    again = pack([*unpack(packed, places), Document.of(more)])
+    again = pack([*unpack(packed, places), IndexedDocument.of(more)])
     assert unpack_values(again.values, again.documents) == [*(b"value" * place for place in places), b""]
-    if Query.of(value).text:
+    if SearchValue.of(value).text:
         assert asked(again, "body", value) == scanned([*(documents[place] for place in places), more], "body", value)
 
 
 def test_more_words_than_there_are_characters_below_the_surrogates() -> None:
     """A character for each of 70,000 different words, none of them half of a pair (U+D800 to U+DFFF)."""
     pieces: Pieces = [("body", " ".join(f"w{number}" for number in range(70_000)))]
-    packed = pack([Document.of(pieces)])
+    packed = pack([IndexedDocument.of(pieces)])
     for number in (0, 55_294, 55_295, 55_296, 57_343, 57_344, 63_487, 63_488, 65_535, 69_998):
         assert asked(packed, "body", f" w{number} w{number + 1} ") == {0}
         assert asked(packed, "body", f" w{number} w{number + 2} ") == set()
@@ -110,10 +110,10 @@ def test_more_words_than_there_are_characters_below_the_surrogates() -> None:
 def test_a_message_of_too_many_words_is_none_for_a_segment() -> None:
     """It would take too much memory; the search reads it."""
     with pytest.raises(TooLong):
-        Document.of([("body", "a b " * (segment.MAX_WORDS // 2)), ("body", "c d")])
+        IndexedDocument.of([("body", "a b " * (segment.MAX_WORDS // 2)), ("body", "c d")])
 
 
 def test_matches_do_not_run_from_one_piece_into_the_next() -> None:
     """The end of one field or part and the beginning of another are no phrase."""
-    packed = pack([Document.of([("body", "hóa"), ("body", "đơn")]), Document.of([("body", "hóa đơn")])])
+    packed = pack([IndexedDocument.of([("body", "hóa"), ("body", "đơn")]), IndexedDocument.of([("body", "hóa đơn")])])
     assert asked(packed, "body", "hóa đơn") == {1}

@@ -13,10 +13,10 @@ from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.types import AccountRef
 from mic_mail.web.forms import Tokens
 from mic_mail.web.middleware import name_of
-from mic_mail.web.sessions import MOST_PER_MAILBOX, Patience, Sessions
+from mic_mail.web.sessions import MOST_PER_MAILBOX, SessionLifetime, Sessions
 from session_harness import decision
 
-PATIENCE = Patience(idle=600, whole=3600)
+PATIENCE = SessionLifetime(idle=600, whole=3600)
 
 
 class Monotonic:

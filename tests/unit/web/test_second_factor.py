@@ -19,7 +19,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
-from mic_mail.services.authentication.second_factors import MOST_WRONG, Checked, SecondFactors, key_path
+from mic_mail.services.authentication.second_factors import MOST_WRONG, CodeResult, SecondFactors, key_path
 from mic_mail.web.sessions import ENROLMENT_SECONDS
 from population import PASSWORD
 from unit.web.app_password_page import make
@@ -189,7 +189,7 @@ def test_too_many_wrong_ones_close_it(site: MailServer, browsers: Open) -> None:
     assert "dùng mã khôi phục hoặc liên hệ Trung tâm Thông tin" in browser.post(CODE, {"code": code_of(site, secret)}).text
     assert "second_factor_closed" in {event["event"] for event in logged(site, "second_factor_closed")}
     unknown = recovery[0][:-1] + ("a" if recovery[0][-1] != "a" else "b")
-    assert service.check(mailbox.mailbox_id, unknown) is Checked.WRONG
+    assert service.check(mailbox.mailbox_id, unknown) is CodeResult.WRONG
     assert browser.post(CODE, {"code": recovery[0]}).headers["location"] == "/mailbox"
     browser.get(FACTOR)
     assert browser.post(f"{FACTOR}/remove", {"present": PASSWORD, "code": recovery[1]}).status_code == 303

@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, argument
 from mic_mail.cli.output import Column, ResultTable
-from mic_mail.directory.model import Role
+from mic_mail.directory.model import AddressRole
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.issue import Issuing
@@ -41,8 +41,8 @@ def list_aliases(
 ) -> ResultTable:
     mailboxes = here.addresses()
     only = here.directory.mailbox(mailbox).mailbox_id if mailbox else None
-    found = [address for address in here.directory.addresses(only) if address.role != Role.PRIMARY]
-    rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": Role(a.role)} for a in found)
+    found = [address for address in here.directory.addresses(only) if address.role != AddressRole.PRIMARY]
+    rows = ({"address": a.address, "mailbox": mailboxes[a.mailbox_id], "role": AddressRole(a.role)} for a in found)
     return ResultTable(COLUMNS, rows)
 
 

@@ -9,7 +9,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Commands, argument
 from mic_mail.cli.output import Column, ResultTable, Row
-from mic_mail.directory.model import Role
+from mic_mail.directory.model import AddressRole
 from mic_mail.policy.authorization.roles import Right
 
 app = Commands()
@@ -31,8 +31,8 @@ def list_domains(here: CliContext) -> ResultTable:
         {
             "domain": name,
             "configured": name in here.config.domains,
-            "primary": counts[name, Role.PRIMARY],
-            "alias": counts[name, Role.ALIAS],
+            "primary": counts[name, AddressRole.PRIMARY],
+            "alias": counts[name, AddressRole.ALIAS],
         }
         for name in here.directory.domains()
     )

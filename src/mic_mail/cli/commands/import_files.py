@@ -17,7 +17,7 @@ from mic_mail.cli.commands.mailbox_change import octets_of
 from mic_mail.cli.commands.mailbox_issue import show_issued, welcome
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import optional_day
-from mic_mail.cli.import_report import SOURCES, Watch, record_end, report_of, report_of_comparison, source_row
+from mic_mail.cli.import_report import SOURCES, ImportProgress, record_end, report_of, report_of_comparison, source_row
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import ResultTable
 from mic_mail.directory.snapshot import Entry
@@ -26,8 +26,8 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.importers.addresses import Old, OldAddresses
 from mic_mail.services.importers.eml import EmlSource
-from mic_mail.services.importers.import_job import CLAUSE, Moving
-from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.import_job import CLAUSE, ImportJobs
+from mic_mail.services.importers.importer import FolderChoice
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.mbox import MboxSource
@@ -77,7 +77,7 @@ class ImportAct(GroundedAct):
         if not (self.dry_run or self.verify):
             must_have_document(self.origin)
         name = "mailbox_import_verify" if self.verify else "mailbox_import_rehearse" if self.dry_run else "mailbox_import"
-        moving = self.here.use_cases(Moving)
+        moving = self.here.use_cases(ImportJobs)
         moving.check(entry)
         source = make(moving.work)
         try:
@@ -90,8 +90,8 @@ class ImportAct(GroundedAct):
             source.close()
             self.here.store.close()
 
-    def _import(self, moving: Moving, entry: Entry, source: Source, choice: Choice) -> None:
-        with Watch(source.folders()) as watch:
+    def _import(self, moving: ImportJobs, entry: Entry, source: Source, choice: FolderChoice) -> None:
+        with ImportProgress(source.folders()) as watch:
             if self.verify:
                 found = moving.verify(entry, source, choice, watch.folder_progress)
             elif self.dry_run:
@@ -153,7 +153,7 @@ def list_imports(here: CliContext) -> ResultTable:
     return ResultTable(SOURCES, rows)
 
 
-def _must_know(source: Source, choice: Choice) -> None:
+def _must_know(source: Source, choice: FolderChoice) -> None:
     """Refuse a folder that the source does not have: a mistyped one would be left out without notice."""
     named = {*choice.folders, *choice.without, *(name for name, _ in choice.renamed)}
     unknown = sorted(named - {folder.name for folder in source.folders()})
@@ -166,14 +166,14 @@ def _must_know(source: Source, choice: Choice) -> None:
 
 def choice_of(
     folders: list[str] | None, without: list[str] | None, mapped: list[str] | None, below: str | None, *, virtual: bool = False
-) -> Choice:
+) -> FolderChoice:
     pairs: list[tuple[str, str]] = []
     for pair in mapped or ():
         source, equals, target = pair.rpartition("=")
         if not (equals and source and target):
             raise BadInput(Text(f"--map “{pair}” không có dấu =.", "Write --map as 'source folder=folder here'."))
         pairs.append((source, target))
-    return Choice(tuple(folders or ()), tuple(without or ()), virtual, below, tuple(pairs))
+    return FolderChoice(tuple(folders or ()), tuple(without or ()), virtual, below, tuple(pairs))
 
 
 def must_have_document(origin: ActContext) -> None:

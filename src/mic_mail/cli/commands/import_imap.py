@@ -25,7 +25,7 @@ from mic_mail.cli.acts import GroundedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.import_files import DryOption, ImportAct, WithoutOption, choice_of, must_have_document
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.import_report import REPORT, Watch, record_end, rows_of, summary
+from mic_mail.cli.import_report import REPORT, ImportProgress, record_end, rows_of, summary
 from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
 from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.cli.output_files import not_readable
@@ -35,9 +35,9 @@ from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
-from mic_mail.services.importers.imap import ImapSource, Server
-from mic_mail.services.importers.import_job import Moving, Outcome
-from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.imap import ImapSource, SourceServer
+from mic_mail.services.importers.import_job import ImportJobs, ImportResult
+from mic_mail.services.importers.importer import FolderChoice
 
 app = Commands()
 
@@ -88,9 +88,9 @@ class OldSystem:
                 Text(f"Không đọc được chứng thư số gốc {self.ca}.", f"The root certificate {in_ascii(self.ca)} cannot be read.")
             ) from error
 
-    def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> Server:
+    def server(self, context: ssl.SSLContext | None, user: str, secret: str, *, token: bool = False) -> SourceServer:
         """Return one account of the source server."""
-        return Server(self.host, self.port, context, user, secret, token=token, admin=self.admin)
+        return SourceServer(self.host, self.port, context, user, secret, token=token, admin=self.admin)
 
     def secret(self) -> str:
         """Return the password from the file or variable that was named, else from a prompt."""
@@ -193,12 +193,12 @@ def accounts(
 class _Many:
     """Imports of several accounts, each independent of the others."""
 
-    def __init__(self, here: CliContext, origin: ActContext, choice: Choice, *, dry_run: bool) -> None:
+    def __init__(self, here: CliContext, origin: ActContext, choice: FolderChoice, *, dry_run: bool) -> None:
         self._here = here
         self._origin = origin
         self._choice = choice
         self._dry_run = dry_run
-        self._moving = here.use_cases(Moving)
+        self._moving = here.use_cases(ImportJobs)
         self._sources: list[ImapSource] = []
         self._lock = threading.Lock()
         self._stopped = False
@@ -216,21 +216,21 @@ class _Many:
                 raise Trouble(Text("Đã dừng.", "Stopped."))
             self._sources.append(source)
 
-    def one(self, entry: Entry, server: Server) -> Outcome:
+    def one(self, entry: Entry, server: SourceServer) -> ImportResult:
         """Import one account; a failure here ends no other import."""
         try:
             source = ImapSource(server, self._moving.work, begun=self._begun)
             try:
-                with Watch((), entry.address, shows=False) as watch:
+                with ImportProgress((), entry.address, shows=False) as watch:
                     work = self._moving.rehearse if self._dry_run else self._moving.run
                     outcome = work(entry, source, self._choice, watch.folder_progress)
             finally:
                 source.close()
         except MicMailError as error:
-            outcome = Outcome((), error)
+            outcome = ImportResult((), error)
         except Exception as error:  # noqa: BLE001 - a defect that this account's mail reveals: the others go on
             shown = repr(error)
-            outcome = Outcome((), Trouble(Text(f"Lỗi ngoài dự kiến: {shown}", f"Unexpected error: {in_ascii(shown)}")))
+            outcome = ImportResult((), Trouble(Text(f"Lỗi ngoài dự kiến: {shown}", f"Unexpected error: {in_ascii(shown)}")))
             self._here.log_event("import_failed", mailbox=entry.address, **failure(error))
         if not self._dry_run:
             record_end(self._here, entry.address, self._origin, outcome)
@@ -239,7 +239,9 @@ class _Many:
         return outcome
 
 
-def _report(jobs: Sequence[tuple[Entry, Server]], outcomes: Sequence[Outcome], *, rehearsed: bool, as_json: bool) -> None:
+def _report(
+    jobs: Sequence[tuple[Entry, SourceServer]], outcomes: Sequence[ImportResult], *, rehearsed: bool, as_json: bool
+) -> None:
     """Print a line for each mailbox; as JSON also for each folder."""
     if as_json:
         found = (row for (entry, _), done in zip(jobs, outcomes, strict=True) for row in rows_of(done, address=entry.address))

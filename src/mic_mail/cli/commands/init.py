@@ -33,7 +33,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, Trouble, in_a
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.authorization.grounds import ActContext
-from mic_mail.policy.authorization.roles import CLAUSE, Officer, Role, must_be_a_persons, must_be_known, tidy_login
+from mic_mail.policy.authorization.roles import CLAUSE, Officer, OfficerRole, must_be_a_persons, must_be_known, tidy_login
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.naming.transliteration import tidy
 from mic_mail.process import privileges
@@ -145,7 +145,7 @@ def _first_officer(login: str, name: str | None, document: str | None, now: date
     login = tidy_login(login)
     must_be_a_persons(login, account)
     must_be_known(login, knows_login)
-    return Officer(login, tidy(name), Role.CENTRE, None, since=now, document=document.strip())
+    return Officer(login, tidy(name), OfficerRole.CENTRE, None, since=now, document=document.strip())
 
 
 def _ask_first_officer(now: datetime, account: str) -> Officer | None:

@@ -26,7 +26,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.i18n import dates
 from mic_mail.log.anchor_chain import AnchorFile
 from mic_mail.log.query import Query
-from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.log.verify import LogVerification
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.calendar import start_of
@@ -85,7 +85,7 @@ def search(
     with act.recorded(mailbox or "*", **_asked(query)):
         if query.until_us is None:
             query = replace(query, until_us=asked_at)  # the act of asking is not among the answers
-        found = Search(here.config.log_dir).newest(query, limit)
+        found = LogSearch(here.config.log_dir).newest(query, limit)
     output.listing(LINES, (_row(one) for one in found), as_json=as_json)
     if len(found) == limit:
         output.note(f"Chỉ {limit} dòng mới nhất; xem thêm: --limit.", f"Only the latest {limit} are shown; see --limit.")
@@ -101,7 +101,7 @@ def trace(
 ) -> None:
     here = act.here
     with act.recorded(message):
-        found = message_traces(Search(here.config.log_dir), message)
+        found = message_traces(LogSearch(here.config.log_dir), message)
     if not found:
         raise BadInput(
             Text(f"Nhật ký không có thư {message}.", f"The log has no message {in_ascii(message)}."),

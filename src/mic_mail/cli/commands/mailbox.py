@@ -23,7 +23,7 @@ from mic_mail.policy.lifecycle import Decision, LifecycleSettings, MailboxState,
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SendCounters
-from mic_mail.services.abuse.send_limits import DAY, HOUR, Use, ceilings_of, uses
+from mic_mail.services.abuse.send_limits import DAY, HOUR, LimitUse, ceilings_of, uses
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.settings import lifecycle_settings
 
@@ -149,7 +149,7 @@ def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
     }
 
 
-def _used(found: list[Use]) -> Text:
+def _used(found: list[LimitUse]) -> Text:
     """Return `3/1000 messages, 5/2000 recipients, 1.2 MB/2 GB`."""
     messages, recipients, octets = found
     taken, limit = dates.size(octets.taken), dates.size(octets.limit)

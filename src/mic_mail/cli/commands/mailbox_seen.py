@@ -10,7 +10,7 @@ from mic_mail.cli.acts import DocumentedAct
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import account_of
 from mic_mail.cli.context import CliContext
-from mic_mail.cli.labels import Kept
+from mic_mail.cli.labels import SeenHandling
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument
 from mic_mail.cli.output import Column
 from mic_mail.directory.records import MailboxRecord
@@ -33,7 +33,8 @@ Address = Annotated[
     argument("[ADDRESS]", "Hộp thư đơn vị, nhóm; bỏ trống: liệt kê.", "A unit's or group's mailbox; none: list all."),
 ]
 Wanted = Annotated[
-    Kept | None, argument("[one|each]", "Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own.")
+    SeenHandling | None,
+    argument("[one|each]", "Chung cho mọi người, hoặc riêng từng người.", "one: for all; each: each person's own."),
 ]
 
 
@@ -59,7 +60,7 @@ def seen(
     if not reason.strip():
         raise BadInput(Text("Thiếu --reason.", "--reason is missing."))
     with act.recorded(mailbox.address, right=Right.ACT, seen=kept.value):
-        account_of(here, mailbox).keep_seen(each=kept is Kept.EACH, persons=_readers(here, mailbox))
+        account_of(here, mailbox).keep_seen(each=kept is SeenHandling.EACH, persons=_readers(here, mailbox))
     if as_json:
         output.record(COLUMNS, _row(mailbox, kept), as_json=True)
         return
@@ -67,11 +68,11 @@ def seen(
     output.note(f"{mailbox.address}, đánh dấu đã đọc: {name.vi}.", f"{mailbox.address}, read marks: {name.en}.")
 
 
-def _now(here: CliContext, mailbox: MailboxRecord) -> Kept:
-    return Kept.EACH if account_of(here, mailbox).seen_is_each() else Kept.ONE
+def _now(here: CliContext, mailbox: MailboxRecord) -> SeenHandling:
+    return SeenHandling.EACH if account_of(here, mailbox).seen_is_each() else SeenHandling.ONE
 
 
-def _row(mailbox: MailboxRecord, kept: Kept) -> dict[str, output.Cell]:
+def _row(mailbox: MailboxRecord, kept: SeenHandling) -> dict[str, output.Cell]:
     return {"address": mailbox.address, "seen": kept.value, "seen_name": kept.label}
 
 

@@ -19,7 +19,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.due_items import follows_leaving
-from mic_mail.policy.facts import Cause, Departure, Fact, Level
+from mic_mail.policy.facts import Departure, Fact, Level, SuspensionCause
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.requests import RequestChannel
 from mic_mail.policy.states import Span
@@ -54,7 +54,7 @@ def suspend(
     address: Address,
     *,
     cause: Annotated[
-        Cause,
+        SuspensionCause,
         option(
             "--cause", "a: không sử dụng; b: vi phạm Điều 4; c: mất an toàn.", "a: disuse; b: breach of Article 4; c: security."
         ),

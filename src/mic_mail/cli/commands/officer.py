@@ -23,8 +23,8 @@ from mic_mail.policy.authorization.grounds import ActContext, must_have_document
 from mic_mail.policy.authorization.roles import (
     CLAUSE,
     Officer,
+    OfficerRole,
     Right,
-    Role,
     must_be_a_persons,
     must_be_known,
     must_fit,
@@ -59,7 +59,7 @@ def add(
     login: Login,
     name: Annotated[str, argument("NAME", "Họ và tên đầy đủ.", "Full name.")],
     *,
-    role: Annotated[Role, option("--role", "Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")],
+    role: Annotated[OfficerRole, option("--role", "Trung tâm, đơn vị, kiểm tra.", "Of the Centre, a unit, or an auditor.")],
     document: Annotated[str, option("--document", "Quyết định phân công.", "The decision that appoints the officer.")],
     unit: Annotated[str | None, option("--unit", "Vai trò đơn vị: ký hiệu đơn vị.", "unit: the unit's symbol.")] = None,
     person: Annotated[
@@ -78,7 +78,7 @@ def add(
     act: ExplainedAct,
 ) -> None:
     here = act.here
-    if (role is Role.UNIT) != (unit is not None):
+    if (role is OfficerRole.UNIT) != (unit is not None):
         raise BadInput(
             Text("--unit đi cùng vai trò “đơn vị”.", "--role unit needs --unit, and no other role takes it."), clause=CLAUSE
         )

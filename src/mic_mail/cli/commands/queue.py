@@ -22,7 +22,7 @@ from mic_mail.clock import instant_of
 from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
-from mic_mail.queue.recipient_log import Decision, RecipientState
+from mic_mail.queue.recipient_log import QueueDecision, RecipientState
 
 app = Commands()
 
@@ -297,7 +297,7 @@ def _recipient(entry: QueueEntry, place: int) -> Row:
     }
 
 
-def _decision(entry: QueueEntry, decision: Decision) -> Row:
+def _decision(entry: QueueEntry, decision: QueueDecision) -> Row:
     word, recipients = decision.by, entry.envelope.recipients
     return row_of(
         DECISIONS,

@@ -15,7 +15,7 @@ from mic_mail.cli.output import Column, row_of
 from mic_mail.cli.output_files import OptionalDocumentFile, print_written, write_paper
 from mic_mail.cli.unit_options import SinceOption, UntilOption, chosen, span_of
 from mic_mail.errors import Refused, Text
-from mic_mail.policy.authorization.roles import Right, Role
+from mic_mail.policy.authorization.roles import OfficerRole, Right
 from mic_mail.policy.unit_mail.correspondence import CLAUSE
 from mic_mail.services.reports.correspondence_report import FATES, correspondence_paper, figures
 from mic_mail.services.unit_mail.correspondence import Correspondence, Correspondences
@@ -79,8 +79,8 @@ def correspondence(
 
 def _must_have_basis(here: CliContext, document: str | None) -> None:
     """Require the unit's document: only the unit itself reads its subjects without one (Reg. 4.3)."""
-    role = here.officer.role if here.officer is not None else Role.CENTRE
-    if role is Role.UNIT or (role is Role.CENTRE and (document or "").strip()):
+    role = here.officer.role if here.officer is not None else OfficerRole.CENTRE
+    if role is OfficerRole.UNIT or (role is OfficerRole.CENTRE and (document or "").strip()):
         return
     raise Refused(
         Text("Chủ đề thư là của đơn vị.", "Subjects may be shown only to the unit's administrator."),

@@ -20,7 +20,7 @@ from mic_mail.errors import Refused, Text
 from mic_mail.i18n.messages import DEGREES
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
-from mic_mail.quarantine.held_messages import NOBODY, Held, HeldRecord, HeldState
+from mic_mail.quarantine.held_messages import NOBODY, HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
 
 app = Commands()
@@ -105,12 +105,12 @@ def discard(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -
     return Text(f"Thư {reference} không được chuyển đi.", f"{reference} will not be sent.")
 
 
-def _held(here: CliContext) -> Held:
-    return Held(here.config.held_dir)
+def _held(here: CliContext) -> HeldMessages:
+    return HeldMessages(here.config.held_dir)
 
 
 @contextmanager
-def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, HeldRecord, OfficerDecision]]:
+def _deciding(act: Act, reference: str) -> Iterator[tuple[HeldMessages, HeldRecord, OfficerDecision]]:
     """Yield what one decision about a refused message needs, on record first."""
     here, who = act.here, act.origin.actor
     act.must_have_reason("4.1")
@@ -122,7 +122,7 @@ def _deciding(act: Act, reference: str) -> Iterator[tuple[Held, HeldRecord, Offi
         yield held, record, word
 
 
-def _outgoing(held: Held, reference: str) -> HeldRecord:
+def _outgoing(held: HeldMessages, reference: str) -> HeldRecord:
     record = held.record(reference)
     if record.state is HeldState.FLAGGED:
         raise Refused(

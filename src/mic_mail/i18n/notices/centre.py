@@ -127,7 +127,14 @@ _RULES = {
 
 
 @notice(
-    "7.2.c", Reader.CENTRE, address=ADDRESS, at=MIDNIGHT, network="198.51.100.0/24", rule="sprayed", count=23, suspended=False
+    "7.2.c",
+    Reader.CENTRE,
+    address=ADDRESS,
+    at=MIDNIGHT,
+    network="198.51.100.0/24",
+    rule="sprayed",
+    count=23,
+    suspended=False,
 )
 def sign_in_anomaly_found(address: str, at: datetime, network: str, rule: str, count: int, *, suspended: bool) -> NoticeText:
     """A sign-in looks like a stolen password; sent once a day for each mailbox and rule."""
@@ -190,7 +197,12 @@ def clock_untrusted(now: datetime, marked: datetime | None) -> NoticeText:
 
 
 @notice(
-    "14.4", Reader.CENTRE, number="SC-5", unit="CNTT", title="máy trạm nhiễm mã độc", severity=Text("nghiêm trọng", "serious")
+    "14.4",
+    Reader.CENTRE,
+    number="SC-5",
+    unit="CNTT",
+    title="máy trạm nhiễm mã độc",
+    severity=Text("nghiêm trọng", "serious"),
 )
 def incident_recorded(number: str, unit: str, title: str, severity: Text) -> NoticeText:
     """A unit has recorded an incident; the text it typed appears in Vietnamese only."""

@@ -82,7 +82,12 @@ def relayed(subject: str, accepted_at: datetime, words: Sequence[Word]) -> Notic
 
 
 @notice(
-    "4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address], reason="sai địa chỉ"
+    "4.2",
+    Reader.OWNER,
+    subject="Báo cáo tháng 11",
+    accepted_at=MIDNIGHT,
+    addresses=[_SAMPLE.address],
+    reason="sai địa chỉ",
 )
 def dropped(subject: str, accepted_at: datetime, addresses: Sequence[str], reason: str) -> NoticeText:
     """The Centre has dropped a message that waited in the queue (`queue drop`)."""

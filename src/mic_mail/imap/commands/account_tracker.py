@@ -22,7 +22,7 @@ from mic_mail.imap.mailbox_names.list_match import NameTree, described
 from mic_mail.imap.mailbox_names.name_events import NameEvent, Renamed, name_events
 from mic_mail.imap.mailbox_names.resolve import find_box, name_in_box, own_name
 from mic_mail.imap.parser.notify import Events, Watch
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import INBOX, AccountRef, FolderChanges, FolderState
 
@@ -56,7 +56,7 @@ class TrackerUpdate:
 class OutputOptions:
     """The current options for writing lines to this client."""
 
-    boxes: Mapping[str, Shared]
+    boxes: Mapping[str, SharedMailbox]
     enabled: Enabled
     utf8: bool
 
@@ -70,7 +70,11 @@ class AccountTracker:
     )  # fmt: skip
 
     def __init__(
-        self, watch: Watch, holders: Collection[str], box: Shared | None = None, reason: AttachReason = AttachReason.ASKED
+        self,
+        watch: Watch,
+        holders: Collection[str],
+        box: SharedMailbox | None = None,
+        reason: AttachReason = AttachReason.ASKED,
     ) -> None:
         """`holders`: the holders whose annotations the client sees (`metadata.holders`)."""
         self._watch = watch
@@ -226,7 +230,7 @@ class AccountTracker:
             update.lines.extend(self._metadata_lines(changed, options))
         return update
 
-    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, Shared]) -> FolderChanges:
+    def _ask(self, account: Account, own: Collection[int], boxes: Mapping[str, SharedMailbox]) -> FolderChanges:
         """Return the folder changes.
 
         All folders are compared where a row is missing (a rebuilt index, a restore).
@@ -239,7 +243,7 @@ class AccountTracker:
         gone = [mailbox_id for mailbox_id in self._folders if mailbox_id not in there]
         return replace(self._with_client_names(news, boxes), gone=gone)
 
-    def _with_client_names(self, news: FolderChanges, boxes: Mapping[str, Shared]) -> FolderChanges:
+    def _with_client_names(self, news: FolderChanges, boxes: Mapping[str, SharedMailbox]) -> FolderChanges:
         """Put the names that the client sees (`resolve`) in place of the store's.
 
         The special use of a unit's folders is not reported.

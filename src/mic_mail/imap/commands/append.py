@@ -19,7 +19,7 @@ from mic_mail.connection.actions import Steps
 from mic_mail.errors import MicMailError, Text
 from mic_mail.i18n import dates
 from mic_mail.imap import responses
-from mic_mail.imap.actions import Inspect, Scan
+from mic_mail.imap.actions import Inspect, ScanMessage
 from mic_mail.imap.commands import mailboxes
 from mic_mail.imap.commands.search_context import send_selected_changes
 from mic_mail.imap.connection_state import Enabled
@@ -50,7 +50,7 @@ LANDED_SECONDS = 10.0
 """Seconds after an APPEND in which the next one to the same folder does not check the folder first."""
 
 
-class Incoming:
+class IncomingAppend:
     """One message on its way in.
 
     Every method blocks and belongs in an executor, except `hold`, which only collects.
@@ -152,12 +152,12 @@ class Incoming:
             self._staged.discard()
 
 
-class Intake:
+class MultiAppend:
     """All messages of one APPEND."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.messages: list[Incoming] = []
+        self.messages: list[IncomingAppend] = []
         self.held_octets = 0
         self.used_octets: int | None = None
         """Octets in the mailbox when the folder was checked; None: it was not."""
@@ -217,12 +217,12 @@ class Intake:
 
 def append(ctx: ImapContext, first: AppendMessage, forbidden: Reply | None) -> Steps[None]:
     place, refused = target_of(ctx, first.mailbox)
-    intake = Intake(place)
+    intake = MultiAppend(place)
     yield from take(ctx, first, intake, partial(_publish, ctx, first.mailbox, intake), forbidden or refused)
 
 
 def take(
-    ctx: ImapContext, first: AppendMessage, intake: Intake, publish: Callable[[], Steps[Reply]], refused: Reply | None
+    ctx: ImapContext, first: AppendMessage, intake: MultiAppend, publish: Callable[[], Steps[Reply]], refused: Reply | None
 ) -> Steps[None]:
     """Run an APPEND or a REPLACE: receive messages, call `publish`, write the tagged line.
 
@@ -263,7 +263,7 @@ def target_again(ctx: ImapContext, mailbox: str, before: Place) -> Place:
     return place
 
 
-def check_content(ctx: ImapContext, intake: Intake) -> Steps[None]:
+def check_content(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
     """Check complete messages before they are stored: for malware, and for a secrecy marking."""
     yield from _check_malware(ctx, intake)
     yield from _check_marking(ctx, intake)
@@ -273,7 +273,7 @@ class ReaderRefused(Exception):
     """Raised where the reader has refused the rest of a command, and its response was written."""
 
 
-def _receive(ctx: ImapContext, event: Event, intake: Intake, refused: Reply | None) -> Steps[Reply | None]:
+def _receive(ctx: ImapContext, event: Event, intake: MultiAppend, refused: Reply | None) -> Steps[Reply | None]:
     """Receive messages until the command ends; return why it is refused, if it is."""
     while True:
         match event:
@@ -282,7 +282,7 @@ def _receive(ctx: ImapContext, event: Event, intake: Intake, refused: Reply | No
                 if refused is not None:
                     ctx.reader.refuse(refused.status, ctx.words(refused.text), refused.code or None)
                 else:
-                    intake.messages.append(Incoming(event, ctx.settings.attachment_limit))
+                    intake.messages.append(IncomingAppend(event, ctx.settings.attachment_limit))
                     ctx.reader.accept()
                     if event.sync:
                         ctx.write(responses.continuation())
@@ -307,7 +307,7 @@ def _receive(ctx: ImapContext, event: Event, intake: Intake, refused: Reply | No
         event = yield from ctx.event(ctx.now() + ctx.settings.idle_seconds)
 
 
-def _tried(work: Steps[None], intake: Intake) -> Steps[Reply | None]:
+def _tried(work: Steps[None], intake: MultiAppend) -> Steps[Reply | None]:
     """Do a part of the work; return the refusal, if any: the client's octets have to be skipped first."""
     try:
         yield from work
@@ -316,7 +316,7 @@ def _tried(work: Steps[None], intake: Intake) -> Steps[Reply | None]:
     return None
 
 
-def _check_announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -> Steps[None]:
+def _check_announced(ctx: ImapContext, message: AppendMessage, intake: MultiAppend) -> Steps[None]:
     """Check a message before a client that waits for the continuation sends its megabytes."""
     limit = ctx.settings.append_limit
     if message.options.utf8 and Enabled.UTF8 not in ctx.enabled:  # RFC 6855 §4; 8-bit in other messages: decision 0003
@@ -346,7 +346,7 @@ def _check_announced(ctx: ImapContext, message: AppendMessage, intake: Intake) -
     yield from ctx.ask(lambda account: intake.check(account, message.size, limit_octets), place)
 
 
-def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
+def _publish(ctx: ImapContext, mailbox: str, intake: MultiAppend) -> Steps[Reply]:
     intake.place = place = target_again(ctx, mailbox, intake.place)
     yield from check_content(ctx, intake)
     limit = ctx.quota_octets(place.box)
@@ -369,19 +369,19 @@ def _publish(ctx: ImapContext, mailbox: str, intake: Intake) -> Steps[Reply]:
     return Reply("Stored.", code=code)
 
 
-def _check_malware(ctx: ImapContext, intake: Intake) -> Steps[None]:
+def _check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
     """Refuse a message with malware (Reg. 10.2).
 
     No malware is stored where others, or this person on another machine, may open it.
     """
     for message in intake.messages if ctx.settings.scans else ():
         yield from _complete_file(ctx, intake, message)
-        why = cast("Text | None", (yield Scan(message.source)))
+        why = cast("Text | None", (yield ScanMessage(message.source)))
         if why is not None:
             raise CommandRefused(why, b"CANNOT")
 
 
-def _check_marking(ctx: ImapContext, intake: Intake) -> Steps[None]:
+def _check_marking(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
     """Refuse a message marked as secret that would be stored as sent (Reg. 4.1).
 
     Most messages are cleared by the prefilter alone. Drafts and all other folders accept anything: nothing is sent from
@@ -401,6 +401,6 @@ def _check_marking(ctx: ImapContext, intake: Intake) -> Steps[None]:
             raise why
 
 
-def _complete_file(ctx: ImapContext, intake: Intake, message: Incoming) -> Steps[None]:
+def _complete_file(ctx: ImapContext, intake: MultiAppend, message: IncomingAppend) -> Steps[None]:
     if message.is_staged:
         yield from ctx.ask(message.write, intake.place)

@@ -68,7 +68,7 @@ An unauthenticated client may not fill the log either.
 
 def capabilities(ctx: ImapContext) -> tuple[bytes, ...]:
     mechanisms = () if ctx.signed_in else ctx.host.mechanisms()
-    offer = capability.Offer(
+    offer = capability.OfferConditions(
         starttls=ctx.settings.starttls and not ctx.tls,
         login=bool(mechanisms),
         mechanisms=mechanisms,

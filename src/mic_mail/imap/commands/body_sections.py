@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mic_mail.errors import Trouble
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
-from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Section, Text
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Section, SectionText
 from mic_mail.imap.replies import CommandRefused
 from mic_mail.mime.encodings import decoder_for
 from mic_mail.mime.headers import cut, whole
@@ -27,13 +27,13 @@ MOST_HEADER_OCTETS = 1 << 20
 SMALL_OCTETS = 8 << 10
 """Largest decoded part that is checked for NUL before its literal; one FETCH may name thousands."""
 
-_KINDS: dict[Text, Kind] = {
-    Text.ALL: "",
-    Text.HEADER: "HEADER",
-    Text.HEADER_FIELDS: "HEADER",
-    Text.HEADER_FIELDS_NOT: "HEADER",
-    Text.TEXT: "TEXT",
-    Text.MIME: "MIME",
+_KINDS: dict[SectionText, Kind] = {
+    SectionText.ALL: "",
+    SectionText.HEADER: "HEADER",
+    SectionText.HEADER_FIELDS: "HEADER",
+    SectionText.HEADER_FIELDS_NOT: "HEADER",
+    SectionText.TEXT: "TEXT",
+    SectionText.MIME: "MIME",
 }
 
 
@@ -108,11 +108,11 @@ def piece_of(item: Section | Binary, message: Message) -> Piece:
 
 
 def _section(item: Section, message: Message) -> Piece:
-    if item.text in (Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT):
+    if item.text in (SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT):
         return _fields(item, message)
-    if item.text is Text.HEADER and not item.part and message.header:
+    if item.text is SectionText.HEADER and not item.part and message.header:
         return Piece(item.label + b" ", _literal(item, message.header))
-    if item.text is Text.ALL and not item.part:
+    if item.text is SectionText.ALL and not item.part:
         found: tuple[int, int] | None = (0, message.file.size)
     else:
         found = message.sections.locate(item.part, _KINDS[item.text])
@@ -139,7 +139,7 @@ def _fields(item: Section, message: Message) -> Piece:
 
     def pieces() -> Iterator[bytes]:
         read = header if found is None else _header_of(message, *found)
-        yield from _literal(item, cut(read, item.fields, others=item.text is Text.HEADER_FIELDS_NOT))
+        yield from _literal(item, cut(read, item.fields, others=item.text is SectionText.HEADER_FIELDS_NOT))
 
     return Piece(item.label + b" ", pieces())
 

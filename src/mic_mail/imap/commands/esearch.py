@@ -20,7 +20,7 @@ from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import NoPermission
 from mic_mail.imap.mailbox_names.resolve import Place
-from mic_mail.imap.parser.sort import MultiSearch, Reach, Source
+from mic_mail.imap.parser.sort import MultiSearch, Reach, SearchSource
 from mic_mail.imap.replies import Reply, bad
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.errors import NoSuchFolder
@@ -77,7 +77,7 @@ def _elsewhere(ctx: ImapContext, command: MultiSearch, mailbox: Mailbox, name: b
 # ------------------------------------------------------------------ sources
 
 
-def _named(ctx: ImapContext, sources: Sequence[Source]) -> Steps[list[Mailbox]]:
+def _named(ctx: ImapContext, sources: Sequence[SearchSource]) -> Steps[list[Mailbox]]:
     """Return the readable mailboxes of these sources, each once, in LIST order.
 
     Others are not mentioned (§2.2).
@@ -111,7 +111,7 @@ class _Wanted:
     RFC 5465 §6 and RFC 7377 §2.2. Mail may be filed into any folder, so `inboxes` are all of them (RFC 5465 §6.3).
     """
 
-    def __init__(self, sources: Sequence[Source], subscribed: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[SearchSource], subscribed: Sequence[str]) -> None:
         named: dict[Reach, set[str]] = {}
         for source in sources:
             named.setdefault(source.reach, set()).update(source.mailboxes)

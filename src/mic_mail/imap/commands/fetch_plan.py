@@ -15,7 +15,7 @@ from typing import cast
 from mic_mail.imap import responses
 from mic_mail.imap.commands.body_sections import binary_size, long_header
 from mic_mail.imap.connection_state import Enabled
-from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, SectionText
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import AnswerCache
 from mic_mail.mime.headers import cut
@@ -42,7 +42,7 @@ class Batch:
         self.places = places
         self.rows: dict[str, Sequence[object]] = {}
         self.kept: dict[bytes, Sequence[bytes]] = {}
-        """Cached answers, by `Kept.key`."""
+        """Cached answers, by `CachedItem.key`."""
 
     @classmethod
     def cut(cls, places: Iterable[range], size: int) -> Iterator["Batch"]:
@@ -89,7 +89,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedItem:
     """An answer that never changes and is requested often: made once, then taken from the cache."""
 
     key: bytes
@@ -97,7 +97,7 @@ class Kept:
     columns: tuple[Column, ...]
     """Index columns from which it is made."""
     make: Callable[..., bytes | None] | None = None
-    """A function of a `Source` and those columns; None if the message is gone.
+    """A function of a `MessageSource` and those columns; None if the message is gone.
 
     Without it the column is the answer.
     """
@@ -107,7 +107,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MessageSource:
     """The location of a message whose answer is made."""
 
     account: Account
@@ -115,14 +115,14 @@ class Source:
     uid: int
 
 
-def _header_fields(item: Section) -> Kept:
-    others = item.text is Text.HEADER_FIELDS_NOT
+def _header_fields(item: Section) -> CachedItem:
+    others = item.text is SectionText.HEADER_FIELDS_NOT
 
-    def make(source: Source, kept: bytes | None, parts: bytes) -> bytes | None:
+    def make(source: MessageSource, kept: bytes | None, parts: bytes) -> bytes | None:
         header = kept or long_header(source.account, source.folder_id, source.uid, parts)
         return None if header is None else responses.literal(cut(header, item.fields, others=others))
 
-    return Kept(item.label, ("header", "parts"), make)
+    return CachedItem(item.label, ("header", "parts"), make)
 
 
 def _derived(make: Callable[..., bytes | int], *columns: Column) -> Callable[[View, Batch], Values]:
@@ -152,15 +152,17 @@ def _nil_or(make: Callable[[object], bytes]) -> Callable[[object], bytes]:
     return lambda value: b"NIL" if value is None else make(value)
 
 
-_KEPT: dict[Datum, Kept] = {
-    Datum.INTERNALDATE: Kept(b"INTERNALDATE", ("internaldate_us",), lambda _, instant_us: _date_time(instant_us)),
-    Datum.ENVELOPE: Kept(b"ENVELOPE", ("envelope",)),
-    Datum.BODY: Kept(b"BODY", ("body",)),
-    Datum.BODYSTRUCTURE: Kept(b"BODYSTRUCTURE", ("bodystructure",)),
+_KEPT: dict[Datum, CachedItem] = {
+    Datum.INTERNALDATE: CachedItem(b"INTERNALDATE", ("internaldate_us",), lambda _, instant_us: _date_time(instant_us)),
+    Datum.ENVELOPE: CachedItem(b"ENVELOPE", ("envelope",)),
+    Datum.BODY: CachedItem(b"BODY", ("body",)),
+    Datum.BODYSTRUCTURE: CachedItem(b"BODYSTRUCTURE", ("bodystructure",)),
 }
 """Items of message lists. From the index they cost 3 us a message, from memory a tenth."""
 
-_UTF8_ENVELOPE = Kept(b"ENVELOPE UTF8", ("envelope", "envelope_utf8"), lambda _, plain, utf8: plain if utf8 is None else utf8)
+_UTF8_ENVELOPE = CachedItem(
+    b"ENVELOPE UTF8", ("envelope", "envelope_utf8"), lambda _, plain, utf8: plain if utf8 is None else utf8
+)
 """For sessions that read UTF-8 (RFC 6855 §3); the index holds it only where it differs."""
 
 _STORED: dict[Datum, Field] = {
@@ -201,7 +203,7 @@ _FLAGS_WITH_RECENT = Field(
 
 def _is_whole_message(item: Section | Binary) -> bool:
     """Return whether only the file answers it."""
-    return isinstance(item, Section) and item.text is Text.ALL and not item.part
+    return isinstance(item, Section) and item.text is SectionText.ALL and not item.part
 
 
 def _is_all_of_it(item: Section | Binary) -> bool:
@@ -214,7 +216,7 @@ def _is_header(item: Section | Binary) -> bool:
     return isinstance(item, Section) and item.text in _HEADERS and not item.part
 
 
-_HEADERS = frozenset({Text.HEADER, Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT})
+_HEADERS = frozenset({SectionText.HEADER, SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT})
 
 
 # ------------------------------------------------------------------ the plan
@@ -230,7 +232,7 @@ class Plan:
         self._with_recent = with_recent
         self.fields: list[Field] = []
         self.streams: list[Section | Binary] = []
-        self.kept: list[Kept] = []
+        self.kept: list[CachedItem] = []
         self.marks_seen = False
         self.headers_at_once = 0
         """Copies of header data per message that a batch holds in memory."""
@@ -259,7 +261,7 @@ class Plan:
                 self.fields.append(_preview(utf8=self._utf8))
             case BinarySize():
                 self.fields.append(_binary_size(item))
-            case Section(part=(), text=Text.HEADER_FIELDS | Text.HEADER_FIELDS_NOT, partial=None) if (
+            case Section(part=(), text=SectionText.HEADER_FIELDS | SectionText.HEADER_FIELDS_NOT, partial=None) if (
                 self.headers_at_once < KEPT_HEADERS
             ):
                 self.marks_seen |= not item.peek
@@ -269,7 +271,7 @@ class Plan:
                 self.marks_seen |= not item.peek
                 self.streams.append(item)
 
-    def _keep(self, label: bytes, kept: Kept) -> None:
+    def _keep(self, label: bytes, kept: CachedItem) -> None:
         self.kept.append(kept)
         self.fields.append(kept.field(label))
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands.body_sections import MOST_HEADER_OCTETS, Message, piece_of
-from mic_mail.imap.commands.fetch_plan import Batch, Kept, Plan, Source
+from mic_mail.imap.commands.fetch_plan import Batch, CachedItem, MessageSource, Plan
 from mic_mail.imap.commands.message_set import ranges
 from mic_mail.imap.parser.fetch_items import Binary, Section
 from mic_mail.imap.selected.mailbox_view import View
@@ -180,7 +180,7 @@ class FetchReader:
 
 
 def _load_answers(
-    kept: Kept, account: Account, folder_id: int, names: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
+    kept: CachedItem, account: Account, folder_id: int, names: tuple[Column, ...], rows: Sequence[tuple[Any, ...]]
 ) -> dict[int, bytes]:
     """Return the answers of messages that still exist, from rows of the UID and these columns."""
     if not rows:
@@ -189,6 +189,6 @@ def _load_answers(
     values = [columns[names.index(name)] for name in kept.columns]
     if kept.make is None:
         return dict(zip(uids, *values, strict=True))
-    sources = [Source(account, folder_id, uid) for uid in uids]
+    sources = [MessageSource(account, folder_id, uid) for uid in uids]
     made = zip(uids, map(kept.make, sources, *values), strict=True)
     return {uid: answer for uid, answer in made if answer is not None}

@@ -23,7 +23,7 @@ from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.mailbox import Create, GetQuota, List, OnMailbox, Rename, SetQuota, Status
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.shared_cache import LISTED_FOLDERS, Listing
-from mic_mail.services.authentication.shared_mailboxes import Shared
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, Annotation, FolderInfo, Quota
@@ -129,20 +129,20 @@ def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
     return Reply("Listed.")
 
 
-def _rights_now(ctx: ImapContext, box: Shared | None) -> str:
+def _rights_now(ctx: ImapContext, box: SharedMailbox | None) -> str:
     if box is None:
         return ctx.own_rights
     now = ctx.boxes.get(box.name)
     return now.rights if now is not None and now.account == box.account else ""
 
 
-def _annotated(ctx: ImapContext) -> Steps[dict[Shared | None, dict[int, list[Annotation]]]]:
+def _annotated(ctx: ImapContext) -> Steps[dict[SharedMailbox | None, dict[int, list[Annotation]]]]:
     """Return the annotations of all folders by account.
 
     A shared account that cannot be read now is left out.
     """
     seen = metadata.holders(ctx)
-    found: dict[Shared | None, dict[int, list[Annotation]]] = {}
+    found: dict[SharedMailbox | None, dict[int, list[Annotation]]] = {}
     for box in (None, *ctx.boxes.values()):
         try:
             found[box] = yield from ctx.ask(lambda account: account.annotations_of_folders(seen), Place("", box))
@@ -339,7 +339,7 @@ def _subscribe(ctx: ImapContext, name: str, subscribed: bool) -> Steps[None]:
 # ------------------------------------------------------------------ quota
 
 
-def _say_quota(ctx: ImapContext, quota: Quota, box: Shared | None) -> None:
+def _say_quota(ctx: ImapContext, quota: Quota, box: SharedMailbox | None) -> None:
     """Write a QUOTA response.
 
     STORAGE counts units of 1024 octets (RFC 9208 §5.1), rounded up, so that a full mailbox looks full.
@@ -350,7 +350,7 @@ def _say_quota(ctx: ImapContext, quota: Quota, box: Shared | None) -> None:
     ctx.write(responses.quota(_root(box), resources))
 
 
-def _root(box: Shared | None) -> str:
+def _root(box: SharedMailbox | None) -> str:
     """Return the only quota root of an account: everything in it counts (RFC 9208 §3.1)."""
     return QUOTA_ROOT if box is None else resolve.name_in_box(box, INBOX)
 

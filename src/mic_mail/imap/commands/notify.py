@@ -41,7 +41,7 @@ from mic_mail.imap.mailbox_names.resolve import PREFIX, Place, find
 from mic_mail.imap.parser.notify import Events, Notify, Watch
 from mic_mail.imap.replies import Reply, refuse
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
-from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import ROOT, SharedMailbox, shared_folder
 from mic_mail.storage.errors import NoSuchFolder, Unavailable
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef
@@ -184,7 +184,7 @@ class NotifyListener:
 
     # ------------------------------------------------------------ accounts below Shared/
 
-    def _asked(self, boxes: Mapping[str, Shared]) -> dict[AccountRef, Shared]:
+    def _asked(self, boxes: Mapping[str, SharedMailbox]) -> dict[AccountRef, SharedMailbox]:
         """Return the visible accounts in which something is watched.
 
         PERSONAL and INBOXES are the own namespace (RFC 5465 §6.2, §6.3).
@@ -208,7 +208,7 @@ class NotifyListener:
             names += self._trackers[None].subscriptions
         return any(name == ROOT or name.startswith(PREFIX) for name in names)
 
-    def _follow(self, ctx: ImapContext, asked: dict[AccountRef, Shared], *, at_once: bool = False) -> Steps[None]:
+    def _follow(self, ctx: ImapContext, asked: dict[AccountRef, SharedMailbox], *, at_once: bool = False) -> Steps[None]:
         """Watch these accounts, and no others; their trackers are begun later. `at_once`: by a NOTIFY SET."""
         yield from ctx.subscribe_accounts(SubscribeAccounts(frozenset(asked), rights=self._reaches_beyond()))
         for account in [ref for ref in self._trackers if ref is not None and ref not in asked]:
@@ -260,7 +260,7 @@ class NotifyListener:
         own = self._trackers[None]
         return self._watch.of(ROOT, subscribed=ROOT in own.subscriptions, personal=False)
 
-    def _root_line(self, boxes: Mapping[str, Shared], *, utf8: bool) -> bytes:
+    def _root_line(self, boxes: Mapping[str, SharedMailbox], *, utf8: bool) -> bytes:
         """Return the LIST line of the parent of names that came or went (RFC 5465 §5.4)."""
         own = self._trackers[None]
         there = [_Root(shared_folder(name, INBOX)) for name, box in boxes.items() if "l" in box.rights]
@@ -469,7 +469,7 @@ class NotifyListener:
         self._fetched = last
 
 
-def _visible(boxes: Mapping[str, Shared]) -> frozenset[AccountRef]:
+def _visible(boxes: Mapping[str, SharedMailbox]) -> frozenset[AccountRef]:
     return frozenset(box.account for box in boxes.values() if "l" in box.rights)
 
 

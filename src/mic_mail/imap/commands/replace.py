@@ -11,7 +11,7 @@ from functools import partial
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.commands.append import Intake, check_content, take, target_again, target_of
+from mic_mail.imap.commands.append import MultiAppend, check_content, take, target_again, target_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
@@ -25,7 +25,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Published
 
 
-class Replacement(Intake):
+class Replacement(MultiAppend):
     """The new message, and the one that it replaces."""
 
     def __init__(self, place: Place, folder_id: int = 0, uid: int = 0, size: int = 0) -> None:

@@ -20,6 +20,7 @@ from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
+    DateComparison,
     DateKey,
     DateOf,
     HasFlag,
@@ -29,7 +30,6 @@ from mic_mail.imap.parser.search_keys import (
     Not,
     ObjectId,
     Or,
-    Order,
     Recent,
     SearchKey,
     Size,
@@ -70,7 +70,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TextScanResult:
     """The result of a text scan: of the messages in `asked`, those in `found` match."""
 
     asked: Mask
@@ -90,7 +90,7 @@ class MatchMasks:
         return self.possible ^ self.certain
 
 
-def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> Generator[None, None, MatchMasks]:
+def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, TextScanResult]) -> Generator[None, None, MatchMasks]:
     """Evaluate the tree with the answers so far, pausing after each key that was compared to all messages."""
     return _Evaluation(columns, answers).of(key)
 
@@ -119,7 +119,7 @@ def everything(count: int) -> Mask:
 class _Evaluation:
     """One evaluation of a tree; `_leaf` handles each key type."""
 
-    def __init__(self, columns: Columns, answers: Mapping[TextTest, Answer]) -> None:
+    def __init__(self, columns: Columns, answers: Mapping[TextTest, TextScanResult]) -> None:
         self._columns = columns
         self._answers = answers
         self._count = len(columns.uids)
@@ -134,7 +134,7 @@ class _Evaluation:
         if isinstance(key, Or):
             return (yield from self._any_of(key.keys))
         if isinstance(key, TextTest):
-            answer = self._answers.get(key, Answer(0, 0))
+            answer = self._answers.get(key, TextScanResult(0, 0))
             return MatchMasks(answer.found, answer.found | (self._all ^ answer.asked))
         mask = self._leaf(key)
         yield
@@ -206,11 +206,11 @@ class _Evaluation:
         begin, end = _day(key.day, UTC if key.of is DateOf.SENT else self._columns.zone)
         instants = self._columns.instants[key.of]
         match key.order:
-            case Order.BEFORE:
+            case DateComparison.BEFORE:
                 return _mask([instant is not None and instant < begin for instant in instants])
-            case Order.SINCE:
+            case DateComparison.SINCE:
                 return _mask([instant is not None and instant >= begin for instant in instants])
-            case Order.ON:
+            case DateComparison.ON:
                 return _mask([instant is not None and begin <= instant < end for instant in instants])
 
     def _age(self, older: bool, seconds: int) -> Mask:

@@ -18,7 +18,7 @@ from mic_mail.connection.actions import Steps
 from mic_mail.imap import responses
 from mic_mail.imap.actions import PROGRESS_SECONDS
 from mic_mail.imap.commands import search_match
-from mic_mail.imap.commands.search_match import Answer, Columns, Mask, MatchMasks
+from mic_mail.imap.commands.search_match import Columns, Mask, MatchMasks, TextScanResult
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.parser.search_keys import Age, DateKey, DateOf, ObjectId, SearchKey, nodes
 from mic_mail.imap.selected.mailbox_view import View
@@ -115,7 +115,7 @@ class SearchRun:
         self._saved = saved
         self._now = now
         self._dates = dates
-        self._answers: dict[TextTest, Answer] = {}
+        self._answers: dict[TextTest, TextScanResult] = {}
         self._account: Account
         self._hops = self._search()
         self.done = self.goal = 0
@@ -162,7 +162,7 @@ class SearchRun:
         first = next(left)  # an undecided message always has an unscanned text key
         return [first, *islice(takewhile(lambda scan: scan.kind == first.kind, left), at_once - 1)]
 
-    def _answer(self, scan: TextTest) -> Answer:
+    def _answer(self, scan: TextTest) -> TextScanResult:
         return self._answers.get(scan, _NOTHING_ASKED)
 
     # Columns
@@ -237,7 +237,7 @@ class SearchRun:
                 yield
                 until = monotonic() + READING_SECONDS
         for one in asking:
-            self._answers[one.scan] = Answer(one.asked.mask, one.hits.mask)
+            self._answers[one.scan] = TextScanResult(one.asked.mask, one.hits.mask)
 
     def _look_up(self, one: "_PendingKey", some: list[int]) -> None:
         """Look messages up in the search index; leave the others to be read."""
@@ -278,7 +278,7 @@ class SearchRun:
             yield some
 
 
-_NOTHING_ASKED = Answer(0, 0)
+_NOTHING_ASKED = TextScanResult(0, 0)
 
 
 class _PendingKey:
@@ -286,7 +286,7 @@ class _PendingKey:
 
     __slots__ = ("asked", "hits", "scan", "unread")
 
-    def __init__(self, scan: TextTest, before: Answer, count: int) -> None:
+    def __init__(self, scan: TextTest, before: TextScanResult, count: int) -> None:
         self.scan = scan
         self.asked, self.hits = _BitMask(before.asked, count), _BitMask(before.found, count)
         self.unread: list[int] = []

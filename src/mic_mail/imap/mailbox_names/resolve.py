@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from mic_mail.errors import Refused, Text
 from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission
-from mic_mail.services.authentication.shared_mailboxes import ROOT, Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import ROOT, SharedMailbox, shared_folder
 from mic_mail.storage.errors import Frozen, NameNotAllowed, NoSuchFolder
 from mic_mail.storage.types import DELIMITER, INBOX, AccountRef, FolderInfo, is_inbox
 
@@ -32,7 +32,7 @@ class Place:
 
     name: str
     """The name in its account."""
-    box: Shared | None = None
+    box: SharedMailbox | None = None
     """The shared mailbox; None: in the own account."""
     withheld: str = ""
     """Rights that nobody holds there now, not even the mailbox itself (Reg. 12.3.d)."""
@@ -68,7 +68,7 @@ class Place:
         return Frozen() if set(letters) & set(self.withheld) else NoPermission()
 
 
-def find(name: str, boxes: Mapping[str, Shared]) -> Place:
+def find(name: str, boxes: Mapping[str, SharedMailbox]) -> Place:
     """Return the place of `name`.
 
     `NoSuchFolder` for the two spellings that name no folder (`Shared/cntt/INBOX`, `Shared/cntt/`).
@@ -87,7 +87,7 @@ def find(name: str, boxes: Mapping[str, Shared]) -> Place:
     return Place(name)
 
 
-def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
+def find_new(name: str, boxes: Mapping[str, SharedMailbox]) -> Place:
     """Return the place of a folder to create; nothing personal is created at or below `Shared/`."""
     place = find(name, boxes)
     if place.box is None and not place.is_creatable:
@@ -100,23 +100,23 @@ def find_new(name: str, boxes: Mapping[str, Shared]) -> Place:
     return place
 
 
-def name_in_box(box: Shared, name: str) -> str:
+def name_in_box(box: SharedMailbox, name: str) -> str:
     """Return the client's name of a folder in a unit's or group's account; the inverse of `find`."""
     return shared_folder(box.name, name)
 
 
-def own_name(name: str, boxes: Mapping[str, Shared]) -> str:
+def own_name(name: str, boxes: Mapping[str, SharedMailbox]) -> str:
     if not boxes or not name.startswith(PREFIX):
         return name
     second, _, below = name.removeprefix(PREFIX).partition(DELIMITER)
     return _joined(ROOT, second + _ASIDE, below) if second.rstrip(_ASIDE) in boxes else name
 
 
-def client_name(place: Place, boxes: Mapping[str, Shared]) -> str:
+def client_name(place: Place, boxes: Mapping[str, SharedMailbox]) -> str:
     return own_name(place.name, boxes) if place.box is None else name_in_box(place.box, place.name)
 
 
-def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> list[FolderInfo]:
+def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, SharedMailbox]) -> list[FolderInfo]:
     """Return the own folders under the names that clients see."""
     if not boxes:
         return list(folders)
@@ -125,7 +125,7 @@ def own_folders(folders: Iterable[FolderInfo], boxes: Mapping[str, Shared]) -> l
     ]
 
 
-def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
+def box_folders(folders: Iterable[FolderInfo], box: SharedMailbox) -> list[FolderInfo]:
     """Return the folders of a unit's or group's account under the names that clients see.
 
     Their special uses are left out: a mail program would take the unit's Sent or Trash for its person's own.
@@ -133,7 +133,7 @@ def box_folders(folders: Iterable[FolderInfo], box: Shared) -> list[FolderInfo]:
     return [folder._replace(name=name_in_box(box, folder.name), special_use=None) for folder in folders]
 
 
-def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Shared]) -> bool:
+def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, SharedMailbox]) -> bool:
     """Return whether a subscribed name lies below `Shared/` and does not exist or may not be seen now."""
     if not name.startswith(PREFIX) or name in folders:
         return False
@@ -141,7 +141,7 @@ def leads_nowhere(name: str, folders: Collection[str], boxes: Mapping[str, Share
     return box is None or "l" not in box.rights
 
 
-def find_box(name: str, boxes: Mapping[str, Shared]) -> Shared | None:
+def find_box(name: str, boxes: Mapping[str, SharedMailbox]) -> SharedMailbox | None:
     return boxes.get(name.removeprefix(PREFIX).partition(DELIMITER)[0]) if name.startswith(PREFIX) else None
 
 

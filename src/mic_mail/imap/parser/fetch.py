@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from mic_mail.imap.parser.command import SYSTEM_FLAGS, FlagList, MessageArguments
-from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, Text
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, FetchItem, Preview, Section, SectionText
 from mic_mail.imap.parser.lexer import Cursor, Fault
 from mic_mail.imap.parser.number_set import Partial, SequenceSet
 
@@ -73,9 +73,9 @@ _SYSTEM_FLAGS = {name.upper(): bit for name, bit in SYSTEM_FLAGS.items()}
 
 _ITEMS: dict[bytes, FetchItem] = {
     **{datum.value: datum for datum in Datum},
-    b"RFC822": Section((), Text.ALL, b"RFC822"),
-    b"RFC822.HEADER": Section((), Text.HEADER, b"RFC822.HEADER", peek=True),  # RFC 3501 §6.4.5: \Seen is not set
-    b"RFC822.TEXT": Section((), Text.TEXT, b"RFC822.TEXT"),
+    b"RFC822": Section((), SectionText.ALL, b"RFC822"),
+    b"RFC822.HEADER": Section((), SectionText.HEADER, b"RFC822.HEADER", peek=True),  # RFC 3501 §6.4.5: \Seen is not set
+    b"RFC822.TEXT": Section((), SectionText.TEXT, b"RFC822.TEXT"),
 }
 _FAST: tuple[FetchItem, ...] = (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE)
 _MACROS: dict[bytes, tuple[FetchItem, ...]] = {
@@ -173,19 +173,19 @@ def _sectioned(name: bytes, cursor: Cursor) -> FetchItem:
         raise Fault(b"Invalid section")
     cursor.position = found.end()
     part = tuple([int(number) for number in found[1].split(b".")]) if found[1] else ()
-    text = Text((found[2] or b"").upper())
-    if len(part) > MAX_PART_DEPTH or max(part, default=0) > 0xFFFF_FFFF or (text is Text.MIME and not part):
+    text = SectionText((found[2] or b"").upper())
+    if len(part) > MAX_PART_DEPTH or max(part, default=0) > 0xFFFF_FFFF or (text is SectionText.MIME and not part):
         raise Fault(b"Invalid section")
     spec = b".".join([piece for piece in (found[1], text.value) if piece])
     fields: tuple[bytes, ...] = ()
-    if text in {Text.HEADER_FIELDS, Text.HEADER_FIELDS_NOT}:
+    if text in {SectionText.HEADER_FIELDS, SectionText.HEADER_FIELDS_NOT}:
         fields, shown = _field_names(cursor)
         spec += shown
     if not cursor.take(b"]"):
         raise Fault(b"Invalid section")
     kind = name.removesuffix(b".PEEK")
     label = kind + b"[" + spec + b"]"
-    if kind != b"BODY" and text is not Text.ALL:
+    if kind != b"BODY" and text is not SectionText.ALL:
         raise Fault(b"Invalid section")
     if name == b"BINARY.SIZE":
         return BinarySize(part, label)

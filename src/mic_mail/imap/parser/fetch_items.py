@@ -30,7 +30,7 @@ class Preview:
     lazy: bool = False
 
 
-class Text(Enum):
+class SectionText(Enum):
     """The content of a part: everything, or one of these (RFC 9051 §6.4.5.1)."""
 
     ALL = b""
@@ -50,7 +50,7 @@ class Section:
     """
 
     part: tuple[int, ...]
-    text: Text
+    text: SectionText
     label: bytes
     fields: tuple[bytes, ...] = ()
     peek: bool = False

@@ -23,6 +23,7 @@ from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
+    DateComparison,
     DateKey,
     DateOf,
     Fuzzy,
@@ -33,7 +34,6 @@ from mic_mail.imap.parser.search_keys import (
     Not,
     ObjectId,
     Or,
-    Order,
     Recent,
     SearchKey,
     Size,
@@ -265,7 +265,7 @@ def _either(cursor: Cursor, charset: str, depth: int) -> SearchKey:
 # ------------------------------------------------------------------ keys
 
 
-def _day(of: DateOf, order: Order, cursor: Cursor, _charset: str) -> SearchKey:
+def _day(of: DateOf, order: DateComparison, cursor: Cursor, _charset: str) -> SearchKey:
     return DateKey(of, order, cursor.date())
 
 
@@ -330,7 +330,11 @@ _DATES = {b"": DateOf.INTERNAL, b"SENT": DateOf.SENT, b"SAVED": DateOf.SAVED}
 _PARSERS: dict[bytes, KeyParser] = {
     b"KEYWORD": _keyword,
     b"UNKEYWORD": lambda cursor, charset: Not(_keyword(cursor, charset)),
-    **{prefix + order.name.encode("ascii"): partial(_day, of, order) for prefix, of in _DATES.items() for order in Order},
+    **{
+        prefix + order.name.encode("ascii"): partial(_day, of, order)
+        for prefix, of in _DATES.items()
+        for order in DateComparison
+    },
     b"LARGER": lambda cursor, _: Size(True, cursor.number64()),
     b"SMALLER": lambda cursor, _: Size(False, cursor.number64()),
     b"OLDER": lambda cursor, _: Age(True, cursor.number(at_least=1)),  # seconds, not zero (RFC 5032 §3)

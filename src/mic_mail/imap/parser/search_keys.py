@@ -76,7 +76,7 @@ class DateOf(Enum):
     SAVED = "saved"  # RFC 8514 §4.3
 
 
-class Order(Enum):
+class DateComparison(Enum):
     """The comparisons of date keys."""
 
     BEFORE = "before"
@@ -89,7 +89,7 @@ class DateKey:
     """BEFORE, ON, SINCE, SENTBEFORE, SAVEDBEFORE and the others."""
 
     of: DateOf
-    order: Order
+    order: DateComparison
     day: date
 
 

@@ -72,7 +72,7 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SearchSource:
     """One source, with its mailboxes where it names some."""
 
     reach: Reach
@@ -83,7 +83,7 @@ class Source:
 class MultiSearch(Search):
     """ESEARCH (RFC 7377): `by_uid` is always set; without sources it searches the selected mailbox."""
 
-    sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
+    sources: tuple[SearchSource, ...] = (SearchSource(Reach.SELECTED),)
 
     @property
     def searches_selected(self) -> bool:
@@ -146,7 +146,7 @@ def thread(cursor: Cursor, *, by_uid: bool) -> Thread:
 
 
 def multi_search(cursor: Cursor) -> MultiSearch:
-    sources: tuple[Source, ...] = (Source(Reach.SELECTED),)
+    sources: tuple[SearchSource, ...] = (SearchSource(Reach.SELECTED),)
     if word_is(cursor, b"IN"):
         cursor.space()
         sources = _sources(cursor)
@@ -161,9 +161,9 @@ def multi_search(cursor: Cursor) -> MultiSearch:
     return MultiSearch(True, key, returns, foreign_charset=foreign, partial=partial, update_items=items, sources=sources)
 
 
-def _sources(cursor: Cursor) -> tuple[Source, ...]:
+def _sources(cursor: Cursor) -> tuple[SearchSource, ...]:
     """Parse `(mailboxes "a" subtree ("b" "c") personal)`; no scope options are defined."""
-    found: dict[Source, None] = {}
+    found: dict[SearchSource, None] = {}
     for _ in cursor.listed():
         reach = _REACHES.get(cursor.word())
         if reach is None:
@@ -174,7 +174,7 @@ def _sources(cursor: Cursor) -> tuple[Source, ...]:
             names = [cursor.mailbox() for _ in cursor.listed()] if cursor.at(b"(") else [cursor.mailbox()]
             if not names:
                 raise Fault(b"No mailbox")
-        found.setdefault(Source(reach, tuple(dict.fromkeys(names))))
+        found.setdefault(SearchSource(reach, tuple(dict.fromkeys(names))))
     if not found:
         raise Fault(b"No source")
     return tuple(found)

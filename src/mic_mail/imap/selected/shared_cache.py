@@ -23,12 +23,12 @@ ANSWER_OCTETS = 64 << 20
 INSTANT_MESSAGES = 2_000_000
 ORDER_OCTETS = 64 << 20
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
-_ITEM_OVERHEAD_OCTETS = 800  # an empty `KeptAnswers`, its key and its place
+_ITEM_OVERHEAD_OCTETS = 800  # an empty `CachedAnswers`, its key and its place
 MAX_ITEM_OCTETS = 512
 """Longest cached item name; a longer one, with thousands of header fields, is not requested again."""
 
 
-class KeptAnswers(dict[int, bytes]):
+class CachedAnswers(dict[int, bytes]):
     """UID -> the answer to one item in one folder, ready to send; final, as messages are."""
 
     __slots__ = ("is_dropped", "octets")
@@ -40,7 +40,7 @@ class KeptAnswers(dict[int, bytes]):
 
 
 class AnswerCache:
-    """`KeptAnswers` by folder and item, least recently used dropped first; thread-safe."""
+    """`CachedAnswers` by folder and item, least recently used dropped first; thread-safe."""
 
     # No `WeightedCache`: an entry grows while it is cached, the bound holds for a single entry, too, and who holds an entry has
     # to learn that it was dropped.
@@ -49,9 +49,9 @@ class AnswerCache:
         self._max_octets = max_octets
         self._octets = 0
         self._lock = Lock()
-        self._answers: OrderedDict[tuple[FolderKey, bytes], KeptAnswers] = OrderedDict()
+        self._answers: OrderedDict[tuple[FolderKey, bytes], CachedAnswers] = OrderedDict()
 
-    def answers(self, folder: FolderKey, item: bytes) -> KeptAnswers:
+    def answers(self, folder: FolderKey, item: bytes) -> CachedAnswers:
         """Return the known answers for an item; the caller adds what is missing by `filled`."""
         key = (folder, item)
         with self._lock:
@@ -59,7 +59,7 @@ class AnswerCache:
             if answers is not None:
                 self._answers.move_to_end(key)
                 return answers
-            answers = KeptAnswers()
+            answers = CachedAnswers()
             if len(item) > MAX_ITEM_OCTETS:
                 answers.is_dropped = True
                 return answers
@@ -67,7 +67,7 @@ class AnswerCache:
             self._count(answers, len(item) + _ITEM_OVERHEAD_OCTETS)
             return answers
 
-    def filled(self, answers: KeptAnswers, new: dict[int, bytes]) -> None:
+    def filled(self, answers: CachedAnswers, new: dict[int, bytes]) -> None:
         """Add new answers; items beyond the bound are dropped, the least recently used first.
 
         Answers of an item that was dropped meanwhile are not shared.
@@ -79,7 +79,7 @@ class AnswerCache:
                 return
             self._count(answers, octets)
 
-    def _count(self, answers: KeptAnswers, octets: int) -> None:
+    def _count(self, answers: CachedAnswers, octets: int) -> None:
         answers.octets += octets
         self._octets += octets
         while self._octets > self._max_octets and self._answers:

@@ -52,7 +52,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ContentDecision:
     """The second person's decision."""
 
     verdict: DecisionOutcome
@@ -77,7 +77,7 @@ class Access:
     asked_at: datetime
     reason: str
     document: str
-    decision: Decision | None = None
+    decision: ContentDecision | None = None
     expires_at: datetime | None = None
     """The end of an approval."""
 

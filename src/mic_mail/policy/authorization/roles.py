@@ -25,7 +25,7 @@ CLAUSE = "6.1"
 LONGEST_LOGIN = 255
 
 
-class Role(LabelledEnum):
+class OfficerRole(LabelledEnum):
     """The roles of officers."""
 
     CENTRE = "centre", "Trung tâm Thông tin", "Information Centre"
@@ -47,9 +47,9 @@ class Right(StrEnum):
 
 
 RIGHTS = {
-    Role.CENTRE: frozenset(Right),
-    Role.UNIT: frozenset({Right.REQUEST, Right.READ}),
-    Role.AUDITOR: frozenset({Right.READ, Right.READ_LOG}),
+    OfficerRole.CENTRE: frozenset(Right),
+    OfficerRole.UNIT: frozenset({Right.REQUEST, Right.READ}),
+    OfficerRole.AUDITOR: frozenset({Right.READ, Right.READ_LOG}),
 }
 
 
@@ -63,7 +63,7 @@ class Officer(Period):
     login: str
     """The person's login on the machine."""
     full_name: str
-    role: Role
+    role: OfficerRole
     unit_id: int | None
     since: datetime
     until: datetime | None = None
@@ -123,7 +123,7 @@ _SIGN_IN = Text("Đăng nhập vào máy này bằng tài khoản của cán b�
 
 def _root_access(officers: Sequence[Officer], now: datetime) -> Text:
     """Return the advice for root, who is no officer: name one, of those listed."""
-    logins = dict.fromkeys(each.login for each in officers if each.role is Role.CENTRE and each.holds(now))
+    logins = dict.fromkeys(each.login for each in officers if each.role is OfficerRole.CENTRE and each.holds(now))
     named = ", ".join(logins)
     return Text(
         f"Đăng nhập bằng tài khoản của cán bộ, hoặc nêu tên cán bộ bằng --actor (của Trung tâm: {named}).",
@@ -169,7 +169,7 @@ def authorise(
     `units`: the unit that the act concerns and those above it; None: it concerns the whole ministry.
     """
     officer = admit(officers, login, right, now, automatic=automatic)
-    if officer is not None and officer.role is Role.UNIT and (units is None or officer.unit_id not in units):
+    if officer is not None and officer.role is OfficerRole.UNIT and (units is None or officer.unit_id not in units):
         raise NotAuthorised(
             Text("Quản trị viên đơn vị chỉ làm việc cho đơn vị mình.", "A unit's administrator may act only for the own unit."),
             clause=CLAUSE,
@@ -267,7 +267,7 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
     """
     if all(_centre_serves(officers, instant) for instant in {now, *edges_after(officers, now)}):
         return
-    if not _centre_serves(officers, now) and not any(each.role is Role.CENTRE for each in officers):
+    if not _centre_serves(officers, now) and not any(each.role is OfficerRole.CENTRE for each in officers):
         raise NotAuthorised(
             Text("Cán bộ đầu tiên phải thuộc Trung tâm Thông tin.", "The first officer must be of the Information Centre."),
             clause=CLAUSE,
@@ -285,4 +285,6 @@ def must_keep_centre(officers: Sequence[Officer], now: datetime) -> None:
 
 def _centre_serves(officers: Sequence[Officer], instant: datetime) -> bool:
     logins = {each.login for each in officers}
-    return any((found := officer_of(officers, login, instant)) is not None and found.role is Role.CENTRE for login in logins)
+    return any(
+        (found := officer_of(officers, login, instant)) is not None and found.role is OfficerRole.CENTRE for login in logins
+    )

@@ -2,8 +2,8 @@
 
 Conservative: what an office or a phone does in a normal day is no anomaly.
 
-In: sign-ins and refused passwords in about the order in which they happened, limits, instants. Out: anomalies. Pure; a `Watch`
-holds all its state and can be stored and read back.
+In: sign-ins and refused passwords in about the order in which they happened, limits, instants. Out: anomalies. Pure; an
+`AnomalyDetector` holds all its state and can be stored and read back.
 
     sprayed    one network tried many mailboxes, and then got into one                         strong
     guessed    one network tried many different passwords of a mailbox, and then got in
@@ -45,7 +45,7 @@ NOBODY = "?"
 """The prefix of a name that is no mailbox of this server, as the log shows it."""
 
 
-class Rule(StrEnum):
+class AnomalyRule(StrEnum):
     """The rules that raise an anomaly."""
 
     SPRAYED = "sprayed"
@@ -55,7 +55,7 @@ class Rule(StrEnum):
     @property
     def is_strong(self) -> bool:
         """Return whether the rule may suspend a mailbox by itself."""
-        return self is Rule.SPRAYED
+        return self is AnomalyRule.SPRAYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Attempt:
 class Anomaly:
     """A suspicious sign-in for somebody to check."""
 
-    rule: Rule
+    rule: AnomalyRule
     mailbox: str
     at: datetime
     """The instant of the sign-in."""
@@ -134,7 +134,7 @@ class _Network:
         return max([*(last for _, last in self.signed_in.values()), *(at for at, _ in list(self.wrong)[-1:])])
 
 
-class Watch:
+class AnomalyDetector:
     """The attempts seen so far, and the anomalies that wait for their grace."""
 
     def __init__(self, limits: AnomalyLimits) -> None:
@@ -169,10 +169,10 @@ class Watch:
         """Return the anomalies whose grace has passed, each once."""
         ripe = [each for each in self._waiting if each.at + GRACE <= now]
         self._waiting = [each for each in self._waiting if each.at + GRACE > now]
-        guessed = {(each.network, each.mailbox) for each in [*ripe, *self._waiting] if each.rule is Rule.GUESSED}
-        found = [each for each in ripe if each.rule is Rule.SCATTERED or not self._is_office(each, guessed)]
+        guessed = {(each.network, each.mailbox) for each in [*ripe, *self._waiting] if each.rule is AnomalyRule.GUESSED}
+        found = [each for each in ripe if each.rule is AnomalyRule.SCATTERED or not self._is_office(each, guessed)]
         for each in found:
-            if each.rule is not Rule.SCATTERED and (network := self._networks.get(each.network)) is not None:
+            if each.rule is not AnomalyRule.SCATTERED and (network := self._networks.get(each.network)) is not None:
                 network.signed_in.pop(each.mailbox, None)  # a thief's network does not become a known one
         return found
 
@@ -190,7 +190,7 @@ class Watch:
         if network is None:
             return False
         inside = network.others(anomaly.mailbox, anomaly.at + GRACE, anomaly.at - self.limits.window)
-        if anomaly.rule is Rule.SPRAYED:
+        if anomaly.rule is AnomalyRule.SPRAYED:
             return (len(inside) + 1) * OFFICE_SHARE >= anomaly.count
         return any((anomaly.network, other) not in guessed for other in inside)
 
@@ -201,9 +201,9 @@ class Watch:
         sprayed = len(set(tried) - {attempt.mailbox})
         guesses = tried.count(attempt.mailbox)
         if sprayed >= self.limits.sprayed:
-            yield Anomaly(Rule.SPRAYED, attempt.mailbox, attempt.at, attempt.network, sprayed)
+            yield Anomaly(AnomalyRule.SPRAYED, attempt.mailbox, attempt.at, attempt.network, sprayed)
         elif guesses >= self.limits.guesses:
-            yield Anomaly(Rule.GUESSED, attempt.mailbox, attempt.at, attempt.network, guesses)
+            yield Anomaly(AnomalyRule.GUESSED, attempt.mailbox, attempt.at, attempt.network, guesses)
 
     def _scattered(self, attempt: Attempt) -> Iterator[Anomaly]:
         begins = attempt.at - self.limits.window
@@ -211,7 +211,7 @@ class Watch:
         places[attempt.network] = attempt.at
         self._places[attempt.mailbox] = places
         if len(places) >= self.limits.networks and len(set(map(wider, places))) * WIDER_SHARE >= self.limits.networks:
-            yield Anomaly(Rule.SCATTERED, attempt.mailbox, attempt.at, attempt.network, len(places))
+            yield Anomaly(AnomalyRule.SCATTERED, attempt.mailbox, attempt.at, attempt.network, len(places))
             self._places[attempt.mailbox] = {}  # counting starts anew, so that it is reported once
 
     def _keep_newest(self) -> None:
@@ -255,8 +255,8 @@ class Watch:
         }
 
     @classmethod
-    def of(cls, kept: Mapping[str, object], limits: AnomalyLimits) -> "Watch":
-        """Restore a `Watch` from its stored state.
+    def of(cls, kept: Mapping[str, object], limits: AnomalyLimits) -> "AnomalyDetector":
+        """Restore an `AnomalyDetector` from its stored state.
 
         `ValueError`, `KeyError`, `TypeError`, `AttributeError` for anything else.
         """
@@ -272,7 +272,7 @@ class Watch:
         for mailbox, networks in _members(kept["places"]).items():
             watch._places[mailbox] = {name: at(str(when)) for name, when in _members(networks).items()}
         for rule, box, when, place, count in _rows(kept["waiting"]):
-            watch._waiting.append(Anomaly(Rule(str(rule)), str(box), at(str(when)), str(place), int(str(count))))
+            watch._waiting.append(Anomaly(AnomalyRule(str(rule)), str(box), at(str(when)), str(place), int(str(count))))
         return watch
 
 

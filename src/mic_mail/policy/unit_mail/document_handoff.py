@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 
 from mic_mail.policy.calendar import ONE_DAY, WorkingDays, local_day
-from mic_mail.policy.unit_mail.reply_deadlines import Incoming, not_done
+from mic_mail.policy.unit_mail.reply_deadlines import IncomingMail, not_done
 
 CLAUSE = "12.3.c"
 DAYS_BACK = 90
@@ -23,7 +23,7 @@ DAYS_BACK = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class HandoffMark:
     """The mark of a message that was passed on."""
 
     keywords: frozenset[str]
@@ -38,28 +38,28 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class HandoffMessage:
     """A message with the facts that matter here."""
 
-    message: Incoming
+    message: IncomingMail
     passed_on: bool
     counts: bool = True
     """Set if it lies where mail waits; a copy in the junk folder only shows whether it was passed on."""
 
 
-def has_to_be(message: Incoming, own: Collection[str]) -> bool:
+def has_to_be(message: IncomingMail, own: Collection[str]) -> bool:
     """Return whether a message needs to be passed on at all."""
     return not message.is_automatic and not message.is_from(own)
 
 
-def waiting(arrivals: Iterable[Arrival], own: Collection[str]) -> list[Incoming]:
+def waiting(arrivals: Iterable[HandoffMessage], own: Collection[str]) -> list[IncomingMail]:
     """Return the messages not passed on, oldest first; one that lies in two folders appears once."""
     return not_done(
         (each.message, each.passed_on) for each in arrivals if each.passed_on or (each.counts and has_to_be(each.message, own))
     )
 
 
-def due_at(message: Incoming, calendar: WorkingDays, days: int, closes: time) -> datetime:
+def due_at(message: IncomingMail, calendar: WorkingDays, days: int, closes: time) -> datetime:
     """Return the end of office hours of the term's last working day.
 
     0 days: of the day itself, or of the next working day.

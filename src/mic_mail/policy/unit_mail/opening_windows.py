@@ -36,7 +36,7 @@ class Counts(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class OpeningWindow:
     """A span of each working day, in local time, the end excluded."""
 
     start: time
@@ -107,7 +107,7 @@ class Cell:
     """One window on one day."""
 
     day: date
-    window: Window
+    window: OpeningWindow
     verdict: WindowOutcome = WindowOutcome.MISSED
     first: Opening | None = None
     """The first opening that counts."""
@@ -143,7 +143,7 @@ def working_days(first: date, last: date, calendar: WorkingDays) -> Iterator[dat
 class OpeningTable:
     """The cells of one mailbox over a span; openings may be added in any order."""
 
-    def __init__(self, days: Iterable[date], windows: Sequence[Window], facts: Circumstances) -> None:
+    def __init__(self, days: Iterable[date], windows: Sequence[OpeningWindow], facts: Circumstances) -> None:
         self._facts = facts
         self._cells: Mapping[date, list[Cell]] = {day: [Cell(day, window) for window in windows] for day in days}
         self._spans = {day: [window.on(day) for window in windows] for day in self._cells}

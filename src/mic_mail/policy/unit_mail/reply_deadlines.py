@@ -1,7 +1,7 @@
 """Mail that waits for an answer, and until when: within 2 working days (Reg. 12.4).
 
-In: a message's own data (`Incoming`), whose mailbox it is in, which messages its people have answered. Out: whether an answer
-is due, and when. Pure.
+In: a message's own data (`IncomingMail`), whose mailbox it is in, which messages its people have answered. Out: whether an
+answer is due, and when. Pure.
 
 A message counts as answered if a message of the mailbox, or of somebody who may use it, names it in In-Reply-To or References
 (RFC 5322 §3.6.4), or if a mail program has marked it as answered: some leave no other trace (POP3, a sent copy kept on the PC).
@@ -42,7 +42,7 @@ class ReplySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingMail:
     """A message with the facts that matter here; addresses and field names in lower case."""
 
     message_id: str
@@ -78,7 +78,7 @@ def is_automatic(fields: Mapping[str, str], sender: str) -> bool:
     )
 
 
-def owes_answer(message: Incoming, own: Collection[str], unit: Collection[str], settings: ReplySettings) -> bool:
+def owes_answer(message: IncomingMail, own: Collection[str], unit: Collection[str], settings: ReplySettings) -> bool:
     """Return whether the mailbox with the addresses `own` has to answer.
 
     `unit`: the addresses of the same unit's mailboxes.
@@ -92,27 +92,31 @@ def owes_answer(message: Incoming, own: Collection[str], unit: Collection[str], 
     )
 
 
-def is_answered(message: Incoming, named: Collection[str]) -> bool:
+def is_answered(message: IncomingMail, named: Collection[str]) -> bool:
     """Return whether somebody has answered; `named`: the message ids that answers name."""
     return message.is_marked or (bool(message.message_id) and message.message_id in named)
 
 
-def due_at(message: Incoming, calendar: WorkingDays, closes: time) -> datetime:
+def due_at(message: IncomingMail, calendar: WorkingDays, closes: time) -> datetime:
     """Return the end of office hours of the 2nd working day after arrival."""
     return calendar.deadline(message.received_at, WORKING_DAYS, closes)
 
 
 def unanswered(
-    messages: Iterable[Incoming], own: Collection[str], unit: Collection[str], named: Collection[str], settings: ReplySettings
-) -> list[Incoming]:
+    messages: Iterable[IncomingMail],
+    own: Collection[str],
+    unit: Collection[str],
+    named: Collection[str],
+    settings: ReplySettings,
+) -> list[IncomingMail]:
     """Return the messages that wait for an answer, oldest first; one in two folders appears once."""
     owed = (message for message in messages if owes_answer(message, own, unit, settings))
     return not_done((message, is_answered(message, named)) for message in owed)
 
 
-def not_done(messages: Iterable[tuple[Incoming, bool]]) -> list[Incoming]:
+def not_done(messages: Iterable[tuple[IncomingMail, bool]]) -> list[IncomingMail]:
     """Return the messages of which no copy is done, oldest first; of several copies the oldest."""
-    waiting: dict[str, Incoming] = {}
+    waiting: dict[str, IncomingMail] = {}
     done: set[str] = set()
     for number, (message, is_done) in enumerate(messages):
         key = message.message_id or f"#{number}"

@@ -14,7 +14,7 @@ from mic_mail.directory.records import Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described
-from mic_mail.policy.facts import Cause, Detail, Draft, FactKind
+from mic_mail.policy.facts import Detail, Draft, FactKind, SuspensionCause
 from mic_mail.policy.states import MailboxState
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.sign_in import SignInService
@@ -76,7 +76,7 @@ class AutoSuspend:
                 entry, decision = self._access.snapshot.entry(mailbox_id), self._access.decide(mailbox_id)
                 if entry is None or decision is None or MailboxState.SUSPENDED in decision.states:
                     return entry is not None and decision is not None
-                data: dict[str, Detail] = {"cause": Cause.COMPROMISED.value, "trigger": trigger, **figures}
+                data: dict[str, Detail] = {"cause": SuspensionCause.COMPROMISED.value, "trigger": trigger, **figures}
                 fact = Draft(FactKind.SUSPENDED, self._runtime.clock.steady_now(), SERVER, why, None, data)
                 with contextlib.suppress(Superseded):
                     await self._runtime.executors.io(

@@ -53,7 +53,7 @@ class LimitReached:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class LimitUse:
     """One ceiling and its use."""
 
     what: str
@@ -115,11 +115,11 @@ class SendLimits:
         return sums.hour.total().plus(sums.refused)
 
 
-def uses(sums: Sums, ceilings: Ceilings) -> Iterator[Use]:
+def uses(sums: Sums, ceilings: Ceilings) -> Iterator[LimitUse]:
     """Yield every ceiling with its use."""
     for span, window, limits in ((HOUR, sums.hour, ceilings.hour), (DAY, sums.day, ceilings.day)):
         for what, taken, limit in zip(NAMES, window.total(), limits, strict=True):
-            yield Use(what, span, taken, limit)
+            yield LimitUse(what, span, taken, limit)
 
 
 def _over(taken: Amounts, wanted: Amounts, limits: Amounts, counted: Amounts) -> Iterator[str]:

@@ -21,10 +21,10 @@ from mic_mail.file_trace import trace_of
 from mic_mail.i18n.notices import centre, mailbox
 from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
-from mic_mail.log.tail import Cursor, TailLine
+from mic_mail.log.tail import LogPosition, TailLine
 from mic_mail.net.cidr import Networks
 from mic_mail.policy.calendar import local_day
-from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, AnomalyLimits, Attempt, Watch, network_of
+from mic_mail.policy.credentials.anomalies import NOBODY, Anomaly, AnomalyDetector, AnomalyLimits, Attempt, network_of
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import LEAKED, SPRAYED
@@ -46,8 +46,8 @@ WHY = "đăng nhập bất thường"
 class _State:
     """The contents of the file."""
 
-    cursor: Cursor
-    watch: Watch
+    cursor: LogPosition
+    watch: AnomalyDetector
 
 
 class SignInWatch:
@@ -119,9 +119,9 @@ class SignInWatch:
     def _load(self, config: Config, today: date, limits: AnomalyLimits) -> _State:
         try:
             saved = json.loads(_file(config).read_bytes())
-            return _State(tail.decoded(saved["cursor"]), Watch.of(saved["watch"], limits))
+            return _State(tail.decoded(saved["cursor"]), AnomalyDetector.of(saved["watch"], limits))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return _State(tail.at_the_end(config.log_dir, today), Watch(limits))
+            return _State(tail.at_the_end(config.log_dir, today), AnomalyDetector(limits))
 
     def _is_old(self, now: datetime) -> bool:
         """Return whether the state was last saved an interval ago; the clock may have been set back."""

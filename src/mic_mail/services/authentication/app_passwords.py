@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mic_mail.auth import app_passwords
-from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.app_passwords import LastUse
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization.grounds import ActContext
@@ -39,7 +39,7 @@ class Listed:
     """An app password that was ever added, and its last use."""
 
     app: AppPassword
-    use: Use | None
+    use: LastUse | None
 
 
 class AppPasswords(UseCases):

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.app_passwords import LastUse
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Trouble
@@ -27,7 +27,7 @@ class LastUses:
         self._used_apps: dict[tuple[int, int], date] = {}
         self._waiting: set[int] = set()
         """The mailboxes whose use is not yet recorded."""
-        self._waiting_apps: dict[tuple[int, int], tuple[float, Use]] = {}
+        self._waiting_apps: dict[tuple[int, int], tuple[float, LastUse]] = {}
         self._look_again: asyncio.TimerHandle | None = None
         self.writing = BackgroundTasks()
         """The uses that are being recorded."""
@@ -52,7 +52,7 @@ class LastUses:
         self.record_pending()
         return True
 
-    def used_app(self, mailbox_id: int, number: int, use: Use) -> None:
+    def used_app(self, mailbox_id: int, number: int, use: LastUse) -> None:
         if self._used_apps.get((mailbox_id, number)) != local_day(use.at):
             self._used_apps[mailbox_id, number] = local_day(use.at)
             self._waiting_apps[mailbox_id, number] = self._runtime.clock.boottime(), use
@@ -84,7 +84,7 @@ class LastUses:
         except Trouble as trouble:  # tomorrow's use is written again; a day more or less in six months does not matter
             self._runtime.log.event("activity_not_recorded", mailbox_id=mailbox_id, error=described(trouble))
 
-    async def _record_app_use(self, mailbox_id: int, number: int, use: Use) -> None:
+    async def _record_app_use(self, mailbox_id: int, number: int, use: LastUse) -> None:
         try:
             await self._runtime.executors.io(self._directory.app_passwords.used, mailbox_id, number, use)
         except Trouble as trouble:

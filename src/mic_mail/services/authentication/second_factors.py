@@ -34,7 +34,7 @@ MOST_A_DAY = 10
 """Second factors that may be set within a day: facts are permanent."""
 
 
-class Checked(Enum):
+class CodeResult(Enum):
     RIGHT = "right"
     RECOVERY = "recovery"
     WRONG = "wrong"
@@ -113,26 +113,26 @@ class SecondFactors(UseCases):
         draft = origin.draft(FactKind.SECOND_FACTOR_REMOVED, now, **ends)
         return self._directory.second_factors.remove_of_mailbox(mailbox_id, draft, after=facts[-1].seq)
 
-    def check(self, mailbox_id: int, typed: str) -> Checked:
+    def check(self, mailbox_id: int, typed: str) -> CodeResult:
         """Return the result of checking `typed`; a right code is consumed."""
         factor = self.of(mailbox_id)
         if factor is None:
-            return Checked.WRONG
+            return CodeResult.WRONG
         factors, now = self._directory.second_factors, self._clock.steady_now()
         # 80 bits need no attempt counter (NIST SP 800-63B §5.1.2.2). Recovery codes work after too many wrong device codes.
         digest = totp.recovery_digest(factor.holder, typed)
         if digest is not None:
-            return Checked.RECOVERY if factors.take_recovery(factor.holder, digest, now) else Checked.WRONG
+            return CodeResult.RECOVERY if factors.take_recovery(factor.holder, digest, now) else CodeResult.WRONG
         if factor.wrong >= MOST_WRONG:
-            return Checked.CLOSED
+            return CodeResult.CLOSED
         try:
             taken = taken_step(factor, load_secret(key_path(self._config)), typed, now.timestamp(), factors.take)
         except (totp.SealBroken, BadSecret):
-            return Checked.UNREADABLE
+            return CodeResult.UNREADABLE
         if taken:
-            return Checked.RIGHT
+            return CodeResult.RIGHT
         factors.was_wrong(factor.holder)
-        return Checked.CLOSED if factor.wrong + 1 >= MOST_WRONG else Checked.WRONG
+        return CodeResult.CLOSED if factor.wrong + 1 >= MOST_WRONG else CodeResult.WRONG
 
 
 def must_fit(secret: bytes, code: str, unix_seconds: float) -> int:

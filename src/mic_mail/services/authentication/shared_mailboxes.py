@@ -1,6 +1,6 @@
 """The mailboxes of units and groups that a person uses with the own password, with the rights in each.
 
-Reg. 12.3, 5.2. In: the directory in memory and the decisions on mailboxes. Out: a `Shared` for each mailbox and person,
+Reg. 12.3, 5.2. In: the directory in memory and the decisions on mailboxes. Out: a `SharedMailbox` for each mailbox and person,
 cached until a fact or the clock can change it; a callback when it may have changed. The steady time counts: a clock step
 that is not believed takes nothing from an open session. A record that cannot be read gives nobody any right.
 """
@@ -26,7 +26,7 @@ MailboxPair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedMailbox:
     """A mailbox as one person may use it now; `rights` are never empty."""
 
     name: str
@@ -68,16 +68,16 @@ class Sharing:
         self._watches.changed(lambda _: True)
         self._watches_of_all.changed(lambda _: True)
 
-    def of(self, actor_id: int) -> Mapping[str, Shared]:
+    def of(self, actor_id: int) -> Mapping[str, SharedMailbox]:
         """Return the mailboxes that the owner of `actor_id` may use besides the own one, by name."""
         snapshot = self._snapshot()
-        found: dict[str, Shared] = {}
+        found: dict[str, SharedMailbox] = {}
         for mailbox_id in self._named_in(snapshot, actor_id):
             if holding := self.holding(actor_id, mailbox_id):
                 entry = snapshot.entries[mailbox_id]
                 name = shared_name(entry.address, self._domain)
                 ref = AccountRef(mailbox_id, entry.home)
-                found[name] = Shared(name, entry.address, ref, holding.rights, entry.quota_octets)
+                found[name] = SharedMailbox(name, entry.address, ref, holding.rights, entry.quota_octets)
         return found
 
     def holding(self, actor_id: int, mailbox_id: int, now: datetime | None = None) -> Holding:

@@ -20,9 +20,9 @@ from mic_mail.auth import sasl
 from mic_mail.auth.password_hash import Decoys
 from mic_mail.auth.shared_throttle import SharedThrottle
 from mic_mail.auth.throttle import ThrottleSettings, network
-from mic_mail.auth.verifier import AppPasswordMatch, HashExecutors, Outcome, PasswordAttempt, PasswordVerifier, Wait
+from mic_mail.auth.verifier import AppPasswordMatch, HashExecutors, PasswordAttempt, PasswordVerifier, VerifyResult, Wait
 from mic_mail.config.model import Config
-from mic_mail.directory.app_passwords import Use
+from mic_mail.directory.app_passwords import LastUse
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import AliasEntry, Entry, Snapshot
 from mic_mail.errors import Trouble
@@ -264,8 +264,8 @@ class SignInService(LiveDirectory):
             return self.refusals.waiting(outcome)
         if isinstance(outcome, AppPasswordMatch):
             return self._by_app(address, outcome.number, peer)
-        if outcome is not Outcome.RIGHT or found is None:
-            again = "-again" if outcome is Outcome.WRONG_AGAIN else ""
+        if outcome is not VerifyResult.RIGHT or found is None:
+            again = "-again" if outcome is VerifyResult.WRONG_AGAIN else ""
             if self.exposure is not None and not again:
                 self.exposure.wrong(address, claim.password)
             return self.refusals.wrong_credentials(f"{'password' if found else 'user'}{again}")
@@ -416,7 +416,7 @@ class SignInService(LiveDirectory):
         if app is not None and not self._apps.opens(entry, app, door):
             return self.refusals.app_password_elsewhere()
         if app is not None and network is not None:
-            self._uses.used_app(entry.mailbox_id, app, Use(self._runtime.clock.now(), door, network))
+            self._uses.used_app(entry.mailbox_id, app, LastUse(self._runtime.clock.now(), door, network))
         if door not in _OF_THE_BOOK:
             self.used(entry.mailbox_id)
         account = AccountRef.of(entry)

@@ -20,7 +20,7 @@ from mic_mail.policy.facts import Fact
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.authentication.identity import Answered, Peer, SignedIn
 from mic_mail.services.authentication.refusals import Refusal
-from mic_mail.services.authentication.second_factors import KEY, Checked, SecondFactors, asked_factor
+from mic_mail.services.authentication.second_factors import KEY, CodeResult, SecondFactors, asked_factor
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.storage.types import AccountRef
 
@@ -97,14 +97,14 @@ class PageAccess:
 
     async def _refusal_of_code(self, half: SignedIn, code: str, peer: Peer) -> Refusal | None:
         """Check a code under the verifier's limits; a secret that cannot be unsealed counts as no failed attempt."""
-        checked, refusals = Checked.WRONG, self._access.refusals
+        checked, refusals = CodeResult.WRONG, self._access.refusals
 
         async def look() -> bool:
             nonlocal checked
             checked = await self._runtime.executors.io(self._factors.check, half.mailbox_id, code)
-            if checked is Checked.UNREADABLE:
+            if checked is CodeResult.UNREADABLE:
                 raise _Unreadable
-            return checked in {Checked.RIGHT, Checked.RECOVERY}
+            return checked in {CodeResult.RIGHT, CodeResult.RECOVERY}
 
         try:
             right = await self._access.verifier.check_code(half.address, peer.address, look)
@@ -115,10 +115,10 @@ class PageAccess:
             return refusals.unavailable(str(trouble))
         if isinstance(right, Wait):
             return refusals.waiting(right)
-        if checked is Checked.CLOSED:
+        if checked is CodeResult.CLOSED:
             self._runtime.log.event("second_factor_closed", mailbox=half.address, peer=peer.address)
             return refusals.code_closed()
-        if checked is Checked.RECOVERY:
+        if checked is CodeResult.RECOVERY:
             self._runtime.log.event("recovery_code_used", mailbox=half.address, peer=peer.address)
         return None if right else refusals.code_wrong()
 

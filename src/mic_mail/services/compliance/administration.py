@@ -6,7 +6,7 @@ from functools import partial
 
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.content_access import AccessStage
-from mic_mail.policy.authorization.roles import Role
+from mic_mail.policy.authorization.roles import OfficerRole
 from mic_mail.policy.calendar import add_months, local_day
 from mic_mail.policy.requests import PENDING, RequestKind, RequestState
 from mic_mail.services.compliance.finding import Finding, Records, dated, dated_acts, evidence
@@ -17,10 +17,10 @@ from mic_mail.services.requests.register import Due
 def officers(records: Records) -> Iterator[Finding]:
     """Count the officers; while none is on record, everybody at the machine is the Centre."""
     serving = [officer for officer in records.directory.officers.all() if officer.holds(records.now)]
-    for role in Role:
+    for role in OfficerRole:
         name = role.label
         count = sum(officer.role is role for officer in serving)
-        missing = role is Role.CENTRE and count == 0
+        missing = role is OfficerRole.CENTRE and count == 0
         overdue_item = Text(f"chưa ghi nhận cán bộ {name.vi}", f"no officer recorded for the {name.en}") if missing else None
         yield Finding(Text(f"cán bộ: {name.vi}", f"officers: {name.en}"), count, overdue=missing, overdue_item=overdue_item)
 
@@ -28,7 +28,7 @@ def officers(records: Records) -> Iterator[Finding]:
 @evidence("14.3")
 def unit_administrators(records: Records) -> Iterator[Finding]:
     serving = [officer for officer in records.directory.officers.all() if officer.holds(records.now)]
-    units = {officer.unit_id for officer in serving if officer.role is Role.UNIT}
+    units = {officer.unit_id for officer in serving if officer.role is OfficerRole.UNIT}
     yield Finding(Text("đơn vị có quản trị viên", "units with an administrator"), len(units))
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from mic_mail.clock import instant_of
 from mic_mail.errors import Text
 from mic_mail.log.query import Query
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.quarantine import held_messages
-from mic_mail.quarantine.held_messages import Held
+from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineState
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 
@@ -16,7 +16,7 @@ from mic_mail.services.compliance.finding import Finding, Records, dated, eviden
 @evidence("4.1")
 def marked(records: Records) -> Iterator[Finding]:
     stages = held_messages.HeldState
-    messages = list(Held(records.config.held_dir).records())
+    messages = list(HeldMessages(records.config.held_dir).records())
 
     def counted(what: Text, *states: held_messages.HeldState, overdue: bool = False) -> Finding:
         return dated(what, [instant_of(record.at_us) for record in messages if record.state in states], overdue=overdue)
@@ -99,4 +99,4 @@ def _this_month(records: Records, event: str, what: Text) -> Finding:
     """Count an event since the first of the month; it is rare, and found by the index."""
     first = start_of(local_day(records.now).replace(day=1))
     query = Query(event=event, since_us=int(first.timestamp() * 1_000_000))
-    return dated(what, [instant_of(at) for at, _ in Search(records.config.log_dir).each(query)])
+    return dated(what, [instant_of(at) for at, _ in LogSearch(records.config.log_dir).each(query)])

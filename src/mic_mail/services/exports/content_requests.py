@@ -14,7 +14,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.policy.authorization.content_access import (
     CLAUSE,
     Access,
-    Decision,
+    ContentDecision,
     DecisionOutcome,
     Scope,
     must_be_open,
@@ -64,13 +64,13 @@ class Content(UseCases):
             must_be_undecided(known, now)
             must_be_two(asker, hand, others=readers, clause=CLAUSE)
 
-        decision = Decision(DecisionOutcome.APPROVED, hand.officer, hand.login, now, origin.reason, origin.document)
+        decision = ContentDecision(DecisionOutcome.APPROVED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, check, now + self._valid)
 
     def refuse(self, access_id: int, hand: Hand, origin: ActContext) -> Access:
         """Refuse a request; also by its asker, and after an approval that still holds."""
         now = self._clock.now()
-        decision = Decision(DecisionOutcome.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
+        decision = ContentDecision(DecisionOutcome.REFUSED, hand.officer, hand.login, now, origin.reason, origin.document)
         return self._directory.content.decide(access_id, decision, lambda known: must_be_refusable(known, now))
 
     def opened(self, access_id: int, hand: Hand) -> Access:

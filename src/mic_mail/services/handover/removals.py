@@ -14,7 +14,7 @@ from pathlib import Path
 from mic_mail.clock import instant_of
 from mic_mail.directory.model import to_microseconds
 from mic_mail.log.query import Query
-from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.storage.types import DELIMITER
 
 _MOST = 100_000
@@ -25,7 +25,7 @@ _RENAMED = ("folder_renamed",)
 
 
 @dataclass(frozen=True, slots=True)
-class Removal:
+class RemovalAct:
     """One act that removed messages from a folder."""
 
     at: datetime
@@ -38,16 +38,16 @@ class Removal:
 
 
 class _Acts:
-    def __init__(self, acts: Sequence[Removal]) -> None:
-        self._whole: dict[str, Removal] = {}
-        self._single: dict[tuple[str, int], Removal] = {}
+    def __init__(self, acts: Sequence[RemovalAct]) -> None:
+        self._whole: dict[str, RemovalAct] = {}
+        self._single: dict[tuple[str, int], RemovalAct] = {}
         for act in sorted(acts, key=lambda each: each.at):
             if not act.uids:
                 self._whole[act.folder] = act
             for low, high in act.uids:  # expunged messages only: each has at most one entry
                 self._single.update(dict.fromkeys(((act.folder, uid) for uid in range(low, high + 1)), act))
 
-    def of(self, folder: str, uid: int) -> Removal | None:
+    def of(self, folder: str, uid: int) -> RemovalAct | None:
         return self._single.get((folder, uid)) or self._whole.get(folder)
 
 
@@ -59,15 +59,15 @@ class Removals:
         self._mailbox = mailbox
         self._since = since
 
-    def of(self, folder: str, uid: int) -> Removal | None:
+    def of(self, folder: str, uid: int) -> RemovalAct | None:
         """Return the newest removal of this message, under any later name of the folder."""
         return self._found(self._taken, folder, uid)
 
-    def moved(self, folder: str, uid: int) -> Removal | None:
+    def moved(self, folder: str, uid: int) -> RemovalAct | None:
         """Return the newest move of this message; the log does not have its new UID."""
         return self._found(self._moved, folder, uid)
 
-    def _found(self, acts: _Acts, folder: str, uid: int) -> Removal | None:
+    def _found(self, acts: _Acts, folder: str, uid: int) -> RemovalAct | None:
         return next((act for name in self._names(folder) if (act := acts.of(name, uid)) is not None), None)
 
     def _names(self, folder: str) -> list[str]:
@@ -87,22 +87,22 @@ class Removals:
         return _Acts(self._read(_MOVED))
 
     @cached_property
-    def _renamed(self) -> list[Removal]:
+    def _renamed(self) -> list[RemovalAct]:
         return sorted(self._read(_RENAMED), key=lambda each: each.at)
 
-    def _read(self, events: Sequence[str]) -> list[Removal]:
+    def _read(self, events: Sequence[str]) -> list[RemovalAct]:
         since_us = to_microseconds(self._since)
-        found: list[Removal] = []
+        found: list[RemovalAct] = []
         for event in events:
             query = Query(mailbox=self._mailbox, event=event, since_us=since_us)
-            found += [_removal(each) for each in Search(self._log_dir).newest(query, _MOST)]
+            found += [_removal(each) for each in LogSearch(self._log_dir).newest(query, _MOST)]
         return found
 
 
-def _removal(found: FoundLine) -> Removal:
+def _removal(found: FoundLine) -> RemovalAct:
     fields = found.fields
     uids = fields.get("uid") if fields.get("event") == "message_replaced" else fields.get("uids")
-    return Removal(
+    return RemovalAct(
         at=instant_of(found.at_us),
         actor=str(fields.get("actor") or fields.get("mailbox") or ""),
         folder=str(fields.get("folder") or ""),

@@ -17,7 +17,7 @@ from mic_mail.storage.mailstore import Account
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class StagedMessage:
     """A message in the account's `tmp/`, invisible to sessions."""
 
     staged: StagedFile
@@ -29,7 +29,7 @@ class Incoming:
     """Small messages are held, so that many can be made durable together; None: it is durable."""
 
 
-def take(account: Account, content: bytes | Chunks) -> Incoming | None:
+def take(account: Account, content: bytes | Chunks) -> StagedMessage | None:
     """Stage a message; None: it is empty."""
     if isinstance(content, bytes):
         if not content:
@@ -38,7 +38,7 @@ def take(account: Account, content: bytes | Chunks) -> Incoming | None:
         try:
             staged.write(content)
             staged.finish_later()
-            return Incoming(staged, answers_of(content), sha256(content).digest(), mark_of(content), content)
+            return StagedMessage(staged, answers_of(content), sha256(content).digest(), mark_of(content), content)
         except BaseException:
             staged.discard()
             raise
@@ -53,7 +53,7 @@ def take(account: Account, content: bytes | Chunks) -> Incoming | None:
             staged.discard()
             return None
         staged.finish()
-        return Incoming(staged, answers(scanner.finish()), digest.digest(), mark.digest(), None)
+        return StagedMessage(staged, answers(scanner.finish()), digest.digest(), mark.digest(), None)
     except BaseException:
         staged.discard()
         raise

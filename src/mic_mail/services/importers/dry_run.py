@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mic_mail.services.importers.content import mark_of
-from mic_mail.services.importers.importer import Choice, Progress
+from mic_mail.services.importers.importer import FolderChoice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
 from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder
 from mic_mail.storage.mailstore import Account
@@ -17,7 +17,7 @@ class _Everything:
 
 
 def dry_run(
-    account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
+    account: Account, source: Source, ledger: Ledger, choice: FolderChoice, progress: Progress = lambda tally: None
 ) -> Sequence[FolderCounts]:
     """Count what an import would do: `imported` would come, `already` came before.
 

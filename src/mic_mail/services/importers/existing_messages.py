@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from mic_mail.services.importers.content import Incoming
+from mic_mail.services.importers.content import StagedMessage
 from mic_mail.services.importers.ledger import Ledger
 from mic_mail.services.importers.source import CHUNK_OCTETS
 from mic_mail.storage.errors import NoSuchMessage
@@ -29,7 +29,7 @@ class Unclaimed:
                     self._by_size.setdefault(size, []).append(uid)
         self._digests: dict[int, bytes | None] = {}
 
-    def claim(self, incoming: Incoming) -> int | None:
+    def claim(self, incoming: StagedMessage) -> int | None:
         """Claim a message with the same octets and return its UID; nothing else can claim it afterwards."""
         candidates = self._by_size.get(incoming.staged.size, [])
         for uid in candidates:

@@ -58,7 +58,7 @@ _WORD = re.compile(rb"[^ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class SourceServer:
     """The server of an account, and how to sign in to it."""
 
     host: str
@@ -91,7 +91,7 @@ class ImapSource(Source):
 
     def __init__(
         self,
-        server: Server,
+        server: SourceServer,
         work: Path,
         *,
         seconds: float = SECONDS,
@@ -438,7 +438,7 @@ def _must_be_ok(is_ok: bool, text: str) -> None:
         raise SourceFailed(Text(f"Máy chủ nguồn từ chối: {text}", f"The source server refuses: {in_ascii(text)}"))
 
 
-def _untrusted(server: Server, error: ssl.SSLCertVerificationError) -> MicMailError:
+def _untrusted(server: SourceServer, error: ssl.SSLCertVerificationError) -> MicMailError:
     return SourceWrong(
         Text(
             f"Chứng thư số của {server.host} không được tin cậy: {error.verify_message}.",

@@ -47,7 +47,7 @@ class Overlong(SourceFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ImapResponse:
     """The answer to a command."""
 
     result: str
@@ -212,7 +212,7 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
 
     async def ask(
         self, name: str, *args: str, prefix: str = "", replies: list[bytes] | None = None, most: int | None = None
-    ) -> Answer:
+    ) -> ImapResponse:
         """Send a command and wait for its end; one at a time.
 
         `most`: the limit of the answer in octets. Raises `Lost`, `Overlong`.
@@ -233,12 +233,12 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
         finally:
             self._running = None
         text = bytes(response.lines[-1]) if response.lines else b""
-        return Answer(response.result.upper(), text.decode("utf-8", "replace"), command.untagged)
+        return ImapResponse(response.result.upper(), text.decode("utf-8", "replace"), command.untagged)
 
-    async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> Answer:
+    async def sign_in(self, user: str, secret: str, *, token: bool = False, admin: str | None = None) -> ImapResponse:
         """Sign in by password, as `admin` in the user's name, or by a token, unless PREAUTH was greeted."""
         if self.state == aioimaplib.AUTH:
-            return Answer("OK", "")
+            return ImapResponse("OK", "")
         if token:
             answer = await self._authenticate("XOAUTH2", f"user={user}\1auth=Bearer {secret}\1\1".encode())
         elif admin is not None:
@@ -252,13 +252,13 @@ class Wire(aioimaplib.IMAP4ClientProtocol):  # type: ignore[misc]  # aioimaplib 
             await self.learn()
         return answer
 
-    async def _authenticate(self, mechanism: str, response: bytes) -> Answer:
+    async def _authenticate(self, mechanism: str, response: bytes) -> ImapResponse:
         encoded = b64encode(response)
         if "SASL-IR" in self.capabilities:
             return await self.ask("AUTHENTICATE", mechanism, encoded.decode(), replies=[b"\r\n"])
         return await self.ask("AUTHENTICATE", mechanism, replies=[encoded + b"\r\n", b"\r\n"])
 
-    async def examine(self, name: str) -> Answer:
+    async def examine(self, name: str) -> ImapResponse:
         answer = await self.ask("EXAMINE", aioimaplib.quoted(name))
         if answer.is_ok:
             self.state = aioimaplib.SELECTED

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from aioimaplib import aioimaplib
 
-from mic_mail.services.importers.imap_connection import Answer, Overlong, Wire
+from mic_mail.services.importers.imap_connection import ImapResponse, Overlong, Wire
 from mic_mail.services.importers.imap_responses import Value, flags, number, values
 from mic_mail.services.importers.source import Skip, SourceFolder
 from mic_mail.storage.maildir.folder_names import decode_level
@@ -47,7 +47,7 @@ def _apart(folder: SourceFolder, others: Container[str]) -> SourceFolder:
     return apart
 
 
-def _lists(answer: Answer, kind: bytes) -> Iterator[list[Value]]:
+def _lists(answer: ImapResponse, kind: bytes) -> Iterator[list[Value]]:
     for parts in answer.untagged:
         response = values(parts)
         if len(response) >= 5 and isinstance(response[1], bytes) and response[1].upper() == kind:

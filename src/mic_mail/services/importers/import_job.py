@@ -12,7 +12,7 @@ from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.labels import state_names
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.services.importers.dry_run import dry_run
-from mic_mail.services.importers.importer import Choice, Import, Into, Progress
+from mic_mail.services.importers.importer import FolderChoice, Import, Into, Progress
 from mic_mail.services.importers.ledger import Ledger, Run, folder_of, path_of
 from mic_mail.services.importers.source import FolderCounts, Source
 from mic_mail.services.importers.verify import Compared, compare
@@ -24,7 +24,7 @@ CLAUSE = "10.4"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportResult:
     """The result of an import."""
 
     tallies: Sequence[FolderCounts] = field(default=())
@@ -36,7 +36,7 @@ class Outcome:
         return sum(tally.imported for tally in self.tallies)
 
 
-class Moving(MailUseCases):
+class ImportJobs(MailUseCases):
     """Imports into the mailboxes of one server; safe from several threads."""
 
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
@@ -66,7 +66,7 @@ class Moving(MailUseCases):
                 clause=decision.reasons[0].clause if decision.reasons else CLAUSE,
             )
 
-    def run(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
+    def run(self, entry: Entry, source: Source, choice: FolderChoice, progress: Progress) -> ImportResult:
         """Import what is not yet imported; end where the mailbox may take no more, as at a full quota."""
         self.check(entry)
         with self._ledger(entry, source) as ledger:
@@ -82,14 +82,14 @@ class Moving(MailUseCases):
                 error = trouble
             finally:  # also of a run that is interrupted
                 ledger.ended(_job_fields(run.tallies, self._clock, complete=complete))
-            return Outcome(run.tallies, error)
+            return ImportResult(run.tallies, error)
 
-    def rehearse(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Outcome:
+    def rehearse(self, entry: Entry, source: Source, choice: FolderChoice, progress: Progress) -> ImportResult:
         self.check(entry)
         with self._ledger(entry, source, read_only=True) as ledger:
-            return Outcome(dry_run(self._store.account_of(entry), source, ledger, choice, progress))
+            return ImportResult(dry_run(self._store.account_of(entry), source, ledger, choice, progress))
 
-    def verify(self, entry: Entry, source: Source, choice: Choice, progress: Progress) -> Sequence[Compared]:
+    def verify(self, entry: Entry, source: Source, choice: FolderChoice, progress: Progress) -> Sequence[Compared]:
         with self._ledger(entry, source, read_only=True) as ledger:
             return compare(self._store.account_of(entry), source, ledger, choice, progress)
 

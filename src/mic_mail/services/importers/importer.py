@@ -23,10 +23,10 @@ from mic_mail.i18n import dates
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import fields
 from mic_mail.services.importers import folder_mapping
-from mic_mail.services.importers.content import Incoming, take
+from mic_mail.services.importers.content import StagedMessage, take
 from mic_mail.services.importers.existing_messages import Unclaimed
 from mic_mail.services.importers.flags import read_flags
-from mic_mail.services.importers.ledger import Entry, Ledger, counted_key
+from mic_mail.services.importers.ledger import Ledger, LedgerEntry, counted_key
 from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder, SourceMessage
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
@@ -61,7 +61,7 @@ class QuotaReached(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FolderChoice:
     """The choice of the source's folders, and their targets."""
 
     folders: Collection[str] = ()
@@ -115,11 +115,11 @@ class Import:
     """One run of one source into one mailbox."""
 
     def __init__(
-        self, into: Into, source: Source, choice: Choice | None = None, progress: Progress = lambda tally: None
+        self, into: Into, source: Source, choice: FolderChoice | None = None, progress: Progress = lambda tally: None
     ) -> None:
         self._into = into
         self._source = source
-        self._choice = choice or Choice()
+        self._choice = choice or FolderChoice()
         self._progress = progress
         self.tallies: list[FolderCounts] = []
 
@@ -147,7 +147,7 @@ class _Ready:
 
     key: str
     item: SourceMessage
-    incoming: Incoming
+    incoming: StagedMessage
     delivery: Delivery
 
 
@@ -168,7 +168,7 @@ class _FolderRun:
         self._seen: dict[str, int] = {}
         self._ready: list[_Ready] = []
         self._octets = 0
-        self._reflagged: list[tuple[Entry, SourceMessage]] = []
+        self._reflagged: list[tuple[LedgerEntry, SourceMessage]] = []
 
     def run(self, source: Source, progress: Progress) -> None:
         """Import every message of the folder."""
@@ -211,16 +211,16 @@ class _FolderRun:
                     return
         self._count_present(entry, item)
 
-    def _count_present(self, entry: Entry, item: SourceMessage) -> None:
+    def _count_present(self, entry: LedgerEntry, item: SourceMessage) -> None:
         self._tally.already += 1
         self._tally.there(bytes.fromhex(entry.digest))
         if frozenset(entry.flags) != item.flags:
             self._reflagged.append((entry, item))
 
-    def _known_otherwise(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
+    def _known_otherwise(self, key: str, item: SourceMessage, incoming: StagedMessage) -> LedgerEntry | None:
         return self._under_void_key(key, item, incoming) or self._claimed(key, item, incoming)
 
-    def _under_void_key(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
+    def _under_void_key(self, key: str, item: SourceMessage, incoming: StagedMessage) -> LedgerEntry | None:
         """Return the ledger's entry of this message under a key voided by a change of the folder's generation."""
         if self._void is None:
             self._void = {}
@@ -236,7 +236,7 @@ class _FolderRun:
         self._ledger.add([entry], gone=[old.key])
         return entry
 
-    def _claimed(self, key: str, item: SourceMessage, incoming: Incoming) -> Entry | None:
+    def _claimed(self, key: str, item: SourceMessage, incoming: StagedMessage) -> LedgerEntry | None:
         """Return the entry of a message that was copied here by other means."""
         uid = self._unclaimed.claim(incoming)
         if uid is None:
@@ -245,11 +245,11 @@ class _FolderRun:
         self._ledger.add([entry])
         return entry
 
-    def _entry(self, key: str, item: SourceMessage, incoming: Incoming, uidvalidity: int, uid: int) -> Entry:
+    def _entry(self, key: str, item: SourceMessage, incoming: StagedMessage, uidvalidity: int, uid: int) -> LedgerEntry:
         digest, flags = incoming.digest.hex(), tuple(sorted(item.flags))
-        return Entry(key, self._folder.name, item.generation, self._info.mailbox_id, uidvalidity, uid, digest, flags)
+        return LedgerEntry(key, self._folder.name, item.generation, self._info.mailbox_id, uidvalidity, uid, digest, flags)
 
-    def _delivery(self, key: str, item: SourceMessage, incoming: Incoming) -> Delivery:
+    def _delivery(self, key: str, item: SourceMessage, incoming: StagedMessage) -> Delivery:
         flags, keywords = read_flags(item.flags)
         return Delivery(
             incoming.staged,
@@ -261,7 +261,7 @@ class _FolderRun:
             octets=incoming.octets,
         )
 
-    def _arrival(self, item: SourceMessage, incoming: Incoming) -> int:
+    def _arrival(self, item: SourceMessage, incoming: StagedMessage) -> int:
         """Return the arrival time at the old mailbox, else by the header; never in the future."""
         known = item.received_at_us
         if known is None:
@@ -323,7 +323,7 @@ class _FolderRun:
     def _reflag(self) -> None:
         """Apply the flag changes at the source since the last run, to messages not moved here since."""
         at = {(info.mailbox_id, info.uidvalidity): info.folder_id for info in self._account.folders()}
-        groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[Entry, SourceMessage]]] = {}
+        groups: dict[tuple[int, frozenset[str], frozenset[str]], list[tuple[LedgerEntry, SourceMessage]]] = {}
         for entry, item in self._reflagged:
             folder_id = at.get((entry.mailbox, entry.uidvalidity), 0)
             old = frozenset(entry.flags)

@@ -36,7 +36,7 @@ class ImportRuns(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One imported message."""
 
     key: str
@@ -92,7 +92,7 @@ class Ledger:
         self._path = path
         self._read_only = read_only
         self._head = {"mailbox_id": mailbox_id, "source": identity}
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, LedgerEntry] = {}
         self._fd = -1
 
     def __enter__(self) -> Self:
@@ -149,10 +149,10 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def entry(self, key: str) -> Entry | None:
+    def entry(self, key: str) -> LedgerEntry | None:
         return self._entries.get(key)
 
-    def entries(self) -> Iterable[Entry]:
+    def entries(self) -> Iterable[LedgerEntry]:
         return self._entries.values()
 
     def origin(self, key: str) -> str:
@@ -160,7 +160,7 @@ class Ledger:
         seed = f"{self._head['mailbox_id']}\0{self._head['source']}\0{key}".encode("utf-8", "surrogatepass")
         return f"import:{blake2b(seed, digest_size=_ORIGIN_OCTETS).hexdigest()}"
 
-    def add(self, entries: Iterable[Entry], gone: Iterable[str] = ()) -> None:
+    def add(self, entries: Iterable[LedgerEntry], gone: Iterable[str] = ()) -> None:
         """Record entries durably and together; `gone`: keys that are void by another UIDVALIDITY."""
         fresh, old = list(entries), list(gone)
         if fresh or old:
@@ -184,7 +184,7 @@ class Ledger:
             raise _failed(error) from error
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> LedgerEntry | None:
     try:
         fields = json.loads(line)
         if not isinstance(fields, list):
@@ -194,7 +194,7 @@ def _entry(line: bytes) -> Entry | None:
         if not (all(isinstance(each, str) for each in texts) and all(isinstance(each, int) for each in numbers)):
             return None
         bytes.fromhex(digest)
-        return Entry(key, folder, generation, mailbox, uidvalidity, uid, digest, tuple(flags))
+        return LedgerEntry(key, folder, generation, mailbox, uidvalidity, uid, digest, tuple(flags))
     except (ValueError, TypeError, RecursionError):  # a damaged line: its message is found again by its octets
         return None
 
@@ -237,7 +237,7 @@ def put_back(data_dir: Path, mailbox_id: int, numbers: Mapping[str, tuple[int, i
     had been deleted.
     """
 
-    def had_come(entry: Entry) -> bool:
+    def had_come(entry: LedgerEntry) -> bool:
         uidvalidity, uidnext = numbers.get(entry.mailbox, (0, 0))
         return entry.uidvalidity == uidvalidity and entry.uid < uidnext
 

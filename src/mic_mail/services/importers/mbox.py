@@ -60,7 +60,7 @@ class MessageSpan:
     ends: int
 
 
-class Mailbox:
+class MboxFile:
     """One open mbox file."""
 
     def __init__(self, fd: int) -> None:
@@ -245,7 +245,7 @@ class MboxSource(Source):
         except OSError as error:
             raise files.closed(path, error) from error
         try:
-            box = Mailbox(fd)
+            box = MboxFile(fd)
             for span in box.spans():
                 yield _item(box, span)
         except OSError as error:
@@ -257,7 +257,7 @@ class MboxSource(Source):
             os.close(fd)
 
 
-def _item(box: Mailbox, span: MessageSpan) -> SourceMessage:
+def _item(box: MboxFile, span: MessageSpan) -> SourceMessage:
     header = box.header(span.begins, span.ends)
     flags, deleted = of_header(header)
     if deleted:
@@ -293,7 +293,7 @@ def _is_mbox(root: str, path: str) -> bool:
     except OSError as error:
         return error.errno in (errno.EACCES, errno.EPERM, errno.EIO)
     try:
-        return Mailbox(fd).is_one
+        return MboxFile(fd).is_one
     except OSError:
         return True
     finally:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from mic_mail.services.importers.content import digest_of, mark_of
 from mic_mail.services.importers.existing_messages import stored_digest
-from mic_mail.services.importers.importer import Choice, Progress
+from mic_mail.services.importers.importer import FolderChoice, Progress
 from mic_mail.services.importers.ledger import Ledger, counted_key
 from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder
 from mic_mail.storage.mailstore import Account
@@ -34,7 +34,7 @@ class Compared:
 
 
 def compare(
-    account: Account, source: Source, ledger: Ledger, choice: Choice, progress: Progress = lambda tally: None
+    account: Account, source: Source, ledger: Ledger, choice: FolderChoice, progress: Progress = lambda tally: None
 ) -> Sequence[Compared]:
     comparison = _Comparison(account, ledger)
     found: list[Compared] = []

@@ -16,7 +16,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.calendar import add_days, local_day, start_of
-from mic_mail.policy.directory_changes import Act, ChangeRefused, Json, Order, OrderEntry
+from mic_mail.policy.directory_changes import ChangeRefused, Json, Order, OrderEntry, OrderKind
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 from mic_mail.policy.naming import addresses
@@ -107,11 +107,11 @@ class DirectoryChanges(UseCases):
             name, unit = wanted.full_name or person.full_name, wanted.unit.unit_id if wanted.unit else person.unit_id
             details["moves"] = [[mailbox.mailbox_id, self._fitting(mailbox, address, name=name, unit_id=unit)]]
             details["until"] = self._until(on, keep_days)
-        return self._order(Act.PERSON, details, origin, on)
+        return self._order(OrderKind.PERSON, details, origin, on)
 
     def level(self, title: str, level: Level | None, origin: ActContext) -> OrderEntry:
         """Set the level of a title (Reg. 6.4.c); None: unknown, and asked for."""
-        return self._order(Act.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
+        return self._order(OrderKind.LEVEL, {"title": title, "level": level.value if level else None}, origin, None)
 
     def address(
         self, mailbox: MailboxRecord, address: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
@@ -152,7 +152,7 @@ class DirectoryChanges(UseCases):
         self, moves: Mapping[int, str], origin: ActContext, on: date | None = None, *, keep_days: int | None = None
     ) -> OrderEntry:
         details: dict[str, Json] = {"moves": [[number, address] for number, address in moves.items()]}
-        return self._order(Act.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
+        return self._order(OrderKind.ADDRESS, {**details, "until": self._until(on, keep_days)}, origin, on)
 
     def move_domain(
         self, old: str, new: str, origin: ActContext, on: date | None = None, *, keep_days: int | None = None
@@ -173,7 +173,7 @@ class DirectoryChanges(UseCases):
                 clause="3.2",
                 remedy=Text("Bỏ khỏi server.more_domains trước.", "Remove it from server.more_domains first."),
             )
-        return self._order(Act.DOMAIN, {"name": name.lower(), "is_local": is_local}, origin, None)
+        return self._order(OrderKind.DOMAIN, {"name": name.lower(), "is_local": is_local}, origin, None)
 
     def _must_be_nobody_elses(self, mailbox: MailboxRecord, local: str) -> None:
         """Refuse a local part that another mailbox has or had under any domain: readers confuse the two."""
@@ -224,7 +224,7 @@ class DirectoryChanges(UseCases):
             moved = f"{after}@{domain or under}"
             if moved != each.address:
                 moves.append([each.mailbox_id, moved])
-        return self._order(Act.UNIT, {**details, "moves": moves}, origin, on)
+        return self._order(OrderKind.UNIT, {**details, "moves": moves}, origin, on)
 
     def merge(self, units: Sequence[UnitRecord], into: UnitRecord, origin: ActContext, on: date | None = None) -> OrderEntry:
         """End units, and move everything of theirs to another one."""
@@ -233,7 +233,7 @@ class DirectoryChanges(UseCases):
             "into": into.unit_id,
             "own": self._unit_addresses([into]),
         }
-        return self._order(Act.MERGE, details, origin, on)
+        return self._order(OrderKind.MERGE, details, origin, on)
 
     def split(
         self, unit: UnitRecord, moves: Sequence[Move], rest: UnitRecord | None, origin: ActContext, on: date | None = None
@@ -254,11 +254,11 @@ class DirectoryChanges(UseCases):
         details: dict[str, Json] = {"unit": unit.unit_id, "moves": named, "own": own}
         if rest is not None:
             details["rest"] = rest.unit_id
-        return self._order(Act.SPLIT, details, origin, on)
+        return self._order(OrderKind.SPLIT, details, origin, on)
 
     def close(self, unit: UnitRecord, origin: ActContext, on: date | None = None) -> OrderEntry:
         """End a unit that has nothing left."""
-        return self._order(Act.CLOSE, {"unit": unit.unit_id}, origin, on)
+        return self._order(OrderKind.CLOSE, {"unit": unit.unit_id}, origin, on)
 
     def _unit_addresses(self, units: Sequence[UnitRecord]) -> Json:
         domain = self._config.server.domain
@@ -271,7 +271,7 @@ class DirectoryChanges(UseCases):
         """Cancel an order whose day is still to come."""
         return self._directory.changes.cancel(number, self._clock.now())
 
-    def _order(self, act: Act, details: Mapping[str, Json], origin: ActContext, on: date | None) -> OrderEntry:
+    def _order(self, act: OrderKind, details: Mapping[str, Json], origin: ActContext, on: date | None) -> OrderEntry:
         missing = Text("Thay đổi danh bạ phải có văn bản.", "A change of the directory needs a document.")
         document = origin.must_have_document("6.2", missing)
         now = self._clock.now()

@@ -12,7 +12,7 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Fact, FactKind
-from mic_mail.policy.legal_holds import CLAUSE, Held, Hold, holds, must_keep, the_hold
+from mic_mail.policy.legal_holds import CLAUSE, Hold, UnderLegalHold, holds, must_keep, the_hold
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.storage.mailstore import MailStore
@@ -60,7 +60,7 @@ class Holds:
         if running(entry.facts) is not None:
             raise BeingHandedOver(entry.address)
         if must_keep(entry.facts) or self._store.account_of(entry).is_held():
-            raise Held(entry.address)
+            raise UnderLegalHold(entry.address)
 
 
 def _must_have_basis(origin: ActContext) -> None:

@@ -20,7 +20,7 @@ from mic_mail.policy.authorization.grounds import ADD_DOCUMENT, ADD_REASON, ActC
 from mic_mail.policy.authorization.signatories import must_sign
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.credentials.verifiers import Credential
-from mic_mail.policy.facts import Cause, Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, record
+from mic_mail.policy.facts import Departure, Detail, Draft, Fact, FactKind, Level, MailboxKind, SuspensionCause, record
 from mic_mail.policy.leavers import Leave, leaves, reclaim_at, reclaimed_on_request
 from mic_mail.policy.lifecycle import Decision, MailboxState, Reason, decide
 from mic_mail.policy.ranks import level_of
@@ -108,10 +108,12 @@ class MailboxLifecycle(UseCases):
 
     # ------------------------------------------------------------ Reg. 7.2, 7.3
 
-    def suspend(self, mailbox: MailboxRecord, cause: Cause, origin: ActContext, conclusion: Conclusion | None = None) -> Fact:
+    def suspend(
+        self, mailbox: MailboxRecord, cause: SuspensionCause, origin: ActContext, conclusion: Conclusion | None = None
+    ) -> Fact:
         """Suspend the mailbox from now on (Reg. 7.2); a breach needs the conclusion it rests on."""
         data: dict[str, Detail] = {"cause": cause.value}
-        if cause is Cause.BREACH:
+        if cause is SuspensionCause.BREACH:
             if conclusion is None or not conclusion.number.strip() or not conclusion.signatory.strip():
                 raise NotAllowed(
                     Text(

@@ -14,10 +14,10 @@ from mic_mail.directory.records import NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text
 from mic_mail.log.query import Query
-from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.policy import incidents as rules
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.facts import Cause, Fact, FactKind
+from mic_mail.policy.facts import Fact, FactKind, SuspensionCause
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentReport, Note
 from mic_mail.services.operations.log_maintenance import excerpt
 
@@ -78,7 +78,7 @@ class Incidents:
             for address, facts in self._facts(incident)
             for fact in facts
             if fact.kind is FactKind.SUSPENDED
-            and (fact.text("cause") or Cause.COMPROMISED) == Cause.COMPROMISED
+            and (fact.text("cause") or SuspensionCause.COMPROMISED) == SuspensionCause.COMPROMISED
             and incident.told.began_at <= fact.effective_at <= until
         ]
 
@@ -94,7 +94,7 @@ class Incidents:
         """Return the downtimes taken because of the incident (Reg. 10.3)."""
         return [each for each in self._directory.downtimes.all() if each.downtime_id in incident.downtimes]
 
-    def log(self, search: Search, incident: Incident, span: tuple[datetime, datetime]) -> list[FoundLine]:
+    def log(self, search: LogSearch, incident: Incident, span: tuple[datetime, datetime]) -> list[FoundLine]:
         """Return the log of its mailboxes in the span, or the whole log where it names none (Reg. 14.4, 16.3)."""
         since, until = map(to_microseconds, span)
         mailboxes: Sequence[str | None] = incident.told.mailboxes or (None,)

@@ -17,7 +17,7 @@ from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.files import digest, oldest_line
 from mic_mail.log.index_loader import load_some
 from mic_mail.log.query import Query
-from mic_mail.log.search import FoundLine, Search
+from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.log.verify import LogFault, LogFinding, LogVerification, verify
 from mic_mail.policy.facts import first_broken
 from mic_mail.process.runtime import Runtime
@@ -132,7 +132,7 @@ class MessageTrace:
     lines: tuple[FoundLine, ...]
 
 
-def message_traces(search: Search, asked: str) -> list[MessageTrace]:
+def message_traces(search: LogSearch, asked: str) -> list[MessageTrace]:
     """Return the messages of a trace id or Message-ID, from the sign-in to the last delivery."""
     name = asked.strip()
     if "@" in name or name.startswith("<"):
@@ -143,7 +143,7 @@ def message_traces(search: Search, asked: str) -> list[MessageTrace]:
     return [found_trace for trace in traces if (found_trace := _trace_of(search, trace)).lines]
 
 
-def _trace_of(search: Search, trace: str) -> MessageTrace:
+def _trace_of(search: LogSearch, trace: str) -> MessageTrace:
     lines = search.newest(Query(trace=trace), MOST_OF_ONE)
     sessions = {str(one.fields["session"]) for one in lines if one.fields.get("session") and one.fields.get("login")}
     before = [one for session in sessions for one in search.newest(Query(session=session, event="signed_in"), 1)]
@@ -155,7 +155,7 @@ def _step(one: FoundLine) -> tuple[int, int, str, int]:
     return FIRST_STEPS.index(one.event) if one.event in FIRST_STEPS else len(FIRST_STEPS), one.at_us, one.name, one.start
 
 
-def excerpt(search: Search, *queries: Query) -> list[FoundLine]:
+def excerpt(search: LogSearch, *queries: Query) -> list[FoundLine]:
     """Return the lines asked for; for a mailbox also the rest of the lives of its messages (Reg. 14.4)."""
     found: dict[tuple[str, int], FoundLine] = {}
     for query in queries:

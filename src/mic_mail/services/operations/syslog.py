@@ -22,7 +22,7 @@ from mic_mail.log import tail
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.syslog import FACILITIES, LONGEST, LONGEST_DATAGRAM, Header, framed, message
-from mic_mail.log.tail import Cursor, TailLine
+from mic_mail.log.tail import LogPosition, TailLine
 from mic_mail.net.syslog_transport import Collector, place
 from mic_mail.process.runtime import Runtime
 
@@ -54,7 +54,7 @@ class Forwarding:
         self._cursor_file = cursor
         self._clock = clock
         self._log = log
-        self._cursor: Cursor | None = None
+        self._cursor: LogPosition | None = None
         self._failures = 0
         self._not_before = 0.0
         self._ahead_of_boot = 0.0
@@ -102,7 +102,7 @@ class Forwarding:
             self._keep(batch.cursor)
         return len(messages), batch.is_full
 
-    def _begin(self, today: date) -> Cursor:
+    def _begin(self, today: date) -> LogPosition:
         """Return the saved cursor.
 
         A new collector gets what happens from now on; one whose cursor file is unreadable gets the last days again.
@@ -117,7 +117,7 @@ class Forwarding:
         self._keep(begins)
         return begins
 
-    def _keep(self, cursor: Cursor) -> None:
+    def _keep(self, cursor: LogPosition) -> None:
         """Save the cursor; a failure is logged once, and this process still sends nothing twice."""
         try:
             tail.save(self._cursor_file, cursor)

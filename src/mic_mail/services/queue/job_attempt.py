@@ -39,7 +39,7 @@ _STANDINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """The outcome of an attempt, as far as it decides the next step."""
 
     end: End = End.NOT_ASKED
@@ -73,25 +73,25 @@ class JobAttempt:
         self._warn_seconds = warn_seconds
         self._random = random
 
-    async def run(self, entry: QueueEntry, job: DeliveryJob) -> Outcome:
+    async def run(self, entry: QueueEntry, job: DeliveryJob) -> JobOutcome:
         """Try a job once and record the result of each recipient."""
         if not await self._runtime.executors.io(entry.refresh):
             self._forget(entry)
-            return Outcome(is_gone=True)
+            return JobOutcome(is_gone=True)
         places = tuple(place for place in job.places if place in entry.state.open)
         if not places:
-            return Outcome()
+            return JobOutcome()
         if await self._is_held(entry):
-            return Outcome(wait=HELD_SECONDS)
+            return JobOutcome(wait=HELD_SECONDS)
         retries = entry.state.retries
         try:
             result = await self._delivery.attempt(entry, job.domain, places)
         except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
             self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
             result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", INTERNAL_ERROR)] * len(places), end=End.NOT_ASKED)
-        return Outcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
+        return JobOutcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
 
-    async def report(self, entry: QueueEntry, left: Sequence[int], outcome: Outcome) -> None:
+    async def report(self, entry: QueueEntry, left: Sequence[int], outcome: JobOutcome) -> None:
         """Notify the sender of a delay, or of recipients settled otherwise; `left` are still open."""
         is_late = self._runtime.clock.age_seconds(entry.envelope.accepted_at_us) >= self._warn_seconds
         if outcome.was_tried and left and is_late:

@@ -25,7 +25,7 @@ from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob, End, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
 from mic_mail.services.queue.delivery_log import DeliveryLog, Reporting
-from mic_mail.services.queue.job_attempt import JobAttempt, Outcome
+from mic_mail.services.queue.job_attempt import JobAttempt, JobOutcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, Watching, watch_nothing
 from mic_mail.smtpclient.attempt import DeliveryAttempt
 from mic_mail.smtpclient.mta_sts_cache import Policies
@@ -272,7 +272,7 @@ class QueueManager:
 
     async def _try_entry(self, entry: QueueEntry, job: DeliveryJob) -> End:
         """Run one attempt and all that follows from it; an internal error repeats it, as the entry is durable."""
-        outcome, follow_up = Outcome(), job
+        outcome, follow_up = JobOutcome(), job
         try:
             try:
                 outcome = await self._attempt.run(entry, job)

@@ -77,7 +77,7 @@ def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot
         if entry is not None and now - each.since < WINDOW:
             yield from (MailboxItem(entry, item) for item in waits(each.since, AutomaticAct.ANSWER, CLAUSE, each.key, now))
     if (support := snapshot.resolve(config.support)) is not None:
-        for debt in directory.requests.debts(MARK):
+        for each in directory.requests.deferred(MARK):
             yield from (
-                MailboxItem(support, item) for item in waits(debt.since, AutomaticAct.READING, CLAUSE, f"UID {debt.uid}", now)
+                MailboxItem(support, item) for item in waits(each.since, AutomaticAct.READING, CLAUSE, f"UID {each.uid}", now)
             )

@@ -23,7 +23,7 @@ from mic_mail.services.requests.register import Due, Register
 CLAUSE = "18"
 
 
-class Answered(StrEnum):
+class Timeliness(StrEnum):
     """A request's state against its deadline."""
 
     IN_TIME = "trong hạn"
@@ -33,14 +33,14 @@ class Answered(StrEnum):
     WITHDRAWN = "đã rút"
 
 
-def answered(due: Due) -> Answered:
+def answered(due: Due) -> Timeliness:
     """Return the state by the deadline of the present calendar."""
     request = due.request
     if request.state is RequestState.WITHDRAWN:
-        return Answered.WITHDRAWN
+        return Timeliness.WITHDRAWN
     if request.state in PENDING:
-        return Answered.OVERDUE if due.overdue else Answered.WAITING
-    return Answered.IN_TIME if request.handled_at is None or request.handled_at <= due.at else Answered.LATE
+        return Timeliness.OVERDUE if due.overdue else Timeliness.WAITING
+    return Timeliness.IN_TIME if request.handled_at is None or request.handled_at <= due.at else Timeliness.LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _ProblemRow:
     unit: str
 
     @property
-    def stands(self) -> Answered:
+    def stands(self) -> Timeliness:
         return answered(self.due)
 
 
@@ -71,8 +71,8 @@ class Problems:
         """Return counts by kind and by unit, timeliness, and every problem; of one unit, or of all."""
         found = [each for each in self._found if unit is None or each.unit == unit.symbol]
         stands = Counter(each.stands for each in found)
-        decided = stands[Answered.IN_TIME] + stands[Answered.LATE]
-        share = f"{stands[Answered.IN_TIME]} trên {decided}" if decided else "chưa có"
+        decided = stands[Timeliness.IN_TIME] + stands[Timeliness.LATE]
+        share = f"{stands[Timeliness.IN_TIME]} trên {decided}" if decided else "chưa có"
         return paper(
             self._config,
             "Tổng hợp vướng mắc về thư điện tử",
@@ -83,8 +83,8 @@ class Problems:
                     [
                         ("Số vướng mắc tiếp nhận", len(found)),
                         ("Trả lời trong hạn", share),
-                        ("Đang chờ", stands[Answered.WAITING] + stands[Answered.OVERDUE]),
-                        ("Trong đó quá hạn", stands[Answered.OVERDUE]),
+                        ("Đang chờ", stands[Timeliness.WAITING] + stands[Timeliness.OVERDUE]),
+                        ("Trong đó quá hạn", stands[Timeliness.OVERDUE]),
                     ]
                 ),
                 _counted("I. Theo loại", "Loại", [(each.due.request.kind.label.vi, each) for each in found]),
@@ -108,8 +108,8 @@ def _counted(name: str, title: str, found: Sequence[tuple[str, _ProblemRow]]) ->
         of_row = [each for name, each in found if name == row]
         states = Counter(each.due.request.state for each in of_row)
         stands = Counter(each.stands for each in of_row)
-        late = stands[Answered.LATE] + stands[Answered.OVERDUE]
-        rows.append([row, *(states[state] for state in RequestState), stands[Answered.IN_TIME], late])
+        late = stands[Timeliness.LATE] + stands[Timeliness.OVERDUE]
+        rows.append([row, *(states[state] for state in RequestState), stands[Timeliness.IN_TIME], late])
     total = [sum(int(str(row[at])) for row in rows) for at in range(1, len(columns))]
     return Table(name, columns, rows, total=["Tổng", *total])
 

@@ -7,9 +7,9 @@ In: new messages in INBOX of `regulation.support`. Out: requests in the register
 
 Only mail submitted here from a unit's mailbox counts (`submitted_by`); any other, or one without a form, opens nothing
 and is not answered. A message is read once, by its EMAILID: its rows, the record that it was read and the pending answer
-are one transaction; the mark moves last. A message that cannot be read delays no other: it becomes a debt, and is
-retried for `TRIED_FOR` (`policy.requests.is_due`). The debt is written before the next message is read: where the
-register cannot be written, the run ends there, and the mark stays where it is.
+are one transaction; the mark moves last. A message that cannot be read delays no other: it is deferred, and retried for
+`TRIED_FOR` (`policy.requests.is_due`). That is recorded before the next message is read: where the register cannot be
+written, the run ends there, and the mark stays where it is.
 """
 
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ class Intake:
         inbox = account.folder(INBOX)
         validity, last = self._directory.requests.mark(MARK) or (0, 0)
         if validity != inbox.uidvalidity:
-            last = 0  # never read, or restored from a copy: known mails have their key, and debts had other UIDs
+            last = 0  # never read, or restored from a copy: known mails have their key, and deferred ones had other UIDs
         read = self._come_back(account, inbox.folder_id, snapshot) if validity == inbox.uidvalidity else 0
         if inbox.uidnext > last + 1:
             read += self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
@@ -78,7 +78,7 @@ class Intake:
 
     def has_debts(self) -> bool:
         """Return whether messages wait for another attempt."""
-        return bool(self._directory.requests.debts(MARK))
+        return bool(self._directory.requests.deferred(MARK))
 
     def _read_on(self, account: Account, folder_id: int, validity: int, last: int, snapshot: Snapshot) -> int:
         register, read = self._directory.requests, 0
@@ -88,27 +88,27 @@ class Intake:
             for mail in self._from_units(account, folder_id, batch, snapshot):
                 taken = self._take(account, folder_id, mail)
                 if taken is None:
-                    register.set_mark(MARK, validity, mail.uid, debt_since=self._runtime.clock.now())
+                    register.set_mark(MARK, validity, mail.uid, deferred_since=self._runtime.clock.now())
                 read += bool(taken)
             register.set_mark(MARK, validity, batch[-1])
         return read
 
     def _come_back(self, account: Account, folder_id: int, snapshot: Snapshot) -> int:
         register, now, read = self._directory.requests, self._runtime.clock.now(), 0
-        due = [debt for debt in register.debts(MARK) if is_due(debt.since, debt.tried_at, now)]
+        due = [each for each in register.deferred(MARK) if is_due(each.since, each.tried_at, now)]
         if not due:
             return 0
-        mails = {mail.uid: mail for mail in self._from_units(account, folder_id, [debt.uid for debt in due], snapshot)}
-        for debt in due:
-            mail = mails.get(debt.uid)
+        mails = {mail.uid: mail for mail in self._from_units(account, folder_id, [each.uid for each in due], snapshot)}
+        for each in due:
+            mail = mails.get(each.uid)
             taken = self._take(account, folder_id, mail) if mail is not None else False
             read += bool(taken)
-            if taken is None and now - debt.since < TRIED_FOR:
-                register.tried(MARK, debt.uid, now)
+            if taken is None and now - each.since < TRIED_FOR:
+                register.tried(MARK, each.uid, now)
                 continue
             if taken is None or mail is None:  # given up, or moved or expunged by people
-                self._runtime.log.event("request_mail_given_up", uid=debt.uid, since=debt.since, found=mail is not None)
-            register.settle(MARK, debt.uid)
+                self._runtime.log.event("request_mail_given_up", uid=each.uid, since=each.since, found=mail is not None)
+            register.settle(MARK, each.uid)
         return read
 
     def _from_units(self, account: Account, folder_id: int, uids: list[int], snapshot: Snapshot) -> Iterator[_Mail]:

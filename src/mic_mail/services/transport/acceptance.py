@@ -12,7 +12,7 @@ from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.structure import with_head
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.scratch import Scratch
-from mic_mail.queue.spool import Draft, SpoolEntry
+from mic_mail.queue.spool import SpoolDraft, SpoolEntry
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.check import CompleteMessage
@@ -75,11 +75,11 @@ class Acceptance:
             self.tasks.start(self._discard_when_open(opening))
             raise
 
-    def _opener(self, envelope: Envelope) -> Callable[[], Draft | StagedFile]:
+    def _opener(self, envelope: Envelope) -> Callable[[], SpoolDraft | StagedFile]:
         """Return the function that opens the final file of a message. Blocks."""
         deliveries = self._deliveries(envelope)
 
-        def open_sink() -> Draft | StagedFile:
+        def open_sink() -> SpoolDraft | StagedFile:
             if _is_for_one(envelope, deliveries):
                 return self._store.account_of(deliveries[0].mailbox).stage()
             return self._spooling.draft(envelope.trace_id)
@@ -103,7 +103,9 @@ class Acceptance:
         sink = stream.sink
         assert not isinstance(sink, Scratch)
         answered = await self._runtime.executors.cpu(lambda: answers(with_head(scan, front) if front else scan))
-        return CompleteMessage(envelope, sink, message.octets, self._deliveries(envelope), isinstance(sink, Draft), answered)
+        return CompleteMessage(
+            envelope, sink, message.octets, self._deliveries(envelope), isinstance(sink, SpoolDraft), answered
+        )
 
     async def _copy(self, message: IncomingMessage, scratch: Sink, front: bytes) -> Sink:
         assert isinstance(scratch, Scratch)
@@ -138,7 +140,7 @@ class Acceptance:
         if isinstance(message.content, bytes):
             await self.delivering.small(delivery, message.content, message.answers, passed_over=passed_over)
         else:
-            assert not isinstance(message.content, Draft)
+            assert not isinstance(message.content, SpoolDraft)
             assert message.answers is not None
             await self.delivering.staged(delivery, message.content, message.answers)
         self._recipients.grew(delivery.mailbox.mailbox_id, message.stored_octets)
@@ -158,7 +160,7 @@ class Acceptance:
                 draft = self._spooling.draft(envelope.trace_id)
                 draft.write(content)
                 return draft.commit(spool_envelope), message.answers or answers_of(content)
-            assert isinstance(content, Draft)
+            assert isinstance(content, SpoolDraft)
             assert message.answers is not None
             return content.commit(spool_envelope), message.answers
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mic_mail.directory.snapshot import Entry as Mailbox
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.imap_structure import Answers
-from mic_mail.queue.spool import Draft
+from mic_mail.queue.spool import SpoolDraft
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
@@ -68,7 +68,7 @@ class CompleteMessage:
     """A message as it will be stored, our lines in front, and its deliveries."""
 
     envelope: Envelope
-    content: bytes | Draft | StagedFile
+    content: bytes | SpoolDraft | StagedFile
     """The octets of a small message, or the finished file of a large one."""
     received_octets: int
     deliveries: list[LocalDelivery]

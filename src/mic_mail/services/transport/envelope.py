@@ -79,7 +79,7 @@ JUNK = "junk"
 """The verdict that files a message in Junk."""
 
 
-class Act(StrEnum):
+class InboundAction(StrEnum):
     """The action taken on a message from another server."""
 
     PASS = "pass"  # noqa: S105 - the name of an act

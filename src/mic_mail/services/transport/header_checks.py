@@ -50,7 +50,7 @@ class HeaderChecks:
 
         return beside_the_loop()
 
-    def _objection(self, envelope: Envelope, header: author_check.HeaderFacts, others: Mapping[str, int]) -> Refusal | None:
+    def _objection(self, envelope: Envelope, header: author_check.SubmittedHeader, others: Mapping[str, int]) -> Refusal | None:
         facts, hostname = envelope.header, self._hostname
         facts.tls_optional = header.tls_is_optional
         facts.refers_to = header.refers_to

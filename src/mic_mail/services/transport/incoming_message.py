@@ -22,7 +22,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.structure import Scan
 from mic_mail.process.executors import Executors
 from mic_mail.queue.scratch import Scratch
-from mic_mail.queue.spool import Draft
+from mic_mail.queue.spool import SpoolDraft
 from mic_mail.services.transport.envelope import BINARYMIME, Envelope, Refusal
 from mic_mail.storage.changes.staging import StagedFile
 
@@ -36,7 +36,7 @@ CONTINUATIONS = (b" ", b"\t")
 """The first octets of a line that continues the one before it (RFC 5322 §2.2.3)."""
 EMPTY_LINE = b"\r\n"
 
-Sink = StagedFile | Draft | Scratch
+Sink = StagedFile | SpoolDraft | Scratch
 """The destination of a large message."""
 
 

@@ -31,7 +31,7 @@ from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
 from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.held_messages import Held, HeldRecord, HeldState
+from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
@@ -40,7 +40,7 @@ from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.messages import extract_cheap_parts
 from mic_mail.textextract.prefilter import is_clear
-from mic_mail.textextract.result import NOTHING, Finding, Findings, Unread
+from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
 
 CLAUSE = "4.1"
@@ -95,7 +95,7 @@ _NOT_READ_NOW = frozenset({Unread.UNAVAILABLE, Unread.TOO_SLOW, Unread.CRASHED})
 """No worker process, none in time, or one that died; a later attempt may succeed."""
 
 
-class Checked(NamedTuple):
+class SecrecyResult(NamedTuple):
     """The cause of a refusal or None, and the scan of the message if there was one."""
 
     cause: Cause | None
@@ -108,7 +108,7 @@ class SecrecyCheck:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         config = runtime.config()
-        self._held = Held(config.held_dir)
+        self._held = HeldMessages(config.held_dir)
         self._settings = config.secrecy
         self._support = config.support
         bounds, most = bounds_of(config), config.secrecy.readers
@@ -146,15 +146,15 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ the check
 
-    async def check(self, passage: Passage, source: Source) -> Checked:
+    async def check(self, passage: Passage, source: Source) -> SecrecyResult:
         """Check whether a message may pass.
 
         Waits for `secrecy.seconds` or a little more; never raises for anything in the message.
         """
         if isinstance(source, bytes) and is_clear(source):
-            return Checked(None)
+            return SecrecyResult(None)
         verdict, answers = await self._look(passage, source)
-        return Checked(await self._decide(passage, source, verdict), answers)
+        return SecrecyResult(await self._decide(passage, source, verdict), answers)
 
     async def check_message(
         self, message: CompleteMessage, spool_envelope: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
@@ -238,7 +238,7 @@ class SecrecyCheck:
             return Cause.NOT_INSPECTED
         return Cause.NOT_INSPECTED_NOW if reasons & _NOT_READ_NOW else None
 
-    async def _hold(self, passage: Passage, source: Source, found: Finding, where: list[str]) -> dict[str, object]:
+    async def _hold(self, passage: Passage, source: Source, found: FoundMarking, where: list[str]) -> dict[str, object]:
         """Hold an outgoing message, if possible; it is refused in any case."""
         if passage.spool_envelope is None or not self._settings.hold:
             record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.HELD), source)
@@ -253,7 +253,7 @@ class SecrecyCheck:
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
-    async def _flag(self, passage: Passage, source: Source, found: Finding, where: list[str]) -> None:
+    async def _flag(self, passage: Passage, source: Source, found: FoundMarking, where: list[str]) -> None:
         """Record incoming marked mail; the housekeeper notifies the Centre, once."""
         record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.FLAGGED), source)
         try:
@@ -262,7 +262,7 @@ class SecrecyCheck:
             self._log_event("message_not_flagged", passage, error=described(error))
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
-    def _record(self, passage: Passage, found: Finding, where: list[str], state: HeldState) -> HeldRecord:
+    def _record(self, passage: Passage, found: FoundMarking, where: list[str], state: HeldState) -> HeldRecord:
         now_us = self._runtime.clock.steady_us()
         return HeldRecord(
             held_id=passage.trace_id,

@@ -18,7 +18,7 @@ from mic_mail.i18n.notices import secrecy as letters
 from mic_mail.i18n.notices.notice import NoticeText
 from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
-from mic_mail.quarantine.held_messages import OPEN, Held, HeldRecord, HeldState
+from mic_mail.quarantine.held_messages import OPEN, HeldMessages, HeldRecord, HeldState
 from mic_mail.queue.spool import Spool
 from mic_mail.services.notifications.notices import Notices
 
@@ -41,7 +41,7 @@ class HeldMailServices:
 class SecrecyReleases:
     """The housekeeper's job for held and flagged messages."""
 
-    def __init__(self, runtime: Runtime, held: Held, services: HeldMailServices) -> None:
+    def __init__(self, runtime: Runtime, held: HeldMessages, services: HeldMailServices) -> None:
         self._runtime = runtime
         self._held = held
         self._services = services

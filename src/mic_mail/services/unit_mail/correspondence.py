@@ -15,7 +15,7 @@ from mic_mail.directory.model import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 from mic_mail.mime.dsn_mdn import MOST_OCTETS, DeliveryReport, DispositionReport, DsnAction, read_report
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.date_ranges import DateRange
@@ -91,7 +91,7 @@ class Correspondences:
     def __init__(self, store: MailStore, snapshot: Snapshot, config: Config) -> None:
         self._store = store
         self._snapshot = snapshot
-        self._search = Search(config.log_dir)
+        self._search = LogSearch(config.log_dir)
         self._hostname = config.server.hostname
 
     def of(self, entry: Entry, span: DateRange) -> Correspondence:

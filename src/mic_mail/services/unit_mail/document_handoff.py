@@ -16,7 +16,7 @@ from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.naming.transliteration import excerpt
 from mic_mail.policy.states import FINAL
 from mic_mail.policy.unit_mail import document_handoff as rules
-from mic_mail.policy.unit_mail.document_handoff import Arrival, Mark
+from mic_mail.policy.unit_mail.document_handoff import HandoffMark, HandoffMessage
 from mic_mail.services.unit_mail.message_facts import DRAFTS, NOT_INCOMING, SENT, PendingMessage, bits_of, folder_facts
 from mic_mail.services.unit_mail.openings import unit_mailboxes
 from mic_mail.services.unit_mail.weekly_reminders import Prepare, Reminder, Round, listed
@@ -37,9 +37,9 @@ class Pending(PendingMessage):
     """Working days since it came."""
 
 
-def mark_of(config: Config) -> Mark:
+def mark_of(config: Config) -> HandoffMark:
     settings = config.unit.passed_on
-    return Mark(frozenset(keyword.lower() for keyword in settings.keywords), settings.folder)
+    return HandoffMark(frozenset(keyword.lower() for keyword in settings.keywords), settings.folder)
 
 
 class PassedOn:
@@ -76,13 +76,13 @@ class PassedOn:
         bits = bits_of(folder, self._mark.keywords)
         return lambda flags: bool(flags & bits)
 
-    def _arrivals(self, account: Account, since: datetime) -> Iterator[tuple[Arrival, bytes]]:
+    def _arrivals(self, account: Account, since: datetime) -> Iterator[tuple[HandoffMessage, bytes]]:
         for folder in account.folders():
             if not folder.selectable or folder.special_use in {SENT, DRAFTS}:
                 continue
             is_marked, counts = self.is_marked(folder), folder.special_use not in NOT_INCOMING
             for facts in folder_facts(account, folder, since, self._config.server.hostname):
-                yield Arrival(facts.incoming, is_marked(facts.flags), counts and not facts.is_junk), facts.subject
+                yield HandoffMessage(facts.incoming, is_marked(facts.flags), counts and not facts.is_junk), facts.subject
 
     def mark(self, entry: Entry, message_ids: Collection[str]) -> list[str]:
         """Mark every copy of these messages, durably; return the Message-IDs that were not found."""

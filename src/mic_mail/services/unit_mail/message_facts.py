@@ -19,7 +19,7 @@ from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.headers import fields, unfold
 from mic_mail.policy.reclamation import is_empty
 from mic_mail.policy.unit_mail import delegation, reply_deadlines
-from mic_mail.policy.unit_mail.reply_deadlines import Incoming
+from mic_mail.policy.unit_mail.reply_deadlines import IncomingMail
 from mic_mail.services.requests.submitted_by import was_submitted
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ANSWERED, KEYWORD_SHIFT, Column, FolderInfo
@@ -38,7 +38,7 @@ class MessageFacts:
     uid: int
     flags: int
     """The flags by `Account.rows`: the shared state."""
-    incoming: Incoming
+    incoming: IncomingMail
     subject: bytes
     """The raw header value."""
     refers: frozenset[str]
@@ -141,7 +141,7 @@ def _facts_of(uid: int, flags: int, header: bytes, received_us: int, *, is_marke
     plain = {name: found[name.encode()].decode("ascii", "replace").lower() for name in _PLAIN if name.encode() in found}
     ids = _MESSAGE_ID.findall(found.get(b"message-id", b"").decode("utf-8", "replace"))
     refers = (found.get(b"in-reply-to", b"") + b" " + found.get(b"references", b"")).decode("utf-8", "replace")
-    incoming = Incoming(
+    incoming = IncomingMail(
         message_id=ids[0] if ids else "",
         sender=sender,
         to=frozenset(_addresses(found.get(b"to", b""))),

@@ -18,7 +18,7 @@ from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files
 from mic_mail.log.query import Query
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 from mic_mail.policy.calendar import FIRST_INSTANT, ONE_DAY, local_day
 from mic_mail.policy.date_ranges import DateRange
 from mic_mail.policy.downtime import Downtime
@@ -35,8 +35,8 @@ from mic_mail.policy.unit_mail.opening_windows import (
     Counts,
     Opening,
     OpeningTable,
+    OpeningWindow,
     Shut,
-    Window,
     WindowOutcome,
     counts,
     working_days,
@@ -82,7 +82,7 @@ class Openings:
         self._unlogged = list(_unlogged(config.log_dir, self._now))
         openings = config.unit.openings
         self._counts = Counts(openings.counts)
-        self._windows = tuple(Window(window.start, window.end) for window in openings.windows)
+        self._windows = tuple(OpeningWindow(window.start, window.end) for window in openings.windows)
 
     def of(self, entries: Sequence[Entry], span: DateRange) -> list[Attended]:
         """Return the openings of each mailbox over the span, which ends today at the latest; in their order."""
@@ -105,7 +105,7 @@ class Openings:
         names: Sequence[str | None] = entries[0].addresses if len(entries) == 1 else (None,)
         for name in names if entries else ():
             query = Query(mailbox=name, event=EVENT, since_us=since_us, until_us=until_us)
-            for at_us, fields in Search(self._config.log_dir).each(query):
+            for at_us, fields in LogSearch(self._config.log_dir).each(query):
                 if counts(str(fields.get("how")), self._counts):
                     at = datetime.fromtimestamp(at_us // 1_000_000, UTC)
                     yield str(fields.get("mailbox")), Opening(at, str(fields.get("actor")))

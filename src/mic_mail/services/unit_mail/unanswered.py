@@ -13,7 +13,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import announcements
 from mic_mail.log.query import Query
-from mic_mail.log.search import Search
+from mic_mail.log.search import LogSearch
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.naming.transliteration import excerpt
@@ -38,7 +38,7 @@ class Replies:
         self._store = store
         self._settings = reply_settings(config)
         self._hostname = config.server.hostname
-        self._search = Search(config.log_dir)
+        self._search = LogSearch(config.log_dir)
 
     def waiting(self, entry: Entry, snapshot: Snapshot, now: datetime, unit: Collection[str] = ()) -> list[PendingMessage]:
         """Return one mailbox's unanswered mail, oldest first; `unit`: the addresses of its unit. Blocking."""

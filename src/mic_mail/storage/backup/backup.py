@@ -31,7 +31,7 @@ from mic_mail.storage.changes.seen import sidecar as seen_sidecar
 from mic_mail.storage.changes.sidecar_rows import account_sidecar, folder_sidecar
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, is_damage, keyed_by, translated
+from mic_mail.storage.index.connection import SQLITE_ERRORS, SqlStatement, is_damage, keyed_by, translated
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, email_id, make_folder_tree
@@ -50,31 +50,31 @@ Root can write to any file, so only other users need it.
 
 _M = schema.message.c
 _T = schema.tombstone.c
-_MESSAGES = Statement(select(_M.uid, _M.name, _M.size).where(keyed_by(_M, "folder")).order_by(_M.uid))
+_MESSAGES = SqlStatement(select(_M.uid, _M.name, _M.size).where(keyed_by(_M, "folder")).order_by(_M.uid))
 _E = schema.email.c
 _F = schema.folder.c
 _O = schema.ordering.c
 _DELETED_FOLDERS = select(_F.folder_id).where(_F.deleted_at_us.is_not(None))
 _REFERRING = select(func.count()).where(_M.account_id == _E.account_id, _M.email_pk == _E.email_pk).scalar_subquery()
 _ONLY_WHAT_IS_COPIED = (
-    Statement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
-    Statement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
+    SqlStatement(delete(schema.message).where(_M.folder_id.in_(_DELETED_FOLDERS))),
+    SqlStatement(delete(schema.tombstone).where(_T.folder_id.in_(_DELETED_FOLDERS))),
     *(
-        Statement(delete(table).where(table.c.folder_id.in_(_DELETED_FOLDERS)))
+        SqlStatement(delete(table).where(table.c.folder_id.in_(_DELETED_FOLDERS)))
         for table in (schema.seen, schema.seen_tally, schema.seen_unwritten)
     ),
-    Statement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
-    Statement(update(schema.tombstone).values(email_pk=None, name=None)),
-    Statement(update(schema.email).values(refs=_REFERRING)),
-    Statement(delete(schema.email).where(_E.refs == literal_column("0"))),
-    Statement(delete(schema.ordering).where(~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk))),
+    SqlStatement(delete(schema.folder).where(_F.deleted_at_us.is_not(None))),
+    SqlStatement(update(schema.tombstone).values(email_pk=None, name=None)),
+    SqlStatement(update(schema.email).values(refs=_REFERRING)),
+    SqlStatement(delete(schema.email).where(_E.refs == literal_column("0"))),
+    SqlStatement(delete(schema.ordering).where(~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk))),
 )
 """Statements that remove what can still be restored, since it is not backed up.
 
 That is expunged messages and deleted folders.
 """
 _ADOPT_ROWS = tuple(
-    Statement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
+    SqlStatement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
     for table in schema.metadata.sorted_tables
 )
 

@@ -15,7 +15,7 @@ from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.store import Store
@@ -24,19 +24,19 @@ from mic_mail.storage.types import DELETED, ExpungeResult
 _M = schema.message.c
 _HERE = keyed_by(_M, "folder")
 _COLUMNS = (_M.uid, _M.flags, _M.size, _M.created_modseq, _M.email_pk, _M.saved_us, _M.name, _M.name_dirty)
-_SELECT_AMONG = Statement(select(*_COLUMNS).where(_HERE, among(_M.uid)).order_by(_M.uid))
-_SELECT_ALL = Statement(select(*_COLUMNS).where(_HERE).order_by(_M.uid))
-_SELECT_DELETED = Statement(
+_SELECT_AMONG = SqlStatement(select(*_COLUMNS).where(_HERE, among(_M.uid)).order_by(_M.uid))
+_SELECT_ALL = SqlStatement(select(*_COLUMNS).where(_HERE).order_by(_M.uid))
+_SELECT_DELETED = SqlStatement(
     select(*_COLUMNS).where(_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
 )
-_DELETE_AMONG = Statement(delete(schema.message).where(_HERE, among(_M.uid)))
-_INSERT_TOMBSTONE = Statement(insert(schema.tombstone))
+_DELETE_AMONG = SqlStatement(delete(schema.message).where(_HERE, among(_M.uid)))
+_INSERT_TOMBSTONE = SqlStatement(insert(schema.tombstone))
 _E = schema.email.c
-_ADD_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
+_ADD_REFS = SqlStatement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
 
-_DROP_UNREFERENCED = Statement(delete(schema.email).where(keyed_by(_E, "email"), _E.refs <= literal_column("0")))
+_DROP_UNREFERENCED = SqlStatement(delete(schema.email).where(keyed_by(_E, "email"), _E.refs <= literal_column("0")))
 _O = schema.ordering.c
-_DROP_ORDERING = Statement(
+_DROP_ORDERING = SqlStatement(
     delete(schema.ordering).where(
         keyed_by(_O), among(_O.email_pk), ~exists().where(_E.account_id == _O.account_id, _E.email_pk == _O.email_pk)
     )

@@ -17,7 +17,7 @@ from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
@@ -29,24 +29,26 @@ NAMES_AT_ONCE = 500
 
 _M = schema.message.c
 _HERE = keyed_by(_M, "folder")
-_SELECT_FLAGS = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)).order_by(_M.uid))
-_SET_FLAGS = Statement(
+_SELECT_FLAGS = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)).order_by(_M.uid))
+_SET_FLAGS = SqlStatement(
     update(schema.message)
     .where(_HERE, among(_M.uid))
     .values(flags=bindparam("new_flags"), modseq=bindparam("new_modseq"), name_dirty=1)
 )
-_SET_QUIETLY = Statement(update(schema.message).where(_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1))
-_DIRTY = Statement(
+_SET_QUIETLY = SqlStatement(
+    update(schema.message).where(_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1)
+)
+_DIRTY = SqlStatement(
     select(_M.uid, _M.flags, _M.name)
     .where(_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
     .order_by(_M.uid)
     .limit(NAMES_AT_ONCE)
 )
-_DIRTY_FOLDERS = Statement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
-_SET_NAME = Statement(
+_DIRTY_FOLDERS = SqlStatement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
+_SET_NAME = SqlStatement(
     update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name=bindparam("new_name"), name_dirty=0)
 )
-_SET_DIRTY = Statement(update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
+_SET_DIRTY = SqlStatement(update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
 
 
 def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name them in order

@@ -19,7 +19,7 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
 from mic_mail.storage.maildir.maildir import make_folder_tree
@@ -28,13 +28,13 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
 
 _F = schema.folder.c
-_COUNT = Statement(select(func.count(), func.count(_F.deleted_at_us)).where(keyed_by(_F)))
+_COUNT = SqlStatement(select(func.count(), func.count(_F.deleted_at_us)).where(keyed_by(_F)))
 _DELETED_TOO = 2
 """Limit of all folders, retained deleted ones included, as a multiple of `max_folders`.
 
 Without it CREATE and DELETE in turn would make files without end.
 """
-_ID_NAMED = Statement(select(_F.folder_id).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
+_ID_NAMED = SqlStatement(select(_F.folder_id).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
 
 
 def canonical_name(store: Store, name: str) -> str:

@@ -46,7 +46,7 @@ from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.journal.frames import MessageLocation
 from mic_mail.storage.journal.journal import RevokeFrame
@@ -70,14 +70,14 @@ def unheld(
     return nullcontext(None)
 
 
-INSERT_EMAIL = Statement(insert(schema.email))
-INSERT_MESSAGE = Statement(insert(schema.message))
+INSERT_EMAIL = SqlStatement(insert(schema.email))
+INSERT_MESSAGE = SqlStatement(insert(schema.message))
 
 _D = schema.delivery.c
-_SEEN_ORIGIN = Statement(
+_SEEN_ORIGIN = SqlStatement(
     select(_D.folder_id, _D.uidvalidity, _D.uid, _D.modseq, _D.email_id).where(keyed_by(_D), _D.origin == bindparam("origin"))
 )
-_REMEMBER_ORIGIN = Statement(insert(schema.delivery))
+_REMEMBER_ORIGIN = SqlStatement(insert(schema.delivery))
 
 
 def publish(

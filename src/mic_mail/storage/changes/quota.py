@@ -6,7 +6,7 @@ from sqlalchemy import case, func, literal_column, select
 
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SQLITE_ERRORS, Statement, keyed_by
+from mic_mail.storage.index.connection import SQLITE_ERRORS, SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, SEEN, Quota
@@ -14,7 +14,7 @@ from mic_mail.storage.types import DELETED, SEEN, Quota
 _M = schema.message.c
 _UNSEEN = _M.flags.op("&")(literal_column(str(SEEN))) == literal_column("0")
 _DELETED = _M.flags.op("&")(literal_column(str(DELETED))) != literal_column("0")
-_COUNT = Statement(
+_COUNT = SqlStatement(
     select(
         func.count(),
         func.coalesce(func.sum(case((_UNSEEN, literal_column("1")), else_=literal_column("0"))), literal_column("0")),

@@ -31,7 +31,7 @@ from sqlalchemy import bindparam, update
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, keyed_by, translated
+from mic_mail.storage.index.connection import SqlStatement, keyed_by, translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
@@ -41,7 +41,7 @@ SIDECARS_AT_ONCE = 4
 """Sidecars in one critical section: one of 10,000 messages takes 4 ms."""
 
 _M = schema.message.c
-_RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
+_RESTAMP = SqlStatement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
 
 
 # The setting

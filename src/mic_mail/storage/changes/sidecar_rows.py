@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
@@ -19,7 +19,7 @@ from mic_mail.storage.store import Store
 ACCOUNT = 0
 """The account's own sidecar in `Intent.sidecars`, beside those of folders."""
 _S = schema.subscription.c
-_SUBSCRIPTIONS = Statement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
+_SUBSCRIPTIONS = SqlStatement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
 
 
 def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
@@ -30,13 +30,13 @@ def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable
         return list(folder_ids)
     if account is None or account.boot_id != store.shared.boot_id:
         return []
-    owed: list[int] = []
+    pending: list[int] = []
     for folder_id in folder_ids:
         try:
             rewrite_sidecar(store, connection, folder_id)
         except (OSError, sqlite3.Error):
-            owed.append(folder_id)
-    return owed
+            pending.append(folder_id)
+    return pending
 
 
 def rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:

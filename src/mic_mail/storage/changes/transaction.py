@@ -7,8 +7,7 @@ Inside it, the modules take MODSEQ and UIDs, record each change of names before 
 before the COMMIT undoes names and rows; nobody has seen them. publish.py gives the reasons for this order.
 
 A sidecar that cannot be written fails the change that promises it, and no other. A sidecar that may then differ from the index
-stays in the record as *pending* (`owed` in the code), and each later change tries again: a full disk must not stop what frees
-space.
+stays in the record as *pending*, and each later change tries again: a full disk must not stop what frees space.
 """
 
 import contextlib
@@ -23,7 +22,7 @@ from mic_mail.errors import Text
 from mic_mail.storage.changes.sidecar_rows import ACCOUNT, folder_sidecar, rewrite_sidecar, rewritten, write_account_sidecar
 from mic_mail.storage.errors import NO_ROOM, Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, keyed_by, translated
+from mic_mail.storage.index.connection import SqlStatement, keyed_by, translated
 from mic_mail.storage.index.rows import (
     FolderRow,
     read_account,
@@ -51,8 +50,8 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_SHIFT, MAX_KEYWORDS
 
 _S = schema.subscription.c
-_SUBSCRIBE = Statement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
-_UNSUBSCRIBE = Statement(delete(schema.subscription).where(keyed_by(_S, "name")))
+_SUBSCRIBE = SqlStatement(insert(schema.subscription).prefix_with("OR IGNORE"), ("account_id", "name"))
+_UNSUBSCRIBE = SqlStatement(delete(schema.subscription).where(keyed_by(_S, "name")))
 
 _MAX_OPENED = 16
 """Folders that one change holds open."""
@@ -76,8 +75,8 @@ def writing(
                 store.reserve.require_whole()
             with _locked(store, patience) as fd:
                 try:
-                    owed = finish_interrupted(store, fd, store.index.writer())
-                    with transaction(store, fd, folder_id=folder_id, owed=owed) as write:
+                    pending = finish_interrupted(store, fd, store.index.writer())
+                    with transaction(store, fd, folder_id=folder_id, pending=pending) as write:
                         yield write
                         if sync:
                             write.open_durable(folders)
@@ -117,7 +116,7 @@ def transaction(
     prepare: Callable[[sqlite3.Connection], None] = lambda connection: None,
     *,
     folder_id: int = 0,
-    owed: Sequence[int] = (),
+    pending: Sequence[int] = (),
 ) -> Iterator["Write"]:
     """Run the part between lock and unlock.
 
@@ -128,7 +127,7 @@ def transaction(
     write: Write | None = None
     try:
         prepare(connection)
-        write = Write(store, connection, fd, folder_id, owed)
+        write = Write(store, connection, fd, folder_id, pending)
         yield write
         write.save_rows()
         write.write_sidecars()
@@ -149,21 +148,21 @@ def finish_interrupted(store: Store, fd: int, connection: sqlite3.Connection) ->
     intent = read_intent(fd)
     if intent is None:
         return ()
-    owed: list[int] = []
+    pending: list[int] = []
     if intent.boot_id == store.shared.boot_id:
         account = read_account(connection, store.account_id)
         if account is not None and account.serial >= intent.serial:
             roll_forward(intent)
         else:
             roll_back(intent)
-        owed = rewritten(store, connection, dict.fromkeys(intent.sidecars))
-    _keep_pending_sidecars(fd, intent, owed)
-    return owed
+        pending = rewritten(store, connection, dict.fromkeys(intent.sidecars))
+    _keep_pending_sidecars(fd, intent, pending)
+    return pending
 
 
-def _keep_pending_sidecars(fd: int, intent: Intent, owed: Sequence[int], written: Written = NOTHING) -> None:
-    if owed:
-        write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(owed)))
+def _keep_pending_sidecars(fd: int, intent: Intent, pending: Sequence[int], written: Written = NOTHING) -> None:
+    if pending:
+        write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(pending)))
     else:
         clear_intent(fd, written)
 
@@ -172,7 +171,7 @@ class Write:
     """The operations available inside the critical section."""
 
     def __init__(
-        self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0, owed: Sequence[int] = ()
+        self, store: Store, connection: sqlite3.Connection, fd: int, folder_id: int = 0, pending: Sequence[int] = ()
     ) -> None:
         account, folder = read_account_and_folder(connection, store.account_id, folder_id)
         assert account is not None, "opened without an account row"
@@ -205,7 +204,7 @@ class Write:
         self._dirty_folders: dict[int, FolderRow] = {}
         self._intent: Intent | None = None
         self._written = NOTHING
-        self._owed = dict.fromkeys(owed)
+        self._pending = dict.fromkeys(pending)
         """Sidecars that may differ from the index even without this change."""
         self._promised: dict[int, None] = {}
         """Sidecars that this change writes."""
@@ -389,13 +388,13 @@ class Write:
             list(renames),
             list(links),
             list(leftovers),
-            [*self._owed, *promised] if first else list(promised),
+            [*self._pending, *promised] if first else list(promised),
         )
         try:
             self._written = write_intent(self._fd, part, self._written)
         except OSError:
-            if first and self._owed:  # the record that held the pending sidecars was overwritten
-                _keep_pending_sidecars(self._fd, part, list(self._owed))
+            if first and self._pending:  # the record that held the pending sidecars was overwritten
+                _keep_pending_sidecars(self._fd, part, list(self._pending))
             raise
         self._promised |= promised
         if self._intent is None:
@@ -436,9 +435,9 @@ class Write:
         if self._intent is not None:
             roll_back(self._intent)
         if self._intent is not None or self._written_early:
-            owed = rewritten(self.store, self.connection, self._owed | self._written_early)
+            pending = rewritten(self.store, self.connection, self._pending | self._written_early)
             intent = self._intent or Intent(self.account.serial, self.store.shared.boot_id)
-            _keep_pending_sidecars(self._fd, intent, owed, self._written)
+            _keep_pending_sidecars(self._fd, intent, pending, self._written)
 
     def open_durable(self, opened: list[int]) -> None:
         """Open the directories to be fsynced after the COMMIT, while their names still lead there.
@@ -464,7 +463,7 @@ class Write:
     def write_sidecars(self) -> None:
         """Write the promised sidecars before the COMMIT: if that fails, nothing has happened."""
         for folder_id in list(self._promised):
-            self._owed[folder_id] = None
+            self._pending[folder_id] = None
             try:
                 rewrite_sidecar(self.store, self.connection, folder_id)
             except PermissionError:
@@ -476,5 +475,5 @@ class Write:
         """Remove leftovers and clear the record, after the COMMIT and still under the lock."""
         if self._intent is not None:
             roll_forward(self._intent)
-            owed = [folder_id for folder_id in self._owed if folder_id not in self._promised]
-            _keep_pending_sidecars(self._fd, self._intent, owed, self._written)
+            pending = [folder_id for folder_id in self._pending if folder_id not in self._promised]
+            _keep_pending_sidecars(self._fd, self._intent, pending, self._written)

@@ -18,7 +18,7 @@ from mic_mail.storage.changes.quota import recount_folder
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow, read_all_folders
 from mic_mail.storage.maildir.folder_names import encode_directory
 from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
@@ -28,21 +28,21 @@ from mic_mail.storage.types import DELETED, SEEN, Tombstone
 _T = schema.tombstone.c
 _E = schema.email.c
 _F = schema.folder.c
-_SELECT_KEPT = Statement(
+_SELECT_KEPT = SqlStatement(
     select(_F.name, _T.uid, _T.size, _T.flags, _T.expunged_us, _E.email_id, _E.envelope, _T.folder_id, _T.email_pk, _T.name)
     .join_from(schema.tombstone, schema.email, (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk))
     .join(schema.folder, (_F.account_id == _T.account_id) & (_F.folder_id == _T.folder_id))
     .where(keyed_by(_T), _T.name.is_not(None), _T.expunged_us >= bindparam("since"))
     .order_by(_T.folder_id, _T.uid)
 )
-_FORGET = Statement(
+_FORGET = SqlStatement(
     update(schema.tombstone)
     .where(keyed_by(_T, "folder", "at"))
     .values(email_pk=None, name=None, moved_folder_id=bindparam("to_folder"), moved_uid=bindparam("to_uid"))
 )
 
 
-_FATES = Statement(
+_FATES = SqlStatement(
     select(_T.uid, _T.expunged_us, _T.name, _T.moved_folder_id, _T.moved_uid).where(keyed_by(_T, "folder"), among(_T.uid))
 )
 

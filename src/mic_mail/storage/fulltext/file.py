@@ -29,7 +29,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, bindp
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.segment import Packed
-from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, Statement, is_damage
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
 from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
 
 VERSION = 3 if sys.byteorder == "little" else 4
@@ -71,16 +71,16 @@ zone = table(
 _S, _Z = segment.c, zone.c
 _THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at"))
 _THIS_ZONE = (_Z.account_id == bindparam("account"), _Z.segment_id == bindparam("at"))
-_LIVE = Statement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S.account_id == bindparam("account")))
-_KEYS = Statement(select(_S.checksum, _S.messages).where(*_THIS))
-_VALUES = Statement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
-_WORDS = Statement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
-_FLOW = Statement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
-_ADD = Statement(insert(segment))
-_ADD_ZONE = Statement(insert(zone))
-_DROP = Statement(delete(segment).where(*_THIS))
-_DROP_ZONES = Statement(delete(zone).where(*_THIS_ZONE))
-_MARK_DEAD = Statement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
+_LIVE = SqlStatement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S.account_id == bindparam("account")))
+_KEYS = SqlStatement(select(_S.checksum, _S.messages).where(*_THIS))
+_VALUES = SqlStatement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
+_WORDS = SqlStatement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_FLOW = SqlStatement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_ADD = SqlStatement(insert(segment))
+_ADD_ZONE = SqlStatement(insert(zone))
+_DROP = SqlStatement(delete(segment).where(*_THIS))
+_DROP_ZONES = SqlStatement(delete(zone).where(*_THIS_ZONE))
+_MARK_DEAD = SqlStatement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
 
 
 class DamagedSearchFile(Exception):
@@ -153,7 +153,7 @@ class SearchFile:
         zones = {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES}
         return Packed(documents, zones, self.values(segment_id))
 
-    def _blob(self, statement: Statement, **at: int) -> bytes:
+    def _blob(self, statement: SqlStatement, **at: int) -> bytes:
         with self._reading() as connection:
             row = None if connection is None else statement.on(connection, account=self._account_id, **at).fetchone()
             if (

@@ -1,7 +1,7 @@
 """The text of some messages, packed so that one query is answered for all of them together. Pure.
 
 In: documents (one for each message, by zone), or the blobs of an older segment. Out: blobs, and the documents that match a
-query, by their place in the segment. The result is that of `Query.occurs_in` on every piece of every document.
+query, by their place in the segment. The result is that of `SearchValue.occurs_in` on every piece of every document.
 
     Words    each different word of a zone once, the commonest first, as written and folded, and the documents that have it
     Flow     every text as a string with one character a word, U+0000 before each piece; and a sieve of neighbouring words
@@ -26,7 +26,7 @@ from math import prod
 from struct import Struct
 
 from mic_mail.mime.search_text import ZONES, Zone
-from mic_mail.mime.text_folding import Query, fold, word_batches
+from mic_mail.mime.text_folding import SearchValue, fold, word_batches
 
 MAX_WORDS = 500_000
 """Limit of words in one document: a message with more is no letter, and is read for each query.
@@ -50,7 +50,7 @@ class TooLong(Exception):
     """The document has more words than a segment takes."""
 
 
-class Document:
+class IndexedDocument:
     """One message's words by zone: the different ones, and their sequence; `value` is stored beside them."""
 
     __slots__ = ("flows", "value", "vocabularies")
@@ -61,7 +61,7 @@ class Document:
         self.flows: dict[Zone, array[int]] = {}
 
     @classmethod
-    def of(cls, pieces: Iterable[tuple[Zone, str]], value: bytes = b"") -> "Document":
+    def of(cls, pieces: Iterable[tuple[Zone, str]], value: bytes = b"") -> "IndexedDocument":
         """Make a document from the output of `search_text.text_parts`; `TooLong` where it has too many words."""
         document, left = cls(value), MAX_WORDS
         for zone, text in pieces:
@@ -225,7 +225,7 @@ class Packed:
         return len(self.values) + sum(len(words) + len(flow) for words, flow in self.zones.values())
 
 
-def pack(documents: Sequence[Document]) -> Packed:
+def pack(documents: Sequence[IndexedDocument]) -> Packed:
     """Make a segment; the documents' places are their order."""
     values = pack_values([document.value for document in documents])
     return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES}, values)
@@ -244,7 +244,7 @@ def unpack_values(blob: bytes, documents: int) -> list[bytes]:
     return [values[start:end] for start, end in pairwise(ends)]
 
 
-def _pack_zone(zone: Zone, documents: Sequence[Document]) -> tuple[bytes, bytes]:
+def _pack_zone(zone: Zone, documents: Sequence[IndexedDocument]) -> tuple[bytes, bytes]:
     vocabularies = [document.vocabularies.get(zone, {}) for document in documents]
     holders: dict[str, list[int]] = {}
     for place, vocabulary in enumerate(vocabularies):
@@ -295,10 +295,10 @@ def _joined(words: list[str]) -> tuple[bytes, bytes]:
     return b" %b " % b" ".join(encoded) if words else b"", array("I", [len(word) + 1 for word in encoded]).tobytes()
 
 
-def unpack(packed: Packed, places: Collection[int]) -> list[Document]:
+def unpack(packed: Packed, places: Collection[int]) -> list[IndexedDocument]:
     """Return the documents at these places, to be repacked with others."""
     values = unpack_values(packed.values, packed.documents)
-    documents = [Document(values[place]) for place in places]
+    documents = [IndexedDocument(values[place]) for place in places]
     for zone, (words_blob, flow_blob) in packed.zones.items():
         words, flow = Words.unpack(words_blob), Flow.unpack(flow_blob)
         spelled = words.text[1:-1].decode("utf-8", "surrogatepass").split(" ")
@@ -321,7 +321,7 @@ class Phrase:
 
     __slots__ = ("_choices", "_words", "candidates")
 
-    def __init__(self, query: Query, words: Words) -> None:
+    def __init__(self, query: SearchValue, words: Words) -> None:
         first, *inner, last = query.text.strip(" ").split(" ")
         needles = [" " * query.text.startswith(" ") + first + " ", *(f" {word} " for word in inner)]
         needles.append(" " + last + " " * query.text.endswith(" "))

@@ -43,7 +43,7 @@ Where SQLite's message quotes octets of a damaged schema, Python fails to decode
 """
 
 
-class Statement:
+class SqlStatement:
     """A compiled statement; `on` runs it with named values."""
 
     __slots__ = ("_constants", "sql")

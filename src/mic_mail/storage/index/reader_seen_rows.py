@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
@@ -34,32 +34,32 @@ _HERE = (_OF_READER, _S.folder_id == bindparam("folder"))
 _ALL_READERS = select(_R.reader_id).where(keyed_by(_R))
 _OF_ALL = (keyed_by(_S), _S.reader_id.in_(_ALL_READERS), _S.folder_id == bindparam("folder"))
 
-_FIND = Statement(
+_FIND = SqlStatement(
     select(_A.seen_each, _R.reader_id, _R.person, _R.begun_modseq)
     .select_from(
         schema.account.outerjoin(schema.reader, and_(_R.account_id == _A.account_id, _R.person == bindparam("person")))
     )
     .where(keyed_by(_A))
 )
-_READERS = Statement(select(_R.reader_id, _R.person, _R.begun_modseq).where(keyed_by(_R)).order_by(_R.person))
-_STATES_AMONG = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
-_STATES_SINCE = Statement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
-_SEEN_UIDS = Statement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
+_READERS = SqlStatement(select(_R.reader_id, _R.person, _R.begun_modseq).where(keyed_by(_R)).order_by(_R.person))
+_STATES_AMONG = SqlStatement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
+_STATES_SINCE = SqlStatement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
+_SEEN_UIDS = SqlStatement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
 """UIDs as JSON, which takes a third of the time of rows (reader.py)."""
-_TALLIES = Statement(select(_L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L, "reader")))
-_TALLY_HERE = Statement(select(_L.seen, _L.modseq).where(keyed_by(_L, "reader", "folder")))
-_DROP_TALLIES = Statement(delete(schema.seen_tally).where(keyed_by(_L, "reader")))
-_DROP_TALLIES_IN_FOLDER = Statement(
+_TALLIES = SqlStatement(select(_L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L, "reader")))
+_TALLY_HERE = SqlStatement(select(_L.seen, _L.modseq).where(keyed_by(_L, "reader", "folder")))
+_DROP_TALLIES = SqlStatement(delete(schema.seen_tally).where(keyed_by(_L, "reader")))
+_DROP_TALLIES_IN_FOLDER = SqlStatement(
     delete(schema.seen_tally).where(keyed_by(_L), _L.reader_id.in_(_ALL_READERS), _L.folder_id == bindparam("folder"))
 )
-_ALL_TALLIES = Statement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L)))
-_COUNTED = Statement(
+_ALL_TALLIES = SqlStatement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L)))
+_COUNTED = SqlStatement(
     select(_S.reader_id, _S.folder_id, func.sum(_S.seen), func.max(_S.modseq))
     .where(keyed_by(_S))
     .group_by(_S.reader_id, _S.folder_id)
 )
-_SET_TALLY = Statement(insert(schema.seen_tally).prefix_with("OR REPLACE"))
-_ADD_READER = Statement(insert(schema.reader))
+_SET_TALLY = SqlStatement(insert(schema.seen_tally).prefix_with("OR REPLACE"))
+_ADD_READER = SqlStatement(insert(schema.reader))
 _COLUMNS = [column.name for column in schema.seen.c]
 _KEY = ["account_id", "reader_id", "folder_id", "uid"]
 
@@ -70,8 +70,8 @@ def _or_changed(statement: Insert) -> Insert:
     return statement.on_conflict_do_update(index_elements=_KEY, set_={"seen": new.seen, "modseq": new.modseq})
 
 
-_SET = Statement(_or_changed(insert(schema.seen)))
-_TAKE_COMMON = Statement(
+_SET = SqlStatement(_or_changed(insert(schema.seen)))
+_TAKE_COMMON = SqlStatement(
     insert(schema.seen).from_select(
         _COLUMNS,
         select(_M.account_id, bindparam("reader"), _M.folder_id, _M.uid, literal_column("1"), literal_column("0")).where(
@@ -79,7 +79,7 @@ _TAKE_COMMON = Statement(
         ),
     )
 )
-_SET_THOSE_THERE = Statement(
+_SET_THOSE_THERE = SqlStatement(
     _or_changed(
         insert(schema.seen).from_select(
             _COLUMNS,
@@ -89,7 +89,7 @@ _SET_THOSE_THERE = Statement(
         )
     )
 )
-_CARRY = Statement(
+_CARRY = SqlStatement(
     insert(schema.seen).from_select(
         _COLUMNS,
         select(_S.account_id, _S.reader_id, bindparam("target"), bindparam("new"), _S.seen, literal_column("0")).where(
@@ -97,17 +97,17 @@ _CARRY = Statement(
         ),
     )
 )
-_DROP_AMONG = Statement(delete(schema.seen).where(*_OF_ALL, among(_S.uid)))
-_DROP_IN_FOLDER = Statement(delete(schema.seen).where(*_OF_ALL))
-_DROP_HERE = Statement(delete(schema.seen).where(*_HERE))
-_DROP_OF_READER = Statement(delete(schema.seen).where(_OF_READER))
-_DROP_READER = Statement(delete(schema.reader).where(keyed_by(_R, "reader")))
-_OWE = Statement(insert(schema.seen_unwritten).prefix_with("OR IGNORE"), ("account_id", "folder_id", "reader_id"))
-_OWED = Statement(select(_U.folder_id, _U.reader_id).where(keyed_by(_U)).limit(bindparam("most")))
-_PAID = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder", "reader")))
-_PAID_OF_READER = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "reader")))
-_PAID_IN_FOLDER = Statement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder")))
-_STRAY = Statement(
+_DROP_AMONG = SqlStatement(delete(schema.seen).where(*_OF_ALL, among(_S.uid)))
+_DROP_IN_FOLDER = SqlStatement(delete(schema.seen).where(*_OF_ALL))
+_DROP_HERE = SqlStatement(delete(schema.seen).where(*_HERE))
+_DROP_OF_READER = SqlStatement(delete(schema.seen).where(_OF_READER))
+_DROP_READER = SqlStatement(delete(schema.reader).where(keyed_by(_R, "reader")))
+_OWE = SqlStatement(insert(schema.seen_unwritten).prefix_with("OR IGNORE"), ("account_id", "folder_id", "reader_id"))
+_OWED = SqlStatement(select(_U.folder_id, _U.reader_id).where(keyed_by(_U)).limit(bindparam("most")))
+_PAID = SqlStatement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder", "reader")))
+_PAID_OF_READER = SqlStatement(delete(schema.seen_unwritten).where(keyed_by(_U, "reader")))
+_PAID_IN_FOLDER = SqlStatement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder")))
+_STRAY = SqlStatement(
     select(_S.folder_id, _S.uid)
     .select_from(
         schema.seen.outerjoin(

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import RowStatement, Statement, keyed_by
+from mic_mail.storage.index.connection import RowStatement, SqlStatement, keyed_by
 from mic_mail.storage.types import DELETED, SEEN, FolderInfo
 
 
@@ -125,20 +125,20 @@ _ACCOUNT_VALUES = attrgetter(*_ACCOUNT_FIELDS)
 _FOLDER_FIELDS = tuple(field.name for field in fields(FolderRow))
 _FOLDER_COLUMNS = [_F[name] for name in _FOLDER_FIELDS]
 
-_SELECT_ACCOUNT = Statement(select(*(_A[name] for name in _ACCOUNT_FIELDS)).where(keyed_by(_A)))
+_SELECT_ACCOUNT = SqlStatement(select(*(_A[name] for name in _ACCOUNT_FIELDS)).where(keyed_by(_A)))
 _UPDATE_ACCOUNT = RowStatement(update(schema.account).where(_A.account_id == bindparam("account_id")), _ACCOUNT_FIELDS[1:])
 _INSERT_ACCOUNT = RowStatement(insert(schema.account), _ACCOUNT_FIELDS)
-_SELECT_FOLDER = Statement(select(*_FOLDER_COLUMNS).where(keyed_by(_F, "folder")))
-_SELECT_BOTH = Statement(
+_SELECT_FOLDER = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F, "folder")))
+_SELECT_BOTH = SqlStatement(
     select(*(_A[name] for name in _ACCOUNT_FIELDS), *_FOLDER_COLUMNS)
     .select_from(
         schema.account.outerjoin(schema.folder, (_F.account_id == _A.account_id) & (_F.folder_id == bindparam("folder")))
     )
     .where(keyed_by(_A))
 )
-_SELECT_LIVE = Statement(select(*_FOLDER_COLUMNS).where(keyed_by(_F), _F.deleted_at_us.is_(None)).order_by(_F.name))
-_SELECT_ALL = Statement(select(*_FOLDER_COLUMNS).where(keyed_by(_F)).order_by(_F.folder_id))
-_SELECT_NAMED = Statement(select(*_FOLDER_COLUMNS).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
+_SELECT_LIVE = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F), _F.deleted_at_us.is_(None)).order_by(_F.name))
+_SELECT_ALL = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F)).order_by(_F.folder_id))
+_SELECT_NAMED = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
 _UPDATE_FOLDER = RowStatement(
     update(schema.folder).where(_F.account_id == bindparam("account_id"), _F.folder_id == bindparam("folder_id")),
     _FOLDER_FIELDS[2:],

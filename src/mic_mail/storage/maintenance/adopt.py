@@ -23,7 +23,7 @@ from mic_mail.storage.changes.expunge import add_refs
 from mic_mail.storage.changes.publish import insert_email, insert_message
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.types import SEEN
@@ -34,16 +34,16 @@ _MAX_BASE = 180
 _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
-_UIDS = Statement(select(_M.uid).where(keyed_by(_M, "folder")))
-_GONE_UIDS = Statement(select(_T.uid).where(keyed_by(_T, "folder")))
-_CONTENTS = Statement(select(_E.base, _E.size, _E.email_pk).where(keyed_by(_E)))
+_UIDS = SqlStatement(select(_M.uid).where(keyed_by(_M, "folder")))
+_GONE_UIDS = SqlStatement(select(_T.uid).where(keyed_by(_T, "folder")))
+_CONTENTS = SqlStatement(select(_E.base, _E.size, _E.email_pk).where(keyed_by(_E)))
 _F = schema.folder.c
-_FILES = Statement(
+_FILES = SqlStatement(
     select(_M.email_pk, _F.directory, _M.name)
     .join_from(schema.message, schema.folder, (_F.account_id == _M.account_id) & (_F.folder_id == _M.folder_id))
     .where(keyed_by(_M))
 )
-_BURIED_FILES = Statement(select(_T.email_pk, _T.name).where(keyed_by(_T), _T.email_pk.is_not(None), _T.name.is_not(None)))
+_BURIED_FILES = SqlStatement(select(_T.email_pk, _T.name).where(keyed_by(_T), _T.email_pk.is_not(None), _T.name.is_not(None)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class _NewMessage:
 
 
 @dataclass(slots=True)
-class Content:
+class ForeignContent:
     """The content of one or more files; `email_pk` is None until its row is written."""
 
     base: str
@@ -88,13 +88,13 @@ class ContentTable:
         self._write = write
         self._rows: dict[str, list[tuple[int, int]]] | None = None
         self._files: dict[int, list[str]] | None = None
-        self._known: dict[str, list[Content]] = {}
+        self._known: dict[str, list[ForeignContent]] = {}
 
-    def of(self, base: str, size: int, path: str) -> Content:
+    def of(self, base: str, size: int, path: str) -> ForeignContent:
         """Return the content of the file at `path`, named `base`; a new content may get another base name."""
         known = self._known.get(base)
         if known is None:
-            known = self._known[base] = [Content(base, size, pk, self._paths(pk)) for size, pk in self._indexed(base)]
+            known = self._known[base] = [ForeignContent(base, size, pk, self._paths(pk)) for size, pk in self._indexed(base)]
         taken = False
         for content in known:
             evidence = [same for there in content.paths if (same := _same(content, there, size, path)) is not None]
@@ -103,11 +103,11 @@ class ContentTable:
             taken = taken or bool(evidence)
         if taken:
             base = self._write.store.shared.names.base(self._write.store.clock.steady_us())
-        content = Content(base, size, None, [path])
+        content = ForeignContent(base, size, None, [path])
         self._known.setdefault(base, []).append(content)
         return content
 
-    def refer(self, content: Content, path: str, received_us: int) -> int:
+    def refer(self, content: ForeignContent, path: str, received_us: int) -> int:
         """Return the content's row after adding a reference; `path` is a file that holds the content."""
         if content.email_pk is None:
             content.email_pk = insert_email(self._write, content.base, content.size, received_us, scan_file(path))
@@ -134,7 +134,7 @@ class ContentTable:
         return self._files.get(email_pk, [])
 
 
-def _same(content: Content, there: str, size: int, path: str) -> bool | None:
+def _same(content: ForeignContent, there: str, size: int, path: str) -> bool | None:
     """Return whether the file at `path` has this content, by comparison with `there`; None if that does not have it."""
     try:
         found = os.stat(there)
@@ -169,7 +169,7 @@ def adopt(
         return 0
     write.touch(folder)
     cur = write.store.paths.cur(folder.directory)
-    placed: list[tuple[_NewMessage, int, Content, str]] = []
+    placed: list[tuple[_NewMessage, int, ForeignContent, str]] = []
     for message, given in _with_uids(write, folder, messages, believe=believe_uids):
         content, uid = contents.of(message.base, message.size, message.ready), given
         target = f"{cur}/{format_name(content.base, message.size, uid, message.flags)}"

@@ -9,15 +9,15 @@ from sqlalchemy import insert, select
 
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import is_text
 from mic_mail.storage.maildir.maildir import names_in, parse_name
 from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_readable
 
 _T = schema.tombstone.c
-_SELECT_BURIED = Statement(select(_T.uid).where(keyed_by(_T, "folder")))
-_INSERT_TOMBSTONE = Statement(insert(schema.tombstone))
+_SELECT_BURIED = SqlStatement(select(_T.uid).where(keyed_by(_T, "folder")))
+_INSERT_TOMBSTONE = SqlStatement(insert(schema.tombstone))
 
 
 def adopt_tombstones(write: Write, contents: ContentTable) -> None:

@@ -25,7 +25,7 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, transaction
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import from_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
 from mic_mail.storage.maildir import dovecot
@@ -48,7 +48,7 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, RepairFinding, TellFinding
 
 _M = schema.message.c
-_RESTAMP = Statement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
+_RESTAMP = SqlStatement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
 
 
 def rebuild(store: Store, fd: int) -> None:
@@ -64,7 +64,7 @@ def rebuild(store: Store, fd: int) -> None:
         names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.paths.maildir)
         for name in names:
             write.subscribe(name, True)
-        comparison = Comparison(write, believe_uids=True)
+        comparison = FolderComparison(write, believe_uids=True)
         comparison.run()
         adopt_tombstones(write, comparison.contents)
         seen.adopt_seen_sidecars(write)
@@ -124,7 +124,7 @@ def start_epoch(store: Store, fd: int) -> list[RepairFinding]:
         for row in read_all_folders(write.connection, store.account_id):
             folder = write.any_folder(row.folder_id)
             folder.uidnext = max(folder.uidnext, folder.uidnext_mark)  # clients may know a UID given by a lost commit
-        comparison = Comparison(write, believe_uids=True)
+        comparison = FolderComparison(write, believe_uids=True)
         comparison.run()
         _RESTAMP.on(write.connection, account=store.account_id, new_modseq=write.modseq)
         for row in read_all_folders(write.connection, store.account_id):
@@ -171,7 +171,7 @@ class _Difference:
     foreign: list[ForeignMaildirFile]
 
 
-class Comparison:
+class FolderComparison:
     """A pass over all folders of an account inside a critical section."""
 
     def __init__(

@@ -3,7 +3,7 @@
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
-from mic_mail.storage.maintenance.reconcile import Comparison
+from mic_mail.storage.maintenance.reconcile import FolderComparison
 from mic_mail.storage.maintenance.verify import verify
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import RepairFinding, RepairReport, TellFinding
@@ -32,7 +32,7 @@ def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None
     for finding in damage:
         tell(finding)
     with writing(store) as write:
-        comparison = Comparison(write, check=check, tell=tell)
+        comparison = FolderComparison(write, check=check, tell=tell)
         comparison.run()
         if not check:
             adopt_tombstones(write, comparison.contents)
@@ -44,6 +44,6 @@ def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None
 def rescan(store: Store, *, tell: TellFinding | None = None) -> RepairReport:
     """Take in what other Maildir tools did; `tell` as for `repair`."""
     with writing(store) as write:
-        comparison = Comparison(write, tell=tell)
+        comparison = FolderComparison(write, tell=tell)
         comparison.run()
         return RepairReport(comparison.findings, write.count_folders(), write.account.messages, write.account.octets)

@@ -18,7 +18,7 @@ from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
@@ -32,25 +32,25 @@ _M = schema.message.c
 _D = schema.delivery.c
 _F = schema.folder.c
 _HERE = keyed_by(_T, "folder")
-_EXPIRED = Statement(
+_EXPIRED = SqlStatement(
     select(_T.folder_id, _T.uid, _T.email_pk, _T.name)
     .where(keyed_by(_T), _T.email_pk.is_not(None), _T.expunged_us < bindparam("before"))
     .limit(_AT_ONCE)
 )
-_FORGET = Statement(update(schema.tombstone).where(_HERE, _T.uid == bindparam("at")).values(email_pk=None, name=None))
-_HISTORY = Statement(
+_FORGET = SqlStatement(update(schema.tombstone).where(_HERE, _T.uid == bindparam("at")).values(email_pk=None, name=None))
+_HISTORY = SqlStatement(
     select(_T.folder_id, func.max(_T.modseq))
     .where(keyed_by(_T), _T.email_pk.is_(None), _T.expunged_us < bindparam("before"))
     .group_by(_T.folder_id)
 )
-_DROP_HISTORY = Statement(delete(schema.tombstone).where(_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
-_DROP_ORIGINS = Statement(delete(schema.delivery).where(keyed_by(_D), _D.published_us < bindparam("before")))
+_DROP_HISTORY = SqlStatement(delete(schema.tombstone).where(_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
+_DROP_ORIGINS = SqlStatement(delete(schema.delivery).where(keyed_by(_D), _D.published_us < bindparam("before")))
 _IN_FOLDER = keyed_by(_M, "folder")
-_SOME_MESSAGES = Statement(select(_M.uid, _M.email_pk).where(_IN_FOLDER).limit(_AT_ONCE))
-_DROP_MESSAGES = Statement(delete(schema.message).where(_IN_FOLDER, among(_M.uid)))
-_SOME_TOMBSTONES = Statement(select(_T.uid, _T.email_pk, _T.name).where(_HERE).limit(_AT_ONCE))
-_DROP_TOMBSTONES = Statement(delete(schema.tombstone).where(_HERE, among(_T.uid)))
-_DROP_FOLDER = Statement(delete(schema.folder).where(keyed_by(_F, "folder")))
+_SOME_MESSAGES = SqlStatement(select(_M.uid, _M.email_pk).where(_IN_FOLDER).limit(_AT_ONCE))
+_DROP_MESSAGES = SqlStatement(delete(schema.message).where(_IN_FOLDER, among(_M.uid)))
+_SOME_TOMBSTONES = SqlStatement(select(_T.uid, _T.email_pk, _T.name).where(_HERE).limit(_AT_ONCE))
+_DROP_TOMBSTONES = SqlStatement(delete(schema.tombstone).where(_HERE, among(_T.uid)))
+_DROP_FOLDER = SqlStatement(delete(schema.folder).where(keyed_by(_F, "folder")))
 
 
 def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> None:

@@ -22,7 +22,7 @@ from mic_mail.storage.changes.quota import recount_within
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, keyed_by
+from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
 from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
@@ -33,15 +33,15 @@ from mic_mail.storage.types import RepairFinding
 _M = schema.message.c
 _T = schema.tombstone.c
 _E = schema.email.c
-_MAXIMA = Statement(select(func.max(_M.uid), func.max(_M.modseq)).where(keyed_by(_M, "folder")))
-_GONE_MAXIMA = Statement(select(func.max(_T.uid), func.max(_T.modseq)).where(keyed_by(_T, "folder")))
-_MESSAGE_REFS = Statement(select(_M.email_pk, func.count()).where(keyed_by(_M)).group_by(_M.email_pk))
-_GONE_REFS = Statement(select(_T.email_pk, func.count()).where(keyed_by(_T), _T.email_pk.is_not(None)).group_by(_T.email_pk))
-_REFS = Statement(select(_E.email_pk, _E.refs).where(keyed_by(_E)))
-_SET_REFS = Statement(update(schema.email).where(keyed_by(_E, "email")).values(refs=bindparam("new_refs")))
-_SET_DIRTY = Statement(update(schema.message).where(keyed_by(_M, "folder", "at")).values(name_dirty=literal_column("1")))
-_TOMBSTONE_NAMES = Statement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(keyed_by(_T), _T.name.is_not(None)))
-_FORGET_TOMBSTONE = Statement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
+_MAXIMA = SqlStatement(select(func.max(_M.uid), func.max(_M.modseq)).where(keyed_by(_M, "folder")))
+_GONE_MAXIMA = SqlStatement(select(func.max(_T.uid), func.max(_T.modseq)).where(keyed_by(_T, "folder")))
+_MESSAGE_REFS = SqlStatement(select(_M.email_pk, func.count()).where(keyed_by(_M)).group_by(_M.email_pk))
+_GONE_REFS = SqlStatement(select(_T.email_pk, func.count()).where(keyed_by(_T), _T.email_pk.is_not(None)).group_by(_T.email_pk))
+_REFS = SqlStatement(select(_E.email_pk, _E.refs).where(keyed_by(_E)))
+_SET_REFS = SqlStatement(update(schema.email).where(keyed_by(_E, "email")).values(refs=bindparam("new_refs")))
+_SET_DIRTY = SqlStatement(update(schema.message).where(keyed_by(_M, "folder", "at")).values(name_dirty=literal_column("1")))
+_TOMBSTONE_NAMES = SqlStatement(select(_T.folder_id, _T.uid, _T.email_pk, _T.name).where(keyed_by(_T), _T.name.is_not(None)))
+_FORGET_TOMBSTONE = SqlStatement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
 
 
 def verify(write: Write, *, check: bool) -> Iterator[RepairFinding]:

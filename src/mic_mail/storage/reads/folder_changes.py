@@ -14,7 +14,7 @@ from sqlalchemy import BindParameter, bindparam, func, or_, select
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.sidecar_rows import subscribed_names
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import read_account, read_folder_named
 from mic_mail.storage.store import Store
@@ -27,7 +27,7 @@ _SINCE: BindParameter[int] = bindparam("since")
 _HERE = keyed_by(_M, "folder")
 _GONE_HERE = keyed_by(_T, "folder")
 
-_MOVED = Statement(
+_MOVED = SqlStatement(
     select(
         _F.folder_id, _F.modseq, _F.created_modseq, _F.mailbox_id, _F.name, _F.special_use, _F.uidvalidity, _F.uidnext,
         _F.messages, _F.unseen, _F.highest_modseq,
@@ -39,15 +39,15 @@ _MOVED = Statement(
     )
     .order_by(_F.name)
 )  # fmt: skip
-_DELETED = Statement(
+_DELETED = SqlStatement(
     select(_F.mailbox_id, _F.modseq).where(keyed_by(_F), _F.deleted_at_us.is_not(None), _F.modseq > _SINCE).order_by(_F.name)
 )
-_LIVE = Statement(select(func.count()).where(keyed_by(_F), _F.deleted_at_us.is_(None)))
-_FOREIGN = Statement(
+_LIVE = SqlStatement(select(func.count()).where(keyed_by(_F), _F.deleted_at_us.is_(None)))
+_FOREIGN = SqlStatement(
     select(_M.uid).where(_HERE, _M.modseq > _SINCE, or_(~among(_M.created_modseq), _M.modseq != _M.created_modseq)).limit(1)
 )
-_VANISHED = Statement(select(_T.uid).where(_GONE_HERE, _T.modseq > _SINCE).limit(1))
-_MOVED_OUT = Statement(
+_VANISHED = SqlStatement(select(_T.uid).where(_GONE_HERE, _T.modseq > _SINCE).limit(1))
+_MOVED_OUT = SqlStatement(
     select(_T.uid).where(_GONE_HERE, _T.modseq == bindparam("at"), _T.moved_folder_id == bindparam("target")).limit(1)
 )
 

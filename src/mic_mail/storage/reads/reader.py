@@ -23,7 +23,7 @@ from mic_mail.storage.changes.flags import take_foreign_name
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.view_cache import with_changes
@@ -38,19 +38,19 @@ _E = schema.email.c
 _HERE = keyed_by(_M, "folder")
 _GONE_HERE = keyed_by(_T, "folder")
 
-_ALL = Statement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(_HERE))
+_ALL = SqlStatement(select(*(func.json_group_array(column) for column in (_M.uid, _M.flags, _M.modseq, _M.size))).where(_HERE))
 """Four arrays as JSON: 100,000 messages in 45 ms, 20 of them in SQLite without Python's lock.
 
 Rows took 92 ms (bench/storage_publish).
 """
-_CHANGED = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _M.modseq > bindparam("since")))
-_AMONG = Statement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)))
-_VANISHED = Statement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
-_NAME = Statement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
-_TOMBSTONE = Statement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
-_DIRECTORY = Statement(select(schema.folder.c.directory).where(keyed_by(schema.folder.c, "folder")))
-_MODSEQ = Statement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
-_STATE = Statement(select(schema.account.c.modseq, schema.account.c.seen_each).where(keyed_by(schema.account.c)))
+_CHANGED = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _M.modseq > bindparam("since")))
+_AMONG = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)))
+_VANISHED = SqlStatement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
+_NAME = SqlStatement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
+_TOMBSTONE = SqlStatement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
+_DIRECTORY = SqlStatement(select(schema.folder.c.directory).where(keyed_by(schema.folder.c, "folder")))
+_MODSEQ = SqlStatement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
+_STATE = SqlStatement(select(schema.account.c.modseq, schema.account.c.seen_each).where(keyed_by(schema.account.c)))
 
 _MOVES_FOLLOWED = 16
 
@@ -278,19 +278,19 @@ class _Answers:
         return live
 
     @cached_property
-    def of_range(self) -> Statement:
-        return Statement(self._live().where(_M.uid.between(bindparam("low"), bindparam("high"))))
+    def of_range(self) -> SqlStatement:
+        return SqlStatement(self._live().where(_M.uid.between(bindparam("low"), bindparam("high"))))
 
     @cached_property
-    def of_some(self) -> Statement:
-        return Statement(self._live().where(among(_M.uid)))
+    def of_some(self) -> SqlStatement:
+        return SqlStatement(self._live().where(among(_M.uid)))
 
     @cached_property
-    def of_tombstones(self) -> Statement:
+    def of_tombstones(self) -> SqlStatement:
         columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
         joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
         expunged = select(*columns).join_from(schema.tombstone, schema.email, joined)
-        return Statement(expunged.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
+        return SqlStatement(expunged.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ from mic_mail.mime.structure import MAX_HEADER
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import Statement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.reads.reader import open_message, rows
 from mic_mail.storage.store import Store
 
@@ -30,13 +30,13 @@ PATIENCE_SECONDS = 0.5
 _M = schema.message.c
 _E = schema.email.c
 _O = schema.ordering.c
-_KEPT = Statement(
+_KEPT = SqlStatement(
     select(_M.uid, _O.sent_at, _O.received_at, _O.value)
     .join_from(schema.message, schema.ordering, (_O.account_id == _M.account_id) & (_O.email_pk == _M.email_pk))
     .where(keyed_by(_M, "folder"), among(_M.uid))
 )
 _COLUMNS = ("account_id", "email_pk", "sent_at", "received_at", "value")
-_KEEP = Statement(
+_KEEP = SqlStatement(
     insert(schema.ordering)
     .prefix_with("OR IGNORE")
     .from_select(

@@ -17,9 +17,9 @@ from sqlalchemy import bindparam, select
 
 from mic_mail.mime.search_text import text_parts
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
-from mic_mail.storage.fulltext.segment import Document, TooLong
+from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import PRIMARY, Statement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import PRIMARY, SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.rows import read_folders
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.lookup import known_keys
@@ -41,19 +41,19 @@ _E = schema.email.c
 _A = schema.account.c
 _HERE = keyed_by(_M, "folder")
 _WITH_CONTENT = (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk)
-_FRESH = Statement(
+_FRESH = SqlStatement(
     select(_M.uid, _E.email_id, _E.size)
     .join_from(schema.message, schema.email, _WITH_CONTENT)
     .where(_HERE, _M.modseq > bindparam("since"))
     .order_by(_M.uid)
 )
-_TO_READ = Statement(
+_TO_READ = SqlStatement(
     select(_E.email_id, _E.size, _E.parts, _M.name, _E.header)
     .join_from(schema.message, schema.email, _WITH_CONTENT)
     .where(_HERE, among(_M.uid))
 )
-_ALIVE = Statement(select(_E.email_id, _E.size).where(keyed_by(_E)))
-_MODSEQ = Statement(select(_A.modseq).where(keyed_by(_A)))
+_ALIVE = SqlStatement(select(_E.email_id, _E.size).where(keyed_by(_E)))
+_MODSEQ = SqlStatement(select(_A.modseq).where(keyed_by(_A)))
 
 
 _PASSING = {
@@ -185,7 +185,7 @@ class _Reading:
         with _reading(self._store) as connection:
             found = _TO_READ.on(connection, account=self._store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
         done = words = 0
-        read: dict[int, Document] = {}
+        read: dict[int, IndexedDocument] = {}
         for email_id, size, parts, name, header in found:
             key = key_of(email_id, size)
             document = self._document(key, f"{cur}/{name}", parts, header)
@@ -198,7 +198,7 @@ class _Reading:
                 read, words = {}, 0
         return done + leave(self._store, read)
 
-    def _document(self, key: int, path: str, parts: bytes, header: bytes | None) -> Document | None:
+    def _document(self, key: int, path: str, parts: bytes, header: bytes | None) -> IndexedDocument | None:
         try:
             with open(path, "rb") as file:
                 octets = file.read()
@@ -206,7 +206,7 @@ class _Reading:
             self.whole = False
             return None
         try:
-            return Document.of(text_parts(octets, parts), value_of(header, octets))
+            return IndexedDocument.of(text_parts(octets, parts), value_of(header, octets))
         except TooLong:
             self._visited.unfit.add(key)
             return None

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mic_mail.mime.search_text import FIELD_ZONES, Zone
-from mic_mail.mime.text_folding import Query
+from mic_mail.mime.text_folding import SearchValue
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle
 from mic_mail.storage.index.connection import translated
@@ -34,7 +34,7 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[
 
     `uids` is best the shared list (`FolderView.uids`).
     """
-    query = Query.of(test.value)
+    query = SearchValue.of(test.value)
     if not query.text or not store.settings.search_file:
         return LookedUp((), ())  # an empty value asks whether a field is present, or nothing at all
     store.ready()  # a rebuilt index makes cached results about it void
@@ -61,7 +61,7 @@ def throw_away(store: Store) -> None:
 
 
 class _LookedUp:
-    def __init__(self, store: Store, test: TextTest, query: Query) -> None:
+    def __init__(self, store: Store, test: TextTest, query: SearchValue) -> None:
         self._store = store
         self._test = test
         self._query = query
@@ -104,7 +104,7 @@ class _Segment:
         self._store = store
         self._segment_id = segment_id
 
-    def having(self, test: TextTest, query: Query, wanted: Iterable[int]) -> set[int]:
+    def having(self, test: TextTest, query: SearchValue, wanted: Iterable[int]) -> set[int]:
         found: set[int] = set()
         for zone in _zones_of(test):
             words = self._words(zone)

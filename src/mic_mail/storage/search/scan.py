@@ -13,10 +13,10 @@ from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
 from mic_mail.mime.part_table import Sections
 from mic_mail.mime.search_text import Zone, field_texts, text_parts
-from mic_mail.mime.text_folding import Query, occurring
+from mic_mail.mime.text_folding import SearchValue, occurring
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
-from mic_mail.storage.fulltext.segment import Document, TooLong
+from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
 from mic_mail.storage.reads.reader import open_message, rows
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
@@ -33,7 +33,7 @@ def find_text(
     wanted = [_Test(test) for test in tests]
     headers_suffice = all(test.kind == "HEADER" for test in wanted)
     found: list[tuple[int, tuple[bool, ...]]] = []
-    read: dict[int, Document] = {}
+    read: dict[int, IndexedDocument] = {}
     words = 0
     columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
     for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
@@ -50,7 +50,7 @@ def find_text(
         found.append((uid, _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)))
         if store.settings.search_file:
             try:
-                document = Document.of(texts, value_of(header, octets))
+                document = IndexedDocument.of(texts, value_of(header, octets))
             except TooLong:
                 continue  # it will be read again
             read[key_of(email_id, size)] = document
@@ -63,7 +63,7 @@ def find_text(
     return found
 
 
-def _leave(store: Store, read: dict[int, Document]) -> None:
+def _leave(store: Store, read: dict[int, IndexedDocument]) -> None:
     try:
         leave(store, read)
     except DamagedSearchFile:
@@ -88,7 +88,7 @@ class _Fields:
 class _Test:
     def __init__(self, test: TextTest) -> None:
         self.kind = test.kind
-        self.query = Query.of(test.value)
+        self.query = SearchValue.of(test.value)
         self.zones = ("body",) if self.kind == "BODY" else ("header", "body")
         self._field = test.field.lower().encode(errors="replace")
 

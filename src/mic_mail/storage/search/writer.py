@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mic_mail.storage.fulltext.file import Live
-from mic_mail.storage.fulltext.segment import Document, Packed, pack, unpack
+from mic_mail.storage.fulltext.segment import IndexedDocument, Packed, pack, unpack
 from mic_mail.storage.search.lookup import keys_in, known_keys
 from mic_mail.storage.store import Store
 
@@ -44,13 +44,13 @@ class _Segment:
     keys: Collection[int]
 
 
-def leave(store: Store, read: Mapping[int, Document]) -> int:
+def leave(store: Store, read: Mapping[int, IndexedDocument]) -> int:
     """Add those of these documents, by key, that the file lacks; return how many."""
     return sum(_leave_at_last(store, some) for some in _at_once(read))
 
 
-def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
-    some: dict[int, Document] = {}
+def _at_once(read: Mapping[int, IndexedDocument]) -> Iterator[dict[int, IndexedDocument]]:
+    some: dict[int, IndexedDocument] = {}
     words = 0
     for key, document in read.items():
         words += document.different_words
@@ -62,7 +62,7 @@ def _at_once(read: Mapping[int, Document]) -> Iterator[dict[int, Document]]:
         yield some
 
 
-def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
+def _leave_at_last(store: Store, read: Mapping[int, IndexedDocument]) -> int:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(KeyError):  # a segment was replaced between two reads
             done = _leave(store, read)
@@ -71,7 +71,7 @@ def _leave_at_last(store: Store, read: Mapping[int, Document]) -> int:
     return 0
 
 
-def _leave(store: Store, read: Mapping[int, Document]) -> int | None:
+def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
     store.reserve.require_whole()
     live = store.search.live()
     known = known_keys(store, [each.segment_id for each in live])

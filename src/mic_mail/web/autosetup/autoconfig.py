@@ -8,7 +8,7 @@ for everybody of a domain and for requests without an address, so it does not di
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from mic_mail.web.autosetup.servers import Security, Server, Servers
+from mic_mail.web.autosetup.servers import AdvertisedServer, Security, Servers
 
 MEDIA_TYPE = "text/xml"
 _SOCKETS = {Security.TLS: "SSL", Security.STARTTLS: "STARTTLS"}
@@ -46,7 +46,7 @@ def _lines(servers: Servers, domain: str) -> Iterator[str]:
     yield "</clientConfig>"
 
 
-def _server(element: str, server: Server) -> Iterator[str]:
+def _server(element: str, server: AdvertisedServer) -> Iterator[str]:
     """Write one server with `password-cleartext`, which means a plain password within TLS.
 
     The format's "encrypted" is CRAM-MD5, which needs passwords stored in the clear.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from xml.sax.saxutils import escape
 
-from mic_mail.web.autosetup.servers import Security, Server, Servers
+from mic_mail.web.autosetup.servers import AdvertisedServer, Security, Servers
 from mic_mail.web.carddav.xml import BadXml, Element, read
 
 MEDIA_TYPE = "text/xml"
@@ -81,7 +81,7 @@ def _settings(servers: Servers, address: str) -> Iterator[str]:
     yield "</Autodiscover>"
 
 
-def _protocol(server: Server, address: str) -> Iterator[str]:
+def _protocol(server: AdvertisedServer, address: str) -> Iterator[str]:
     yield "      <Protocol>"
     yield f"        <Type>{_TYPES[server.kind]}</Type>"
     yield f"        <Server>{escape(server.host)}</Server>"

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 
-from mic_mail.web.autosetup.servers import Server, Servers
+from mic_mail.web.autosetup.servers import AdvertisedServer, Servers
 
 MEDIA_TYPE = "application/x-apple-aspen-config"
 NAME = "mic-mail.mobileconfig"
@@ -71,7 +71,7 @@ def _payloads(servers: Servers, address: str, name: str, reversed_domain: str) -
         }
 
 
-def _server(way: str, server: Server, address: str) -> dict[str, Any]:
+def _server(way: str, server: AdvertisedServer, address: str) -> dict[str, Any]:
     """Return one server's settings.
 
     `UseSSL` is for both kinds of TLS; the device tells them apart by the port.

@@ -19,7 +19,7 @@ class Security(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class AdvertisedServer:
     """One listener as programs know it."""
 
     kind: str
@@ -33,15 +33,15 @@ class Server:
 class Servers:
     """All settings of this server that a program needs."""
 
-    incoming: Sequence[Server]
-    outgoing: Sequence[Server]
+    incoming: Sequence[AdvertisedServer]
+    outgoing: Sequence[AdvertisedServer]
     address_book: str | None
     """Address where CardDAV begins; None where it is disabled."""
     page: str | None
     """Address of the page where people change their password and read instructions."""
     ministry: str
 
-    def best(self, kind: str) -> Server | None:
+    def best(self, kind: str) -> AdvertisedServer | None:
         """Return the first server of a kind."""
         return next((server for server in (*self.incoming, *self.outgoing) if server.kind == kind), None)
 
@@ -55,8 +55,12 @@ def servers(config: Config) -> Servers:
     """Return the servers of this configuration."""
     listen, host = config.listen, config.server.hostname
 
-    def of(doors: Sequence[tuple[str, str, Security]]) -> list[Server]:
-        return [Server(kind, host, getattr(listen, door), security) for kind, door, security in doors if door in listen.doors]
+    def of(doors: Sequence[tuple[str, str, Security]]) -> list[AdvertisedServer]:
+        return [
+            AdvertisedServer(kind, host, getattr(listen, door), security)
+            for kind, door, security in doors
+            if door in listen.doors
+        ]
 
     page = config.password_page
     return Servers(

@@ -48,7 +48,7 @@ from mic_mail.web.carddav.requests import (
 )
 from mic_mail.web.carddav.xml import BODY_OCTETS, DAV, BadXml, Name, PreconditionFailed
 from mic_mail.web.http import caller_of, peer_of
-from mic_mail.web.request_body import Answered, BodyRefused, Sliced, read_body
+from mic_mail.web.request_body import BodyRefused, ResponseReady, Sliced, read_body
 
 READS = ("OPTIONS", "GET", "HEAD", "PROPFIND", "REPORT")
 WRITES = ("PUT", "DELETE", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "POST", "PATCH", "ACL", "MKCALENDAR")
@@ -165,8 +165,8 @@ class AddressBooks:
             caller_of(request).signed_in()
             return answer
         if answer is None:
-            raise Answered(_refused(401, Text("Đề nghị đăng nhập.", "Please sign in.")))
-        raise Answered(_refused(STATUS.get(answer.kind, 403), answer.text))
+            raise ResponseReady(_refused(401, Text("Đề nghị đăng nhập.", "Please sign in.")))
+        raise ResponseReady(_refused(STATUS.get(answer.kind, 403), answer.text))
 
     async def _answer(self, visit: Visit) -> Response:
         parts = [part for part in visit.request.path_params.get("path", "").split("/") if part]
@@ -202,7 +202,7 @@ class AddressBooks:
         own = self._own.setdefault(address, asyncio.Lock())
         async with own, self._at_length:
             if self._unsent[address] > ANSWER_LETTERS:
-                raise Answered(Response(status_code=503, headers={"retry-after": RETRY_SECONDS}))
+                raise ResponseReady(Response(status_code=503, headers={"retry-after": RETRY_SECONDS}))
             yield
 
     def _on_its_way(self, address: str, response: Response) -> None:
@@ -318,7 +318,7 @@ def _below(visit: Visit, parts: list[str]) -> Iterator[tuple[str, Properties]]:
 
 
 def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str], wanted: RequestedProperties) -> Iterator[str]:
-    """Return the answers of cards; raise `Answered` (507) where they exceed ANSWER_LETTERS."""
+    """Return the answers of cards; raise `ResponseReady` (507) where they exceed ANSWER_LETTERS."""
     letters = 0
     for key in keys:
         card = collection.cards[key]
@@ -326,7 +326,7 @@ def _found(visit: Visit, path: str, collection: Collection, keys: Iterable[str],
         answer = properties.found(f"{path}{key}.vcf", own, wanted)
         letters += len(answer)
         if letters > ANSWER_LETTERS:
-            raise Answered(_condition(507, (DAV, "number-of-matches-within-limits")))
+            raise ResponseReady(_condition(507, (DAV, "number-of-matches-within-limits")))
         yield answer
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mic_mail.addressbook.cards import Card, CardKind, Ministry, Person
-from mic_mail.mime.text_folding import Query, fold, words
+from mic_mail.mime.text_folding import SearchValue, fold, words
 from mic_mail.web.carddav.xml import CARD, BadXml, Element, PreconditionFailed
 
 COLLATIONS = ("default", "i;unicode-casemap", "i;ascii-casemap")
@@ -21,7 +21,7 @@ Question = Callable[[Card], bool]
 class _Match:
     """One text-match."""
 
-    query: Query
+    query: SearchValue
     how: str
     negated: bool
 
@@ -89,7 +89,7 @@ def _match(element: Element) -> _Match:
     if element.attributes.get("collation", "default") not in COLLATIONS:
         raise PreconditionFailed(CARD, "supported-collation")
     how = element.attributes.get("match-type", "contains")
-    return _Match(Query.of(element.text), how, element.attributes.get("negate-condition") == "yes")
+    return _Match(SearchValue.of(element.text), how, element.attributes.get("negate-condition") == "yes")
 
 
 def _of_parameter(element: Element, name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from mic_mail.policy.unit_mail.delegation import RIGHTS
-from mic_mail.services.authentication.shared_mailboxes import Shared, shared_folder
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox, shared_folder
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import Talk
@@ -34,7 +34,7 @@ LISTENERS = st.one_of(
     command(b"UID FETCH ", UIDS, b" (FLAGS)"), command(b"UID STORE ", UIDS, b" ", FLAGS),
     command(b"UID COPY ", UIDS, b" Trash"), command(b"APPEND INBOX", APPEND), command(b"UID MOVE ", UIDS, b" Trash"),
 )  # fmt: skip
-BOX = Shared("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
+BOX = SharedMailbox("cntt", "cntt@mic.gov.vn", AccountRef(8, "mic.gov.vn/cntt"), RIGHTS, 1 << 30)
 """A unit's mailbox, whose folders have the same names below `Shared/`."""
 STEP = st.one_of(st.tuples(st.integers(1, 2), COMMANDS), st.tuples(st.just(0), LISTENERS), st.just((3, b"")))
 """Who says what; 0 is the listener, 3 the change feed's hint."""

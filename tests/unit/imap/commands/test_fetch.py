@@ -17,7 +17,7 @@ from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands import fetch, fetch_reader
 from mic_mail.imap.commands.fetch_reader import WHOLE_OCTETS
 from mic_mail.imap.selected import shared_cache
-from mic_mail.imap.selected.shared_cache import KeptAnswers
+from mic_mail.imap.selected.shared_cache import CachedAnswers
 from mic_mail.storage.mailstore import Account, MailStore
 from session_harness import Talk
 from store_harness import deliver
@@ -422,7 +422,7 @@ def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore
 def test_what_is_kept_of_a_folder_is_never_walked_through(ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of lines looks up its own messages: of 100,000 there are 400 batches, each beside all that is kept."""
 
-    class Unwalkable(KeptAnswers):
+    class Unwalkable(CachedAnswers):
         def __iter__(self) -> Never:
             raise AssertionError
 

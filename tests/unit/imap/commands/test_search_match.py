@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.clock import HO_CHI_MINH
-from mic_mail.imap.commands.search_match import Answer, Columns, MatchMasks, mask_of, match, positions, text_keys
+from mic_mail.imap.commands.search_match import Columns, MatchMasks, TextScanResult, mask_of, match, positions, text_keys
 from mic_mail.imap.parser.number_set import SAVED_RESULT, parse_set
 from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
+    DateComparison,
     DateKey,
     DateOf,
     HasFlag,
@@ -26,7 +27,6 @@ from mic_mail.imap.parser.search_keys import (
     Not,
     ObjectId,
     Or,
-    Order,
     Recent,
     SearchKey,
     Size,
@@ -70,7 +70,7 @@ def columns_of(messages: Sequence[Message], saved_uids: Sequence[int] = ()) -> C
     )
 
 
-def evaluated(key: SearchKey, columns: Columns, answers: Mapping[TextTest, Answer]) -> MatchMasks:
+def evaluated(key: SearchKey, columns: Columns, answers: Mapping[TextTest, TextScanResult]) -> MatchMasks:
     """Without its pauses."""
     evaluation = match(key, columns, answers)
     while True:
@@ -99,8 +99,12 @@ DAYS = [
 FEBRUARY = date(2026, 2, 1)
 
 
-@pytest.mark.parametrize(("order", "expected"), [(Order.BEFORE, [0]), (Order.ON, [1, 2]), (Order.SINCE, [1, 2, 3])], ids=str)
-def test_days_are_whole_days_of_the_server(order: Order, expected: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [(DateComparison.BEFORE, [0]), (DateComparison.ON, [1, 2]), (DateComparison.SINCE, [1, 2, 3])],
+    ids=str,
+)
+def test_days_are_whole_days_of_the_server(order: DateComparison, expected: list[int]) -> None:
     """RFC 9051 §6.4.4: only the date counts, not the time; the day is the one that INTERNALDATE shows."""
     assert found(DateKey(DateOf.INTERNAL, order, FEBRUARY), DAYS) == expected
 
@@ -112,10 +116,10 @@ def test_sent_and_saved_dates() -> None:
         Message(internal=at("2026-02-01T12:00:00"), sent=midnight - 86_400),
         Message(internal=at("2026-01-01T12:00:00"), sent=midnight, saved=at("2026-02-01T00:00:00")),
     ]
-    assert found(DateKey(DateOf.SENT, Order.ON, FEBRUARY), messages) == [1]
-    assert found(DateKey(DateOf.SAVED, Order.ON, FEBRUARY), messages) == [1]
-    assert found(DateKey(DateOf.SAVED, Order.BEFORE, date(9999, 12, 31)), messages) == [1]
-    assert found(DateKey(DateOf.INTERNAL, Order.SINCE, date(1, 1, 1)), messages) == [0, 1]
+    assert found(DateKey(DateOf.SENT, DateComparison.ON, FEBRUARY), messages) == [1]
+    assert found(DateKey(DateOf.SAVED, DateComparison.ON, FEBRUARY), messages) == [1]
+    assert found(DateKey(DateOf.SAVED, DateComparison.BEFORE, date(9999, 12, 31)), messages) == [1]
+    assert found(DateKey(DateOf.INTERNAL, DateComparison.SINCE, date(1, 1, 1)), messages) == [0, 1]
     assert found(All(), messages) == [0, 1]
 
 
@@ -221,7 +225,7 @@ def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
     count = len(messages)
     columns = columns_of(messages)
     expected = [i for i, message in enumerate(messages) if holds(key, message, columns.uids[i])]
-    answers: dict[TextTest, Answer] = {}
+    answers: dict[TextTest, TextScanResult] = {}
     verdict = evaluated(key, columns, answers)
     scans = text_keys(key)
     for scan in scans:
@@ -230,7 +234,7 @@ def test_trees_with_text(key: SearchKey, messages: list[Message]) -> None:
             break
         asked = positions(verdict.undecided, count)
         hits = [i for i in asked if scan.value in messages[i].texts]
-        answers[scan] = Answer(verdict.undecided, mask_of(hits, count))
+        answers[scan] = TextScanResult(verdict.undecided, mask_of(hits, count))
         verdict = evaluated(key, columns, answers)
     assert verdict.undecided == 0
     assert positions(verdict.certain, count) == expected
@@ -273,5 +277,5 @@ def test_a_wide_tree_holds_no_more_masks_than_it_is_deep(join: type[Or | And], k
 def test_a_day_in_another_zone() -> None:
     """The zone is an argument: in UTC the same instant is on another day."""
     columns = replace(columns_of([Message(internal=at("2026-02-01T03:00:00"))]), zone=UTC)
-    verdict = evaluated(DateKey(DateOf.INTERNAL, Order.ON, FEBRUARY - timedelta(days=1)), columns, {})
+    verdict = evaluated(DateKey(DateOf.INTERNAL, DateComparison.ON, FEBRUARY - timedelta(days=1)), columns, {})
     assert positions(verdict.certain, 1) == [0]

@@ -9,7 +9,7 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_flags, reads_only, with_legacy_rights
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.policy.unit_mail.delegation import RIGHTS
-from mic_mail.services.authentication.shared_mailboxes import Shared, shared_name
+from mic_mail.services.authentication.shared_mailboxes import SharedMailbox, shared_name
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
 from mic_mail.storage.maildir.folder_names import canonical, encode_directory
 from mic_mail.storage.types import ALL_FLAGS, DELETED, SEEN, AccountRef
@@ -20,8 +20,8 @@ UNIT, OTHER = AccountRef(8, "mic.gov.vn/cntt"), AccountRef(9, "else.vn/cntt")
 BOXES = {
     box.name: box
     for box in (
-        Shared("cntt", "cntt@mic.gov.vn", UNIT, RIGHTS, 1 << 30),
-        Shared("cntt@else.vn", "cntt@else.vn", OTHER, "lr", 1 << 30),
+        SharedMailbox("cntt", "cntt@mic.gov.vn", UNIT, RIGHTS, 1 << 30),
+        SharedMailbox("cntt@else.vn", "cntt@else.vn", OTHER, "lr", 1 << 30),
     )
 }
 levels = st.sampled_from(
@@ -39,7 +39,7 @@ def test_what_the_own_account_has_is_found_under_the_name_it_is_shown_by(name: s
 
 
 @given(names, st.sampled_from(list(BOXES.values())))
-def test_what_a_unit_has_is_found_under_the_name_it_is_shown_by(name: str, box: Shared) -> None:
+def test_what_a_unit_has_is_found_under_the_name_it_is_shown_by(name: str, box: SharedMailbox) -> None:
     """`find` undoes `name_in_box`."""
     assert resolve.find(resolve.name_in_box(box, name), BOXES) == Place(name, box)
 
@@ -97,7 +97,7 @@ def test_units_of_two_domains_have_two_names() -> None:
 )
 def test_need(rights: str, letters: str, error: type[Exception] | None) -> None:
     """RFC 4314 §6: who cannot see a mailbox is not told that it is there."""
-    place = Place("INBOX", Shared("x", "x@mic.gov.vn", UNIT, rights, 1))
+    place = Place("INBOX", SharedMailbox("x", "x@mic.gov.vn", UNIT, rights, 1))
     if error is None:
         place.need(letters)
     else:
@@ -134,7 +134,7 @@ def test_any_commands_in_two_accounts(script: list[tuple[int, bytes]], letters: 
     rights = "".join(letter for letter in RIGHTS if letter in letters)
     with folder_in_memory() as folder:
         store = open_store(folder)
-        box = Shared("cntt", "cntt@mic.gov.vn", UNIT, rights or "l", 1 << 30)
+        box = SharedMailbox("cntt", "cntt@mic.gov.vn", UNIT, rights or "l", 1 << 30)
         for ref in (REF, UNIT):
             account = store.account(ref)
             account.create("Viec")

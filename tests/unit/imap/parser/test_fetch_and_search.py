@@ -5,13 +5,14 @@ from datetime import date
 import pytest
 
 from mic_mail.imap.parser.fetch import Fetch
-from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, Preview, Section, Text
+from mic_mail.imap.parser.fetch_items import Binary, BinarySize, Datum, Preview, Section, SectionText
 from mic_mail.imap.parser.number_set import SAVED_RESULT, parse_set
 from mic_mail.imap.parser.search import Search
 from mic_mail.imap.parser.search_keys import (
     Age,
     All,
     And,
+    DateComparison,
     DateKey,
     DateOf,
     HasFlag,
@@ -21,7 +22,6 @@ from mic_mail.imap.parser.search_keys import (
     Not,
     ObjectId,
     Or,
-    Order,
     Recent,
     Size,
 )
@@ -29,7 +29,7 @@ from mic_mail.storage.types import TextTest
 from unit.imap.parser.reading import ONE, REST, arguments
 
 
-def fields(*names: bytes, text: Text = Text.HEADER_FIELDS, shown: bytes = b"") -> Section:
+def fields(*names: bytes, text: SectionText = SectionText.HEADER_FIELDS, shown: bytes = b"") -> Section:
     """BODY.PEEK[HEADER.FIELDS (...)]."""
     label = b"BODY[" + text.value + b" (" + (shown or b" ".join(names)) + b")]"
     return Section((), text, label, tuple(name.lower() for name in names), peek=True)
@@ -41,19 +41,19 @@ ITEMS: list[tuple[bytes, tuple[object, ...]]] = [
     (b"ALL", (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE, Datum.ENVELOPE)),
     (b"FULL", (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE, Datum.ENVELOPE, Datum.BODY)),
     (b"(UID rfc822.size UID body bodystructure)", (Datum.UID, Datum.SIZE, Datum.BODY, Datum.BODYSTRUCTURE)),
-    (b"RFC822", (Section((), Text.ALL, b"RFC822"),)),
+    (b"RFC822", (Section((), SectionText.ALL, b"RFC822"),)),
     (b"(RFC822.HEADER RFC822.TEXT)",
-     (Section((), Text.HEADER, b"RFC822.HEADER", peek=True), Section((), Text.TEXT, b"RFC822.TEXT"))),
-    (b"BODY[]", (Section((), Text.ALL, b"BODY[]"),)),
-    (b"body.peek[]<0.2048>", (Section((), Text.ALL, b"BODY[]<0>", peek=True, partial=(0, 2048)),)),
-    (b"BODY[1.2.header]", (Section((1, 2), Text.HEADER, b"BODY[1.2.HEADER]"),)),
-    (b"BODY[4.1.MIME]", (Section((4, 1), Text.MIME, b"BODY[4.1.MIME]"),)),
-    (b"BODY[TEXT]<100.5>", (Section((), Text.TEXT, b"BODY[TEXT]<100>", partial=(100, 5)),)),
-    (b"BODY[2]", (Section((2,), Text.ALL, b"BODY[2]"),)),
+     (Section((), SectionText.HEADER, b"RFC822.HEADER", peek=True), Section((), SectionText.TEXT, b"RFC822.TEXT"))),
+    (b"BODY[]", (Section((), SectionText.ALL, b"BODY[]"),)),
+    (b"body.peek[]<0.2048>", (Section((), SectionText.ALL, b"BODY[]<0>", peek=True, partial=(0, 2048)),)),
+    (b"BODY[1.2.header]", (Section((1, 2), SectionText.HEADER, b"BODY[1.2.HEADER]"),)),
+    (b"BODY[4.1.MIME]", (Section((4, 1), SectionText.MIME, b"BODY[4.1.MIME]"),)),
+    (b"BODY[TEXT]<100.5>", (Section((), SectionText.TEXT, b"BODY[TEXT]<100>", partial=(100, 5)),)),
+    (b"BODY[2]", (Section((2,), SectionText.ALL, b"BODY[2]"),)),
     (b"BODY.PEEK[HEADER.FIELDS (Date From)]", (fields(b"Date", b"From"),)),
     (b'BODY.PEEK[HEADER.FIELDS ("Date" {4+}\r\nFrom)]', (fields(b"Date", b"From"),)),
     (b'BODY.PEEK[HEADER.FIELDS ("a b")]', (fields(b"a b", shown=b'"a b"'),)),
-    (b"BODY.PEEK[header.fields.not (To)]", (fields(b"To", text=Text.HEADER_FIELDS_NOT),)),
+    (b"BODY.PEEK[header.fields.not (To)]", (fields(b"To", text=SectionText.HEADER_FIELDS_NOT),)),
     (b"BINARY.PEEK[1.2]<0.10>", (Binary((1, 2), b"BINARY[1.2]<0>", peek=True, partial=(0, 10)),)),  # RFC 3516 §4.2
     (b"(BINARY[] BINARY.SIZE[3])", (Binary((), b"BINARY[]"), BinarySize((3,), b"BINARY.SIZE[3]"))),
     (b"(MODSEQ EMAILID THREADID SAVEDATE)", (Datum.MODSEQ, Datum.EMAILID, Datum.THREADID, Datum.SAVEDATE)),
@@ -91,11 +91,11 @@ KEYS: list[tuple[bytes, object]] = [
     (b"NEW", And((Recent(), Not(HasFlag(8))))),
     (b"OLD", Not(Recent())),
     (b"KEYWORD $Junk UNKEYWORD a", And((HasKeyword("$Junk"), Not(HasKeyword("a"))))),
-    (b"SINCE 1-Feb-1994", DateKey(DateOf.INTERNAL, Order.SINCE, date(1994, 2, 1))),
-    (b'before "01-feb-1994"', DateKey(DateOf.INTERNAL, Order.BEFORE, date(1994, 2, 1))),
-    (b"SENTON 29-Feb-2024", DateKey(DateOf.SENT, Order.ON, date(2024, 2, 29))),
+    (b"SINCE 1-Feb-1994", DateKey(DateOf.INTERNAL, DateComparison.SINCE, date(1994, 2, 1))),
+    (b'before "01-feb-1994"', DateKey(DateOf.INTERNAL, DateComparison.BEFORE, date(1994, 2, 1))),
+    (b"SENTON 29-Feb-2024", DateKey(DateOf.SENT, DateComparison.ON, date(2024, 2, 29))),
     (b"SAVEDSINCE 1-Jan-2026 SAVEDATESUPPORTED",
-     And((DateKey(DateOf.SAVED, Order.SINCE, date(2026, 1, 1)), All()))),  # RFC 8514
+     And((DateKey(DateOf.SAVED, DateComparison.SINCE, date(2026, 1, 1)), All()))),  # RFC 8514
     (b"LARGER 10 SMALLER 9223372036854775807", And((Size(True, 10), Size(False, 2**63 - 1)))),
     (b"OLDER 3600 YOUNGER 5", And((Age(True, 3600), Age(False, 5)))),  # RFC 5032
     (b"OR FROM a TO b", Or((header("from", "a"), header("to", "b")))),

@@ -18,9 +18,9 @@ from mic_mail.imap.parser.sort import (
     Criterion,
     MultiSearch,
     Reach,
+    SearchSource,
     Sort,
     SortKey,
-    Source,
     Thread,
     ThreadAlgorithm,
 )
@@ -97,16 +97,16 @@ COMMANDS: list[tuple[bytes, Arguments]] = [
             All(),
             frozenset({"COUNT"}),
             sources=(
-                Source(Reach.MAILBOXES, ("folder1",)),
-                Source(Reach.SUBTREE, ("b", "c")),
-                Source(Reach.SUBTREE_ONE, ("d",)),
-                Source(Reach.PERSONAL),
+                SearchSource(Reach.MAILBOXES, ("folder1",)),
+                SearchSource(Reach.SUBTREE, ("b", "c")),
+                SearchSource(Reach.SUBTREE_ONE, ("d",)),
+                SearchSource(Reach.PERSONAL),
             ),
         ),
     ),
     (
         b"a ESEARCH IN (inboxes inboxes) CHARSET UTF-8 ALL",
-        MultiSearch(True, All(), frozenset({"ALL"}), sources=(Source(Reach.INBOXES),)),
+        MultiSearch(True, All(), frozenset({"ALL"}), sources=(SearchSource(Reach.INBOXES),)),
     ),
 ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import SystemClock
-from mic_mail.services.importers.importer import Choice, Import, Into
+from mic_mail.services.importers.importer import FolderChoice, Import, Into
 from mic_mail.services.importers.ledger import Ledger
 from mic_mail.services.importers.source import FolderCounts, Source, SourceFolder, SourceMessage
 from mic_mail.storage.mailstore import Account, MailStore
@@ -33,7 +33,7 @@ class Here:
     def ledger(self, source: Source) -> Ledger:
         return Ledger(self.folder / "imports" / "1-x.jsonl", 1, source.identity)
 
-    def run(self, source: Source, *, limit: int = 1 << 40, choice: Choice | None = None) -> dict[str, FolderCounts]:
+    def run(self, source: Source, *, limit: int = 1 << 40, choice: FolderChoice | None = None) -> dict[str, FolderCounts]:
         with self.ledger(source) as ledger:
             tallies = Import(Into(self.store, self.account, ledger, limit, NOW_US), source, choice).run()
         return {tally.source: tally for tally in tallies}

@@ -17,7 +17,7 @@ import pytest
 from aioimaplib import aioimaplib as library
 
 from mic_mail.services.importers import imap, imap_connection, imap_folders
-from mic_mail.services.importers.imap import ImapSource, Server
+from mic_mail.services.importers.imap import ImapSource, SourceServer
 from mic_mail.services.importers.imap_connection import Lost, Overlong, Wire
 from mic_mail.services.importers.source import Skip, SourceFailed, SourceWrong
 from scripted_imap_server import Answer, ScriptedServer, answer_honestly
@@ -53,7 +53,7 @@ def instead(when: str, told: bytes | None, times: int = 1 << 30) -> Answer:
 
 def everything(liar: ScriptedServer, tmp_path: Path, seconds: float = 2.0) -> list[tuple[bytes | None, Skip | None]]:
     """All that is read of it."""
-    server = Server("127.0.0.1", liar.port, None, "u", 'p"\\ á')
+    server = SourceServer("127.0.0.1", liar.port, None, "u", 'p"\\ á')
     source = ImapSource(server, tmp_path, seconds=seconds, pauses=(0.01, 0.01))
     try:
         found: list[tuple[bytes | None, Skip | None]] = []
@@ -101,7 +101,7 @@ def test_folders_that_are_called_alike_all_come(
             return b'* NAMESPACE (("INBOX." ".")) NIL NIL\r\n' + done
         return told + done if command.startswith("LIST") else answer_honestly(tag, command)
 
-    source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
+    source = ImapSource(SourceServer("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
     try:
         assert {folder.name: folder.place for folder in source.folders()} == expected
     finally:
@@ -251,14 +251,14 @@ def test_sizes_that_are_lies(lie: Callable[..., ScriptedServer], tmp_path: Path,
 def test_what_is_no_name_of_a_server(tmp_path: Path, host: str) -> None:
     """Is told as such."""
     with pytest.raises(SourceWrong):
-        ImapSource(Server(host, 993, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
+        ImapSource(SourceServer(host, 993, None, "u", "p"), tmp_path, seconds=2.0, pauses=())
 
 
 def test_a_server_without_tls(lie: Callable[..., ScriptedServer], tmp_path: Path) -> None:
     """Is told as such, and not as a lack of permission."""
     with pytest.raises(Lost, match="no TLS") as told:
         ImapSource(
-            Server("127.0.0.1", lie(answer_honestly).port, ssl.create_default_context(), "u", "p"), tmp_path, seconds=2.0
+            SourceServer("127.0.0.1", lie(answer_honestly).port, ssl.create_default_context(), "u", "p"), tmp_path, seconds=2.0
         )
     assert "không được phép" not in told.value.text.vi
 
@@ -276,7 +276,7 @@ def test_an_import_that_ends_early_leaves_nothing_running(
             answered.append(closed.wait(60))
         return answer_honestly(tag, command)
 
-    source = ImapSource(Server("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=600.0, pauses=())
+    source = ImapSource(SourceServer("127.0.0.1", lie(answer).port, None, "u", "p"), tmp_path, seconds=600.0, pauses=())
     items = source.messages(source.folders()[0], frozenset())
     next(items)
     source.close()
@@ -405,7 +405,7 @@ def test_more_folders_than_are_taken_are_told(
         return answer
 
     for count in (20, 21):
-        server = Server("127.0.0.1", lie(listing(count)).port, None, "u", "p")
+        server = SourceServer("127.0.0.1", lie(listing(count)).port, None, "u", "p")
         source = ImapSource(server, tmp_path, seconds=2.0, pauses=())
         try:
             if count == 20:

@@ -10,7 +10,7 @@ import pytest
 
 from mic_mail.services.importers.dry_run import dry_run
 from mic_mail.services.importers.eml import EmlSource
-from mic_mail.services.importers.importer import Choice, QuotaReached
+from mic_mail.services.importers.importer import FolderChoice, QuotaReached
 from mic_mail.services.importers.ledger import ImportRuns, Ledger
 from mic_mail.services.importers.mbox import MboxSource
 from mic_mail.services.importers.source import Skip
@@ -164,7 +164,7 @@ def test_a_folder_that_is_deleted_meanwhile(here: Here) -> None:
 def test_choices(here: Here) -> None:
     """Of folders; where they go; what a rehearsal says is what happens, and it does nothing."""
     source = Listed(INBOX=[(1, message(1), "")], Cũ=[(1, message(2), "")], Bỏ=[(1, message(3), "")])
-    choice = Choice(folders=("INBOX", "Cũ"), renamed=(("Cũ", "Lưu/2019"),))
+    choice = FolderChoice(folders=("INBOX", "Cũ"), renamed=(("Cũ", "Lưu/2019"),))
     with here.ledger(source) as ledger:
         planned = dry_run(here.account, source, ledger, choice)
     assert [(each.target, each.imported, dict(each.skipped)) for each in planned] == [
@@ -186,13 +186,13 @@ def test_comparing_tells_where_each_message_is(here: Here) -> None:
     here.account.remove(inbox, [2])
     source.content["INBOX"][9] = (message(9), "")
     with here.ledger(source) as ledger:
-        (found,) = compare(here.account, source, ledger, Choice())
+        (found,) = compare(here.account, source, ledger, FolderChoice())
         assert (found.there, found.elsewhere, found.removed, found.missing) == (3, 1, 1, 1)
         assert found.named == [sha256(message(9)).hexdigest()]
         path = next(iter(here.account.paths(inbox, [3]).values()))
         os.chmod(path, 0o600)
         Path(path).write_bytes(message(3).replace(b"x", b"y"))
-        (altered,) = compare(here.account, source, ledger, Choice())
+        (altered,) = compare(here.account, source, ledger, FolderChoice())
         assert (altered.there, altered.removed, altered.missing) == (2, 2, 1)
 
 
@@ -227,13 +227,13 @@ def test_what_its_reader_notes_in_an_mbox_makes_no_other_message(here: Here, tmp
     path.write_bytes(b"".join(begin + noted + each for each in [*letters, letters[0].replace(b"Subject", b"Subjekt")]))
     source = MboxSource(str(path))
     with here.ledger(source) as ledger:
-        (planned,) = dry_run(here.account, source, ledger, Choice())
+        (planned,) = dry_run(here.account, source, ledger, FolderChoice())
     done = here.run(source)["box"]
     assert (done.found, done.imported, done.already) == (planned.found, planned.imported, planned.already) == (4, 1, 3)
     assert sum(here.contents()["box"].values()) == 4
     assert done.reflagged == (0 if b"X-UID" in noted else 3)
     with here.ledger(source) as ledger:
-        (found,) = compare(here.account, source, ledger, Choice())
+        (found,) = compare(here.account, source, ledger, FolderChoice())
     assert (found.there, found.missing) == (4, 0)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kills import in_child, killed_before
 from mic_mail.services.importers import importer
-from mic_mail.services.importers.ledger import Entry, Run, put_back, taken
+from mic_mail.services.importers.ledger import LedgerEntry, Run, put_back, taken
 from unit.services.importers.conftest import Here, Listed, message
 
 # ------------------------------------------------------------ killed
@@ -94,10 +94,10 @@ def test_a_run_that_was_killed_is_not_complete(here: Here) -> None:
     info = here.account.folder("INBOX")
     for lines in (1, 0):
         with here.ledger(source) as ledger:
-            ledger.add([Entry("k", "INBOX", 7, info.mailbox_id, info.uidvalidity, 1, "00", ())])
+            ledger.add([LedgerEntry("k", "INBOX", 7, info.mailbox_id, info.uidvalidity, 1, "00", ())])
             ledger.ended(Run("2026-01-01T00:00:00+00:00", 1, 1, 0, 0, complete=True))
             assert [each.last.complete for each in taken(here.folder) if each.last] == [True]
-            ledger.add([Entry("l", "INBOX", 7, info.mailbox_id, info.uidvalidity, 2, "00", ())] * lines)
+            ledger.add([LedgerEntry("l", "INBOX", 7, info.mailbox_id, info.uidvalidity, 2, "00", ())] * lines)
         with put_back(here.folder, 1, {}):
             pass
         assert [each.last.complete for each in taken(here.folder) if each.last] == [False]

@@ -11,17 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.services.importers import content, files, mbox
-from mic_mail.services.importers.mbox import Mailbox, MboxSource, written_at
+from mic_mail.services.importers.mbox import MboxFile, MboxSource, written_at
 from mic_mail.services.importers.source import Skip
 
 FROM = b"From a@b.vn Tue Oct  1 10:00:00 2019\n"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Mailbox]:
+def opened(path: Path) -> Iterator[MboxFile]:
     fd = os.open(path, os.O_RDONLY)
     try:
-        yield Mailbox(fd)
+        yield MboxFile(fd)
     finally:
         os.close(fd)
 

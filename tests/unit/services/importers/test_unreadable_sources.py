@@ -18,7 +18,7 @@ from mic_mail.cli.import_report import report_of_comparison
 from mic_mail.errors import Text
 from mic_mail.services.importers import files
 from mic_mail.services.importers.eml import EmlSource
-from mic_mail.services.importers.importer import Choice
+from mic_mail.services.importers.importer import FolderChoice
 from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.mbox import MboxSource
 from mic_mail.services.importers.source import FolderClosed, Skip, Source, SourceFolder, SourceMessage, SourceWrong
@@ -244,4 +244,4 @@ def test_a_comparison_does_not_pass_over_what_cannot_be_read(here: Here) -> None
         here.run(source)
     assert set(here.contents()) == {"B"}
     with here.ledger(source) as ledger:
-        assert report_of_comparison(compare(here.account, source, ledger, Choice()), as_json=True) == 1
+        assert report_of_comparison(compare(here.account, source, ledger, FolderChoice()), as_json=True) == 1

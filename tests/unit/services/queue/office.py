@@ -17,7 +17,7 @@ from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
-from mic_mail.smtpclient.client import Patience
+from mic_mail.smtpclient.client import Timeouts
 from mic_mail.smtpclient.mta_sts_cache import Policies, PolicySettings
 from mic_mail.smtpclient.pool import ConnectionSettings
 from mic_mail.smtpclient.smarthost import Smarthost
@@ -78,8 +78,8 @@ class Office:
         self.told.append(told)
 
     def senders(self) -> QueueManager:
-        patience = Patience(*[self.seconds] * 7)
-        connections = ConnectionSettings("mail.mic.gov.vn", self.port, patience=patience, authorities=self.authorities)
+        timeouts = Timeouts(*[self.seconds] * 7)
+        connections = ConnectionSettings("mail.mic.gov.vn", self.port, timeouts=timeouts, authorities=self.authorities)
         resolver = self.names.resolver()
         policies = Policies(self.runtime, self.folder / "sts", resolver, PolicySettings(self.web_port, self.authorities, 1.0))
         settings = SendingSettings(

@@ -11,10 +11,10 @@ from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob, End
 from mic_mail.services.queue.delivery_log import DeliveryLog
-from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, Outcome
+from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, JobOutcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, watch_nothing
 from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
-from mic_mail.smtpclient.client import Patience
+from mic_mail.smtpclient.client import Timeouts
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
 from mic_mail.smtpclient.routing import Router
 from unit.services.queue.office import SENDER, STUFFED, ZONE, Office, offices
@@ -25,7 +25,7 @@ DAY = 86_400.0
 
 def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     router = Router(office.names.resolver(), (), lambda hosts: None, office.clock)
-    settings = ConnectionSettings("mail.mic.gov.vn", office.port, patience=Patience(*[1.0] * 7))
+    settings = ConnectionSettings("mail.mic.gov.vn", office.port, timeouts=Timeouts(*[1.0] * 7))
     connections = Connections(office.runtime, settings)
     attempt = JobAttempt(
         office.runtime,
@@ -37,7 +37,7 @@ def _attempt(office: Office) -> tuple[JobAttempt, Connections]:
     return attempt, connections
 
 
-async def _run(office: Office, entry_id: str, places: Sequence[int] = (0,)) -> tuple[Outcome, QueueEntry]:
+async def _run(office: Office, entry_id: str, places: Sequence[int] = (0,)) -> tuple[JobOutcome, QueueEntry]:
     """Run one attempt, and what the queue manager does after it."""
     entry = office.queue.read(entry_id)
     assert entry is not None
@@ -116,10 +116,10 @@ async def test_what_is_held_is_not_tried(tmp_path: Path) -> None:
         held = office.queue.read("A")
         assert held is not None
         held.hold()
-        assert (await _run(office, "A"))[0] == Outcome(wait=HELD_SECONDS)
+        assert (await _run(office, "A"))[0] == JobOutcome(wait=HELD_SECONDS)
         office.stopped.add(SENDER)
         outcome, entry = await _run(office, "B")
-        assert outcome == Outcome(wait=HELD_SECONDS)
+        assert outcome == JobOutcome(wait=HELD_SECONDS)
         assert entry.state.is_kept_back
         office.stopped.clear()
         assert (await _run(office, "B"))[0].was_tried
@@ -134,7 +134,7 @@ async def test_recipients_settled_meanwhile_are_not_tried(tmp_path: Path) -> Non
         entry = office.queue.read("A")
         assert entry is not None
         entry.tried([0], Standing.FAILED, "5.0.0 no", next_try_us=0)
-        assert (await _run(office, "A"))[0] == Outcome()
+        assert (await _run(office, "A"))[0] == JobOutcome()
         assert (office.queue.names(), [told.ended for told in office.told]) == ([], [(0,)])
     assert server.connections == 0
 
@@ -147,7 +147,7 @@ async def test_an_entry_whose_files_are_gone(tmp_path: Path) -> None:
         assert entry is not None
         attempt, _ = _attempt(office)
         os.unlink(tmp_path / "queue" / "live" / "A.env")
-        assert await attempt.run(entry, DeliveryJob("A", "two.example", (0,))) == Outcome(is_gone=True)
+        assert await attempt.run(entry, DeliveryJob("A", "two.example", (0,))) == JobOutcome(is_gone=True)
     assert [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"] == ["A"]
 
 
@@ -172,5 +172,5 @@ async def test_two_attempts_of_one_entry_notify_once(tmp_path: Path) -> None:
         assert entry is not None
         entry.tried([0], Standing.FAILED, "5.0.0 no", next_try_us=0)
         attempt, _ = _attempt(office)
-        await asyncio.gather(attempt.report(entry, (), Outcome()), attempt.report(entry, (), Outcome()))
+        await asyncio.gather(attempt.report(entry, (), JobOutcome()), attempt.report(entry, (), JobOutcome()))
         assert len(office.told) == 1

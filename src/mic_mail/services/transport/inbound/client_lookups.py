@@ -15,7 +15,7 @@ from mic_mail.filters import dnsbl
 from mic_mail.filters.dnsbl import Listings, look_up
 from mic_mail.mailauth.authenticate import ClientResults, examine_client
 from mic_mail.mailauth.iprev import Iprev, IprevResult, check_iprev
-from mic_mail.mailauth.spf import Client, Identity, Spf, SpfResult
+from mic_mail.mailauth.spf import Identity, Spf, SpfClient, SpfResult
 from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.net.connection_limits import network_of
 from mic_mail.net.dns import Resolver
@@ -113,7 +113,7 @@ class ClientLookups:
         self._stop(self._spf)
         self._about = (helo, sender)
         self._waited, asked_at = None, asyncio.get_running_loop().time()
-        client = Client(self.address, helo, owner.hostname)
+        client = SpfClient(self.address, helo, owner.hostname)
 
         async def examine() -> ClientResults:
             self._waited = asyncio.get_running_loop().time() - asked_at

@@ -24,13 +24,13 @@ from mic_mail.mailbox_address import MailboxAddress, ReversePath
 from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.encoded_words import decode_text
 from mic_mail.mime.headers import canonical, strip_comments, unfold, written_fields
-from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Mailbox, addresses_in, as_seen, read_mailboxes
+from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, Author, addresses_in, as_seen, read_mailboxes
 from mic_mail.process.executors import Executor
 from mic_mail.process.runtime import Runtime
 from mic_mail.services.transport.check import ReceivedMessage, Source
-from mic_mail.services.transport.envelope import JUNK, Act, Cause, CheckResult, Envelope, Refusal
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, InboundAction, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
-from mic_mail.services.transport.inbound.origin_rules import PolicyAction, Rules, VisibleOrigin, decide
+from mic_mail.services.transport.inbound.origin_rules import OriginRules, PolicyAction, VisibleOrigin, decide
 from mic_mail.storage.errors import Overloaded, Unavailable
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class OriginCheck:
         inbound = config.inbound
         self._seconds = inbound.seconds
         self._hostname = config.server.hostname
-        self._rules = Rules(
+        self._rules = OriginRules(
             frozenset(),
             inbound.own_domain,
             inbound.dmarc,
@@ -85,7 +85,7 @@ class OriginCheck:
         action = decide(origin, visible, rules)
         return CheckResult(
             refusal=_refusal(action, envelope),
-            verdict=JUNK if action.act is Act.JUNK else "",
+            verdict=JUNK if action.act is InboundAction.JUNK else "",
             rule=action.rule,
             authenticates_sender=origin.authenticates(visible.sender_domain),
             fields=authentication_results.field(origin, hostname, (iprev, lookups.address)),
@@ -93,7 +93,7 @@ class OriginCheck:
         )
 
     async def _examine(
-        self, arrived: ReceivedMessage, lookups: ClientLookups, rules: Rules, seconds: float
+        self, arrived: ReceivedMessage, lookups: ClientLookups, rules: OriginRules, seconds: float
     ) -> tuple[Origin, VisibleOrigin, IprevResult]:
         """Examine a message, parsing included, within its network's turn.
 
@@ -116,7 +116,7 @@ class OriginCheck:
 
     def _not_judged(self, envelope: Envelope, why: str) -> CheckResult:
         """Refuse temporarily when more messages come in than can be checked; none passes unchecked."""
-        action = PolicyAction(Act.LATER, "too-many", Cause.NOT_JUDGED)
+        action = PolicyAction(InboundAction.LATER, "too-many", Cause.NOT_JUDGED)
         return CheckResult(refusal=_refusal(action, envelope), rule=action.rule, log_fields={"reason": why})
 
 
@@ -178,7 +178,7 @@ def visible_origin(envelope: Envelope, message: DigestedMessage, header: bytes, 
     )
 
 
-def _shows_ours(author: Mailbox, own_domains: Set[str]) -> bool:
+def _shows_ours(author: Author, own_domains: Set[str]) -> bool:
     """Return whether the displayed name contains an address of ours, or one that looks like it."""
     visible = {address.rpartition("@")[2] for text in author.shown for address in addresses_in(text)}
     return any(each in visible or _names(" ".join(author.shown).lower().encode(), each) for each in own_domains)
@@ -224,7 +224,7 @@ def _domain(path: ReversePath) -> str:
         return ""
 
 
-def _author(values: list[bytes]) -> Mailbox | None:
+def _author(values: list[bytes]) -> Author | None:
     try:
         authors = read_mailboxes(values[0]) if len(values) == 1 else ()
     except Ambiguous:

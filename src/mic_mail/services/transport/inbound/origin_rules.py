@@ -26,14 +26,14 @@ from mic_mail.mailauth.arc import Arc
 from mic_mail.mailauth.dmarc import Dmarc, Policy, is_aligned
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Spf
-from mic_mail.services.transport.envelope import Act, Cause
+from mic_mail.services.transport.envelope import Cause, InboundAction
 
 REPORTERS = frozenset({"mailer-daemon", "postmaster"})
 """Local parts that mail servers send reports from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class OriginRules:
     """The settings (`config.inbound`)."""
 
     own_domains: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ class VisibleOrigin:
 
 @dataclass(frozen=True, slots=True)
 class PolicyAction:
-    act: Act
+    act: InboundAction
     rule: str = ""
     cause: Cause | None = None
     """The cause of a refusal, permanent or temporary."""
@@ -74,19 +74,19 @@ class PolicyAction:
     """The domain that the action is about."""
 
 
-Rule = Callable[[Origin, VisibleOrigin, Rules], PolicyAction | None]
+Rule = Callable[[Origin, VisibleOrigin, OriginRules], PolicyAction | None]
 
 
-def decide(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction:
+def decide(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction:
     """Return the action for a message."""
     for rule in RULES:
         action = rule(origin, visible, rules)
         if action is not None:
             return action
-    return PolicyAction(Act.PASS)
+    return PolicyAction(InboundAction.PASS)
 
 
-def sealer(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def sealer(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Accept a message sealed by a trusted sealer (RFC 8617 §7.2.1), which checked it before changing it.
 
     The seal does not cover what may have been added since: a second From above the sealed one, or text after the signed
@@ -95,17 +95,17 @@ def sealer(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction
     arc = origin.arc
     is_trusted = arc.result is Arc.PASS and bool(arc.sealers) and arc.sealers[-1] in rules.trusted_sealers
     is_whole = origin.dmarc.result is not Dmarc.PERMERROR and not arc.unsigned_octets
-    return PolicyAction(Act.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
+    return PolicyAction(InboundAction.PASS, "sealer", domain=arc.sealers[-1]) if is_trusted and is_whole else None
 
 
-def report(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def report(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Put a bounce in the name of our own postmaster into Junk: anybody may have written it."""
     dmarc = origin.dmarc
     is_one = visible.is_null and visible.local_part in REPORTERS and dmarc.domain in rules.own_domains and not dmarc.is_vouched
-    return PolicyAction(Act.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
+    return PolicyAction(InboundAction.JUNK, "report", domain=dmarc.domain) if is_one and rules.own_domain != "none" else None
 
 
-def own_domain(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def own_domain(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Apply `own_domain` to mail from outside that uses our domains.
 
     It is forged unless our SPF or a signature of ours passes.
@@ -128,7 +128,7 @@ def own_domain(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAc
     return _by("junk" if is_unanswered else rules.own_domain, "own-domain", Cause.FORGED, forged)
 
 
-def partial(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def partial(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Put a message into Junk if its signatures leave out part of the body.
 
     What follows the signed part may come from somebody else, and programs show it as well (RFC 6376 §8.2).
@@ -138,20 +138,24 @@ def partial(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyActio
         return None
     signatures = [each for each in origin.dkim if each.counts and is_aligned(each.domain, verdict.domain)]
     is_partial = all(each.unsigned_octets for each in signatures)
-    return PolicyAction(Act.JUNK, "partial", domain=verdict.domain) if signatures and is_partial else None
+    return PolicyAction(InboundAction.JUNK, "partial", domain=verdict.domain) if signatures and is_partial else None
 
 
-def name(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def name(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Put a message into Junk whose display name is an address of ours.
 
     In "dvbe@mic.gov.vn" <somebody@elsewhere.example> most programs show only the first. Mailing lists that name their
     authors so can be told apart only by their seal, so the message is not refused.
     """
     is_shown = visible.has_our_name and origin.dmarc.domain not in rules.own_domains
-    return PolicyAction(Act.JUNK, "name", domain=origin.dmarc.domain) if is_shown and rules.own_domain != "none" else None
+    return (
+        PolicyAction(InboundAction.JUNK, "name", domain=origin.dmarc.domain)
+        if is_shown and rules.own_domain != "none"
+        else None
+    )
 
 
-def dmarc(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def dmarc(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Apply the DMARC policy of the author's domain (RFC 7489 §6.6.2 step 6)."""
     verdict = origin.dmarc
     if rules.dmarc == "none" or verdict.result is not Dmarc.FAIL or verdict.disposition is Policy.NONE:
@@ -160,7 +164,7 @@ def dmarc(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction 
     return _by("refuse" if is_refused else "junk", "dmarc", Cause.NOT_OF_AUTHOR, verdict.domain)
 
 
-def author(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def author(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Apply `no_author` to a message without a valid author, which RFC 7489 §6.6.1 leaves to the receiver.
 
     Nothing authenticates it, and programs may show any author.
@@ -172,12 +176,12 @@ def author(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction
     return _by(rules.no_author, "author", Cause.NO_VALID_AUTHOR, "")
 
 
-def unsettled(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def unsettled(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Apply `unsettled` unless the author's domain authenticates the message all the same."""
     return _unsettled(rules, origin.dmarc.domain) if origin.is_unsettled and not origin.dmarc.is_vouched else None
 
 
-def spf(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | None:
+def spf(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Put a message into Junk if SPF fails and DMARC says nothing (RFC 7208 §8.4).
 
     If a signature of the author's domain is valid, the message was forwarded. A bounce has no sender domain.
@@ -186,17 +190,21 @@ def spf(origin: Origin, visible: VisibleOrigin, rules: Rules) -> PolicyAction | 
     is_disowned = origin.mail_from.result is Spf.FAIL and verdict.result is Dmarc.NONE and not verdict.is_vouched
     if rules.spf_fail == "none" or visible.is_null or not is_disowned:
         return None
-    return PolicyAction(Act.JUNK, "spf", domain=origin.mail_from.domain)
+    return PolicyAction(InboundAction.JUNK, "spf", domain=origin.mail_from.domain)
 
 
 def _by(setting: str, rule: str, cause: Cause, domain: str) -> PolicyAction:
-    return PolicyAction(Act.REFUSE, rule, cause, domain) if setting == "refuse" else PolicyAction(Act.JUNK, rule, domain=domain)
+    return (
+        PolicyAction(InboundAction.REFUSE, rule, cause, domain)
+        if setting == "refuse"
+        else PolicyAction(InboundAction.JUNK, rule, domain=domain)
+    )
 
 
-def _unsettled(rules: Rules, domain: str) -> PolicyAction:
+def _unsettled(rules: OriginRules, domain: str) -> PolicyAction:
     if rules.unsettled == "later":
-        return PolicyAction(Act.LATER, "unsettled", Cause.NOT_JUDGED, domain)
-    return PolicyAction(Act.PASS, "unsettled", domain=domain)
+        return PolicyAction(InboundAction.LATER, "unsettled", Cause.NOT_JUDGED, domain)
+    return PolicyAction(InboundAction.PASS, "unsettled", domain=domain)
 
 
 RULES: Sequence[Rule] = (sealer, report, own_domain, dmarc, partial, name, author, unsettled, spf)

@@ -17,7 +17,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.quarantine import Reason
 from mic_mail.services.transport.check import ReceivedMessage, Source
-from mic_mail.services.transport.envelope import JUNK, Act, Cause, CheckResult, Envelope, Refusal
+from mic_mail.services.transport.envelope import JUNK, Cause, CheckResult, Envelope, InboundAction, Refusal
 from mic_mail.services.transport.inbound.message_chunks import message_chunks
 from mic_mail.storage.errors import Unavailable
 
@@ -27,12 +27,12 @@ MOST_IN_LOG = 30
 
 
 RULES = {
-    RspamdAction.NONE: Act.PASS,
-    RspamdAction.GREYLIST: Act.PASS,
-    RspamdAction.ADD_HEADER: Act.JUNK,
-    RspamdAction.REWRITE_SUBJECT: Act.JUNK,
-    RspamdAction.SOFT_REJECT: Act.LATER,
-    RspamdAction.QUARANTINE: Act.HOLD,
+    RspamdAction.NONE: InboundAction.PASS,
+    RspamdAction.GREYLIST: InboundAction.PASS,
+    RspamdAction.ADD_HEADER: InboundAction.JUNK,
+    RspamdAction.REWRITE_SUBJECT: InboundAction.JUNK,
+    RspamdAction.SOFT_REJECT: InboundAction.LATER,
+    RspamdAction.QUARANTINE: InboundAction.HOLD,
 }
 """The act for each action of Rspamd.
 
@@ -40,18 +40,18 @@ RULES = {
 """
 
 
-def act_on(action: RspamdAction, reject: str) -> Act:
+def act_on(action: RspamdAction, reject: str) -> InboundAction:
     """Map an action for mail from other servers."""
-    return RULES.get(action) or Act(reject)
+    return RULES.get(action) or InboundAction(reject)
 
 
-def act_on_submitted(action: RspamdAction) -> Act:
+def act_on_submitted(action: RspamdAction) -> InboundAction:
     """Map an action for submitted mail, which has no Junk folder to go to."""
-    match act_on(action, Act.REFUSE):
-        case Act.HOLD:
-            return Act.REFUSE
-        case Act.JUNK:
-            return Act.PASS
+    match act_on(action, InboundAction.REFUSE):
+        case InboundAction.HOLD:
+            return InboundAction.REFUSE
+        case InboundAction.JUNK:
+            return InboundAction.PASS
         case act:
             return act
 
@@ -88,15 +88,15 @@ class RspamdCheck:
                 fields=unscored_field("too large to be looked at"), log_fields={"spam": "too-large", "octets": scored}
             )
         act = act_on(scored.action, self._settings.reject)
-        refusals = {Act.REFUSE: Cause.SPAM, Act.LATER: Cause.PUT_OFF}
+        refusals = {InboundAction.REFUSE: Cause.SPAM, InboundAction.LATER: Cause.PUT_OFF}
         return CheckResult(
             refusal=envelope.refusal(refusals[act]) if act in refusals else None,
-            verdict=JUNK if act is Act.JUNK else "",
-            held_for=Reason.SPAM if act is Act.HOLD else "",
-            finding=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is Act.HOLD else "",
-            symbols=_symbols(scored) if act is Act.HOLD else (),
-            rule="" if act is Act.PASS else f"rspamd-{act}",
-            fields=b"" if act is Act.HOLD else scored_field(scored, spam=act is Act.JUNK),
+            verdict=JUNK if act is InboundAction.JUNK else "",
+            held_for=Reason.SPAM if act is InboundAction.HOLD else "",
+            finding=f"{scored.action} {scored.score:g}/{scored.required:g}" if act is InboundAction.HOLD else "",
+            symbols=_symbols(scored) if act is InboundAction.HOLD else (),
+            rule="" if act is InboundAction.PASS else f"rspamd-{act}",
+            fields=b"" if act is InboundAction.HOLD else scored_field(scored, spam=act is InboundAction.JUNK),
             log_fields=_log_fields(scored),
         )
 
@@ -121,10 +121,10 @@ class RspamdCheck:
                 return None
             log_fields = _log_fields(scored)
             act = act_on_submitted(scored.action)
-            if act is Act.PASS:
+            if act is InboundAction.PASS:
                 return None
-            refusal = envelope.refusal(Cause.SPAM_SENT if act is Act.REFUSE else Cause.PUT_OFF)
-            if act is Act.REFUSE:
+            refusal = envelope.refusal(Cause.SPAM_SENT if act is InboundAction.REFUSE else Cause.PUT_OFF)
+            if act is InboundAction.REFUSE:
                 self._count(signed_in.mailbox_id)
         except NotScored as error:
             log_fields = {"spam": "not-scored", "spam_error": described(error)}

@@ -10,11 +10,11 @@ from mic_mail.mailauth.dkim_verify import DkimResult
 from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
-from mic_mail.services.transport.envelope import Act, Cause
-from mic_mail.services.transport.inbound.origin_rules import Rules, VisibleOrigin, decide
+from mic_mail.services.transport.envelope import Cause, InboundAction
+from mic_mail.services.transport.inbound.origin_rules import OriginRules, VisibleOrigin, decide
 
 OURS = "mic.gov.vn"
-RULES = Rules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))
+RULES = OriginRules(own_domains=frozenset({OURS, "more.example"}), trusted_sealers=frozenset({"lists.example"}))
 FOREIGN = VisibleOrigin(sender_domain="one.example", local_part="lan")
 OF_OURS = VisibleOrigin(sender_domain="one.example", local_part="dvbe", names_ours=True)
 NULL = VisibleOrigin(local_part="mailer-daemon", is_null=True)
@@ -49,113 +49,114 @@ PART = signature("one.example", unsigned=9)
 FAIL, NONE, PASSED, PERMERROR, TEMPERROR = Dmarc.FAIL, Dmarc.NONE, Dmarc.PASS, Dmarc.PERMERROR, Dmarc.TEMPERROR
 
 TABLE = {
-    "nothing known": (origin(NONE), FOREIGN, Act.PASS, ""),
-    "passed": (origin(PASSED, asks=Policy.REJECT, spf_aligned=True), FOREIGN, Act.PASS, ""),
+    "nothing known": (origin(NONE), FOREIGN, InboundAction.PASS, ""),
+    "passed": (origin(PASSED, asks=Policy.REJECT, spf_aligned=True), FOREIGN, InboundAction.PASS, ""),
     # DMARC
-    "disowned, to be refused": (origin(FAIL, asks=Policy.REJECT), FOREIGN, Act.REFUSE, "dmarc"),
-    "disowned, to be put aside": (origin(FAIL, asks=Policy.QUARANTINE), FOREIGN, Act.JUNK, "dmarc"),
-    "disowned, to be watched": (origin(FAIL), FOREIGN, Act.PASS, ""),
-    "disowned, and the envelope too": (origin(FAIL, envelope=spf(Spf.FAIL)), FOREIGN, Act.PASS, ""),
+    "disowned, to be refused": (origin(FAIL, asks=Policy.REJECT), FOREIGN, InboundAction.REFUSE, "dmarc"),
+    "disowned, to be put aside": (origin(FAIL, asks=Policy.QUARANTINE), FOREIGN, InboundAction.JUNK, "dmarc"),
+    "disowned, to be watched": (origin(FAIL), FOREIGN, InboundAction.PASS, ""),
+    "disowned, and the envelope too": (origin(FAIL, envelope=spf(Spf.FAIL)), FOREIGN, InboundAction.PASS, ""),
     # what a signature leaves out
-    "signed in part": (origin(PASSED, signed=(PART,), dkim_aligned=True), FOREIGN, Act.JUNK, "partial"),
-    "signed in part, without DMARC": (origin(NONE, signed=(PART,), dkim_aligned=True), FOREIGN, Act.JUNK, "partial"),
+    "signed in part": (origin(PASSED, signed=(PART,), dkim_aligned=True), FOREIGN, InboundAction.JUNK, "partial"),
+    "signed in part, without DMARC": (origin(NONE, signed=(PART,), dkim_aligned=True), FOREIGN, InboundAction.JUNK, "partial"),
     "signed in part, and from its machine": (
-        origin(PASSED, signed=(PART,), dkim_aligned=True, spf_aligned=True), FOREIGN, Act.PASS, "",
+        origin(PASSED, signed=(PART,), dkim_aligned=True, spf_aligned=True), FOREIGN, InboundAction.PASS, "",
     ),
     "signed in part, and whole": (
-        origin(PASSED, signed=(PART, signature("one.example")), dkim_aligned=True), FOREIGN, Act.PASS, "",
+        origin(PASSED, signed=(PART, signature("one.example")), dkim_aligned=True), FOREIGN, InboundAction.PASS, "",
     ),
     "signed in part by others, and whole": (
         origin(PASSED, signed=(signature("x.example", unsigned=9), signature("one.example")), dkim_aligned=True),
-        FOREIGN, Act.PASS, "",
+        FOREIGN, InboundAction.PASS, "",
     ),
     # our own domain
-    "ours, nothing known": (origin(NONE, OURS), OF_OURS, Act.REFUSE, "own-domain"),
-    "ours, a further one": (origin(NONE, "more.example"), OF_OURS, Act.REFUSE, "own-domain"),
-    "ours, disowned": (origin(FAIL, OURS, asks=Policy.NONE), OF_OURS, Act.REFUSE, "own-domain"),
-    "ours, by SPF, without DMARC": (origin(NONE, OURS, spf_aligned=True), OF_OURS, Act.PASS, ""),
-    "ours, by DKIM, without DMARC": (origin(NONE, OURS, dkim_aligned=True), OF_OURS, Act.PASS, ""),
-    "ours, passed": (origin(PASSED, OURS, dkim_aligned=True), OF_OURS, Act.PASS, ""),
-    "a domain below ours": (origin(NONE, f"x.{OURS}"), FOREIGN, Act.PASS, ""),
-    "the envelope is ours": (origin(NONE), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain"),
+    "ours, nothing known": (origin(NONE, OURS), OF_OURS, InboundAction.REFUSE, "own-domain"),
+    "ours, a further one": (origin(NONE, "more.example"), OF_OURS, InboundAction.REFUSE, "own-domain"),
+    "ours, disowned": (origin(FAIL, OURS, asks=Policy.NONE), OF_OURS, InboundAction.REFUSE, "own-domain"),
+    "ours, by SPF, without DMARC": (origin(NONE, OURS, spf_aligned=True), OF_OURS, InboundAction.PASS, ""),
+    "ours, by DKIM, without DMARC": (origin(NONE, OURS, dkim_aligned=True), OF_OURS, InboundAction.PASS, ""),
+    "ours, passed": (origin(PASSED, OURS, dkim_aligned=True), OF_OURS, InboundAction.PASS, ""),
+    "a domain below ours": (origin(NONE, f"x.{OURS}"), FOREIGN, InboundAction.PASS, ""),
+    "the envelope is ours": (origin(NONE), replace(FOREIGN, sender_domain=OURS), InboundAction.REFUSE, "own-domain"),
     "the envelope is ours, by SPF": (
-        origin(NONE, envelope=spf(Spf.PASS, OURS)), replace(FOREIGN, sender_domain=OURS), Act.PASS, "",
+        origin(NONE, envelope=spf(Spf.PASS, OURS)), replace(FOREIGN, sender_domain=OURS), InboundAction.PASS, "",
     ),
     "the envelope is ours, passed on with our signature": (
         origin(NONE, envelope=spf(Spf.FAIL, OURS), signed=(signature(OURS),)),
-        replace(FOREIGN, sender_domain=OURS), Act.JUNK, "spf",
+        replace(FOREIGN, sender_domain=OURS), InboundAction.JUNK, "spf",
     ),
     "both are ours, passed on with our signature": (
         origin(PASSED, OURS, envelope=spf(Spf.FAIL, OURS), signed=(signature(OURS),), dkim_aligned=True),
-        replace(OF_OURS, sender_domain=OURS), Act.PASS, "",
+        replace(OF_OURS, sender_domain=OURS), InboundAction.PASS, "",
     ),
     "the envelope is ours, a signature of ours that fails": (
-        origin(NONE, signed=(signature(OURS, Dkim.FAIL),)), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain",
+        origin(NONE, signed=(signature(OURS, Dkim.FAIL),)), replace(FOREIGN, sender_domain=OURS),
+        InboundAction.REFUSE, "own-domain",
     ),
     "the envelope is ours, disowned author": (
-        origin(FAIL, asks=Policy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), Act.REFUSE, "own-domain",
+        origin(FAIL, asks=Policy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), InboundAction.REFUSE, "own-domain",
     ),
-    "several From, one of them ours": (origin(PERMERROR, ""), OF_OURS, Act.REFUSE, "own-domain"),
-    "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, Act.JUNK, "own-domain"),
+    "several From, one of them ours": (origin(PERMERROR, ""), OF_OURS, InboundAction.REFUSE, "own-domain"),
+    "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, InboundAction.JUNK, "own-domain"),
     "the envelope is ours, and our DNS is silent": (
-        origin(NONE, envelope=spf(Spf.TEMPERROR, OURS)), replace(FOREIGN, sender_domain=OURS), Act.JUNK, "own-domain",
+        origin(NONE, envelope=spf(Spf.TEMPERROR, OURS)), replace(FOREIGN, sender_domain=OURS), InboundAction.JUNK, "own-domain",
     ),
     "ours, and the DNS of the envelope is silent": (
-        origin(NONE, OURS, envelope=spf(Spf.TEMPERROR)), OF_OURS, Act.REFUSE, "own-domain",
+        origin(NONE, OURS, envelope=spf(Spf.TEMPERROR)), OF_OURS, InboundAction.REFUSE, "own-domain",
     ),
-    "ours in the name of another author": (origin(PASSED), replace(FOREIGN, has_our_name=True), Act.JUNK, "name"),
+    "ours in the name of another author": (origin(PASSED), replace(FOREIGN, has_our_name=True), InboundAction.JUNK, "name"),
     "ours in the name of one of us": (
-        origin(PASSED, OURS, spf_aligned=True), replace(OF_OURS, has_our_name=True), Act.PASS, "",
+        origin(PASSED, OURS, spf_aligned=True), replace(OF_OURS, has_our_name=True), InboundAction.PASS, "",
     ),
     "ours in the name of an author who is disowned": (
-        origin(FAIL, asks=Policy.REJECT), replace(FOREIGN, has_our_name=True), Act.REFUSE, "dmarc",
+        origin(FAIL, asks=Policy.REJECT), replace(FOREIGN, has_our_name=True), InboundAction.REFUSE, "dmarc",
     ),
     # bounces
-    "a bounce of another server": (origin(NONE), NULL, Act.PASS, ""),
+    "a bounce of another server": (origin(NONE), NULL, InboundAction.PASS, ""),
     "a bounce of another server that says it is our postmaster": (
-        origin(FAIL, OURS, asks=Policy.REJECT), NULL, Act.JUNK, "report",
+        origin(FAIL, OURS, asks=Policy.REJECT), NULL, InboundAction.JUNK, "report",
     ),
     "a bounce that says it is the minister": (
-        origin(NONE, OURS), replace(NULL, local_part="minister"), Act.REFUSE, "own-domain",
+        origin(NONE, OURS), replace(NULL, local_part="minister"), InboundAction.REFUSE, "own-domain",
     ),
     "mail that says it is our postmaster": (
-        origin(NONE, OURS), replace(OF_OURS, local_part="postmaster"), Act.REFUSE, "own-domain",
+        origin(NONE, OURS), replace(OF_OURS, local_part="postmaster"), InboundAction.REFUSE, "own-domain",
     ),
-    "our own bounce, passed on": (origin(PASSED, OURS, dkim_aligned=True), NULL, Act.PASS, ""),
+    "our own bounce, passed on": (origin(PASSED, OURS, dkim_aligned=True), NULL, InboundAction.PASS, ""),
     "a bounce without From": (
-        origin(PERMERROR, ""), VisibleOrigin(is_null=True, names_somebody=False), Act.PASS, "",
+        origin(PERMERROR, ""), VisibleOrigin(is_null=True, names_somebody=False), InboundAction.PASS, "",
     ),
-    "a bounce of a name in HELO that is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), NULL, Act.PASS, ""),
+    "a bounce of a name in HELO that is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), NULL, InboundAction.PASS, ""),
     # no author
-    "no author": (origin(PERMERROR, ""), FOREIGN, Act.JUNK, "author"),
-    "a bounce of several authors": (origin(PERMERROR, ""), VisibleOrigin(is_null=True), Act.JUNK, "author"),
+    "no author": (origin(PERMERROR, ""), FOREIGN, InboundAction.JUNK, "author"),
+    "a bounce of several authors": (origin(PERMERROR, ""), VisibleOrigin(is_null=True), InboundAction.JUNK, "author"),
     # the DNS
-    "the policy is not known": (origin(TEMPERROR, is_unanswered=True), FOREIGN, Act.PASS, "unsettled"),
-    "no policy, SPF is not known": (origin(NONE, envelope=spf(Spf.TEMPERROR)), FOREIGN, Act.PASS, "unsettled"),
+    "the policy is not known": (origin(TEMPERROR, is_unanswered=True), FOREIGN, InboundAction.PASS, "unsettled"),
+    "no policy, SPF is not known": (origin(NONE, envelope=spf(Spf.TEMPERROR)), FOREIGN, InboundAction.PASS, "unsettled"),
     "the policy is not known, the author signed": (
-        origin(TEMPERROR, is_unanswered=True, dkim_aligned=True), FOREIGN, Act.PASS, "",
+        origin(TEMPERROR, is_unanswered=True, dkim_aligned=True), FOREIGN, InboundAction.PASS, "",
     ),
     # SPF
-    "the envelope is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), FOREIGN, Act.JUNK, "spf"),
-    "the envelope is doubted": (origin(NONE, envelope=spf(Spf.SOFTFAIL)), FOREIGN, Act.PASS, ""),
+    "the envelope is disowned": (origin(NONE, envelope=spf(Spf.FAIL)), FOREIGN, InboundAction.JUNK, "spf"),
+    "the envelope is doubted": (origin(NONE, envelope=spf(Spf.SOFTFAIL)), FOREIGN, InboundAction.PASS, ""),
     "the envelope is disowned, the author signed": (
-        origin(NONE, envelope=spf(Spf.FAIL), dkim_aligned=True), FOREIGN, Act.PASS, "",
+        origin(NONE, envelope=spf(Spf.FAIL), dkim_aligned=True), FOREIGN, InboundAction.PASS, "",
     ),
     # ARC
     "disowned, by a list that is trusted": (
-        origin(FAIL, asks=Policy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, Act.PASS, "sealer",
+        origin(FAIL, asks=Policy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, InboundAction.PASS, "sealer",
     ),
-    "ours, by a list that is trusted": (origin(NONE, OURS, sealers=("lists.example",)), OF_OURS, Act.PASS, "sealer"),
+    "ours, by a list that is trusted": (origin(NONE, OURS, sealers=("lists.example",)), OF_OURS, InboundAction.PASS, "sealer"),
     "several authors, one of them put in front of what a list has sealed": (
-        origin(PERMERROR, "", sealers=("lists.example",)), OF_OURS, Act.REFUSE, "own-domain",
+        origin(PERMERROR, "", sealers=("lists.example",)), OF_OURS, InboundAction.REFUSE, "own-domain",
     ),
     "sealed in part, by a list that is trusted": (
         replace(
             origin(FAIL, asks=Policy.REJECT), arc=ArcResult(Arc.PASS, sealers=("lists.example",), unsigned_octets=9)
-        ), FOREIGN, Act.REFUSE, "dmarc",
+        ), FOREIGN, InboundAction.REFUSE, "dmarc",
     ),
     "disowned, sealed by others behind the list": (
-        origin(FAIL, asks=Policy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, Act.REFUSE, "dmarc",
+        origin(FAIL, asks=Policy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, InboundAction.REFUSE, "dmarc",
     ),
 }  # fmt: skip
 
@@ -167,34 +168,34 @@ def test_by_the_defaults(name: str) -> None:
     known, shown, act, rule = TABLE[name]
     ruling = decide(known, shown, RULES)
     assert (ruling.act, ruling.rule) == (act, rule)
-    assert (ruling.cause is not None) == (act in (Act.REFUSE, Act.LATER))
+    assert (ruling.cause is not None) == (act in (InboundAction.REFUSE, InboundAction.LATER))
 
 
 @pytest.mark.parametrize(
     ("name", "setting", "act", "rule"),
     [
-        ("disowned, to be refused", {"dmarc": "junk"}, Act.JUNK, "dmarc"),
-        ("disowned, to be put aside", {"dmarc": "junk"}, Act.JUNK, "dmarc"),
-        ("disowned, to be watched", {"dmarc": "junk"}, Act.PASS, ""),
-        ("disowned, to be refused", {"dmarc": "none"}, Act.PASS, ""),
-        ("signed in part", {"dmarc": "none"}, Act.PASS, ""),
-        ("ours, nothing known", {"own_domain": "junk"}, Act.JUNK, "own-domain"),
-        ("ours, nothing known", {"own_domain": "none"}, Act.PASS, ""),
-        ("ours, disowned", {"own_domain": "none"}, Act.PASS, ""),
-        ("ours in the name of another author", {"own_domain": "none"}, Act.PASS, ""),
-        ("the envelope is ours", {"own_domain": "none"}, Act.PASS, ""),
-        ("a bounce of another server that says it is our postmaster", {"own_domain": "none"}, Act.REFUSE, "dmarc"),
-        ("several From, one of them ours", {"own_domain": "none"}, Act.JUNK, "author"),
-        ("no author", {"no_author": "refuse"}, Act.REFUSE, "author"),
-        ("no author", {"no_author": "none"}, Act.PASS, ""),
-        ("a bounce without From", {"no_author": "refuse"}, Act.PASS, ""),
-        ("the policy is not known", {"unsettled": "later"}, Act.LATER, "unsettled"),
-        ("ours, and our DNS is silent", {"unsettled": "later"}, Act.LATER, "unsettled"),
-        ("the envelope is disowned", {"spf_fail": "none"}, Act.PASS, ""),
-        ("ours, by a list that is trusted", {"trusted_sealers": frozenset()}, Act.REFUSE, "own-domain"),
+        ("disowned, to be refused", {"dmarc": "junk"}, InboundAction.JUNK, "dmarc"),
+        ("disowned, to be put aside", {"dmarc": "junk"}, InboundAction.JUNK, "dmarc"),
+        ("disowned, to be watched", {"dmarc": "junk"}, InboundAction.PASS, ""),
+        ("disowned, to be refused", {"dmarc": "none"}, InboundAction.PASS, ""),
+        ("signed in part", {"dmarc": "none"}, InboundAction.PASS, ""),
+        ("ours, nothing known", {"own_domain": "junk"}, InboundAction.JUNK, "own-domain"),
+        ("ours, nothing known", {"own_domain": "none"}, InboundAction.PASS, ""),
+        ("ours, disowned", {"own_domain": "none"}, InboundAction.PASS, ""),
+        ("ours in the name of another author", {"own_domain": "none"}, InboundAction.PASS, ""),
+        ("the envelope is ours", {"own_domain": "none"}, InboundAction.PASS, ""),
+        ("a bounce of another server that says it is our postmaster", {"own_domain": "none"}, InboundAction.REFUSE, "dmarc"),
+        ("several From, one of them ours", {"own_domain": "none"}, InboundAction.JUNK, "author"),
+        ("no author", {"no_author": "refuse"}, InboundAction.REFUSE, "author"),
+        ("no author", {"no_author": "none"}, InboundAction.PASS, ""),
+        ("a bounce without From", {"no_author": "refuse"}, InboundAction.PASS, ""),
+        ("the policy is not known", {"unsettled": "later"}, InboundAction.LATER, "unsettled"),
+        ("ours, and our DNS is silent", {"unsettled": "later"}, InboundAction.LATER, "unsettled"),
+        ("the envelope is disowned", {"spf_fail": "none"}, InboundAction.PASS, ""),
+        ("ours, by a list that is trusted", {"trusted_sealers": frozenset()}, InboundAction.REFUSE, "own-domain"),
     ],
 )
-def test_by_settings(name: str, setting: dict[str, str], act: Act, rule: str) -> None:
+def test_by_settings(name: str, setting: dict[str, str], act: InboundAction, rule: str) -> None:
     known, shown, _, _ = TABLE[name]
     ruling = decide(known, shown, replace(RULES, **setting))  # type: ignore[arg-type]  # of one name each
     assert (ruling.act, ruling.rule) == (act, rule)

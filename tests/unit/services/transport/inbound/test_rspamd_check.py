@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.filters.rspamd import RspamdAction
-from mic_mail.services.transport.envelope import Act
+from mic_mail.services.transport.envelope import InboundAction
 from mic_mail.services.transport.inbound.rspamd_check import act_on, act_on_submitted
 
 
@@ -12,14 +12,14 @@ from mic_mail.services.transport.inbound.rspamd_check import act_on, act_on_subm
 def test_from_outside(reject: str) -> None:
     """Nothing is discarded, whatever Rspamd says; `greylist` is no reason to put off what its module has let through."""
     assert {action: act_on(action, reject) for action in RspamdAction} == {
-        RspamdAction.NONE: Act.PASS,
-        RspamdAction.GREYLIST: Act.PASS,
-        RspamdAction.ADD_HEADER: Act.JUNK,
-        RspamdAction.REWRITE_SUBJECT: Act.JUNK,
-        RspamdAction.SOFT_REJECT: Act.LATER,
-        RspamdAction.QUARANTINE: Act.HOLD,
-        RspamdAction.REJECT: Act(reject),
-        RspamdAction.DISCARD: Act(reject),
+        RspamdAction.NONE: InboundAction.PASS,
+        RspamdAction.GREYLIST: InboundAction.PASS,
+        RspamdAction.ADD_HEADER: InboundAction.JUNK,
+        RspamdAction.REWRITE_SUBJECT: InboundAction.JUNK,
+        RspamdAction.SOFT_REJECT: InboundAction.LATER,
+        RspamdAction.QUARANTINE: InboundAction.HOLD,
+        RspamdAction.REJECT: InboundAction(reject),
+        RspamdAction.DISCARD: InboundAction(reject),
     }
 
 
@@ -27,12 +27,12 @@ def test_from_outside(reject: str) -> None:
 def test_from_inside() -> None:
     """It leaves as it is, or it is refused."""
     assert {action: act_on_submitted(action) for action in RspamdAction} == {
-        RspamdAction.NONE: Act.PASS,
-        RspamdAction.GREYLIST: Act.PASS,
-        RspamdAction.ADD_HEADER: Act.PASS,
-        RspamdAction.REWRITE_SUBJECT: Act.PASS,
-        RspamdAction.SOFT_REJECT: Act.LATER,
-        RspamdAction.QUARANTINE: Act.REFUSE,
-        RspamdAction.REJECT: Act.REFUSE,
-        RspamdAction.DISCARD: Act.REFUSE,
+        RspamdAction.NONE: InboundAction.PASS,
+        RspamdAction.GREYLIST: InboundAction.PASS,
+        RspamdAction.ADD_HEADER: InboundAction.PASS,
+        RspamdAction.REWRITE_SUBJECT: InboundAction.PASS,
+        RspamdAction.SOFT_REJECT: InboundAction.LATER,
+        RspamdAction.QUARANTINE: InboundAction.REFUSE,
+        RspamdAction.REJECT: InboundAction.REFUSE,
+        RspamdAction.DISCARD: InboundAction.REFUSE,
     }
