@@ -208,10 +208,10 @@ def test_no_answer_takes_much_memory(tmp_path: Path, when: str, told: bytes) -> 
         wait_for(lambda: (tmp_path / "port").exists() and (tmp_path / "port").read_text())
         script = (
             "import re, sys, pathlib\n"
-            "from mic_mail.services.importers.imap import ImapSource, Server\n"
+            "from mic_mail.services.importers.imap import ImapSource, SourceServer\n"
             "from mic_mail.services.importers.source import SourceFailed\n"
             "def peak(): return int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
-            "server, before = Server('127.0.0.1', int(sys.argv[1]), None, 'u', 'p'), peak()\n"
+            "server, before = SourceServer('127.0.0.1', int(sys.argv[1]), None, 'u', 'p'), peak()\n"
             "try:\n"
             "    source = ImapSource(server, pathlib.Path(sys.argv[2]), seconds=10, pauses=())\n"
             "    for folder in source.folders():\n"
