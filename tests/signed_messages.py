@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )  # fmt: skip
 
 from dkim_corpus import messages
-from mic_mail.mailauth.dkim_header import Field
+from mic_mail.mailauth.dkim_header import HeaderField
 from mic_mail.mime.dkim import BodyDigest, record, split_written, strings_of
 
 DOMAIN = "mic.gov.vn"
@@ -146,16 +146,16 @@ def seal(
     `length`: its signature of the message covers the body as it is now (`l=`), and nothing that comes behind.
     """
     header, _, body = message.partition(b"\r\n\r\n")
-    fields = [Field(*each) for each in split_written(header)]
+    fields = [HeaderField(*each) for each in split_written(header)]
     key = load_pem_private_key(rsa()[0], None)
     assert isinstance(key, RSAPrivateKey)
 
-    def made(name: bytes, value: bytes, signed: bytes) -> Field:
-        octets = key.sign(signed + Field(name, value, b"").canonical(True).removesuffix(b"\r\n"), PKCS1v15(), SHA256())
+    def made(name: bytes, value: bytes, signed: bytes) -> HeaderField:
+        octets = key.sign(signed + HeaderField(name, value, b"").canonical(True).removesuffix(b"\r\n"), PKCS1v15(), SHA256())
         return whole(name, value + base64.b64encode(octets))
 
-    def whole(name: bytes, value: bytes) -> Field:
-        return Field(name, value, name + b":" + value)
+    def whole(name: bytes, value: bytes) -> HeaderField:
+        return HeaderField(name, value, name + b":" + value)
 
     results = whole(b"ARC-Authentication-Results", b" i=%d; relay.example; arc=none" % number)
     made_of_body = BodyDigest(is_relaxed=True)

@@ -31,7 +31,7 @@ with atheris.instrument_imports(include=["mic_mail.mime", "mic_mail.smtp.grammar
     from mic_mail.mime.strict_addresses import MAX_OCTETS, Ambiguous, addresses_in, read_mailboxes
     from mic_mail.policy.naming.addresses import AddressRefused, candidates, check_form
     from mic_mail.smtp.data import DotDecoder
-    from mic_mail.smtp.grammar import Fault, parse_rcpt
+    from mic_mail.smtp.grammar import ArgumentFault, parse_rcpt
 
 from fuzzing import pieces, run
 
@@ -98,7 +98,7 @@ def fuzz_envelope(octets: bytes) -> None:
     """An address that SMTP has taken is the same one in a field, and to whoever looks for its mailbox."""
     try:
         address, _ = parse_rcpt(b"TO:<" + octets + b">", smtputf8=True)
-    except Fault:
+    except ArgumentFault:
         return
     if address is None:
         return

@@ -33,9 +33,9 @@ with atheris.instrument_imports(
     from mic_mail.mailauth import arc, authentication_results, dkim_verify, dmarc, spf_record
     from mic_mail.mailauth.arc import Arc, ArcResult, check_arc
     from mic_mail.mailauth.dkim_dns import MOST_NAMES
-    from mic_mail.mailauth.dkim_header import Dkim, Field, Signature, Unusable, parse_key, parse_signature, unsigned
+    from mic_mail.mailauth.dkim_header import Dkim, HeaderField, Signature, Unusable, parse_key, parse_signature, unsigned
     from mic_mail.mailauth.dkim_verify import DkimResult, check_dkim
-    from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, NoAuthor, Policy, ask_policy, judge_dmarc
+    from mic_mail.mailauth.dmarc import Dmarc, DmarcPolicy, DmarcResult, NoAuthor, ask_policy, judge_dmarc
     from mic_mail.mailauth.message_digest import DigestedMessage, read
     from mic_mail.mailauth.result import Origin
     from mic_mail.mailauth.spf import LONGEST_EXPLANATION, Identity, Spf, SpfClient, SpfResult, check_mail_from
@@ -128,11 +128,11 @@ def fuzz_spf_check(octets: bytes) -> None:
 
 
 def fuzz_signature(octets: bytes) -> None:
-    field = Field(b"DKIM-Signature", octets, b"DKIM-Signature:" + octets)
+    field = HeaderField(b"DKIM-Signature", octets, b"DKIM-Signature:" + octets)
     for relaxed in (False, True) if is_mail(octets) else ():
         once = unsigned(field, relaxed)
         value = once.partition(b":")[2]
-        assert unsigned(Field(field.name, value, once), relaxed) == once
+        assert unsigned(HeaderField(field.name, value, once), relaxed) == once
     try:
         parse_signature(field)
     except Unusable:
@@ -253,7 +253,7 @@ def fuzz_results(octets: bytes) -> None:
     origin = Origin(
         SpfResult(Spf.FAIL, Identity.MAIL_FROM, domain, reason), SpfResult(Spf.NONE, Identity.HELO, helo),
         (DkimResult(Dkim.FAIL, domain, selector, algorithm, begins, reason=reason),),
-        DmarcResult(Dmarc.FAIL, author, author, Policy.REJECT, Policy.REJECT, reason=reason),
+        DmarcResult(Dmarc.FAIL, author, author, DmarcPolicy.REJECT, DmarcPolicy.REJECT, reason=reason),
         ArcResult(Arc.FAIL, reason=reason),
     )  # fmt: skip
     field = authentication_results.field(origin, ours or OURS)

@@ -2,8 +2,9 @@
 
     python tests/fuzz/atheris_smtp.py [-max_total_time=600] [CORPUS_DIR]
 
-The only documented rejection is `grammar.Fault`. Besides: an accepted address holds no control character and reads back as
-itself; the dot decoder gives for any split what it gives for the whole; a session answers every line with a well-formed reply.
+The only documented rejection is `grammar.ArgumentFault`. Besides: an accepted address holds no control character and reads back
+as itself; the dot decoder gives for any split what it gives for the whole; a session answers every line with a well-formed
+reply.
 """
 
 import sys
@@ -16,7 +17,7 @@ with atheris.instrument_imports(include=["mic_mail.smtp"]):
     from mic_mail.smtp import actions
     from mic_mail.smtp.actions import Close
     from mic_mail.smtp.data import ChunkDecoder, DotDecoder
-    from mic_mail.smtp.grammar import Fault, parse_bdat, parse_helo, parse_mail, parse_rcpt
+    from mic_mail.smtp.grammar import ArgumentFault, parse_bdat, parse_helo, parse_mail, parse_rcpt
     from mic_mail.smtp.line_buffer import LineBuffer, LineFault
     from mic_mail.smtp.replies import Reply
     from mic_mail.smtp.session import Limits, ListenerProfile, Session
@@ -28,17 +29,17 @@ def fuzz_grammar(octets: bytes) -> None:
     for parse in (parse_bdat, parse_helo):
         try:
             parse(octets)
-        except Fault:
+        except ArgumentFault:
             pass
     for utf8 in (False, True):
         try:
             path, _ = parse_rcpt(b"TO:" + octets, smtputf8=utf8)
-        except Fault:
+        except ArgumentFault:
             continue
         assert all(char >= " " and char != "\x7f" for char in str(path))
     try:
         path, parameters = parse_mail(b"FROM:" + octets)
-    except Fault:
+    except ArgumentFault:
         return
     again, _ = parse_mail(f"FROM:<{path}> SMTPUTF8".encode())
     assert again == path, (path, again)

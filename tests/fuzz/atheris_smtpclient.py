@@ -52,7 +52,7 @@ from mic_mail.mailbox_address import MailboxAddress, NotAnAddress
 from mic_mail.mime.compose import Mailbox, compose
 from mic_mail.mime.dsn_mdn import DeliveryReport, DsnAction, read_report
 from mic_mail.mime.original_recipient import NotAnOriginalRecipient, OriginalRecipient
-from mic_mail.smtp.grammar import Fault, parse_mail, parse_rcpt
+from mic_mail.smtp.grammar import ArgumentFault, parse_mail, parse_rcpt
 
 LOOP = asyncio.new_event_loop()
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -98,7 +98,7 @@ def fuzz_commands(octets: bytes) -> None:
     try:
         path, parameters = parse_mail(b"FROM:" + sender)
         to, more = parse_rcpt(b"TO:" + recipient, smtputf8=parameters.smtputf8)
-    except Fault:
+    except ArgumentFault:
         return
     if not path or to is None:
         return
@@ -284,7 +284,7 @@ def fuzz_dsn(octets: bytes) -> None:
         recipient = MailboxAddress.parse(address)
         first = OriginalRecipient.parse(orcpt) if orcpt else None
         _, parameters = parse_mail(f"FROM:<>{' ENVID=' * bool(envid)}{envid}".encode())
-    except (NotAnAddress, NotAnOriginalRecipient, Fault, UnicodeEncodeError):
+    except (NotAnAddress, NotAnOriginalRecipient, ArgumentFault, UnicodeEncodeError):
         return
     report = dsn.RecipientReport(recipient, DsnAction.FAILED, status, first, diagnostic, server or None)
     original = dsn.ReportedMessage(parameters.envid, NOW, message.encode("utf-8", "surrogateescape"))

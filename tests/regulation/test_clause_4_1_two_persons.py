@@ -20,7 +20,7 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.policy.unit_mail.records_export import must_be_asked_for
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
-from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.exports.content_requests import ContentRequests
 from population import migrated
 
 NOW = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -50,7 +50,7 @@ class Office:
 
     def content(self, first: Hand, second: Hand) -> None:
         """`content ask`, `content approve`."""
-        content = Content(self._directory, self._config, self._clock)
+        content = ContentRequests(self._directory, self._config, self._clock)
         for hand in (first, second):  # the terms of an earlier pair have ended
             self._directory.officers.end(hand.officer, self._clock.now())
         self._clock.move_to(self._clock.now() + timedelta(seconds=1))

@@ -18,7 +18,7 @@ from mic_mail.policy.authorization.content_access import AccessStage, ContentRef
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.authorization.two_persons import Hand
-from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.exports.content_requests import ContentRequests
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.officers import WHY, OfficersConsole, officers_console
@@ -224,7 +224,7 @@ def test_clause_4_3_an_approval_expires(console):
     """After `content.expires_after` it opens nothing; at its last instant it still does."""
     clock = ManualClock(SystemClock().now())
     directory = console.directory(clock)
-    content = Content(directory, Config(), clock)
+    content = ContentRequests(directory, Config(), clock)
     mai, minh = (Officer(login, login, OfficerRole.CENTRE, None, clock.now()) for login in ("mai", "minh"))
     origin = ActContext("mai", "xác minh", "7/QĐ")
     asked = content.ask(directory.mailbox(BE), Scope(), Hand.of(mai, "mai", "mai"), origin)

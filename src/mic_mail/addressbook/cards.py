@@ -65,7 +65,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PersonName:
     """A name in its parts: Đỗ Văn Bê has the family name Đỗ and the given name Bê."""
 
     family: str
@@ -73,7 +73,7 @@ class Person:
     given: str
 
     @classmethod
-    def of(cls, name: str) -> "Person":
+    def of(cls, name: str) -> "PersonName":
         """Split a name in Vietnamese order.
 
         A single name becomes the family name, which every format requires.

@@ -4,7 +4,7 @@ In: a book, the language of the headings. Out: a `documents.document.Table`; `do
 runs as a formula. The English headings are those that Outlook and Thunderbird recognise.
 """
 
-from mic_mail.addressbook.cards import Book, Card, CardKind, Person
+from mic_mail.addressbook.cards import Book, Card, CardKind, PersonName
 from mic_mail.documents.document import Column, Table
 from mic_mail.errors import Text
 from mic_mail.i18n.language import Language, in_language
@@ -33,7 +33,7 @@ def table(book: Book, language: Language) -> Table:
 def _row(card: Card, ministry: str, language: Language) -> tuple[str, ...]:
     family = middle = given = ""
     if card.kind is CardKind.PERSON:
-        person = Person.of(card.name)
+        person = PersonName.of(card.name)
         family, middle, given = person.family, person.middle, person.given
     kind = in_language(card.kind.label, language)
     return (

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, Person
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, PersonName
 
 Attributes = Mapping[str, tuple[str, ...]]
 PEOPLE, UNITS, GROUPS = "ou=people", "ou=units", "ou=groups"
@@ -79,7 +79,7 @@ def _attributes(card: Card, ministry: Ministry) -> Iterator[tuple[str, tuple[str
     unit = f"ou={escaped(card.unit.symbol)},{UNITS},{suffix(ministry)}"
     match card.kind:
         case CardKind.PERSON:
-            person = Person.of(card.name)
+            person = PersonName.of(card.name)
             yield "sn", (person.family,)
             yield "givenName", (person.given,) if person.given else ()
             yield "uid", (rdn(card, ministry)[1],)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from mic_mail.addressbook.cards import Card, CardKind, Ministry, Person
+from mic_mail.addressbook.cards import Card, CardKind, Ministry, PersonName
 
 LINE_OCTETS = 75
 """RFC 6350 §3.2, without the line break."""
@@ -45,7 +45,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
     yield "PRODID:-//mic-mail//directory//VI"
     yield f"FN:{_text(card.name)}"
     if card.kind is CardKind.PERSON:
-        yield from _name(Person.of(card.name), new=new)
+        yield from _name(PersonName.of(card.name), new=new)
     elif not new:
         yield f"N:{_text(card.name)};;;;"  # RFC 2426 §3.1.2 requires one
     yield "ORG:" + ";".join(_text(part) for part in (ministry.name, card.unit.name))
@@ -63,7 +63,7 @@ def _lines(card: Card, ministry: Ministry, version: Version) -> Iterator[str]:
         yield "X-ABSHOWAS:COMPANY"  # Apple: the card is not a person's
 
 
-def _name(person: Person, *, new: bool) -> Iterator[str]:
+def _name(person: PersonName, *, new: bool) -> Iterator[str]:
     value = ";".join(_text(part) for part in (person.family, person.given, person.middle, "", ""))
     first, then = person.sorted_by
     if new:

@@ -130,10 +130,10 @@ def _about_requests(context: ServerContext) -> list[Job]:
     intake = Intake(context.runtime, context.directory, context.store)
 
     async def requests() -> bool:
-        read, has_debts = await io(lambda: (intake.run_once(context.access.snapshot), intake.has_debts()))
+        read, has_deferred = await io(lambda: (intake.run_once(context.access.snapshot), intake.has_deferred()))
         if read:
             await context.access.refresh()  # so that the answer follows immediately
-        return has_debts
+        return has_deferred
 
     def trace() -> object:
         snapshot = context.access.snapshot

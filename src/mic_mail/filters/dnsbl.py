@@ -25,7 +25,7 @@ _TESTS = {4: ("127.0.0.2", "127.0.0.1"), 6: ("::ffff:7f00:2", "::ffff:7f00:1")}
 
 
 @dataclass(frozen=True, slots=True)
-class Listings:
+class DnsblResult:
     """The results for one address."""
 
     zones: tuple[str, ...] = ()
@@ -45,12 +45,12 @@ def question(address: Address, zone: str) -> str:
     return ".".join([*reversed(labels), zone])
 
 
-async def look_up(resolver: Resolver, address: str, zones: Iterable[str], seconds: float = SECONDS) -> Listings:
+async def look_up(resolver: Resolver, address: str, zones: Iterable[str], seconds: float = SECONDS) -> DnsblResult:
     """Query all zones concurrently; never raises."""
     try:
         ip = parse_address(address)
     except ValueError:
-        return Listings()
+        return DnsblResult()
 
     async def query(zone: str) -> bool | str | None:
         """Return whether a list has the address, why it cannot be trusted, or None without an answer."""
@@ -64,7 +64,7 @@ async def look_up(resolver: Resolver, address: str, zones: Iterable[str], second
 
     wanted = tuple(dict.fromkeys(zones))
     answers = list(zip(wanted, await asyncio.gather(*map(query, wanted)), strict=True))
-    return Listings(
+    return DnsblResult(
         tuple(zone for zone, found in answers if found is True),
         tuple((zone, found) for zone, found in answers if isinstance(found, str)),
         tuple(zone for zone, found in answers if found is None),

@@ -101,7 +101,7 @@ def _fits(line: str, initial: str, between: list[str], final: str) -> bool:
     return line.endswith(final) and len(line) - len(final) >= at
 
 
-class Column:
+class AttributeColumn:
     """The values of one attribute."""
 
     __slots__ = ("_begins", "_exact", "_folded", "_holders", "_size", "present")

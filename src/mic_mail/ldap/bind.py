@@ -16,7 +16,7 @@ from mic_mail.ldap.actions import Leave
 from mic_mail.ldap.ber import string
 from mic_mail.ldap.context import LdapContext
 from mic_mail.ldap.dn import BadName
-from mic_mail.ldap.requests import Envelope
+from mic_mail.ldap.requests import LdapMessage
 from mic_mail.ldap.responses import Code
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -51,7 +51,7 @@ def leave(ctx: LdapContext) -> Steps[None]:
         yield Leave()
 
 
-def bind(ctx: LdapContext, request: Envelope) -> Steps[None]:
+def bind(ctx: LdapContext, request: LdapMessage) -> Steps[None]:
     going_on, ctx.dialog_mechanism = ctx.dialog_mechanism, ""
     asked = requests.bind(request.body)
     if asked.version != 3:
@@ -66,7 +66,7 @@ def bind(ctx: LdapContext, request: Envelope) -> Steps[None]:
         yield from _admit(ctx, request, (yield from ctx.aside(Answer(asked.credentials))), asked.mechanism.upper())
 
 
-def _simple(ctx: LdapContext, request: Envelope, name: str, password: bytes) -> Steps[None]:
+def _simple(ctx: LdapContext, request: LdapMessage, name: str, password: bytes) -> Steps[None]:
     if not password:
         if name:
             ctx.result(request, Code.UNWILLING, "Chưa nhập mật khẩu.")
@@ -97,7 +97,7 @@ def _address(ctx: LdapContext, name: str) -> Steps[str]:
     return tree.address_of(name) or name[:64]  # unknown: refused like any wrong password
 
 
-def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) -> Steps[None]:
+def _admit(ctx: LdapContext, request: LdapMessage, answer: object, mechanism: str) -> Steps[None]:
     if isinstance(answer, Challenge):
         ctx.dialog_mechanism = mechanism
         server_credentials = string(answer.data, 0x87)
@@ -118,7 +118,7 @@ def _admit(ctx: LdapContext, request: Envelope, answer: object, mechanism: str) 
     ctx.result(request, Code.SUCCESS)
 
 
-def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
+def start_tls(ctx: LdapContext, request: LdapMessage) -> Steps[None]:
     """Start TLS.
 
     Input sent in clear behind it is discarded, since an attacker in the middle may have written it; the present sign-in
@@ -133,7 +133,7 @@ def start_tls(ctx: LdapContext, request: Envelope) -> Steps[None]:
     ctx.tls = True
 
 
-def who_am_i(ctx: LdapContext, request: Envelope) -> None:
+def who_am_i(ctx: LdapContext, request: LdapMessage) -> None:
     """Return the authorization identity (RFC 4513 §5.2.1.8); empty: anonymous."""
     name = f"u:{ctx.signed_in.address}" if ctx.signed_in is not None else ""
     ctx.write(responses.result(request.number, request.tag, Code.SUCCESS, more=string(name, 0x8B)))

@@ -17,7 +17,7 @@ from mic_mail.errors import Text
 from mic_mail.ldap import ber, requests, responses
 from mic_mail.ldap.actions import Consult, Turn
 from mic_mail.ldap.dit import Tree
-from mic_mail.ldap.requests import Envelope
+from mic_mail.ldap.requests import LdapMessage
 from mic_mail.ldap.responses import Code
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class LdapContext(SessionContext):
         self._since = clock.monotonic()
         self._of_turn = 0.0
         self._input = bytearray()
-        self._waiting: deque[tuple[Envelope, int]] = deque()
+        self._waiting: deque[tuple[LdapMessage, int]] = deque()
         """Waiting requests, each with its number of octets."""
         self._waiting_octets = 0
         self._senseless = False
@@ -137,7 +137,7 @@ class LdapContext(SessionContext):
         """Octets that wait, scanned or not."""
         return len(self._input) + self._waiting_octets
 
-    def _take(self) -> Envelope | None:
+    def _take(self) -> LdapMessage | None:
         length = ber.message_octets(self._input, MESSAGE_OCTETS)
         if not length:
             return None
@@ -145,7 +145,7 @@ class LdapContext(SessionContext):
         del self._input[:length]
         return requests.envelope(octets)
 
-    def request(self, until: float) -> Steps[Envelope]:
+    def request(self, until: float) -> Steps[LdapMessage]:
         """Return the next request.
 
         `CloseConnection` when `until` passes or the session is ended, `BadBer` where the input is no message.
@@ -165,7 +165,7 @@ class LdapContext(SessionContext):
                 raise CloseConnection
             yield from self.aside(NeedInput(until))
 
-    def _popped(self, place: int) -> Envelope:
+    def _popped(self, place: int) -> LdapMessage:
         found, octets = self._waiting[place]
         del self._waiting[place]
         self._waiting_octets -= octets
@@ -196,7 +196,7 @@ class LdapContext(SessionContext):
 
     # ------------------------------------------------------------ output
 
-    def result(self, request: Envelope, code: int, text: str = "", *, matched: str = "", controls: bytes = b"") -> None:
+    def result(self, request: LdapMessage, code: int, text: str = "", *, matched: str = "", controls: bytes = b"") -> None:
         self.write(responses.result(request.number, request.tag, code, text, matched=matched, controls=controls))
 
     # ------------------------------------------------------------ steps
@@ -239,7 +239,7 @@ class LdapContext(SessionContext):
         self.look_up(number)
 
 
-def _given_up(request: Envelope) -> tuple[int | None, int | None]:
+def _given_up(request: LdapMessage) -> tuple[int | None, int | None]:
     """Return the request that this one gives up, and the number under which an answer is expected."""
     try:
         if request.tag == requests.ABANDON:

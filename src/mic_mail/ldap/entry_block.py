@@ -12,7 +12,7 @@ from mic_mail.addressbook.cards import Card, Ministry
 from mic_mail.addressbook.ldap_entries import LdapEntry
 from mic_mail.addressbook.ldap_entries import entry as entry_of
 from mic_mail.ldap import schema
-from mic_mail.ldap.attribute_index import AttributeSearch, Column
+from mic_mail.ldap.attribute_index import AttributeColumn, AttributeSearch
 from mic_mail.ldap.dn import BadName, normal, same
 from mic_mail.ldap.filters import And, Comparison, Filter, Matches, Not, Or, Present, Substrings
 from mic_mail.ldap.schema import Syntax
@@ -153,7 +153,7 @@ class EntryBlock:
         """
         return not self._above.isdisjoint({f"{name.lower()}={same(value.decode())}" for name in attributes})
 
-    def _column(self, attribute: schema.Attribute) -> Generator[None, None, Column]:
+    def _column(self, attribute: schema.Attribute) -> Generator[None, None, AttributeColumn]:
         name = attribute.name
         found = self._columns.get(name)
         if found is None:
@@ -181,7 +181,7 @@ def _structural(classes: tuple[str, ...]) -> str:
     return classes[-1] if classes[-1] == "inetOrgPerson" else classes[1]
 
 
-def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Generator[None, None, Column]:
+def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Generator[None, None, AttributeColumn]:
     """Return a column of normalised values; each value is normalised once, however many entries have it."""
     attribute = schema.attribute(name)
     assert attribute is not None, name
@@ -191,20 +191,20 @@ def _column_of(name: str, holders: Mapping[str, Iterable[int]], size: int) -> Ge
         joined.setdefault(found, []).extend(numbers)
         if place % _ENTRIES_AT_ONCE == 0:
             yield
-    return Column(joined, size)
+    return AttributeColumn(joined, size)
 
 
-def _all_at_once(making: Generator[None, None, Column]) -> Column:
+def _all_at_once(making: Generator[None, None, AttributeColumn]) -> AttributeColumn:
     """Run a generator to its end, where nothing else waits."""
     while True:
         try:
             next(making)
         except StopIteration as made:
-            column: Column = made.value
+            column: AttributeColumn = made.value
             return column
 
 
-def _look(column: Column, syntax: Syntax, item: Comparison | Substrings) -> Generator[None, None, int | None]:
+def _look(column: AttributeColumn, syntax: Syntax, item: Comparison | Substrings) -> Generator[None, None, int | None]:
     """Return the entries of a column for one item; None: the attribute has no rule for such a match."""
     text = syntax in (Syntax.TEXT, Syntax.IA5)
     match item:

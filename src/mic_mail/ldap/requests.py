@@ -42,7 +42,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Envelope:
+class LdapMessage:
     """A message whose operation is not parsed yet."""
 
     number: int
@@ -89,7 +89,7 @@ class Extended:
     value: bytes | None = field(default=None, repr=False)
 
 
-def envelope(octets: bytes) -> Envelope:
+def envelope(octets: bytes) -> LdapMessage:
     """Parse a message that `ber.message_octets` has delimited."""
     outer = BerReader(octets)
     message = outer.into()
@@ -102,7 +102,7 @@ def envelope(octets: bytes) -> Envelope:
     tag, body = message.any()
     controls = _controls(message.into(0xA0)) if message.more else ()
     message.close()
-    return Envelope(number, tag, body, controls)
+    return LdapMessage(number, tag, body, controls)
 
 
 def _controls(reader: BerReader) -> tuple[Control, ...]:

@@ -18,7 +18,7 @@ from mic_mail.ldap.context import CANCEL, WORK_SECONDS, LdapContext
 from mic_mail.ldap.dit import SUBSCHEMA, FoundEntry, Position, Tree
 from mic_mail.ldap.dn import BadName, normal
 from mic_mail.ldap.filters import TooLarge
-from mic_mail.ldap.requests import Control, Envelope, Search
+from mic_mail.ldap.requests import Control, LdapMessage, Search
 from mic_mail.ldap.responses import PAGED, Code
 
 Attributes = Mapping[str, tuple[str, ...]]
@@ -57,7 +57,7 @@ class Page:
     sent: int
 
 
-def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
+def search(ctx: LdapContext, request: LdapMessage) -> Steps[None]:
     try:
         wanted = requests.search(request.body)
     except TooLarge:
@@ -82,7 +82,7 @@ def search(ctx: LdapContext, request: Envelope) -> Steps[None]:
 # ------------------------------------------------------------------ the root DSE and the schema
 
 
-def _about_itself(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree) -> bool:
+def _about_itself(ctx: LdapContext, request: LdapMessage, wanted: Search, tree: Tree) -> bool:
     """Answer for the root DSE and the schema, which every client reads before it signs in.
 
     False: the search is for something else.
@@ -128,7 +128,7 @@ def subschema() -> Attributes:
 # ------------------------------------------------------------------ entries
 
 
-def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
+def _among_cards(ctx: LdapContext, request: LdapMessage, wanted: Search, tree: Tree, page: Page | None) -> Steps[None]:
     base = _base(wanted, tree)
     ctx.searches += 1
     most = min(wanted.size_limit or ctx.settings.entries, ctx.settings.entries)
@@ -151,7 +151,7 @@ def _among_cards(ctx: LdapContext, request: Envelope, wanted: Search, tree: Tree
 
 
 def _send_entries(
-    ctx: LdapContext, request: Envelope, wanted: Search, batches: Iterator[list[FoundEntry]], most: int
+    ctx: LdapContext, request: LdapMessage, wanted: Search, batches: Iterator[list[FoundEntry]], most: int
 ) -> Steps[tuple[Code, int, Position | None]]:
     """Send entries as they are found; return the result, the number sent, and the position of the last."""
     deadline = ctx.now() + min(wanted.time_limit or ctx.settings.search_seconds, ctx.settings.search_seconds)
@@ -260,7 +260,7 @@ def _fingerprint(wanted: Search) -> bytes:
 # ------------------------------------------------------------------ Compare
 
 
-def compare(ctx: LdapContext, request: Envelope) -> Steps[None]:
+def compare(ctx: LdapContext, request: LdapMessage) -> Steps[None]:
     asked = requests.compare(request.body)
     ctx.searches += 1
     if not ctx.may_search:

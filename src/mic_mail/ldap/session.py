@@ -18,16 +18,16 @@ from mic_mail.ids import TokenSource
 from mic_mail.ldap import bind, requests, responses, search
 from mic_mail.ldap.ber import BadBer
 from mic_mail.ldap.context import CANCEL, GivenUp, LdapContext, LdapHost, SessionSettings, protocol_error
-from mic_mail.ldap.requests import ANSWERS, WRITES, Envelope
+from mic_mail.ldap.requests import ANSWERS, WRITES, LdapMessage
 from mic_mail.ldap.responses import Code
 from mic_mail.ldap.search import MANAGE_DSA_IT
 
 READ_ONLY = Text("Danh bạ chỉ để đọc qua LDAP.", "The directory is read-only over LDAP.")
 
-Handler = Callable[[LdapContext, Envelope], Steps[None] | None]
+Handler = Callable[[LdapContext, LdapMessage], Steps[None] | None]
 
 
-def extended(ctx: LdapContext, request: Envelope) -> Steps[None]:
+def extended(ctx: LdapContext, request: LdapMessage) -> Steps[None]:
     """Handle an extended operation (RFC 4511 §4.12)."""
     asked = requests.extended(request.body)
     if asked.oid == bind.START_TLS:
@@ -40,7 +40,7 @@ def extended(ctx: LdapContext, request: Envelope) -> Steps[None]:
         raise BadBer("extended operation")
 
 
-def _asks_too_much(request: Envelope) -> bool:
+def _asks_too_much(request: LdapMessage) -> bool:
     """Return whether a critical control does not belong to this operation (RFC 4511 §4.1.11).
 
     Compare has ManageDsaIT (RFC 3296 §3).
@@ -49,7 +49,7 @@ def _asks_too_much(request: Envelope) -> bool:
     return any(control.critical and control.oid not in known for control in request.controls)
 
 
-def nothing(ctx: LdapContext, request: Envelope) -> None:
+def nothing(ctx: LdapContext, request: LdapMessage) -> None:
     """Ignore an Abandon of a request that has ended (RFC 4511 §4.11)."""
 
 
@@ -100,7 +100,7 @@ class Session(session_core.Session):
             ctx.write(responses.farewell(Code.PROTOCOL_ERROR, "Not an LDAP message."))
         yield Hangup()
 
-    def _answer(self, request: Envelope) -> Steps[None]:
+    def _answer(self, request: LdapMessage) -> Steps[None]:
         ctx = self._context
         try:
             yield from self._handle(request)
@@ -125,7 +125,7 @@ class Session(session_core.Session):
         else:
             self._errors = 0
 
-    def _handle(self, request: Envelope) -> Steps[None]:
+    def _handle(self, request: LdapMessage) -> Steps[None]:
         ctx = self._context
         handler = HANDLERS.get(request.tag)
         if request.number == 0 or (handler is None and request.tag not in WRITES):

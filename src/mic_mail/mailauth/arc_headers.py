@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mic_mail.mailauth.dkim_header import (  # fmt: skip
     Dkim,
-    Field,
+    HeaderField,
     Signature,
     Unusable,
     algorithm_of,
@@ -28,7 +28,7 @@ _AAR, _AMS, _SEAL = b"arc-authentication-results", b"arc-message-signature", b"a
 class Seal:
     """An ARC-Seal (RFC 8617 §4.1.3)."""
 
-    field: Field
+    field: HeaderField
     algorithm: str
     domain: str
     selector: str
@@ -45,9 +45,9 @@ class Seal:
 class ArcSet:
     """The three fields that one server has added."""
 
-    results: Field
+    results: HeaderField
     message: Signature | Unusable
-    message_field: Field
+    message_field: HeaderField
     seal: Seal
 
 
@@ -67,9 +67,9 @@ class Chain:
         return tuple(each.message for each in reversed(self.sets))
 
 
-def parse_chain(fields: Sequence[Field]) -> Chain | None:
+def parse_chain(fields: Sequence[HeaderField]) -> Chain | None:
     """Return the chain; None where no field belongs to ARC."""
-    by_kind: dict[bytes, list[Field]] = {_AAR: [], _AMS: [], _SEAL: []}
+    by_kind: dict[bytes, list[HeaderField]] = {_AAR: [], _AMS: [], _SEAL: []}
     for field in fields:
         if (mine := by_kind.get(field.name.lower())) is not None:
             mine.append(field)
@@ -81,7 +81,7 @@ def parse_chain(fields: Sequence[Field]) -> Chain | None:
         return Chain(fault=error.reason)
 
 
-def _sets(by_kind: dict[bytes, list[Field]]) -> tuple[ArcSet, ...]:
+def _sets(by_kind: dict[bytes, list[HeaderField]]) -> tuple[ArcSet, ...]:
     count = max(map(len, by_kind.values()))
     if count > MOST_SETS:
         raise _broken("more than 50 sets")
@@ -96,9 +96,9 @@ def _sets(by_kind: dict[bytes, list[Field]]) -> tuple[ArcSet, ...]:
     return tuple(sets)
 
 
-def _numbered(kind: bytes, fields: list[Field], count: int) -> dict[int, Field]:
+def _numbered(kind: bytes, fields: list[HeaderField], count: int) -> dict[int, HeaderField]:
     """Return the fields by their instances, which are 1 to `count`."""
-    found: dict[int, Field] = {}
+    found: dict[int, HeaderField] = {}
     for field in fields:
         if kind == _AAR:
             match = _INSTANCE.match(field.value)
@@ -113,7 +113,7 @@ def _numbered(kind: bytes, fields: list[Field], count: int) -> dict[int, Field]:
     return found
 
 
-def _message_signature(field: Field) -> Signature | Unusable:
+def _message_signature(field: HeaderField) -> Signature | Unusable:
     try:
         signature = parse_message_signature(field, tags(field.value))
     except Unusable as error:
@@ -123,7 +123,7 @@ def _message_signature(field: Field) -> Signature | Unusable:
     return signature
 
 
-def _seal(field: Field) -> Seal:
+def _seal(field: HeaderField) -> Seal:
     found = tags(field.value)
     if "h" in found:
         raise _broken("a seal with h=")

@@ -61,7 +61,7 @@ class Unusable(ValueError):
 
 
 @dataclass(frozen=True)
-class Field:
+class HeaderField:
     """One field of a header: its name, its value, and all of it without the last CRLF."""
 
     name: bytes
@@ -90,7 +90,7 @@ class BodyForm:
 class Signature:
     """The tags of a signature, as far as they are legible."""
 
-    field: Field
+    field: HeaderField
     algorithm: str
     domain: str
     """The domain in its DNS form."""
@@ -124,7 +124,7 @@ def tags(value: bytes) -> dict[str, str]:
     return found
 
 
-def parse_signature(field: Field) -> Signature:
+def parse_signature(field: HeaderField) -> Signature:
     """Parse a DKIM-Signature; raises `Unusable`."""
     found = tags(field.value)
     if found.get("v") != "1":
@@ -145,7 +145,7 @@ def parse_signature(field: Field) -> Signature:
     return replace(signature, identity=identity)
 
 
-def parse_message_signature(field: Field, found: dict[str, str]) -> Signature:
+def parse_message_signature(field: HeaderField, found: dict[str, str]) -> Signature:
     """Parse the tags shared with ARC-Message-Signature (RFC 8617 §4.1.2); raises `Unusable`."""
     for tag in ("a", "b", "bh", "d", "h", "s"):
         if not found.get(tag):
@@ -212,14 +212,14 @@ def decoded(text: str) -> bytes:
         raise Unusable(Dkim.NEUTRAL, "invalid Base64") from None
 
 
-def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[Field]]) -> bytes:
+def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[HeaderField]]) -> bytes:
     """Return the digest that is signed (RFC 6376 §3.7).
 
     It covers the fields that `h=` names, the last of each name first, and the signature's own field without its value.
     `fields`: by their names, in lower case.
     """
     hashed = hashlib.sha256()
-    left: dict[bytes, Iterator[Field]] = {}
+    left: dict[bytes, Iterator[HeaderField]] = {}
     for name in signature.names:
         if name not in left:
             left[name] = (field for field in reversed(fields.get(name, ())) if field is not signature.field)
@@ -229,11 +229,11 @@ def signed_digest(signature: Signature, fields: Mapping[bytes, Sequence[Field]])
     return hashed.digest()
 
 
-def unsigned(field: Field, is_relaxed: bool) -> bytes:
+def unsigned(field: HeaderField, is_relaxed: bool) -> bytes:
     """Return a signature's field as it was before signing, without CRLF."""
     value = _EMPTY_B.sub(rb"\1", field.value, count=1)
     head = field.written[: len(field.written) - len(field.value)]
-    return Field(field.name, value, head + value).canonical(is_relaxed).removesuffix(b"\r\n")
+    return HeaderField(field.name, value, head + value).canonical(is_relaxed).removesuffix(b"\r\n")
 
 
 # ------------------------------------------------------------ keys

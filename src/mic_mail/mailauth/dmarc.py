@@ -36,7 +36,7 @@ class Dmarc(StrEnum):
     PERMERROR = "permerror"
 
 
-class Policy(StrEnum):
+class DmarcPolicy(StrEnum):
     """The requested policy (§6.3, `p=`)."""
 
     NONE = "none"
@@ -44,7 +44,11 @@ class Policy(StrEnum):
     REJECT = "reject"
 
 
-_LESS = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Policy.NONE: Policy.NONE}
+_LESS = {
+    DmarcPolicy.REJECT: DmarcPolicy.QUARANTINE,
+    DmarcPolicy.QUARANTINE: DmarcPolicy.NONE,
+    DmarcPolicy.NONE: DmarcPolicy.NONE,
+}
 """§6.6.4: the policy for messages that `pct` leaves out."""
 
 
@@ -52,9 +56,9 @@ _LESS = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Polic
 class DmarcRecord:
     """The tags of a record (§6.3) that a receiver uses."""
 
-    policy: Policy
-    subdomain_policy: Policy
-    absent_policy: Policy
+    policy: DmarcPolicy
+    subdomain_policy: DmarcPolicy
+    absent_policy: DmarcPolicy
     """Policy for subdomains that do not exist (RFC 9989 §4.7, `np=`)."""
     is_dkim_strict: bool = False
     is_spf_strict: bool = False
@@ -70,9 +74,9 @@ class DmarcResult:
     """The domain in From, in its DNS form; '' where it is not legible."""
     found_at: str = ""
     """The domain whose record applies: the author's or its organisational domain."""
-    published: Policy = Policy.NONE
+    published: DmarcPolicy = DmarcPolicy.NONE
     """The policy that the record requests for this domain."""
-    disposition: Policy = Policy.NONE
+    disposition: DmarcPolicy = DmarcPolicy.NONE
     """The policy that applies to this message: none where it passes, a weaker one beyond `pct`."""
     spf_aligned: bool = False
     dkim_aligned: bool = False
@@ -88,7 +92,7 @@ class DmarcResult:
         return self.spf_aligned or self.dkim_aligned
 
 
-_ASKS_NOTHING = DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE)
+_ASKS_NOTHING = DmarcRecord(DmarcPolicy.NONE, DmarcPolicy.NONE, DmarcPolicy.NONE)
 
 
 class NoAuthor(ValueError):
@@ -129,7 +133,7 @@ def parse_dmarc(text: str) -> DmarcRecord | None:
     if policy is None or subdomain is None or absent is None:
         if not any(_REPORTED_TO.fullmatch(place.strip()) for place in tags.get("rua", "").split(",")):
             return None
-        policy = subdomain = absent = Policy.NONE
+        policy = subdomain = absent = DmarcPolicy.NONE
     percent = "0" if tags.get("t", "n").lower() == "y" else tags.get("pct", "100")  # RFC 9989 §4.7: one level below
     return DmarcRecord(
         policy,
@@ -141,8 +145,8 @@ def parse_dmarc(text: str) -> DmarcRecord | None:
     )
 
 
-def _policy(text: str) -> Policy | None:
-    return Policy(text.lower()) if text.lower() in list(Policy) else None
+def _policy(text: str) -> DmarcPolicy | None:
+    return DmarcPolicy(text.lower()) if text.lower() in list(DmarcPolicy) else None
 
 
 @dataclass(frozen=True, slots=True)

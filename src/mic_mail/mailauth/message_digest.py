@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import BinaryIO
 
 from mic_mail.mailauth.arc_headers import Chain, parse_chain
-from mic_mail.mailauth.dkim_header import BodyForm, Field, Signature, Unusable, parse_signature
+from mic_mail.mailauth.dkim_header import BodyForm, HeaderField, Signature, Unusable, parse_signature
 from mic_mail.mime.dkim import BodyDigest, Digest, NotAHeader, split_written
 
 PIECE_OCTETS = 64 << 10
@@ -34,7 +34,7 @@ _END = b"\r\n\r\n"
 class DigestedMessage:
     """Everything of a message that the checks need."""
 
-    fields: tuple[Field, ...]
+    fields: tuple[HeaderField, ...]
     """Fields in order; empty where the header is malformed."""
     fault: str = ""
     """Reason why the header cannot be evaluated, in our words."""
@@ -55,9 +55,9 @@ class DigestedMessage:
         return max(0, digest.octets - form.limit) if digest is not None and form.limit is not None else 0
 
     @cached_property
-    def by_name(self) -> Mapping[bytes, Sequence[Field]]:
+    def by_name(self) -> Mapping[bytes, Sequence[HeaderField]]:
         """The fields by their names in lower case, those of each name in order."""
-        found: dict[bytes, list[Field]] = {}
+        found: dict[bytes, list[HeaderField]] = {}
         for field in self.fields:
             found.setdefault(field.name.lower(), []).append(field)
         return found
@@ -78,7 +78,7 @@ def read(message: BinaryIO | bytes) -> DigestedMessage:
     if header.count(b"\n") - header.count(b"\n ") - header.count(b"\n\t") >= MOST_FIELDS:
         return DigestedMessage((), "the header has too many fields")
     try:
-        fields = tuple(Field(*each) for each in split_written(header))
+        fields = tuple(HeaderField(*each) for each in split_written(header))
     except NotAHeader:
         return DigestedMessage((), "a header line is not a field")
     signed = [field for field in fields if field.name.lower() == b"dkim-signature"]
@@ -97,7 +97,7 @@ def read(message: BinaryIO | bytes) -> DigestedMessage:
     return DigestedMessage(fields, "", signatures, len(signed) - len(signatures), chain, digests)
 
 
-def _signature(field: Field) -> Signature | Unusable:
+def _signature(field: HeaderField) -> Signature | Unusable:
     try:
         return parse_signature(field)
     except Unusable as error:

@@ -1,4 +1,4 @@
-"""Parse the arguments of SMTP commands: octets in, values or a `Fault` that names the reply out. Pure.
+"""Parse the arguments of SMTP commands: octets in, values or an `ArgumentFault` that names the reply out. Pure.
 
 RFC 5321 §4.1.2 and §4.1.3 (paths, domains, address literals), RFC 6531 §3.3 (UTF-8 in them), RFC 1870 (SIZE), RFC 6152
 and RFC 3030 (BODY, BDAT), RFC 3461 §4 and RFC 6533 §3 (RET, ENVID, NOTIFY, ORCPT, xtext), RFC 4954 §5 (AUTH=), RFC 8689
@@ -21,7 +21,7 @@ MAX_ENVID_OCTETS = 100  # RFC 3461 §4.4
 FaultName = Literal["syntax", "bad-sender", "bad-recipient", "bad-parameter", "unknown-parameter", "needs-smtputf8", "bad-helo"]
 
 
-class Fault(ValueError):
+class ArgumentFault(ValueError):
     """An unparsable argument; `name` is the key of its reply, `detail` the wrong word (ASCII)."""
 
     def __init__(self, name: FaultName, detail: str = "") -> None:
@@ -81,11 +81,11 @@ def parse_mail(argument: bytes) -> tuple[ReversePath, MailParameters]:
     if match is not None:
         path = _address(match[1], "bad-sender")
     elif (match := _NULL.match(text, len("from:"))) is None:
-        raise Fault("bad-sender")
+        raise ArgumentFault("bad-sender")
     rest = text[match.end() :].strip(" ")
     parameters = _mail_parameters(rest) if rest else NO_MAIL_PARAMETERS
     if not (argument.isascii() or parameters.smtputf8 or str(path).isascii()):
-        raise Fault("needs-smtputf8")
+        raise ArgumentFault("needs-smtputf8")
     return path, parameters
 
 
@@ -100,9 +100,9 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool) -> tuple[MailboxAddress | Non
     if match is not None:
         address = _address(match[1], "bad-recipient")
     elif (match := _POSTMASTER.match(text, len("to:"))) is None:
-        raise Fault("bad-recipient")
+        raise ArgumentFault("bad-recipient")
     if not (argument.isascii() or smtputf8 or address is None or address.is_ascii):
-        raise Fault("needs-smtputf8")
+        raise ArgumentFault("needs-smtputf8")
     rest = text[match.end() :].strip(" ")
     return address, _rcpt_parameters(rest) if rest else NO_RCPT_PARAMETERS
 
@@ -110,7 +110,7 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool) -> tuple[MailboxAddress | Non
 def parse_bdat(argument: bytes) -> Chunk:
     match = _CHUNK.fullmatch(argument)
     if match is None:
-        raise Fault("bad-parameter", "BDAT")
+        raise ArgumentFault("bad-parameter", "BDAT")
     return Chunk(int(match[1]), match[2] is not None)
 
 
@@ -121,7 +121,7 @@ def parse_helo(argument: bytes) -> str:
     """
     name = argument.strip(b" \t")
     if not name or len(name) > MAX_DOMAIN_OCTETS:
-        raise Fault("bad-helo")
+        raise ArgumentFault("bad-helo")
     return _HELO_SAFE.sub("?", name.decode("utf-8", "replace"))
 
 
@@ -130,9 +130,9 @@ def _text(argument: bytes, keyword: str) -> str:
     try:
         text = argument.decode("utf-8").rstrip(" \t")
     except UnicodeDecodeError:
-        raise Fault("syntax") from None
+        raise ArgumentFault("syntax") from None
     if text[: len(keyword)].lower() != keyword:
-        raise Fault("syntax")
+        raise ArgumentFault("syntax")
     return text
 
 
@@ -140,7 +140,7 @@ def _address(text: str, fault: FaultName) -> MailboxAddress:
     try:
         return MailboxAddress.parse(text)
     except NotAnAddress:
-        raise Fault(fault) from None
+        raise ArgumentFault(fault) from None
 
 
 def _parameters(text: str, known: frozenset[str]) -> dict[str, str | None]:
@@ -148,12 +148,12 @@ def _parameters(text: str, known: frozenset[str]) -> dict[str, str | None]:
     for word in filter(None, text.split(" ")):
         match = _PARAMETER.fullmatch(word)
         if match is None:
-            raise Fault("bad-parameter", ascii(word.partition("=")[0] or word)[1:-1][:40])
+            raise ArgumentFault("bad-parameter", ascii(word.partition("=")[0] or word)[1:-1][:40])
         keyword = match[1].upper()
         if keyword not in known:
-            raise Fault("unknown-parameter", keyword[:40])
+            raise ArgumentFault("unknown-parameter", keyword[:40])
         if keyword in found:
-            raise Fault("bad-parameter", keyword)
+            raise ArgumentFault("bad-parameter", keyword)
         found[keyword] = match[2]
     return found
 
@@ -168,7 +168,7 @@ def _mail_parameters(text: str) -> MailParameters:
     found = _parameters(text, _MAIL_KEYWORDS)
     for alone in ("SMTPUTF8", "REQUIRETLS"):
         if found.get(alone) is not None:
-            raise Fault("bad-parameter", alone)
+            raise ArgumentFault("bad-parameter", alone)
     return MailParameters(
         size=_size(found["SIZE"]) if "SIZE" in found else None,
         body=_word("BODY", found["BODY"], _BODIES) if "BODY" in found else "7BIT",
@@ -191,13 +191,13 @@ def _rcpt_parameters(text: str) -> RcptParameters:
 def _word(keyword: str, value: str | None, allowed: frozenset[str]) -> str:
     word = (value or "").upper()
     if word not in allowed:
-        raise Fault("bad-parameter", keyword)
+        raise ArgumentFault("bad-parameter", keyword)
     return word
 
 
 def _size(value: str | None) -> int:
     if value is None or _SIZE.fullmatch(value) is None:
-        raise Fault("bad-parameter", "SIZE")
+        raise ArgumentFault("bad-parameter", "SIZE")
     return int(value)
 
 
@@ -205,18 +205,18 @@ def _auth(value: str | None) -> str:
     if value == "<>":
         return ""
     if not value or _XTEXT.fullmatch(value) is None:
-        raise Fault("bad-parameter", "AUTH")
+        raise ArgumentFault("bad-parameter", "AUTH")
     try:
         return str(MailboxAddress.parse(decode_xtext(value)))
     except NotAnAddress:
-        raise Fault("bad-parameter", "AUTH") from None
+        raise ArgumentFault("bad-parameter", "AUTH") from None
 
 
 def _envid(value: str | None) -> str:
     if not value or len(value) > MAX_ENVID_OCTETS or _XTEXT.fullmatch(value) is None:
-        raise Fault("bad-parameter", "ENVID")
+        raise ArgumentFault("bad-parameter", "ENVID")
     if not all(" " <= char <= "~" for char in decode_xtext(value)):
-        raise Fault("bad-parameter", "ENVID")  # RFC 3461 §4.4: printable, since it will stand in a report
+        raise ArgumentFault("bad-parameter", "ENVID")  # RFC 3461 §4.4: printable, since it will stand in a report
     return value
 
 
@@ -225,7 +225,7 @@ def _notify(value: str | None) -> frozenset[str]:
     if words == ["NEVER"]:
         return frozenset(words)
     if len(set(words)) != len(words) or not _NOTIFY.issuperset(words):
-        raise Fault("bad-parameter", "NOTIFY")  # RFC 3461 §4.1: NEVER stands alone
+        raise ArgumentFault("bad-parameter", "NOTIFY")  # RFC 3461 §4.1: NEVER stands alone
     return frozenset(words)
 
 
@@ -233,4 +233,4 @@ def _orcpt(value: str | None) -> OriginalRecipient:
     try:
         return OriginalRecipient.parse(value or "")
     except NotAnOriginalRecipient:
-        raise Fault("bad-parameter", "ORCPT") from None
+        raise ArgumentFault("bad-parameter", "ORCPT") from None

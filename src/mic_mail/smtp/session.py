@@ -26,7 +26,7 @@ from mic_mail.smtp.actions import (
     ReadChunk,
     StartTls,
 )
-from mic_mail.smtp.grammar import Fault, MailParameters
+from mic_mail.smtp.grammar import ArgumentFault, MailParameters
 from mic_mail.smtp.line_buffer import LineFault
 from mic_mail.smtp.replies import Reply, Voice
 
@@ -134,7 +134,7 @@ class Session:
             return self._counted(refusal)
         try:
             answer = verb.act(self, argument) if callable(verb.act) else verb.act
-        except Fault as fault:
+        except ArgumentFault as fault:
             answer = replies.reply(fault.name, detail=fault.detail)
         if not isinstance(answer, Reply):
             return answer
@@ -341,7 +341,7 @@ class Session:
         """
         try:
             chunk = grammar.parse_bdat(argument)
-        except Fault as fault:
+        except ArgumentFault as fault:
             # The beginning of the next command is unknown.
             return Close(replies.reply(fault.name, detail=fault.detail))
         limits = self.door.limits

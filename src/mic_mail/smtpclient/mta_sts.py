@@ -1,7 +1,7 @@
 """Parse the MTA-STS records and policies of domains (RFC 8461). Pure.
 
 In: the TXT records at `_mta-sts.DOMAIN`, the text of the policy. Out: the id under which the policy is published, the
-`Policy`, whether a host is among its servers. Malformed input counts as nothing: a domain whose policy cannot be parsed has
+`StsPolicy`, whether a host is among its servers. Malformed input counts as nothing: a domain whose policy cannot be parsed has
 none.
 """
 
@@ -40,7 +40,7 @@ class NotAPolicy(Trouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class StsPolicy:
     """A policy as published."""
 
     mode: Mode
@@ -65,7 +65,7 @@ def policy_id(records: Sequence[str]) -> str | None:
     return ids[0] if ids and _ID.fullmatch(ids[0]) else None
 
 
-def parse(octets: bytes) -> Policy:
+def parse(octets: bytes) -> StsPolicy:
     """Parse a policy (§3.2); of a repeated field the first counts, except for `mx`."""
     try:
         lines = octets.decode("utf-8").split("\n")
@@ -85,7 +85,7 @@ def parse(octets: bytes) -> Policy:
             fields.setdefault(found[1], found[2])
     if fields.get("version") != "STSv1":
         raise NotAPolicy(Text("chính sách không phải phiên bản STSv1", "the policy's version is not STSv1"))
-    return Policy(_mode(fields.get("mode"), patterns), tuple(dict.fromkeys(patterns)), _age(fields.get("max_age", "")))
+    return StsPolicy(_mode(fields.get("mode"), patterns), tuple(dict.fromkeys(patterns)), _age(fields.get("max_age", "")))
 
 
 def _mode(word: str | None, patterns: Sequence[str]) -> Mode:

@@ -28,7 +28,7 @@ from mic_mail.net.dns import DnsUnavailable, NoSuchName, Resolver
 from mic_mail.net.https_fetch import FetchBounds, NotFetched
 from mic_mail.process.runtime import Runtime
 from mic_mail.smtpclient import mta_sts
-from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, Policy
+from mic_mail.smtpclient.mta_sts import Mode, NotAPolicy, StsPolicy
 from mic_mail.smtpclient.mx import MOST_ADDRESSES
 
 FORMAT = 1
@@ -62,7 +62,7 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    policy: Policy
+    policy: StsPolicy
     policy_id: str
     fetched_at_us: int
 
@@ -97,10 +97,10 @@ class Policies:
         self._kept: dict[str, _Kept] | None = None
         self._used: dict[str, float] = {}
         self._failed = _Failures()
-        self._under_way: dict[str, asyncio.Task[tuple[Policy | None, bool]]] = {}
+        self._under_way: dict[str, asyncio.Task[tuple[StsPolicy | None, bool]]] = {}
         self._reading = asyncio.Lock()
 
-    async def ask(self, domain: str) -> tuple[Policy | None, bool]:
+    async def ask(self, domain: str) -> tuple[StsPolicy | None, bool]:
         """Return the policy in force for a domain (in A-labels), and whether the answer is certain.
 
         None where there is none, or its mode is none. It is not certain where a lookup or fetch failed and nothing is cached.
@@ -153,7 +153,7 @@ class Policies:
 
     # ------------------------------------------------------------ one domain
 
-    async def _found(self, domain: str) -> tuple[Policy | None, bool]:
+    async def _found(self, domain: str) -> tuple[StsPolicy | None, bool]:
         kept = self._in_force(await self._all(), domain)
         now = self._clock.monotonic()
         if kept is not None:
@@ -179,7 +179,7 @@ class Policies:
         except DnsUnavailable:
             return None, False
 
-    async def _fetched(self, domain: str, policy_id: str) -> Policy | None:
+    async def _fetched(self, domain: str, policy_id: str) -> StsPolicy | None:
         name, settings, is_settled = f"mta-sts.{domain}", self._settings, self._clock.is_settled()
         try:
             addresses = (await self._resolver.addresses(name)).values[: 2 * MOST_ADDRESSES]
@@ -279,7 +279,7 @@ def _decoded(octets: bytes) -> _Kept:
         if record["format"] != FORMAT:
             raise ValueError("unknown format")
         max_age = min(int(record["max_age"]), mta_sts.LONGEST_SECONDS)
-        policy = Policy(Mode(record["mode"]), tuple(map(str, record["mx"])), max_age)
+        policy = StsPolicy(Mode(record["mode"]), tuple(map(str, record["mx"])), max_age)
         return _Kept(policy, str(record["id"]), int(record["fetched_at_us"]))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a policy: {error}") from error

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.errors import Refused, Text, in_ascii
 from mic_mail.net.dns import DnsAnswer, DnsUnavailable, Mx, NoSuchName, Resolver, Tlsa
-from mic_mail.smtpclient.mta_sts import Policy
+from mic_mail.smtpclient.mta_sts import StsPolicy
 
 MOST_HOSTS = 16
 MOST_ADDRESSES = 4
@@ -67,7 +67,7 @@ class Route:
 
     That holds for validated MX records, none at all, or the configuration.
     """
-    policy: Policy | None = None
+    policy: StsPolicy | None = None
     policy_is_certain: bool = True
     """False if a lookup or fetch of the policy failed."""
 

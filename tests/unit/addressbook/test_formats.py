@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from addresses import spellings
 from mic_mail.addressbook import csv_listing, ldif, vcard
-from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, Person, UnitName
+from mic_mail.addressbook.cards import Book, Card, CardKind, Ministry, PersonName, UnitName
 from mic_mail.addressbook.ldap_entries import all_entries, dn, escaped
 from mic_mail.addressbook.vcard import Version
 from mic_mail.documents import csv_writer
@@ -51,7 +51,7 @@ cards = st.builds(
 )
 def test_names_are_parted_in_vietnamese_order(name: str, family: str, middle: str, given: str) -> None:
     """The family name comes first, the name that people are called by last; who has one has it as the family's."""
-    assert Person.of(name) == Person(family, middle, given)
+    assert PersonName.of(name) == PersonName(family, middle, given)
 
 
 def test_a_card_as_vcard_4() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from dns_server import BROKEN, SILENT, NameServer, name_server
-from mic_mail.filters.dnsbl import Listings, look_up, question
+from mic_mail.filters.dnsbl import DnsblResult, look_up, question
 from mic_mail.net.dns import Resolver
 from waiting import PATIENCE_SECONDS
 
@@ -37,7 +37,7 @@ def server() -> Iterator[NameServer]:
         yield one
 
 
-async def ask(server: NameServer, address: str, *zones: str, seconds: float = PATIENCE_SECONDS) -> Listings:
+async def ask(server: NameServer, address: str, *zones: str, seconds: float = PATIENCE_SECONDS) -> DnsblResult:
     return await look_up(Resolver([server.place], seconds=PATIENCE_SECONDS), address, zones, seconds)
 
 
@@ -52,12 +52,12 @@ def test_questions() -> None:
 
 @pytest.mark.parametrize("address", ["192.0.2.9", "::ffff:192.0.2.9", SIX, f"{SIX}%eth0"])
 async def test_listed(server: NameServer, address: str) -> None:
-    assert await ask(server, address, "good.example") == Listings(zones=("good.example",))
+    assert await ask(server, address, "good.example") == DnsblResult(zones=("good.example",))
 
 
 @pytest.mark.parametrize("address", ["192.0.2.10", "2001:db8::9", "", "nonsense"])
 async def test_not_listed(server: NameServer, address: str) -> None:
-    assert await ask(server, address, "good.example", "text.example") == Listings()
+    assert await ask(server, address, "good.example", "text.example") == DnsblResult()
 
 
 async def test_lists_that_are_not_believed(server: NameServer) -> None:

@@ -9,7 +9,7 @@ from ldap_client import ask, codes, large_book, search, small_book, text, tlv
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import Action
 from mic_mail.ldap.actions import Turn
-from mic_mail.ldap.attribute_index import Column
+from mic_mail.ldap.attribute_index import AttributeColumn
 from mic_mail.ldap.context import SLICE_SECONDS, WORK_SECONDS
 from mic_mail.ldap.dit import Tree
 from mic_mail.ldap.search_scheduler import HALF_LIFE_SECONDS, Turns
@@ -175,5 +175,5 @@ def test_waiting_is_no_work() -> None:
 
 def test_a_filter_of_many_long_pieces_leaves_others_their_turn() -> None:
     """Each is made comparable before anything is looked for, stretch by stretch."""
-    slices = list(Column({"nguyen van a": [0]}, 1).containing("", ["\u0301\u0327a" * 800] * 15, ""))
+    slices = list(AttributeColumn({"nguyen van a": [0]}, 1).containing("", ["\u0301\u0327a" * 800] * 15, ""))
     assert len(slices) >= 15

@@ -12,7 +12,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.mailauth.arc import Arc
 from mic_mail.mailauth.authenticate import examine_client, examine_message
 from mic_mail.mailauth.authentication_results import field
-from mic_mail.mailauth.dmarc import Dmarc, Policy
+from mic_mail.mailauth.dmarc import Dmarc, DmarcPolicy
 from mic_mail.mailauth.message_digest import MOST_HEADER_OCTETS, read
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Spf, SpfClient
@@ -68,7 +68,11 @@ async def test_passed_on(server: NameServer) -> None:
 
 async def test_forged(server: NameServer) -> None:
     origin = await judge(server, PLAIN, address="198.51.100.1")
-    assert (origin.mail_from.result, origin.dmarc.result, origin.dmarc.disposition) == (Spf.FAIL, Dmarc.FAIL, Policy.REJECT)
+    assert (origin.mail_from.result, origin.dmarc.result, origin.dmarc.disposition) == (
+        Spf.FAIL,
+        Dmarc.FAIL,
+        DmarcPolicy.REJECT,
+    )
     assert author(origin) is None
 
 
@@ -103,5 +107,5 @@ async def test_a_name_server_that_fails() -> None:
     with name_server(ZONE, troubles=dict.fromkeys(names, BROKEN)) as server:
         origin = await judge(server, signed_messages.seal(signed_messages.sign(PLAIN), 1))
     assert (origin.mail_from.result, origin.dmarc.result, origin.is_unsettled) == (Spf.TEMPERROR, Dmarc.TEMPERROR, True)
-    assert origin.dmarc.disposition is Policy.NONE
+    assert origin.dmarc.disposition is DmarcPolicy.NONE
     assert origin.arc.result is Arc.FAIL

@@ -10,7 +10,7 @@ from mic_mail.mailauth.arc import Arc, ArcResult
 from mic_mail.mailauth.authentication_results import field, may_stand_in, value, without_forged
 from mic_mail.mailauth.dkim_header import Dkim
 from mic_mail.mailauth.dkim_verify import DkimResult
-from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
+from mic_mail.mailauth.dmarc import Dmarc, DmarcPolicy, DmarcResult
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 
@@ -19,7 +19,7 @@ GOOD = Origin(
     SpfResult(Spf.PASS, Identity.MAIL_FROM, "x.example", "ip4"),
     SpfResult(Spf.NONE, Identity.HELO, "mail.x.example"),
     (DkimResult(Dkim.PASS, "x.example", "s1", "rsa-sha256", "AbC/d+e="),),
-    DmarcResult(Dmarc.PASS, "x.example", "x.example", Policy.REJECT),
+    DmarcResult(Dmarc.PASS, "x.example", "x.example", DmarcPolicy.REJECT),
     ArcResult(Arc.PASS, 0, ("a.example", "b.example")),
 )
 

@@ -13,10 +13,10 @@ from mic_mail.mailauth.dkim_header import Dkim
 from mic_mail.mailauth.dkim_verify import DkimResult
 from mic_mail.mailauth.dmarc import (  # fmt: skip
     Dmarc,
+    DmarcPolicy,
     DmarcRecord,
     DmarcResult,
     NoAuthor,
-    Policy,
     ask_policy,
     author_domain,
     judge_dmarc,
@@ -136,7 +136,7 @@ async def test_alignment(server: NameServer, author: str, spf: SpfResult, dkim: 
     """§3.1."""
     said = await ask(server, author, spf=spf, dkim=dkim)
     assert str(said.result) == result
-    assert (said.disposition is Policy.NONE) == (result != "fail")
+    assert (said.disposition is DmarcPolicy.NONE) == (result != "fail")
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ async def test_a_policy_that_is_being_tested(server: NameServer, author: str, do
 
 async def test_percent(server: NameServer) -> None:
     """§6.6.4: what is left out gets the next weaker."""
-    assert (await ask(server, "half.gov.vn", roll=49)).disposition is Policy.REJECT
-    assert (await ask(server, "half.gov.vn", roll=50)).disposition is Policy.QUARANTINE
+    assert (await ask(server, "half.gov.vn", roll=49)).disposition is DmarcPolicy.REJECT
+    assert (await ask(server, "half.gov.vn", roll=50)).disposition is DmarcPolicy.QUARANTINE
 
 
 async def test_a_name_server_that_fails(server: NameServer) -> None:
@@ -207,15 +207,18 @@ def test_organisational_domains() -> None:
 @pytest.mark.parametrize(
     ("text", "record"),
     [
-        ("v=DMARC1; p=reject", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
-        ("v = DMARC1 ; p = Quarantine ;", DmarcRecord(Policy.QUARANTINE, Policy.QUARANTINE, Policy.QUARANTINE)),
+        ("v=DMARC1; p=reject", DmarcRecord(DmarcPolicy.REJECT, DmarcPolicy.REJECT, DmarcPolicy.REJECT)),
+        ("v = DMARC1 ; p = Quarantine ;", DmarcRecord(DmarcPolicy.QUARANTINE, DmarcPolicy.QUARANTINE, DmarcPolicy.QUARANTINE)),
         (
             "v=DMARC1; p=none; sp=reject; pct=20; adkim=s",
-            DmarcRecord(Policy.NONE, Policy.REJECT, Policy.REJECT, is_dkim_strict=True, percent=20),
+            DmarcRecord(DmarcPolicy.NONE, DmarcPolicy.REJECT, DmarcPolicy.REJECT, is_dkim_strict=True, percent=20),
         ),
-        ("v=DMARC1; p=reject; pct=101; aspf=x; fo=1:d; nonsense;;", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
-        ("v=DMARC1; p=reject; p=none", DmarcRecord(Policy.REJECT, Policy.REJECT, Policy.REJECT)),
-        ("v=DMARC1; p=reject; sp=what; rua=mailto:a@b.c", DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE)),
+        (
+            "v=DMARC1; p=reject; pct=101; aspf=x; fo=1:d; nonsense;;",
+            DmarcRecord(DmarcPolicy.REJECT, DmarcPolicy.REJECT, DmarcPolicy.REJECT),
+        ),
+        ("v=DMARC1; p=reject; p=none", DmarcRecord(DmarcPolicy.REJECT, DmarcPolicy.REJECT, DmarcPolicy.REJECT)),
+        ("v=DMARC1; p=reject; sp=what; rua=mailto:a@b.c", DmarcRecord(DmarcPolicy.NONE, DmarcPolicy.NONE, DmarcPolicy.NONE)),
         ("v=DMARC1; p=reject; sp=what", None),
         ("v=DMARC1", None),
     ],

@@ -8,8 +8,8 @@ from addresses import Spelling, parsed, spellings
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.mime.original_recipient import decode_xtext
 from mic_mail.smtp.grammar import (
+    ArgumentFault,
     Chunk,
-    Fault,
     parse_bdat,
     parse_helo,
     parse_mail,
@@ -54,7 +54,7 @@ def test_sender_addresses_are_read_as_the_standard_writes_them(argument: bytes, 
 )  # fmt: skip
 def test_sender_addresses_that_can_be_read_in_two_ways_are_refused(argument: bytes) -> None:
     """No guessing: unclosed, doubled or commented brackets, empty labels and controls are 501 5.1.7."""
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ArgumentFault) as caught:
         parse_mail(argument)
     assert caught.value.name == "bad-sender"
 
@@ -62,14 +62,14 @@ def test_sender_addresses_that_can_be_read_in_two_ways_are_refused(argument: byt
 def test_the_null_path_is_a_sender_and_never_a_recipient() -> None:
     """RFC 5321 §4.5.5: `<>` sends reports; nothing can be sent to it."""
     assert parse_mail(b"FROM:<>")[0] is NULL_PATH
-    with pytest.raises(Fault, match="bad-recipient"):
+    with pytest.raises(ArgumentFault, match="bad-recipient"):
         parse_rcpt(b"TO:<>", smtputf8=False)
 
 
 def test_postmaster_needs_no_domain() -> None:
     """RFC 5321 §4.5.1: `RCPT TO:<Postmaster>` in any case, and nobody else without a domain."""
     assert parse_rcpt(b"TO:<PostMaster>", smtputf8=False)[0] is None
-    with pytest.raises(Fault, match="bad-recipient"):
+    with pytest.raises(ArgumentFault, match="bad-recipient"):
         parse_rcpt(b"TO:<dvbe>", smtputf8=False)
 
 
@@ -77,10 +77,10 @@ def test_postmaster_needs_no_domain() -> None:
 def test_letters_beyond_ascii_need_smtputf8() -> None:
     """RFC 6531 §3.5: 553 5.6.7 without the parameter; with it the address is NFC."""
     address = "đỗ@ví-dụ.vn"
-    with pytest.raises(Fault, match="needs-smtputf8"):
+    with pytest.raises(ArgumentFault, match="needs-smtputf8"):
         parse_mail(f"FROM:<{address}>".encode())
     assert parse_mail(f"FROM:<{address}> SMTPUTF8".encode())[0] == parsed(address)
-    with pytest.raises(Fault, match="needs-smtputf8"):
+    with pytest.raises(ArgumentFault, match="needs-smtputf8"):
         parse_rcpt(f"TO:<{address}>".encode(), smtputf8=False)
     decomposed = "đo\u0302\u0303@ví-dụ.vn"
     assert parse_rcpt(f"TO:<{decomposed}>".encode(), smtputf8=True)[0] == parsed(address)
@@ -88,7 +88,7 @@ def test_letters_beyond_ascii_need_smtputf8() -> None:
 
 def test_octets_that_are_no_utf8_are_a_syntax_error() -> None:
     """A Latin-1 address is not an address; it is not repaired."""
-    with pytest.raises(Fault, match="syntax"):
+    with pytest.raises(ArgumentFault, match="syntax"):
         parse_mail(b"FROM:<\xe9@b> SMTPUTF8")
 
 
@@ -116,7 +116,7 @@ def test_all_mail_parameters_together() -> None:
 )  # fmt: skip
 def test_wrong_mail_parameters_are_named(parameters: bytes, name: str) -> None:
     """501 5.5.4 for one that cannot be read, 555 5.5.4 for one that is not known (RFC 5321 §4.1.1.11)."""
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ArgumentFault) as caught:
         parse_mail(b"FROM:<a@b> " + parameters)
     assert caught.value.name == name
 
@@ -130,7 +130,7 @@ def test_wrong_mail_parameters_are_named(parameters: bytes, name: str) -> None:
 )  # fmt: skip
 def test_a_parameter_that_is_none_is_named(parameters: str, named: str) -> None:
     """The reply says which word it was, in ASCII and short."""
-    with pytest.raises(Fault) as caught:
+    with pytest.raises(ArgumentFault) as caught:
         parse_rcpt(f"TO:<a@b> {parameters}".encode(), smtputf8=True)
     assert (caught.value.name, caught.value.detail) == ("bad-parameter", named)
 
@@ -149,7 +149,7 @@ def test_delivery_report_parameters_of_a_recipient() -> None:
         b"ORCPT=rfc822;a=b",
         b"ORCPT=a;b+0D",
     ):
-        with pytest.raises(Fault, match="bad-parameter"):
+        with pytest.raises(ArgumentFault, match="bad-parameter"):
             parse_rcpt(b"TO:<a@b> " + wrong, smtputf8=False)
 
 
@@ -165,7 +165,7 @@ def test_chunk_sizes() -> None:
     assert parse_bdat(b"100") == Chunk(100, last=False)
     assert parse_bdat(b"0 last") == Chunk(0, last=True)
     for wrong in (b"", b"LAST", b"-1", b"1 2", b"1 LASTS", b"0x10", b"9" * 20):
-        with pytest.raises(Fault):
+        with pytest.raises(ArgumentFault):
             parse_bdat(wrong)
 
 
@@ -175,13 +175,13 @@ def test_the_name_in_ehlo_is_made_fit_for_a_header() -> None:
     assert parse_helo(b"[192.0.2.1]") == "[192.0.2.1]"
     assert parse_helo("máy (1)\\".encode()) == "m?y??1??"
     for wrong in (b"", b"  ", b"a" * 256):
-        with pytest.raises(Fault, match="bad-helo"):
+        with pytest.raises(ArgumentFault, match="bad-helo"):
             parse_helo(wrong)
 
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_octets_are_an_address_or_a_fault(octets: bytes, utf8: bool) -> None:
-    """Nothing but `Fault` comes out of the grammar, and what it accepts has no control characters."""
+    """Nothing but `ArgumentFault` comes out of the grammar, and what it accepts has no control characters."""
     for parse in (
         lambda: parse_mail(octets),
         lambda: parse_mail(b"FROM:<" + octets),
@@ -189,7 +189,7 @@ def test_any_octets_are_an_address_or_a_fault(octets: bytes, utf8: bool) -> None
     ):
         try:
             path, _ = parse()
-        except Fault:
+        except ArgumentFault:
             continue
         assert all(char >= " " and char != "\x7f" for char in str(path))
 

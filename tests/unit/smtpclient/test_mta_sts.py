@@ -3,7 +3,7 @@
 import pytest
 
 from mic_mail.smtpclient import mta_sts
-from mic_mail.smtpclient.mta_sts import LONGEST_SECONDS, Mode, NotAPolicy, Policy
+from mic_mail.smtpclient.mta_sts import LONGEST_SECONDS, Mode, NotAPolicy, StsPolicy
 
 GOOD = b"version: STSv1\nmode: enforce\nmx: mail.example.com\nmx: *.example.net\nmx: backupmx.example.com\nmax_age: 604800\n"
 
@@ -37,12 +37,12 @@ def test_records(records: list[str], found: str | None) -> None:
 
 def test_a_policy() -> None:
     """The example of §3.2, with either end of line, fields of others, and fields twice."""
-    policy = Policy(Mode.ENFORCE, ("mail.example.com", "*.example.net", "backupmx.example.com"), 604_800)
+    policy = StsPolicy(Mode.ENFORCE, ("mail.example.com", "*.example.net", "backupmx.example.com"), 604_800)
     for octets in (GOOD, GOOD.replace(b"\n", b"\r\n"), GOOD.rstrip(), GOOD + b"x_y.z: a b\xc3\xa9\n", GOOD + b"mode: none\n"):
         assert mta_sts.parse(octets) == policy
     assert mta_sts.parse(GOOD.replace(b": ", b":")) == policy
     assert mta_sts.parse(GOOD.replace(b"604800", b"9999999999")).max_age_seconds == LONGEST_SECONDS
-    assert mta_sts.parse(b"version: STSv1\nmode: none\nmax_age: 0\n") == Policy(Mode.NONE, (), 0)
+    assert mta_sts.parse(b"version: STSv1\nmode: none\nmax_age: 0\n") == StsPolicy(Mode.NONE, (), 0)
     assert mta_sts.parse(GOOD.replace(b"mail", b"MAIL")) == policy
 
 

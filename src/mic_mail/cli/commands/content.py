@@ -24,7 +24,7 @@ from mic_mail.policy.authorization.content_access import Access, Scope
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_export import ContentExport
-from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.exports.content_requests import ContentRequests
 
 app = Commands()
 
@@ -94,7 +94,7 @@ def ask(
     mailbox, origin = here.directory.mailbox(address), act.origin
     scope = Scope(folder, optional_day(since), optional_day(until), expunged)
     with act.recorded(mailbox.address, folder=folder, since=since, until=until, expunged=expunged):
-        access = here.use_cases(Content).ask(mailbox, scope, _hand(here, origin.actor), origin)
+        access = here.use_cases(ContentRequests).ask(mailbox, scope, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_asked", access, officer=access.officer, document=access.document)
     output.record(COLUMNS, _row(here, access, []), as_json=as_json)
     return Text(
@@ -114,7 +114,7 @@ def approve(
     here = act.here
     origin = act.origin
     with act.recorded(_subject(here, access_id), request=access_id):
-        access = here.use_cases(Content).approve(access_id, _hand(here, origin.actor), origin)
+        access = here.use_cases(ContentRequests).approve(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_approved", access, officer=origin.actor, document=document, until=access.expires_at)
     return ResultRecord(COLUMNS, _row(here, access, []))
 
@@ -125,7 +125,7 @@ def refuse(access_id: Id, *, reason: ReasonOption, act: DocumentedAct) -> Text:
     here = act.here
     origin = act.origin
     with act.recorded(_subject(here, access_id), request=access_id):
-        access = here.use_cases(Content).refuse(access_id, _hand(here, origin.actor), origin)
+        access = here.use_cases(ContentRequests).refuse(access_id, _hand(here, origin.actor), origin)
     _write_log_event(here, "content_refused", access, officer=origin.actor)
     return Text(f"Đề nghị {access_id} bị từ chối.", f"Request {access_id} is refused.")
 
@@ -144,7 +144,7 @@ def export(
     subject = _subject(here, access_id)
     with act.recorded(subject, request=access_id, target=str(target)):
         must_be_a_place_for_files(here, target)
-        content, hand = here.use_cases(Content), _hand(here, origin.actor)
+        content, hand = here.use_cases(ContentRequests), _hand(here, origin.actor)
         access = content.opened(access_id, hand)
         mailbox = here.directory.mailbox(access.address)
         _write_log_event(here, "content_opened", access, officer=origin.actor, target=target)

@@ -18,7 +18,7 @@ from mic_mail.policy.authorization.content_access import CLAUSE, ContentRefused,
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
-from mic_mail.services.exports.content_requests import Content
+from mic_mail.services.exports.content_requests import ContentRequests
 from mic_mail.services.importers.ledger import put_back
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.storage.backup.backup import numbers_of, owner_of
@@ -99,7 +99,7 @@ def _must_be_its_own(here: CliContext, origin: ActContext, mailbox: MailboxRecor
             remedy=Text("mic-mail content ask, rồi --content SỐ.", "mic-mail content ask, then --content ID."),
         )
     hand = Hand.of(officer_now(here, origin.actor), origin.actor, here.login)
-    access = here.use_cases(Content).opened(request, hand)
+    access = here.use_cases(ContentRequests).opened(request, hand)
     if access.mailbox_id != number or access.scope != Scope(expunged=access.scope.expunged):
         raise ContentRefused(
             Text("Đề nghị không cho mở toàn bộ hộp thư này.", "The request does not cover the whole mailbox."), clause=CLAUSE

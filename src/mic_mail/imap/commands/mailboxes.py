@@ -17,7 +17,7 @@ from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.acl_rights import with_legacy_rights
-from mic_mail.imap.mailbox_names.list_match import Listed, describe, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.mailbox_names.list_match import ListedFolder, describe, list_folders, lsub_folders, xlist_folders
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.mailbox import Create, GetQuota, List, OnMailbox, Rename, SetQuota, Status
@@ -102,7 +102,7 @@ def list_(ctx: ImapContext, command: List) -> Steps[Reply]:
     if "HIGHESTMODSEQ" in command.status:
         ctx.use_condstore()
 
-    def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[Listed], dict[str, FolderInfo]]:
+    def work(infos: list[FolderInfo], subscribed: list[str]) -> tuple[list[ListedFolder], dict[str, FolderInfo]]:
         return list_folders(command, infos, subscribed), {info.name: info for info in infos}
 
     boxes = ctx.boxes
@@ -152,7 +152,7 @@ def _annotated(ctx: ImapContext) -> Steps[dict[SharedMailbox | None, dict[int, l
     return found
 
 
-def _closed(line: Listed) -> Listed:
+def _closed(line: ListedFolder) -> ListedFolder:
     """Mark a mailbox that may be seen but not opened as \\Noselect.
 
     It has no STATUS response, and LIST has to show why (RFC 9051 §6.3.9.8).
@@ -160,7 +160,7 @@ def _closed(line: Listed) -> Listed:
     return replace(line, attributes=(*line.attributes, "\\Noselect"))
 
 
-def _only_above(line: Listed) -> bool:
+def _only_above(line: ListedFolder) -> bool:
     """Return whether a line is shown only for folders below it (RFC 8440 §4, the second example)."""
     return bool(line.child_info) and "\\Subscribed" not in line.attributes
 
@@ -177,7 +177,7 @@ def xlist(ctx: ImapContext, command: List) -> Steps[Reply]:
     return Reply("Listed.")
 
 
-def listing_of(ctx: ImapContext, place: Place) -> Steps[Listed]:
+def listing_of(ctx: ImapContext, place: Place) -> Steps[ListedFolder]:
     """Return the LIST line of one mailbox with all its attributes."""
     boxes = ctx.boxes
     found = (yield from _listing(ctx, place)).folders
@@ -199,7 +199,7 @@ def send_oldname(ctx: ImapContext, place: Place, written: str) -> Steps[None]:
         ctx.write(responses.listed(b"LIST", line.name, line.attributes, utf8=ctx.utf8, old_name=written))
 
 
-def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[Listed]) -> None:
+def _say_listed(ctx: ImapContext, word: bytes, lines: Iterable[ListedFolder]) -> None:
     utf8 = ctx.utf8
     for line in lines:
         ctx.write(responses.listed(word, line.name, line.attributes, utf8=utf8, child_info=line.child_info))

@@ -19,7 +19,7 @@ from mic_mail.imap.commands.search_context import send_search_updates
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
 from mic_mail.imap.mailbox_names.acl_rights import reads_only
-from mic_mail.imap.mailbox_names.list_match import Listed
+from mic_mail.imap.mailbox_names.list_match import ListedFolder
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.command import Arguments
 from mic_mail.imap.parser.events import NEED_INPUT, Line
@@ -115,7 +115,7 @@ def _watch_account(ctx: ImapContext, place: Place) -> Steps[None]:
 
 
 def _description(
-    view: View, opened: Opened, listed: Listed | None, written: str, enabled: Enabled, *, utf8: bool
+    view: View, opened: Opened, listed: ListedFolder | None, written: str, enabled: Enabled, *, utf8: bool
 ) -> list[bytes]:
     """Return the untagged lines of SELECT (RFC 9051 §6.3.2; RECENT and UNSEEN are RFC 3501's).
 

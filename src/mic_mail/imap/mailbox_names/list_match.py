@@ -1,8 +1,8 @@
 """Selection and attributes of the folders in LIST, LSUB and XLIST.
 
 RFC 9051 §6.3.9, RFC 5258, RFC 3501 §6.3.9, RFC 6154. In: an account's folders, its subscriptions, one query. Out: the lines
-to send as `Listed` values, INBOX first, parents before children. Parents that were not created but have children appear as
-`\\NonExistent` (`\\Noselect` in the basic forms, which lack that attribute). The time to match a pattern is bounded by the
+to send as `ListedFolder` values, INBOX first, parents before children. Parents that were not created but have children appear
+as `\\NonExistent` (`\\Noselect` in the basic forms, which lack that attribute). The time to match a pattern is bounded by the
 length of name and pattern, whatever its wildcards. Pure.
 """
 
@@ -32,7 +32,7 @@ class Folder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedFolder:
     """One line of a LIST response.
 
     `folder` is the folder itself, for its STATUS, if it can be selected and the line is not there for its children alone.
@@ -143,10 +143,10 @@ class NameTree:
         return None if folder is None else folder.special_use
 
 
-def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[Listed]:
+def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[ListedFolder]:
     if not query.extended and query.patterns == ("",):
         # RFC 9051 §6.3.9: an empty pattern asks for the delimiter and the root of the reference; names here have no root.
-        return [Listed(DELIMITER if query.reference.startswith(DELIMITER) else "", ("\\Noselect",))]
+        return [ListedFolder(DELIMITER if query.reference.startswith(DELIMITER) else "", ("\\Noselect",))]
     tree = NameTree(folders, subscribed)
     # RFC 9051 §6.3.9: in the extended form an empty pattern matches nothing, whatever the reference.
     patterns = [Pattern(query.reference + pattern) for pattern in query.patterns if pattern]
@@ -162,23 +162,23 @@ def list_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         if wants_subscribed and name in tree.subscribed:
             attributes.append("\\Subscribed")
         itself = tree.selectable(name) if name in shown else None  # RFC 5819 §2: not for a line shown for its children
-        lines.append(Listed(name, tuple(attributes), child_info.get(name, ()), itself))
+        lines.append(ListedFolder(name, tuple(attributes), child_info.get(name, ()), itself))
     return lines
 
 
-def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str]) -> Listed:
+def describe(name: str, folders: Iterable[Folder], subscribed: Collection[str]) -> ListedFolder:
     """Return the line of one mailbox with all its attributes (RFC 9051 §6.3.2: they MUST be accurate)."""
     return described(NameTree(folders, subscribed), name)
 
 
-def described(tree: NameTree, name: str, *, gone: bool = False) -> Listed:
+def described(tree: NameTree, name: str, *, gone: bool = False) -> ListedFolder:
     """Return the line of a name from an existing tree; `gone`: as a nonexistent mailbox."""
     attributes = _attributes(tree, name, "\\NonExistent")
     if gone and attributes[0] != "\\NonExistent":
         attributes.insert(0, "\\NonExistent")
     if name in tree.subscribed:
         attributes.append("\\Subscribed")
-    return Listed(name, tuple(attributes))
+    return ListedFolder(name, tuple(attributes))
 
 
 def _selected(query: List, tree: NameTree) -> set[str]:
@@ -220,13 +220,13 @@ def _attributes(tree: NameTree, name: str, nonexistent: str) -> list[str]:
     return attributes
 
 
-def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[Listed]:
+def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[str]) -> list[ListedFolder]:
     """Return the LSUB response: subscribed names (RFC 3501 §6.3.9).
 
     With `%`, also parents of such names, as `\\Noselect`.
     """
     if query.patterns == ("",):
-        return [Listed("", ("\\Noselect",))]
+        return [ListedFolder("", ("\\Noselect",))]
     tree = NameTree(folders, subscribed)
     pattern = Pattern(query.reference + query.patterns[0])
     shown = {name for name in tree.subscribed if pattern.matches(name)}
@@ -238,15 +238,15 @@ def lsub_folders(query: List, folders: Iterable[Folder], subscribed: Collection[
         special_use = tree.special_use(name)
         if special_use:
             attributes.append(special_use)  # Outlook 2013 looks for it here
-        lines.append(Listed(name, tuple(attributes)))
+        lines.append(ListedFolder(name, tuple(attributes)))
     return lines
 
 
-def xlist_folders(query: List, folders: Iterable[Folder]) -> list[Listed]:
+def xlist_folders(query: List, folders: Iterable[Folder]) -> list[ListedFolder]:
     """Return the XLIST response: as LIST, with the old names of special uses and `\\Inbox`."""
-    return [Listed(line.name, _in_old_words(line)) for line in list_folders(query, folders, ())]
+    return [ListedFolder(line.name, _in_old_words(line)) for line in list_folders(query, folders, ())]
 
 
-def _in_old_words(line: Listed) -> tuple[str, ...]:
+def _in_old_words(line: ListedFolder) -> tuple[str, ...]:
     words = [_XLIST_NAMES.get(word, word) for word in line.attributes]
     return tuple([*words, "\\Inbox"] if line.name == INBOX else words)

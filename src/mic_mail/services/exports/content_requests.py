@@ -28,7 +28,7 @@ from mic_mail.services.authentication.delegation import Authorising
 from mic_mail.services.use_cases import UseCases
 
 
-class Content(UseCases):
+class ContentRequests(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         super().__init__(directory, config, clock)
         self._authorising = Authorising(directory, config, clock)

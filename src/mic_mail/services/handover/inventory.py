@@ -44,7 +44,7 @@ _VERSION = 1
 _UNREADABLE = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ELOOP, errno.ESPIPE, errno.ENXIO})
 """The errors of a file that is damaged or was put there by others; any other may go away in a moment."""
 _KEYS = {"name": "folder", "mailbox_id": "id"}
-"""The keys in a folder's line that differ from the names in `Folder`."""
+"""The keys in a folder's line that differ from the names in `InventoriedFolder`."""
 _COLUMNS: tuple[Column, ...] = ("uid", "size", "internaldate_us", "email_id", "message_id")
 
 Progress = Callable[[int, int], None]
@@ -70,7 +70,7 @@ class InventoryDamaged(Trouble):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class InventoriedMessage:
     uid: int
     octets: int
     received_us: int
@@ -85,7 +85,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class InventoriedFolder:
     name: str
     mailbox_id: str
     uidvalidity: int
@@ -108,7 +108,7 @@ class Inventory:
     mailbox_id: int
     handover: int
     taken_at: datetime
-    folders: tuple[Folder, ...]
+    folders: tuple[InventoriedFolder, ...]
 
     @property
     def messages(self) -> int:
@@ -157,7 +157,7 @@ def _taken(
     views = [account.view(folder.folder_id) for folder in account.folders() if folder.selectable]
     of, done = sum(len(view.uids) for view in views), 0
     head = {"inventory": _VERSION, "mailbox": mailbox, "mailbox_id": account.ref.account_id, "handover": handover}
-    folders: list[Folder] = []
+    folders: list[InventoriedFolder] = []
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = place / f".{handover}.{secrets.token_hex(8)}"
     try:
@@ -165,7 +165,7 @@ def _taken(
             written = Summed(file)
             written.write(_line({**head, "taken_at": _instant(now)}))
             for view in views:
-                messages: list[Message] = []
+                messages: list[InventoriedMessage] = []
                 for message in read_messages(account, view.info.folder_id, view.uids):
                     messages.append(message)
                     done += 1
@@ -195,14 +195,14 @@ def tidy(place: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def read_messages(account: Account, folder_id: int, uids: Sequence[int]) -> Iterator[Message]:
+def read_messages(account: Account, folder_id: int, uids: Sequence[int]) -> Iterator[InventoriedMessage]:
     """Yield these messages as they are now, each read whole; those no longer in the index are omitted."""
     for start in range(0, len(uids), _AT_ONCE):
         some = list(uids[start : start + _AT_ONCE])
         paths = account.paths(folder_id, some)
         for uid, size, received_us, email_id, message_id in account.rows(folder_id, some, _COLUMNS):
             digest = digest_of_message(account, folder_id, uid, paths.get(uid))
-            yield Message(uid, size, received_us, digest, email_id, message_id.decode("utf-8", "replace"))
+            yield InventoriedMessage(uid, size, received_us, digest, email_id, message_id.decode("utf-8", "replace"))
 
 
 def digest_of_message(account: Account, folder_id: int, uid: int, path: str | None) -> str | None:
@@ -225,7 +225,7 @@ def digest_of_message(account: Account, folder_id: int, uid: int, path: str | No
 def read_head(path: Path, digest: str) -> Inventory:
     """Return the folders of an inventory that matches the recorded digest; else `InventoryDamaged`."""
     head: dict[str, Any] = {}
-    folders: list[Folder] = []
+    folders: list[InventoriedFolder] = []
     for line in _lines(path, digest):
         if line.startswith(_FOLDER_LINE):
             folders.append(_read_folder(json.loads(line)))
@@ -238,13 +238,13 @@ def read_head(path: Path, digest: str) -> Inventory:
         raise InventoryDamaged(path) from error
 
 
-def read_folders(path: Path, digest: str) -> Iterator[tuple[Folder, list[Message]]]:
+def read_folders(path: Path, digest: str) -> Iterator[tuple[InventoriedFolder, list[InventoriedMessage]]]:
     """Yield each folder with its messages; `InventoryDamaged` before the first where the file differs."""
-    folder: Folder | None = None
-    messages: list[Message] = []
+    folder: InventoriedFolder | None = None
+    messages: list[InventoriedMessage] = []
     for line in _lines(path, digest):
         if line.startswith("["):
-            messages.append(Message(*json.loads(line)))
+            messages.append(InventoriedMessage(*json.loads(line)))
         elif line.startswith(_FOLDER_LINE):
             if folder is not None:
                 yield folder, messages
@@ -272,10 +272,10 @@ def _line(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
-def _folder(view: FolderView, messages: Sequence[Message]) -> Folder:
+def _folder(view: FolderView, messages: Sequence[InventoriedMessage]) -> InventoriedFolder:
     readable = [message.digest for message in messages if message.digest is not None]
     times = [message.received_at for message in messages]
-    return Folder(
+    return InventoriedFolder(
         name=view.info.name,
         mailbox_id=view.info.mailbox_id,
         uidvalidity=view.info.uidvalidity,
@@ -290,17 +290,17 @@ def _folder(view: FolderView, messages: Sequence[Message]) -> Folder:
     )
 
 
-def _folder_line(folder: Folder) -> dict[str, object]:
+def _folder_line(folder: InventoriedFolder) -> dict[str, object]:
     return {
         _KEYS.get(name, name): _instant(value) if isinstance(value, datetime) else value
         for name, value in asdict(folder).items()
     }
 
 
-def _read_folder(line: dict[str, Any]) -> Folder:
-    fields = {name: line[_KEYS.get(name, name)] for name in Folder.__slots__}
+def _read_folder(line: dict[str, Any]) -> InventoriedFolder:
+    fields = {name: line[_KEYS.get(name, name)] for name in InventoriedFolder.__slots__}
     times = {name: fields[name] and datetime.fromisoformat(fields[name]) for name in ("oldest", "newest")}
-    return Folder(**{**fields, **times})
+    return InventoriedFolder(**{**fields, **times})
 
 
 def _instant(instant: datetime) -> str:

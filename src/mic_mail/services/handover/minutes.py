@@ -16,7 +16,7 @@ from mic_mail.documents.document import Block, Cell, Column, Columns, Descriptio
 from mic_mail.i18n.clause_names import clause
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, HandoverStanding
-from mic_mail.services.handover.inventory import Folder, Inventory
+from mic_mail.services.handover.inventory import InventoriedFolder, Inventory
 from mic_mail.services.reports.document_header import paper
 
 BLANK = "................................"
@@ -170,7 +170,7 @@ _WORDS: Mapping[HandoverStanding, _Words] = {
 
 
 def _table(inventory: Inventory) -> Table:
-    columns: Columns[tuple[int, Folder]] = (
+    columns: Columns[tuple[int, InventoriedFolder]] = (
         (Column("STT", right=True, wide=0), lambda row: row[0]),
         (Column("Thư mục", wide=2), lambda row: row[1].name),
         (Column("Số thư", right=True, wide=0), lambda row: row[1].messages),

@@ -24,8 +24,8 @@ from mic_mail.i18n import dates
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.services.handover.inventory import (
-    Folder,
-    Message,
+    InventoriedFolder,
+    InventoriedMessage,
     Progress,
     digest_of_message,
     no_progress,
@@ -56,7 +56,7 @@ class Deviation:
     """A message of the inventory that is not as it was."""
 
     folder: str
-    message: Message
+    message: InventoriedMessage
     fate: MessageFinding
     note: Text
 
@@ -65,7 +65,7 @@ class Deviation:
 class FolderCheck:
     """The result for one folder of the inventory."""
 
-    folder: Folder
+    folder: InventoriedFolder
     fates: dict[MessageFinding, int] = field(default_factory=lambda: dict.fromkeys(MessageFinding, 0))
     added: int = 0
     """Messages that are there and not in the inventory."""
@@ -109,7 +109,7 @@ _Location = tuple[str, int]
 """A folder's id and a UID."""
 _Locations = dict[str, list[int]]
 """UIDs by folder, the lowest last."""
-_Pending = list[tuple[FolderCheck, Message]]
+_Pending = list[tuple[FolderCheck, InventoriedMessage]]
 
 
 class _Checking:
@@ -148,18 +148,18 @@ class _Checking:
         new = [(here.info.name, len(here.left)) for mailbox_id, here in self._here.items() if mailbox_id not in known]
         return Verification(checks, self._found, sorted(new))
 
-    def _now(self, folder: Folder) -> _Here | None:
+    def _now(self, folder: InventoriedFolder) -> _Here | None:
         """Return the present folder by its id; by its name, where it was created anew."""
         return self._here.get(folder.mailbox_id) or self._here.get(self._names.get(folder.name, ""))
 
     # ------------------------------------------------------------ steps, each for the messages not found so far
 
-    def _in_place(self, check: FolderCheck, messages: Sequence[Message]) -> list[Message]:
+    def _in_place(self, check: FolderCheck, messages: Sequence[InventoriedMessage]) -> list[InventoriedMessage]:
         """Find the messages that are still in place; return the others."""
         here = self._now(check.folder)
         if here is None:
             return list(messages)
-        open_ones: list[Message] = []
+        open_ones: list[InventoriedMessage] = []
         paths = self._account.paths(here.info.folder_id, [message.uid for message in messages if message.uid in here.left])
         for message in messages:
             self._done += 1
@@ -178,7 +178,7 @@ class _Checking:
         """Find messages with another UID or folder: by digest, among those of the same size."""
         by_digest = self._by_digest({message.octets for _, message in pending})
 
-        def report(check: FolderCheck, message: Message, location: _Location) -> None:
+        def report(check: FolderCheck, message: InventoriedMessage, location: _Location) -> None:
             here = self._here[location[0]]
             if here is self._now(check.folder):
                 check.fates[MessageFinding.SAME] += 1  # under another UID
@@ -193,8 +193,8 @@ class _Checking:
         self,
         pending: _Pending,
         locations: dict[str, _Locations],
-        key: Callable[[Message], str],
-        report: Callable[[FolderCheck, Message, _Location], None],
+        key: Callable[[InventoriedMessage], str],
+        report: Callable[[FolderCheck, InventoriedMessage, _Location], None],
     ) -> _Pending:
         """Report on each message that has a location under its key; return the others."""
         others: _Pending = []
@@ -228,7 +228,7 @@ class _Checking:
             for uid, email_id in reversed(self._account.rows(here.info.folder_id, here.left, ("uid", "email_id"))):
                 by_email[email_id].setdefault(mailbox_id, []).append(uid)
 
-        def report(check: FolderCheck, message: Message, location: _Location) -> None:
+        def report(check: FolderCheck, message: InventoriedMessage, location: _Location) -> None:
             if self._digests.get(location, "") is None:
                 note = Text("không đọc được tệp", "its file cannot be read")
                 self._record_finding(check, message, MessageFinding.MISSING, note)
@@ -239,7 +239,7 @@ class _Checking:
 
         return self._match(pending, by_email, lambda message: message.email_id, report)
 
-    def _removed(self, check: FolderCheck, messages: Sequence[Message]) -> None:
+    def _removed(self, check: FolderCheck, messages: Sequence[InventoriedMessage]) -> None:
         if not messages:
             return
         fates = self._account.message_outcomes(check.folder.mailbox_id, [message.uid for message in messages])
@@ -270,7 +270,7 @@ class _Checking:
             f"moved to {in_ascii(to)} {when} ({moved.actor}), but not there now",
         )
 
-    def _record_finding(self, check: FolderCheck, message: Message, fate: MessageFinding, note: Text) -> None:
+    def _record_finding(self, check: FolderCheck, message: InventoriedMessage, fate: MessageFinding, note: Text) -> None:
         check.fates[fate] += 1
         self._found.append(Deviation(check.folder.name, message, fate, note))
 

@@ -77,7 +77,7 @@ def _about_requests(directory: Directory, config: Config, clock: Clock, snapshot
         if entry is not None and now - each.since < WINDOW:
             yield from (MailboxItem(entry, item) for item in waits(each.since, AutomaticAct.ANSWER, CLAUSE, each.key, now))
     if (support := snapshot.resolve(config.support)) is not None:
-        for each in directory.requests.deferred(MARK):
+        for mail in directory.requests.deferred(MARK):
             yield from (
-                MailboxItem(support, item) for item in waits(each.since, AutomaticAct.READING, CLAUSE, f"UID {each.uid}", now)
+                MailboxItem(support, item) for item in waits(mail.since, AutomaticAct.READING, CLAUSE, f"UID {mail.uid}", now)
             )

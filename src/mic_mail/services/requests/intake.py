@@ -76,7 +76,7 @@ class Intake:
             read += self._read_on(account, inbox.folder_id, inbox.uidvalidity, last, snapshot)
         return read
 
-    def has_debts(self) -> bool:
+    def has_deferred(self) -> bool:
         """Return whether messages wait for another attempt."""
         return bool(self._directory.requests.deferred(MARK))
 

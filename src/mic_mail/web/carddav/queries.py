@@ -7,7 +7,7 @@ collations that RFC 6352 requires are mapped to this one, which finds what they 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mic_mail.addressbook.cards import Card, CardKind, Ministry, Person
+from mic_mail.addressbook.cards import Card, CardKind, Ministry, PersonName
 from mic_mail.mime.text_folding import SearchValue, fold, words
 from mic_mail.web.carddav.xml import CARD, BadXml, Element, PreconditionFailed
 
@@ -113,7 +113,7 @@ def values(card: Card, name: str, ministry: Ministry) -> tuple[str, ...]:
         case "N":
             if card.kind is not CardKind.PERSON:
                 return (card.name,)
-            person = Person.of(card.name)
+            person = PersonName.of(card.name)
             return (f"{person.family};{person.given};{person.middle};;",)
         case "EMAIL":
             return card.addresses

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.imap.command_table import GRAMMAR
-from mic_mail.imap.mailbox_names.list_match import Folder, Listed, NameTree, Pattern, list_folders, lsub_folders, xlist_folders
+from mic_mail.imap.mailbox_names.list_match import (
+    Folder,
+    ListedFolder,
+    NameTree,
+    Pattern,
+    list_folders,
+    lsub_folders,
+    xlist_folders,
+)
 from mic_mail.imap.parser.command import Command
 from mic_mail.imap.parser.mailbox import List
 from mic_mail.imap.parser.reader import Limits, Reader
@@ -46,7 +54,7 @@ def ask(line: str, folders: list[Folder], subscribed: tuple[str, ...] = ()) -> l
     return [shown(line) for line in lines]
 
 
-def shown(line: Listed) -> str:
+def shown(line: ListedFolder) -> str:
     """One line for comparing."""
     info = f" CHILDINFO {' '.join(line.child_info)}" if line.child_info else ""
     return f"{line.name} ({' '.join(line.attributes)}){info}"

@@ -12,7 +12,7 @@ from typing import TypeVar
 from mic_mail.clock import Clock
 from mic_mail.domain_name import NotAName, to_ascii
 from mic_mail.filters import dnsbl
-from mic_mail.filters.dnsbl import Listings, look_up
+from mic_mail.filters.dnsbl import DnsblResult, look_up
 from mic_mail.mailauth.authenticate import ClientResults, examine_client
 from mic_mail.mailauth.iprev import Iprev, IprevResult, check_iprev
 from mic_mail.mailauth.spf import Identity, Spf, SpfClient, SpfResult
@@ -92,7 +92,7 @@ class ClientLookups:
         self._about: tuple[str, ReversePath] | None = None
         self._spf: asyncio.Task[ClientResults] | None = None
         self._iprev: asyncio.Task[IprevResult] | None = None
-        self._listings: asyncio.Task[Listings] | None = None
+        self._listings: asyncio.Task[DnsblResult] | None = None
         self._waited: float | None = None
         """Seconds before the turn of `_spf` came; None while it has not."""
         self._listed_by = 0.0
@@ -155,15 +155,15 @@ class ClientLookups:
             found = None
         return found or IprevResult(Iprev.TEMPERROR)
 
-    async def listings(self) -> Listings:
+    async def listings(self) -> DnsblResult:
         """Return the lists that the client is on; one that has not answered in time does not count."""
         if self._listings is None:
-            return Listings()
+            return DnsblResult()
         try:
             found = await _result(self._listings, self._listed_by)
         except Unavailable:
             found = None
-        found = found or Listings(unanswered=self.owner.refusing + self.owner.putting_aside)
+        found = found or DnsblResult(unanswered=self.owner.refusing + self.owner.putting_aside)
         for zone, why in () if self._has_reported else found.unusable:
             self.owner.unusable(zone, why)
         self._has_reported = True
@@ -171,7 +171,7 @@ class ClientLookups:
 
     async def refusing_list(self) -> str | None:
         """Return the list for which the client's mail is refused, or None."""
-        found = await self.listings() if self.owner.refusing else Listings()
+        found = await self.listings() if self.owner.refusing else DnsblResult()
         return next((zone for zone in found.zones if zone in self.owner.refusing), None)
 
     def close(self) -> None:

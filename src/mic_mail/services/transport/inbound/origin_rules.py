@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mic_mail.mailauth.arc import Arc
-from mic_mail.mailauth.dmarc import Dmarc, Policy, is_aligned
+from mic_mail.mailauth.dmarc import Dmarc, DmarcPolicy, is_aligned
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Spf
 from mic_mail.services.transport.envelope import Cause, InboundAction
@@ -158,9 +158,9 @@ def name(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAc
 def dmarc(origin: Origin, visible: VisibleOrigin, rules: OriginRules) -> PolicyAction | None:
     """Apply the DMARC policy of the author's domain (RFC 7489 §6.6.2 step 6)."""
     verdict = origin.dmarc
-    if rules.dmarc == "none" or verdict.result is not Dmarc.FAIL or verdict.disposition is Policy.NONE:
+    if rules.dmarc == "none" or verdict.result is not Dmarc.FAIL or verdict.disposition is DmarcPolicy.NONE:
         return None
-    is_refused = verdict.disposition is Policy.REJECT and rules.dmarc == "obey"
+    is_refused = verdict.disposition is DmarcPolicy.REJECT and rules.dmarc == "obey"
     return _by("refuse" if is_refused else "junk", "dmarc", Cause.NOT_OF_AUTHOR, verdict.domain)
 
 

@@ -7,7 +7,7 @@ import pytest
 from mic_mail.mailauth.arc import Arc, ArcResult
 from mic_mail.mailauth.dkim_header import Dkim
 from mic_mail.mailauth.dkim_verify import DkimResult
-from mic_mail.mailauth.dmarc import Dmarc, DmarcResult, Policy
+from mic_mail.mailauth.dmarc import Dmarc, DmarcPolicy, DmarcResult
 from mic_mail.mailauth.result import Origin
 from mic_mail.mailauth.spf import Identity, Spf, SpfResult
 from mic_mail.services.transport.envelope import Cause, InboundAction
@@ -28,7 +28,7 @@ def origin(
     dmarc: Dmarc,
     domain: str = "one.example",
     *,
-    asks: Policy = Policy.NONE,
+    asks: DmarcPolicy = DmarcPolicy.NONE,
     envelope: SpfResult | None = None,
     signed: tuple[DkimResult, ...] = (),
     sealers: tuple[str, ...] = (),
@@ -50,10 +50,10 @@ FAIL, NONE, PASSED, PERMERROR, TEMPERROR = Dmarc.FAIL, Dmarc.NONE, Dmarc.PASS, D
 
 TABLE = {
     "nothing known": (origin(NONE), FOREIGN, InboundAction.PASS, ""),
-    "passed": (origin(PASSED, asks=Policy.REJECT, spf_aligned=True), FOREIGN, InboundAction.PASS, ""),
+    "passed": (origin(PASSED, asks=DmarcPolicy.REJECT, spf_aligned=True), FOREIGN, InboundAction.PASS, ""),
     # DMARC
-    "disowned, to be refused": (origin(FAIL, asks=Policy.REJECT), FOREIGN, InboundAction.REFUSE, "dmarc"),
-    "disowned, to be put aside": (origin(FAIL, asks=Policy.QUARANTINE), FOREIGN, InboundAction.JUNK, "dmarc"),
+    "disowned, to be refused": (origin(FAIL, asks=DmarcPolicy.REJECT), FOREIGN, InboundAction.REFUSE, "dmarc"),
+    "disowned, to be put aside": (origin(FAIL, asks=DmarcPolicy.QUARANTINE), FOREIGN, InboundAction.JUNK, "dmarc"),
     "disowned, to be watched": (origin(FAIL), FOREIGN, InboundAction.PASS, ""),
     "disowned, and the envelope too": (origin(FAIL, envelope=spf(Spf.FAIL)), FOREIGN, InboundAction.PASS, ""),
     # what a signature leaves out
@@ -72,7 +72,7 @@ TABLE = {
     # our own domain
     "ours, nothing known": (origin(NONE, OURS), OF_OURS, InboundAction.REFUSE, "own-domain"),
     "ours, a further one": (origin(NONE, "more.example"), OF_OURS, InboundAction.REFUSE, "own-domain"),
-    "ours, disowned": (origin(FAIL, OURS, asks=Policy.NONE), OF_OURS, InboundAction.REFUSE, "own-domain"),
+    "ours, disowned": (origin(FAIL, OURS, asks=DmarcPolicy.NONE), OF_OURS, InboundAction.REFUSE, "own-domain"),
     "ours, by SPF, without DMARC": (origin(NONE, OURS, spf_aligned=True), OF_OURS, InboundAction.PASS, ""),
     "ours, by DKIM, without DMARC": (origin(NONE, OURS, dkim_aligned=True), OF_OURS, InboundAction.PASS, ""),
     "ours, passed": (origin(PASSED, OURS, dkim_aligned=True), OF_OURS, InboundAction.PASS, ""),
@@ -94,7 +94,7 @@ TABLE = {
         InboundAction.REFUSE, "own-domain",
     ),
     "the envelope is ours, disowned author": (
-        origin(FAIL, asks=Policy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), InboundAction.REFUSE, "own-domain",
+        origin(FAIL, asks=DmarcPolicy.QUARANTINE), replace(FOREIGN, sender_domain=OURS), InboundAction.REFUSE, "own-domain",
     ),
     "several From, one of them ours": (origin(PERMERROR, ""), OF_OURS, InboundAction.REFUSE, "own-domain"),
     "ours, and our DNS is silent": (origin(TEMPERROR, OURS, is_unanswered=True), OF_OURS, InboundAction.JUNK, "own-domain"),
@@ -109,12 +109,12 @@ TABLE = {
         origin(PASSED, OURS, spf_aligned=True), replace(OF_OURS, has_our_name=True), InboundAction.PASS, "",
     ),
     "ours in the name of an author who is disowned": (
-        origin(FAIL, asks=Policy.REJECT), replace(FOREIGN, has_our_name=True), InboundAction.REFUSE, "dmarc",
+        origin(FAIL, asks=DmarcPolicy.REJECT), replace(FOREIGN, has_our_name=True), InboundAction.REFUSE, "dmarc",
     ),
     # bounces
     "a bounce of another server": (origin(NONE), NULL, InboundAction.PASS, ""),
     "a bounce of another server that says it is our postmaster": (
-        origin(FAIL, OURS, asks=Policy.REJECT), NULL, InboundAction.JUNK, "report",
+        origin(FAIL, OURS, asks=DmarcPolicy.REJECT), NULL, InboundAction.JUNK, "report",
     ),
     "a bounce that says it is the minister": (
         origin(NONE, OURS), replace(NULL, local_part="minister"), InboundAction.REFUSE, "own-domain",
@@ -144,7 +144,7 @@ TABLE = {
     ),
     # ARC
     "disowned, by a list that is trusted": (
-        origin(FAIL, asks=Policy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, InboundAction.PASS, "sealer",
+        origin(FAIL, asks=DmarcPolicy.REJECT, sealers=("x.example", "lists.example")), FOREIGN, InboundAction.PASS, "sealer",
     ),
     "ours, by a list that is trusted": (origin(NONE, OURS, sealers=("lists.example",)), OF_OURS, InboundAction.PASS, "sealer"),
     "several authors, one of them put in front of what a list has sealed": (
@@ -152,11 +152,11 @@ TABLE = {
     ),
     "sealed in part, by a list that is trusted": (
         replace(
-            origin(FAIL, asks=Policy.REJECT), arc=ArcResult(Arc.PASS, sealers=("lists.example",), unsigned_octets=9)
+            origin(FAIL, asks=DmarcPolicy.REJECT), arc=ArcResult(Arc.PASS, sealers=("lists.example",), unsigned_octets=9)
         ), FOREIGN, InboundAction.REFUSE, "dmarc",
     ),
     "disowned, sealed by others behind the list": (
-        origin(FAIL, asks=Policy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, InboundAction.REFUSE, "dmarc",
+        origin(FAIL, asks=DmarcPolicy.REJECT, sealers=("lists.example", "x.example")), FOREIGN, InboundAction.REFUSE, "dmarc",
     ),
 }  # fmt: skip
 
