@@ -428,7 +428,7 @@ def test_what_is_kept_of_a_folder_is_never_walked_through(ctx: Talk, monkeypatch
 
         keys = values = items = __iter__  # type: ignore[assignment]
 
-    monkeypatch.setattr(shared_cache, "KeptAnswers", Unwalkable)
+    monkeypatch.setattr(shared_cache, "CachedAnswers", Unwalkable)
     for word in (b"mot", b"hai", b"ba"):
         append(ctx, b"Subject: %b\r\n\r\n" % word)
     ctx.say(b"s SELECT INBOX\r\n")
