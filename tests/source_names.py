@@ -131,7 +131,9 @@ class Source:
         """What instances of a class of the program begin with, or have at another place; one without a text there is another
         class of this name."""
         found: set[str] = set()
-        for each in self.called(made):
+        instances = self.called(made)
+        assert instances, f"the program makes no {made}"
+        for each in instances:
             if len(each.call.args) > at:
                 with contextlib.suppress(Unresolved):  # another class of that name
                     found |= self.names(each.call.args[at], each)

@@ -27,7 +27,9 @@ from unit.web.conftest import NEW, SETTINGS
 pytestmark = pytest.mark.needs_tool("chromium", "chromedriver")
 DESK, PHONE, ZOOMED = (1200, 900), (360, 740), (600, 450)
 """Zoomed: what a desk's window of 1200 pixels shows at 200 %."""
-PRESSED = "button, .actions a, .languages a, .choice label, .field input:not([type=radio], [type=checkbox], .away)"
+PRESSED = (
+    "button, summary, .brand, .actions a, .languages a, .choice label, .field input:not([type=radio], [type=checkbox], .away)"
+)
 THUMB = 44
 """How high at least is what is pressed, in pixels (WCAG 2.2, 2.5.5)."""
 SECONDS = 40
@@ -77,9 +79,11 @@ class Visitor:
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     def is_fit_for_people(self, name: str) -> None:
-        """Nothing runs out at the side, what is pressed is high enough, fields have labels, the page its heading."""
+        """Nothing runs out of the page or a card, what is pressed is high enough, fields have labels, the page its heading."""
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
         assert size["width"] <= self._size[0], f"{name}: {size['width']} pixels wide"
+        for card in self.driver.find_elements(By.CLASS_NAME, "card"):
+            assert card.get_property("scrollWidth") <= card.get_property("clientWidth"), f"{name}: {card.text}"
         for field in self.driver.find_elements(By.CSS_SELECTOR, "input:not([type=hidden]):not(.away)"):
             assert self.driver.find_element(By.CSS_SELECTOR, f"label[for={field.get_dom_attribute('id')}]").text
         for pressed in self.driver.find_elements(By.CSS_SELECTOR, PRESSED):
@@ -169,8 +173,8 @@ def walk(visitor: Visitor, due: str) -> None:
 @pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
 def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """From the mailbox's page: made, shown once, revoked, and listed as ended; it fits a telephone."""
-    local = f"ungdung{size[0]}"
-    site.issue(local, name="Lê Văn Ứng")
+    local = f"congtangtonnuphuonganhthu{size[0]}"  # as long as addresses of people are
+    site.issue(local, name="Công Tằng Tôn Nữ Phương Anh Thư")
     visitor = Visitor(site, tmp_path / "profile", size)
     try:
         visitor.sign_in(local)

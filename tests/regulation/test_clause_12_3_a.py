@@ -187,6 +187,7 @@ def test_a_damaged_record_is_no_reproach(unit_mail: UnitMailServer) -> None:
 def test_reports_and_papers(unit_mail: UnitMailServer, tmp_path: Path) -> None:
     """Figures by mailbox, files of every kind, what is refused, and the evidence of the clause."""
     unit_mail.move_to(MONDAY, "08:00")
+    unit_mail.console.done("alias", "add", DVBE, "do.van.be@mic.gov.vn")  # a keeper is one person under any number of addresses
     unit_mail.sign_in().select("Shared/cntt")
     unit_mail.opened(1)
     unit_mail.runs_on()

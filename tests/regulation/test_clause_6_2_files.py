@@ -62,6 +62,9 @@ def test_a_row_that_was_entered_before_is_told_as_it_stands(console: Console) ->
         ({Item.NEW_SYMBOL: "CNTT2"}, "ký hiệu mới CNTT2", "new symbol CNTT2"),
         ({Item.NEW_NAME: "Vụ Mới", Item.INTO: "KHTC"}, "Vụ Mới", "V\\u1ee5 M\\u1edbi"),
         ({Item.DAY: "2026-12-01"}, "", ""),
+        ({Item.NOTE: "x" * 80}, "x" * 80, "x" * 80),
+        ({Item.NOTE: "x" * 81}, "x" * 77 + "...", "x" * 77 + "..."),
+        ({Item.NOTE: "may in " * 12}, "may in " * 10 + "may in...", "may in " * 10 + "may in..."),
     ],
 )
 def test_a_change_of_a_unit_says_what_it_is_about(items: dict[Item, str], vi: str, en: str) -> None:

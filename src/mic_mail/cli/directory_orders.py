@@ -41,7 +41,7 @@ CHANGES = (
     Column("new", "Sau", "After"),
 )
 ORDERS = (
-    Column("order", "Số", "No", right=True, of="number"),
+    Column("order", "Số", "No.", right=True, of="number"),
     Column("act", "Loại", "Kind", of="order.act"),
     Column("effective_at", "Hiệu lực từ", "In force from", of="order.effective_at"),
     Column("recorded_at", "Ghi lúc", "Recorded"),

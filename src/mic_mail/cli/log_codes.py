@@ -187,7 +187,7 @@ _JOBS: Codes = {
     "log_index": Text("lập chỉ mục nhật ký", "index the log"),
     "names": Text("lưu tên thư mục", "save folder names"),
     "notices": Text("gửi thông báo về hộp thư", "send notices about mailboxes"),
-    "openings": Text("nhắc mở hộp thư đơn vị", "remind of opening unit mailboxes"),
+    "openings": Text("nhắc mở hộp thư đơn vị", "openings of unit mailboxes"),
     "outcomes": Text("báo kết quả yêu cầu", "send outcomes of requests"),
     "overdue_requests": Text("nhắc yêu cầu quá hạn", "remind of overdue requests"),
     "passed_on": Text("nhắc chuyển văn thư", "remind of passing documents on"),
@@ -209,6 +209,9 @@ _JOBS: Codes = {
     "tickets": Text("thay khóa phiên TLS", "renew TLS session keys"),
     "usage": Text("tính dung lượng hộp thư", "add up the usage of mailboxes"),
     "working_calendar": Text("ghi lịch làm việc dự kiến", "record the expected working calendar"),
+    # reminders of `services.unit_mail` whose duty is not called like its job
+    "passedon": Text("chuyển văn thư", "passing documents on"),
+    "unanswered": Text("trả lời thư", "unanswered mail"),
 }
 
 PROCESSES: Codes = {

@@ -350,7 +350,7 @@ def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Seq
     for number, row in enumerate(rows):
         if number:
             console.print()
-        print_record(console, headings, row)
+        print_record(console, headings, [value or "-" for value in row])
 
 
 def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
@@ -391,6 +391,7 @@ def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, tit
         _print_records(console_of(), headings, [values], title)
     for part in parts:
         if part.rows:
+            line("")
             listing(part.columns, part.rows, as_json=False, title=part.title)
 
 
@@ -429,6 +430,8 @@ def cell(value: object) -> str:
             return dates.short(value)
         case date():
             return localized(dates.day(value))
+        case float() if value.is_integer():
+            return str(int(value))
         case str() | int() | float():
             return str(value)
         case Mapping():

@@ -1,7 +1,7 @@
 """Sentences for a terminal: their commands are complete, and lines end at spaces only. Pure.
 
 A sentence names a command as for the usual configuration, `mic-mail officer add`. The reader has to be able to copy it, so it
-gets the options of this run, and stays on one line.
+gets the options of this run, and stays on one line. So does the value of a TXT record.
 """
 
 import re
@@ -14,6 +14,7 @@ PROGRAM = "mic-mail"
 _QUOTED = r"\"[^\"]*\"|'[^']*'"
 _COMMAND = re.compile(
     rf"""`[^`]*`                                            # whatever is marked as one
+    | "v=[^"]*"(?:[ ]"[^"]*")*                           # the value of a TXT record, which is copied too
     | {PROGRAM}
       (?:[ ]--config[ ](?:{_QUOTED}|[^\s;,`]+))?
       (?:[ ][a-z][a-z-]*(?![\w@/=]|\.\w)){{1,3}}             # what is to be done

@@ -192,12 +192,23 @@ class Filing:
     def subject(self) -> Text:
         """The subject of the request, abbreviated; of a change that names nobody, the change itself."""
         for item in (Item.ADDRESS, Item.NAME, Item.NEW_NAME, Item.NOTE):
-            if value := self.items.get(item, "")[:80]:
+            if value := _abbreviated(self.items.get(item, "")):
                 return Text(value, in_ascii(value))
         for item in Item:
-            if item in OF_UNITS and (value := self.items.get(item, "")[:80]):
+            if item in OF_UNITS and (value := _abbreviated(self.items.get(item, ""))):
                 return Text(f"{item.label.vi} {value}", f"{item.label.en} {in_ascii(value)}")
         return Text("", "")
+
+
+_SUBJECT_LENGTH = 80
+
+
+def _abbreviated(text: str) -> str:
+    """Return at most the beginning of `text`, which then ends with dots and, if it has spaces, with a whole word."""
+    if len(text) <= _SUBJECT_LENGTH:
+        return text
+    beginning = text[: _SUBJECT_LENGTH - 3]
+    return (beginning.rpartition(" ")[0] or beginning) + "..."
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ In: an ASGI application. Out: the same behind checks (host, framing, scheme) and
 exception becomes a page with a reference; its details are in the log alone. Pure ASGI, no state.
 
     host            only names of this server: no link, no cookie, no redirect can be made for another one
-    framing         no Transfer-Encoding: no browser sends a form so, and a single way of framing leaves no request
-    smuggling
-                    (RFC 9112 §11.2)
+    framing         no Transfer-Encoding: no browser sends a form so, and a single way of framing leaves no room for
+                    request smuggling (RFC 9112 §11.2)
     plain http      is redirected to the https page and served nothing
 
 Requests of monitoring from its networks bypass all this (`monitoring`), since it uses neither names nor certificates. So
@@ -24,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEAD_OCTETS = 16 << 10
-"""Octets of the longest path and header fields of a request, together."""
+"""Octets of the longest path, query and header fields of a request, together."""
 HSTS_SECONDS = 365 * 86_400
 POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 HEADERS = {
@@ -116,7 +115,8 @@ class Guard:
             return self._refuse(scope, 421)
         if "transfer-encoding" in headers:
             return self._refuse(scope, 411)
-        if len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_OCTETS:
+        target = len(scope["raw_path"]) + len(scope["query_string"])
+        if target + sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_OCTETS:
             return self._refuse(scope, 431)
         return None
 

@@ -29,6 +29,7 @@ from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.mailboxes.reclamation import Finished
 from mic_mail.services.transport.envelope import Cause
 from mic_mail.services.transport.inbound import origin_rules, rspamd_check
+from mic_mail.services.unit_mail import document_handoff, openings, unanswered
 from mic_mail.storage import errors
 from mic_mail.storage.types import LEFT_TO_PEOPLE
 from mic_mail.textextract.result import Unread
@@ -83,13 +84,17 @@ def _event_codes() -> dict[str, set[str]]:
     return {
         "action": {*DsnAction, "tell", "change", "suspend", "junk"},
         "door": set(DOORS),
-        "duty": {*program().first_fields("Duty"), "replies", "openings", "passed_on"},
+        "duty": {
+            *program().first_fields("Job"),
+            *("replies", "openings", "passed_on"),
+            *(unanswered.DUTY, openings.DUTY, document_handoff.DUTY),
+        },
         "in_force": set(Protection(True, True, 4, True).in_force),
         "kind": set(LEFT_TO_PEOPLE),
         "missing": set(Protection().missing),
         "notice": {*CATALOGUE, *due_notices.NoticeKind},
-        "of": {"worker0", *program().first_fields("Child", at=1)},
-        "process": {"worker12", *program().first_fields("Child", at=1)},
+        "of": {"worker0", *program().first_fields("SupervisedChild", at=1)},
+        "process": {"worker12", *program().first_fields("SupervisedChild", at=1)},
         "reason": {*Cause, *RefusalKind, *Reason, *reclamation.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
         "reasons": {f"{unread}/pdf" for unread in Unread},
         "result": set(rspamd.Taught),

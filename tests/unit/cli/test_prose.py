@@ -1,4 +1,4 @@
-"""Sentences at a terminal: lines end at spaces alone, commands stay whole and can be typed as they stand."""
+"""Sentences at a terminal: lines end at spaces alone, commands and TXT records stay whole and can be copied."""
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ COMMANDS = (
     "mic-mail handover verify cntt@mic.gov.vn --handover 3",
     "mic-mail --config '/srv/thu mục/mic-mail.toml' config check",
     "`cd '/srv/một thư mục' && sha256sum -c SHA256SUMS`",
+    '"v=DKIM1; k=rsa; p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A" "MIIBCgKCAQEAt"',
 )
 WORDS = st.lists(
     st.sampled_from(("Chưa", "ghi", "nhận", "cán", "bộ", "dvbe@mic.gov.vn", "/etc/mic-mail/mic-mail.toml")), min_size=1

@@ -12,7 +12,8 @@ import termios
 import pytest
 
 from mic_mail.cli import output
-from mic_mail.cli.output import Column
+from mic_mail.cli.output import Column, Part
+from mic_mail.errors import Text
 
 ADDRESSES = ("dvbe@mic.gov.vn", "phatthanhtruyenhinh@mic.gov.vn")
 PROGRAM = (
@@ -108,3 +109,14 @@ def test_a_name_between_colons_stays_as_it_is(capsys: pytest.CaptureFixture[str]
     output.record(columns, {"name": name}, as_json=False)
     shown = capsys.readouterr()
     assert (shown.out.count(name), shown.err.count(name)) == (3, 1)
+
+
+def test_a_record_shows_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty value of a record has a dash, as one that is not known, and a part stands apart from the record."""
+    columns = (Column("clause", "By", "By"), Column("used", "Last used", "Last used"))
+    part = Part("lag", (Column("worst", "Worst", "Worst"),), ({"worst": 302.0}, {"worst": 0.5}), title=Text("Lag", "Lag"))
+    output.record(columns, {"clause": "", "used": None}, part, as_json=False)
+    record, _, table = capsys.readouterr().out.partition("\n\n")
+    assert record.splitlines() == ["By         -", "Last used  -"]
+    assert [line.strip("│ ") for line in table.splitlines() if "│" in line] == ["302", "0.5"]
+    assert table.startswith("Lag")

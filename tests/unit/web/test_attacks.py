@@ -308,6 +308,7 @@ def test_one_session_has_so_many_tries(site: MailServer, browsers: Open) -> None
         (b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
+        (b"GET /?x=" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 421),
         (b"\x16\x03\x01 not http at all\r\n\r\n", 400),
     ],

@@ -17,7 +17,7 @@ from mic_mail.services.reports.migration_register import STANDINGS, MigrationReg
 app = Commands()
 
 PLANS = (
-    Column("plan_id", "Số", "No", right=True, of="plan.plan_id"),
+    Column("plan_id", "Số", "No.", right=True, of="plan.plan_id"),
     Column("unit", "Ký hiệu", "Symbol", of="unit.symbol"),
     Column("name", "Đơn vị", "Unit", of="unit.name"),
     Column("system", "Hệ thống", "System", of="plan.system"),

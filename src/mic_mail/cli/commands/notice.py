@@ -19,7 +19,7 @@ from mic_mail.services.notifications.notices import Notices
 app = Commands()
 
 _NOTICE = (
-    Column("number", "Số", "No", right=True),
+    Column("number", "Số", "No.", right=True),
     Column("name", "Tên", "Name", json_only=True),
     Column("clause", "Theo", "By", cites=True),
     *coded("reader", "Gửi tới", "To"),

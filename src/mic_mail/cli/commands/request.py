@@ -32,7 +32,7 @@ from mic_mail.services.requests.register import Due, Register
 app = Commands()
 
 COLUMNS = (
-    Column("request_id", "Số", "No", right=True, of="request.request_id"),
+    Column("request_id", "Số", "No.", right=True, of="request.request_id"),
     *coded("kind", "Loại", "Kind", of="request.kind"),
     Column("unit", "Đơn vị", "Unit"),
     Column("subject", "Về", "About"),
@@ -62,7 +62,7 @@ ONE = (
 )
 ROWS = (
     Column("row", "Dòng", "Row", right=True, of="number"),
-    Column("request_id", "Số", "No", right=True),
+    Column("request_id", "Số", "No.", right=True),
     Column("kind_name", "Loại", "Kind", of="filing.kind.label"),
     Column("subject", "Về", "About"),
     Column("due_at", "Hạn", "Due"),

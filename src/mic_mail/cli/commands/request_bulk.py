@@ -18,7 +18,7 @@ from mic_mail.errors import BadInput, MicMailError, Text, in_ascii
 from mic_mail.policy.requests import Filing, Item, Request
 
 _ONE = (
-    Column("request_id", "Số", "No", right=True),
+    Column("request_id", "Số", "No.", right=True),
     *coded("kind", "Loại", "Kind"),
     Column("subject", "Về", "About"),
     Column("items", "Nội dung", "Content", names=REQUEST_ITEMS),

@@ -40,7 +40,7 @@ DryOption = Annotated[
     bool, option("--dry-run", "Chỉ cho biết kết quả, không thực hiện.", "Print what would be done, change nothing.")
 ]
 APPROVED = (
-    Column("request_id", "Số", "No", right=True, of="request.request_id"),
+    Column("request_id", "Số", "No.", right=True, of="request.request_id"),
     *coded("kind", "Loại", "Kind", of="request.kind"),
     *coded("state", "Trạng thái", "State", of="request.state"),
     Column("address", "Hộp thư", "Mailbox", of="mailbox.address"),

@@ -17,7 +17,7 @@ from mic_mail.policy.naming.transliteration import tidy
 app = Commands()
 
 COLUMNS = (
-    Column("number", "Số", "No", right=True),
+    Column("number", "Số", "No.", right=True),
     Column("full_name", "Họ và tên", "Name"),
     Column("position", "Chức vụ", "Position"),
     Column("since", "Từ ngày", "Since"),

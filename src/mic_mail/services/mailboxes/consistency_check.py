@@ -55,7 +55,8 @@ _TEXTS: Mapping[FindingSeverity, Mapping[str, Text]] = {
         "foreign_domain": Text("Tên miền không thuộc hệ thống.", "The domain of the address is not local."),
         "no_password": Text("Hộp thư chưa có mật khẩu.", "The mailbox has no password."),
         "no_officer": Text(
-            "Chưa ghi nhận cán bộ quản trị nào (6.1): ai chạy được lệnh đều được coi là Trung tâm Thông tin.",
+            "Chưa ghi nhận cán bộ quản trị nào (6.1): ai chạy được lệnh đều được coi là Trung tâm Thông tin. "
+            "Xem `mic-mail officer add`.",
             "No officer is recorded (Reg. 6.1): anybody who runs commands counts as the Centre. See `mic-mail officer add`.",
         ),
         "hold_left": Text(

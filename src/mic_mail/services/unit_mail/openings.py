@@ -8,7 +8,7 @@ mailboxes and days, not events. Blocking; for commands and the io executor.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -59,6 +59,7 @@ class Attended:
 
     entry: Entry
     charges: tuple[Charge, ...]
+    """Keepers and substitutes, each under the present address."""
     cells: tuple[Cell, ...]
 
     def count(self, verdict: WindowOutcome) -> int:
@@ -88,16 +89,18 @@ class Openings:
         """Return the openings of each mailbox over the span, which ends today at the latest; in their order."""
         days = list(working_days(span.first, span.last, self._snapshot.working_days))
         known: dict[str, OpeningTable] = {}
-        found: list[tuple[Entry, Circumstances, OpeningTable]] = []
+        found: list[tuple[Entry, tuple[Charge, ...], OpeningTable]] = []
         for entry in entries:
-            circumstances = Circumstances(frozenset(entry.addresses), self._charges(entry), self._closures(entry))
+            charges = self._charges(entry)
+            closures = self._closures(entry)
+            circumstances = Circumstances(frozenset(entry.addresses), list(chain.from_iterable(charges)), closures)
             tally = OpeningTable(days, self._windows, circumstances)
-            found.append((entry, circumstances, tally))
+            found.append((entry, tuple(present for present, *_ in charges), tally))
             known.update(dict.fromkeys(entry.addresses, tally))
         for address, opening in self._logged(entries, span):
             if (tally_of := known.get(address)) is not None:
                 tally_of.add(opening)
-        return [Attended(entry, tuple(facts.charges), tuple(tally.cells(self._now))) for entry, facts, tally in found]
+        return [Attended(entry, charges, tuple(tally.cells(self._now))) for entry, charges, tally in found]
 
     def _logged(self, entries: Sequence[Entry], span: DateRange) -> Iterator[tuple[str, Opening]]:
         """Yield the openings that count by the setting, in any order."""
@@ -110,8 +113,8 @@ class Openings:
                     at = datetime.fromtimestamp(at_us // 1_000_000, UTC)
                     yield str(fields.get("mailbox")), Opening(at, str(fields.get("actor")))
 
-    def _charges(self, entry: Entry) -> list[Charge]:
-        """Return keepers and substitutes, each under all their addresses, while they serve in the unit."""
+    def _charges(self, entry: Entry) -> list[list[Charge]]:
+        """Return keepers and substitutes while they serve in the unit, each under all addresses, the present one first."""
         found = []
         for grant in delegation.grants(entry.kind, entry.facts):
             if grant.part is Part.MEMBER:
@@ -120,8 +123,8 @@ class Openings:
             names = dict.fromkeys((*(person.addresses if person is not None else ()), grant.holder))
             served = delegation.in_service(grant, person.facts if person is not None else ())
             if served is not None:
-                found += [Charge(name, served.since, served.until) for name in names if name]
-        return found
+                found.append([Charge(name, served.since, served.until) for name in names if name])
+        return [each for each in found if each]
 
     def _closures(self, entry: Entry) -> list[Closure]:
         settings = lifecycle_settings(self._config, self._snapshot.working_days)
