@@ -103,7 +103,14 @@ def write_table(
     shown, (title, below, name) = [column for column in columns if not column.json_only], titles
     table = papers.Table(
         name,
-        [papers.Column(column.vi, right=column.right, wide=2 if column.key in _WIDE else 1) for column in shown],
+        [papers.Column(column.vi, right=column.right, wide=_share(column, rows)) for column in shown],
         [[row[column.key] for column in shown] for row in rows],  # type: ignore[misc]  # its cells are texts, numbers, instants
     )
     print_written(write_paper(here, out, paper(here.config, title, below, here.clock.now(), [table], clause_id=clause)))
+
+
+def _share(column: Column, rows: Sequence[Row]) -> int:
+    """Return the column's share of the width (`papers.Column.wide`): instants take no more than they need, and stay whole."""
+    if any(isinstance(row[column.key], datetime) for row in rows):
+        return 0
+    return 2 if column.key in _WIDE else 1

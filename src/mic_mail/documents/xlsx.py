@@ -32,6 +32,8 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _WIDEST = 60
 _WIDEST_TO_FILL_IN = 18
 _ROWS_ON_PAPER = 20
+_FORMATS = {datetime: "dd/mm/yyyy hh:mm", date: "dd/mm/yyyy", int: "#,##0", float: "#,##0.0"}
+"""How values are shown, as in the other formats of a document; a spreadsheet puts its language's separators in."""
 
 
 def write(paper: Document) -> bytes:
@@ -106,14 +108,34 @@ def _titles(sheet: "Worksheet", paper: Document) -> None:
 
 
 def _words(sheet: "Worksheet", block: Block) -> None:
+    from openpyxl.styles import Alignment
+
     if isinstance(block, DescriptionList):
         if block.name:
             sheet.append([_value(block.name)])
         for name, cell in block.pairs:
-            sheet.append([_value(name), _value(cell)])
+            _append(sheet, [name, cell])
+            sheet.cell(sheet.max_row, 2).alignment = Alignment(horizontal="left")
+            _widen(sheet, 1, len(name))
+            if not isinstance(cell, str):  # text runs on over empty cells; a number would be shown as ###
+                _widen(sheet, 2, len(display_text(cell)))
     elif isinstance(block, str):
         sheet.append([_value(block)])
     sheet.append([])
+
+
+def _append(sheet: "Worksheet", cells: Sequence[Cell]) -> None:
+    sheet.append([_value(cell) for cell in cells])
+    for field in sheet[sheet.max_row]:
+        field.number_format = _FORMATS.get(type(field.value), field.number_format)
+
+
+def _widen(sheet: "Worksheet", number: int, letters: int) -> None:
+    """Make a column wide enough for so many letters, if it is not yet."""
+    from openpyxl.utils import get_column_letter
+
+    dimension = sheet.column_dimensions[get_column_letter(number)]
+    dimension.width = max(dimension.width, min(_WIDEST, letters + 3))
 
 
 def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> None:
@@ -125,17 +147,16 @@ def _table(sheet: "Worksheet", table: Table, rows: Sequence[Sequence[Cell]]) -> 
     sheet.append([_value(column.title) for column in table.columns])
     head = sheet.max_row
     for row in (*rows, *([table.total] if table.total is not None else [])):
-        sheet.append([_value(cell) for cell in row])
-    for field in sheet[head]:
+        _append(sheet, row)
+    for field, column in zip(sheet[head], table.columns, strict=False):
         field.font, field.fill = Font(bold=True), PatternFill("solid", start_color="DDE6F0")
-        field.alignment = Alignment(wrap_text=True, vertical="top")
+        field.alignment = Alignment(horizontal="right" if column.right else "left", wrap_text=True, vertical="top")
     if table.total is not None:
         for field in sheet[sheet.max_row]:
             field.font = Font(bold=True)
     for number, column in enumerate(table.columns, start=1):
         longest = max([len(column.title), *(len(display_text(row[number - 1])) for row in table.rows)])
-        dimension = sheet.column_dimensions[get_column_letter(number)]
-        dimension.width = max(dimension.width, min(_WIDEST, longest + 3))
+        _widen(sheet, number, longest)
     if table.rows:
         sheet.auto_filter.ref = f"A{head}:{get_column_letter(len(table.columns))}{head + len(table.rows)}"
     sheet.freeze_panes = f"A{head + 1}"

@@ -138,6 +138,20 @@ def test_a_workbook_keeps_numbers_and_days() -> None:
     assert formula.value == f"'{HOSTILE}"
 
 
+def test_a_workbook_shows_values_as_people_write_them() -> None:
+    """Instants, shares and thousands have the form of the other documents, and columns hold the terms above the table."""
+    label = "Dung lượng đã dùng của mọi hộp thư"
+    table = Table("Bảng", [Column("Tên"), Column("MB", right=True), Column("Ngày")], [["cntt", 0.0111, date(2026, 11, 2)]])
+    book = load_workbook(io.BytesIO(xlsx.write(paper_of(DescriptionList([(label, AT), ("Số", 1234)]), table))))
+    sheet = book["Bảng"]
+    cells = {cell.value: cell for row in sheet.iter_rows() for cell in row}
+    formats = {value: cell.number_format for value, cell in cells.items() if cell.number_format != "General"}
+    assert sorted(formats.values()) == ["#,##0", "#,##0.0", "dd/mm/yyyy", "dd/mm/yyyy hh:mm"]
+    assert sheet.column_dimensions["A"].width > len(label)
+    assert sheet.column_dimensions["B"].width > len("24/11/2026 08:30")
+    assert [cells[name].alignment.horizontal for name in ("Tên", "MB", 1234)] == ["left", "right", "left"]
+
+
 def test_a_form_offers_its_values_and_fits_on_paper() -> None:
     """A list to choose from in each row, A4 across, as wide as two pages, the heading and the first columns on each."""
     form = xlsx.form(Table("Yêu cầu", [Column("Cấp (phòng, vụ)", choices=("phòng", "vụ")), Column("Họ và tên")], []), AT)
