@@ -344,9 +344,11 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
 
 
 def _print_records(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]], title: Text | None) -> None:
-    """Print each row as lines of heading and value, with an empty line between two rows."""
+    """Print each row as lines of heading and value, with an empty line between two rows; without a row, a sentence."""
     if title:
         console.print(f"[italic]{escape(_sentence(title))}[/]", soft_wrap=True)
+    if not rows:
+        _print_sentence(console, Text("Không có mục nào.", "No entries."))
     for number, row in enumerate(rows):
         if number:
             console.print()

@@ -13,22 +13,24 @@ _BORDER, _PADDING = 1, 3  # of a table: its left edge, and the padding of each c
 
 
 def column_widths(rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Return the column widths of a table at most `room` wide; None where the words do not fit.
+    """Return the column widths of a table at most `room` wide, headings first; None where the words do not fit.
 
-    Every column gets its longest word, so that no address and no command is broken. The spare width goes first to the columns
-    that lack least.
+    Every column gets its longest word, so that no address and no command is broken. The spare width goes to the columns that
+    lack least, and to headings after all other rows: a heading takes its lines once.
     """
-    columns = list(zip(*rows, strict=True))
-    whole = [max(_widest(text.splitlines()) for text in column) for column in columns]
-    widths = [max(_widest(prose.words(text)) for text in column) for column in columns]
+    widths = [max(_widest(prose.words(text)) for text in column) for column in zip(*rows, strict=True)]
     spare = room - _BORDER - sum(width + _PADDING for width in widths)
     if spare < 0:
         return None
-    lacking = sorted(range(len(columns)), key=lambda place: whole[place] - widths[place])
-    for position, place in enumerate(lacking):
-        more = min(whole[place] - widths[place], spare // (len(lacking) - position))
-        widths[place] += more
-        spare -= more
+    for part in (rows[1:], rows[:1]):
+        lacking = [
+            max(_widest(line for row in part for line in row[place].splitlines()) - width, 0)
+            for place, width in enumerate(widths)
+        ]
+        for position, place in enumerate(sorted(range(len(widths)), key=lacking.__getitem__)):
+            more = min(lacking[place], spare // (len(widths) - position))
+            widths[place] += more
+            spare -= more
     return widths
 
 

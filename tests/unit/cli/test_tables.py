@@ -13,6 +13,7 @@ import pytest
 
 from mic_mail.cli import output
 from mic_mail.cli.output import Column, Part
+from mic_mail.cli.table_layout import column_widths
 from mic_mail.errors import Text
 
 ADDRESSES = ("dvbe@mic.gov.vn", "phatthanhtruyenhinh@mic.gov.vn")
@@ -120,3 +121,21 @@ def test_a_record_shows_what_is_empty(capsys: pytest.CaptureFixture[str]) -> Non
     assert record.splitlines() == ["By         -", "Last used  -"]
     assert [line.strip("│ ") for line in table.splitlines() if "│" in line] == ["302", "0.5"]
     assert table.startswith("Lag")
+
+
+def test_a_list_without_rows_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty list is told apart from a command that prints nothing, also where its headings have no room."""
+    columns = [Column(f"c{number}", "Heading", "Heading") for number in range(4)]
+    for width, wanted in (("80", "Heading"), ("20", output.spoken("Không có mục nào.", "No entries."))):
+        monkeypatch.setenv("COLUMNS", width)
+        output.listing(columns, [], as_json=False)
+        assert wanted in capsys.readouterr().out
+
+
+def test_rows_have_room_before_headings() -> None:
+    """A heading takes its lines once, a value those of its row."""
+    rows = [["Entered by the Centre", "Level"], ["no", "department level and above"]]
+    assert column_widths(rows, 45) == [12, 26]
+    assert column_widths(rows, 60) == [21, 26]
+    assert column_widths(rows[:1], 60) == [21, 5]
+    assert column_widths(rows, 20) is None
