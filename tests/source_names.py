@@ -131,9 +131,7 @@ class Source:
         """What instances of a class of the program begin with, or have at another place; one without a text there is another
         class of this name."""
         found: set[str] = set()
-        instances = self.called(made)
-        assert instances, f"the program makes no {made}"
-        for each in instances:
+        for each in self.called(made):
             if len(each.call.args) > at:
                 with contextlib.suppress(Unresolved):  # another class of that name
                     found |= self.names(each.call.args[at], each)

@@ -79,13 +79,19 @@ def _storage_errors() -> set[str]:
     } | {"OverQuota", "Frozen"}
 
 
+def _first_fields(made: str, at: int = 0) -> set[str]:
+    found = program().first_fields(made, at)
+    assert found, f"the program makes no {made}"
+    return found
+
+
 def _event_codes() -> dict[str, set[str]]:
     """What members of events can hold beside the words that stand in a call."""
     return {
         "action": {*DsnAction, "tell", "change", "suspend", "junk"},
         "door": set(DOORS),
         "duty": {
-            *program().first_fields("Job"),
+            *_first_fields("Job"),
             *("replies", "openings", "passed_on"),
             *(unanswered.DUTY, openings.DUTY, document_handoff.DUTY),
         },
@@ -93,8 +99,8 @@ def _event_codes() -> dict[str, set[str]]:
         "kind": set(LEFT_TO_PEOPLE),
         "missing": set(Protection().missing),
         "notice": {*CATALOGUE, *due_notices.NoticeKind},
-        "of": {"worker0", *program().first_fields("SupervisedChild", at=1)},
-        "process": {"worker12", *program().first_fields("SupervisedChild", at=1)},
+        "of": {"worker0", *_first_fields("SupervisedChild", at=1)},
+        "process": {"worker12", *_first_fields("SupervisedChild", at=1)},
         "reason": {*Cause, *RefusalKind, *Reason, *reclamation.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
         "reasons": {f"{unread}/pdf" for unread in Unread},
         "result": set(rspamd.Taught),
