@@ -126,6 +126,8 @@ def test_what_makes_no_sense(console: Console, words: tuple[str, ...]) -> None:
 
 def test_nothing_to_rotate(console: Console) -> None:
     console.refused("dkim", "key", "rotate", says="No key signs yet")
+    console.json("dkim", "key", "add", "--selector", "s1")
+    console.refused("dkim", "key", "rotate", says="already exists and waits for the DNS")
 
 
 def test_a_selector_that_is_taken(console: Console) -> None:

@@ -124,7 +124,11 @@ class DkimKeys:
     def rotate(self, domains: Collection[str]) -> list[Key]:
         """Make a new key of the same kind for each signing one, announced."""
         with self._folder.changing() as ring:
-            signing = [key for key in ring.keys if key.state is KeyState.SIGNING and key.domain in domains]
+            ours = [key for key in ring.keys if key.domain in domains]
+            signing = [key for key in ours if key.state is KeyState.SIGNING]
+            announced = next((key for key in ours if key.state is KeyState.ANNOUNCED), None)
+            if not signing and announced is not None:
+                raise _waits(announced)
             if not signing:
                 raise Refused(Text("Chưa có khóa nào đang ký.", "No key signs yet."), remedy=_ADD)
             return self._make(ring, [KeyParameters(key.domain, key.algorithm, key.bits) for key in signing])
