@@ -1,4 +1,4 @@
-"""What a file's metadata tell of its changes, for those who would otherwise read it again and again."""
+"""Traces of files: metadata that change with the content, so that unchanged files are not read again."""
 
 import os
 from pathlib import Path

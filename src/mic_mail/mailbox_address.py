@@ -34,9 +34,10 @@ MAX_OCTETS = 2 * MAX_LOCAL_OCTETS + 2 + 1 + MAX_DOMAIN_OCTETS
 
 
 def _class(ascii_letters: str) -> str:
-    """Return the class of these characters of ASCII, and of all beyond it but C1 controls, separators and surrogates.
+    """Return the class of these ASCII characters and all others but controls and surrogates.
 
-    It names what it lacks: `re` takes a thousand times as long to compile a class that names most of Unicode.
+    C1 controls and separators are excluded, too. It names what it lacks: `re` takes a thousand times as long to compile a class
+    that names most of Unicode.
     """
     allowed = re.compile(f"[{ascii_letters}]")
     lacking = "".join(rf"\x{code:02x}" for code in range(0xA0) if code >= 0x80 or not allowed.match(chr(code)))

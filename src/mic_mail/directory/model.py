@@ -1,4 +1,6 @@
-"""The tables of units, people, mailboxes, officers, the calendar and downtimes; the other registers are in `register_model`.
+"""The tables of units, people, mailboxes, officers, the calendar and downtimes.
+
+The other registers are in `register_model`.
 
 One `MetaData` with a naming convention, so that constraints keep their names through every migration. Instants are stored as
 microseconds since the epoch in UTC. A test compares the tables with those that a released version made and the migrations have

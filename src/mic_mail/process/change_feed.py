@@ -36,7 +36,7 @@ ModseqProbe = Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
 """The highest MODSEQ of each of these account ids now; accounts that cannot be read are left out."""
 VersionProbe = Callable[[], Awaitable[int]]
 Trace = Callable[[], object]
-"""What every commit in the directory changes, without asking it; None where there is no such thing. Cheap."""
+"""A value that every commit in the directory changes, made without a query; None where there is none. Cheap."""
 
 VERSION_SECONDS = 30.0
 """The directory is asked for its version so often, even if its files have not changed."""
@@ -49,10 +49,10 @@ _PAIRS_PER_DATAGRAM = 500
 _DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
 _CALLED_AT_ONCE = 4
 """Subscribers called in one turn of the loop. Each is a session that starts to poll: 60 to 100 µs."""
-_RETRY_OWED_SECONDS = 0.02
+_RETRY_PENDING_SECONDS = 0.02
 _ACCOUNTS_IN_SLICE = 32
 _SLICES = (1, 2, 4, 10, 20)
-"""A poll of many accounts is spread over its period in so many slices; a thousand watched accounts cause no burst."""
+"""Numbers of slices in which a poll of many accounts is spread over its period, to avoid bursts."""
 
 
 class Subscription:
@@ -342,7 +342,7 @@ class Feed:
 
     def _retry_pending(self) -> None:
         if self._peers.undelivered and self._retry is None:
-            self._retry = self._loop.call_later(_RETRY_OWED_SECONDS, self._send_pending)
+            self._retry = self._loop.call_later(_RETRY_PENDING_SECONDS, self._send_pending)
 
     def _send_pending(self) -> None:
         self._retry = None

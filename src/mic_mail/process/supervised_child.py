@@ -130,7 +130,7 @@ class SupervisedChild:
         self.pending[str(order["do"])] = order
 
     @property
-    def is_owed_orders(self) -> bool:
+    def has_pending_orders(self) -> bool:
         """Return whether a child that can take orders has not accepted all of them."""
         return self.channel is not None and (self.channel.has_unsent or (self.ready and bool(self.pending)))
 

@@ -209,7 +209,7 @@ class Supervisor:
             due.append(self._draining_until)
         else:
             due += [child.hung_at(self._drain_seconds) for child in self._children if child.process is not None]
-        if any(child.is_owed_orders for child in self._children):
+        if any(child.has_pending_orders for child in self._children):
             due.append(now + ORDER_SECONDS)
         if self._watchdog_interval is not None:
             due.append(self._alive_at + self._watchdog_interval)
@@ -247,7 +247,7 @@ class Supervisor:
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
                 child.process.kill()
                 child.heard_at = now
-            if child.is_owed_orders:
+            if child.has_pending_orders:
                 child.send_pending()
         self._questions.end_overdue(now)
         if self._watchdog_interval is not None and now >= self._alive_at + self._watchdog_interval:

@@ -7,7 +7,7 @@ that is due in the same second is done in the same wake-up (`docs/decisions/0107
 import asyncio
 
 LONGEST_STEP_SECONDS = 60.0
-"""The coarsest grid: longer periods fall on a whole minute, so that they begin when they are due and not hours later."""
+"""Seconds of the coarsest grid; longer periods begin on a whole minute when they are due."""
 
 
 def next_tick(now: float, period: float) -> float:

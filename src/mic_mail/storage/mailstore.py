@@ -132,7 +132,7 @@ class MailStore:
         self._recovering = threading.Lock()
         self._recovered: Replay | None = None
         self.uses = 0
-        """How often a store was used, so that `rest` is called only after a use."""
+        """The number of uses of stores, so that `rest` is called only after a use."""
 
     def account(self, ref: AccountRef, person: str | None = None) -> Account:
         """Return the account's handle: cheap, touches no disk until used; the store is made at first use.

@@ -117,7 +117,7 @@ class Store:
 
     @property
     def names_due(self) -> bool:
-        """Whether this process has changed flags whose file names are not renamed yet."""
+        """True if this process has changed flags whose files are not renamed yet."""
         return self in self.shared.names_due
 
     @names_due.setter

@@ -137,12 +137,12 @@ def test_an_order_for_a_full_channel_is_owed(desk: Desk) -> None:
     """It is sent when the child reads again, whether or not the child says anything."""
     child = desk.child("worker0")
     filler = "x" * 60_000
-    while not child.is_owed_orders:
+    while not child.has_pending_orders:
         child.send({"do": "reload", "config": filler})
     child.send({"do": "drain"})
     found: list[Message] = []
     for _ in range(100):
         found += desk.asked(child)
         child.send_pending()
-    assert not child.is_owed_orders
+    assert not child.has_pending_orders
     assert found[-2:] == [{"do": "reload", "config": filler}, {"do": "drain"}]

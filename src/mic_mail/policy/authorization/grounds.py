@@ -1,4 +1,4 @@
-"""Who does an act, and the reason and the document that it rests on. Pure.
+"""The grounds of an act: its actor, its reason and its document. Pure.
 
 If an act always needs a document, its absence is the caller's mistake (`BadInput`). If only the state of things demands one, as
 for a message with malware, the rule refuses the act (`Refused`).

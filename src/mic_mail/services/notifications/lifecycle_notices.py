@@ -57,7 +57,7 @@ class LifeNotices:
         self._next: dict[int, tuple[tuple[Entry, ...], Validity]] = {}
         """By mailbox, its entry and those of the people named in it at the last check, and the span without new notices."""
         self._rests: tuple[Config, Snapshot, Validity] | None = None
-        """What the last run has checked, and the span without new notices of any mailbox."""
+        """The state that the last run checked, and the span without new notices of any mailbox."""
 
     def is_idle(self) -> bool:
         """Return whether nothing can have become due since the last run: cheaper than a look at every mailbox."""
