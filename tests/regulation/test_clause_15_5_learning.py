@@ -54,6 +54,22 @@ def program(server: MailServer) -> Iterator[Program]:
     one.imap.logout()
 
 
+def account(server: MailServer) -> AccountRef:
+    return AccountRef(server.population.directory.mailbox(OWNER).mailbox_id, "mic.gov.vn/dvbe")
+
+
+def note(server: MailServer, *verdicts: UserVerdict) -> None:
+    """Note these and what was said before, as the session's process does it behind its answers."""
+    learning = server.running.context.learning
+
+    async def note_all() -> None:
+        for verdict in verdicts:
+            learning.note(verdict)
+        await learning.settle()
+
+    server.call(note_all())
+
+
 def learned(server: MailServer, pretender: Pretender, many: int = 1) -> list[tuple[str, str]]:
     """What was taught, when there is so much of it: by which path, which subject."""
     wait_for(lambda: len(pretender.taught) >= many, lambda: pretender.taught, meanwhile=server.housekeep)
@@ -103,13 +119,7 @@ def test_a_file_that_gets_another_name_meanwhile_teaches_too(
     uid = int(program.imap.uid("SEARCH", "ALL")[1][0])
     (file,) = server.config.server.data_dir.glob("mail/mic.gov.vn/dvbe/Maildir/cur/*")
     file.rename(f"{file}F")
-    at = AccountRef(server.population.directory.mailbox(OWNER).mailbox_id, "mic.gov.vn/dvbe")
-
-    async def note() -> None:
-        server.running.context.learning.note(UserVerdict(at, "INBOX", [uid], spam=True))
-        await server.running.context.learning.settle()
-
-    server.call(note())
+    note(server, UserVerdict(account(server), "INBOX", [uid], spam=True))
     assert learned(server, pretender) == [("/learnspam", "renamed")]
 
 
@@ -146,8 +156,18 @@ def test_the_last_word_counts(server: MailServer, pretender: Pretender, program:
     program.imap.select("INBOX")
     program.do("STORE", "1:*", "+FLAGS.SILENT", r"(\Deleted)")
     program.imap.expunge()
+    note(server)
     learned(server, pretender, 1)
     pretender.learns, pretender.taught = 200, []
+    assert learned(server, pretender) == [("/learnham", "slip")]
+
+
+def test_verdicts_are_noted_in_their_order(server: MailServer, pretender: Pretender, program: Program) -> None:
+    """A move has to look at two folders first, a keyword at none."""
+    program.put("Junk", "slip")
+    uid = int(program.imap.uid("SEARCH", "ALL")[1][0])
+    moved = UserVerdict(account(server), "Junk", [uid], came_from=(account(server), "INBOX"))
+    note(server, moved, UserVerdict(account(server), "Junk", [uid], spam=False))
     assert learned(server, pretender) == [("/learnham", "slip")]
 
 

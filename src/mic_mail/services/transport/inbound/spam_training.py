@@ -64,14 +64,20 @@ class TrainingNotes:
         self._store = store
         self._lessons = TrainingQueue(runtime.config().lessons_dir)
         self._tasks = BackgroundTasks()
+        self._turn = asyncio.Lock()
+        """Verdicts are noted in their order: of two about one message the last counts, and some take longer than others."""
 
     def note(self, verdict: UserVerdict) -> None:
         """Note a user's verdict in the background."""
-        self._tasks.start(self._note(verdict))
+        self._tasks.start(self._note_in_turn(verdict))
 
     async def settle(self) -> None:
         """Wait until everything is noted: the end of a drain."""
         await self._tasks.settle()
+
+    async def _note_in_turn(self, verdict: UserVerdict) -> None:
+        async with self._turn:
+            await self._note(verdict)
 
     async def _note(self, verdict: UserVerdict) -> None:
         try:
