@@ -79,11 +79,15 @@ def pytest_runtest_call() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """What the tests of a file left lying in circles is collected with the last: among so many objects Python waits long."""
+    """What the tests of a file left lying in circles is collected with the last: among so many objects Python waits long.
+
+    What survives belongs to the run. It is looked at no more: each such look took half a second in the end.
+    """
     programs.end()
     yield
     if nextitem is None or nextitem.path != item.path or _descriptors_run_out():
         gc.collect()
+        gc.freeze()
 
 
 def _descriptors_run_out() -> bool:
