@@ -85,7 +85,9 @@ class CliContext:
         from mic_mail.directory.scoped import PartialDirectory
 
         below = officer.unit_id or 0
-        return PartialDirectory(self.whole_directory, lambda parents: units_below(parents, below))
+        part = PartialDirectory(self.whole_directory, lambda parents: units_below(parents, below))
+        self._opened.callback(part.close)
+        return part
 
     @cached_property
     def whole_directory(self) -> "Directory":

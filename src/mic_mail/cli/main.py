@@ -117,20 +117,20 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
     except MicMailError as error:
         output.failure(error)
         if isinstance(error, output.Unwritable):
-            _silence_stdout()
+            output.silence_stdout()
         return error.exit_code
     except KeyboardInterrupt:
         code = EXIT_STOPPED
     except typer.Abort:  # a question was answered with no, or not at all
         return _stopped(EXIT_REFUSED)
     except (output.ReaderGone, BrokenPipeError):
-        _silence_stdout()
+        output.silence_stdout()
         return 0
     except OSError as error:
         if not output.is_lost():
             return _unexpected()
         output.failure(output.unwritable(error))
-        _silence_stdout()
+        output.silence_stdout()
         return EXIT_TROUBLE
     except Exception:  # noqa: BLE001  the last line of defence: a person gets a reference, the file gets the traceback
         return _unexpected()
@@ -140,11 +140,6 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
 def _stopped(code: int) -> int:
     output.note(output.spoken("Đã dừng theo yêu cầu.", "Stopped as asked."))
     return code
-
-
-def _silence_stdout() -> None:
-    """Discard what is left in the buffer: Python would fail again when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _language_option(arguments: list[str]) -> str | None:

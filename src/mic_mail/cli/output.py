@@ -7,6 +7,7 @@ None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in 
 
 import codecs
 import contextlib
+import errno
 import io
 import json
 import os
@@ -164,7 +165,7 @@ def _width_of(stream: TextIO) -> int | None:
 
 class _PipedConsole(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich would end the process with exit code 1
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))  # rich would end the process, whatever it still has to do
 
 
 def console_of(*, stderr: bool = False) -> Console:
@@ -190,6 +191,11 @@ def unwritable(error: OSError) -> Unwritable:
     )
 
 
+def silence_stdout() -> None:
+    """Discard what is left in the buffer: Python would fail again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def is_lost() -> bool:
     """Return whether standard output still holds what it could not write."""
     try:
@@ -200,12 +206,17 @@ def is_lost() -> bool:
 
 
 @contextlib.contextmanager
-def _result() -> Iterator[None]:
-    """Translate errors of writing to standard output."""
+def _result(*, ends: bool = False) -> Iterator[None]:
+    """Translate errors of writing to standard output.
+
+    A reader that has seen enough ends the command only where the output is all that is left to do.
+    """
     try:
         yield
     except BrokenPipeError as error:
-        raise ReaderGone from error
+        silence_stdout()
+        if ends:
+            raise ReaderGone from error
     except OSError as error:
         raise unwritable(error) from error
 
@@ -360,7 +371,7 @@ def stream(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     ends = "["
     for row in rows:
         values = {column.key: row.get(column.key) for column in columns}
-        _write(f"{ends}\n{textwrap.indent(_json(values), '  ')}")
+        _write(f"{ends}\n{textwrap.indent(_json(values), '  ')}", ends=True)
         ends = ","
     _write("[]\n" if ends == "[" else "\n]\n")
 
@@ -369,7 +380,7 @@ def lines(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """Print rows as they arrive, one a line, cells separated by tabs: for more than a table should hold."""
     shown = [column for column in columns if not column.json_only]
     for row in rows:
-        _write("\t".join(visible(column.display_value(row)).replace("\n", "\\x0a") for column in shown) + "\n")
+        _write("\t".join(visible(column.display_value(row)).replace("\n", "\\x0a") for column in shown) + "\n", ends=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,8 +465,8 @@ def _json(value: object) -> str:
     return _RAW.sub(lambda match: json.dumps(match[0])[1:-1], text)  # only inside strings, where JSON has escapes for it
 
 
-def _write(text: str) -> None:
-    with _result():
+def _write(text: str, *, ends: bool = False) -> None:
+    with _result(ends=ends):
         sys.stdout.write(text)
 
 

@@ -9,8 +9,6 @@ units, people and addresses are ordered in `changes`.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -46,10 +44,10 @@ from mic_mail.directory.records import (
     UnitEnded,
     UnitRecord,
 )
+from mic_mail.directory.registers import Registers
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.directory.transactions import (
     IDS_END,
-    BaseRegister,
     Tables,
     WriteSession,
     add_record,
@@ -63,20 +61,8 @@ from mic_mail.policy.credentials.verifiers import Credential
 from mic_mail.policy.directory_changes import Subject
 from mic_mail.policy.facts import Draft, Fact, MailboxKind
 
-if TYPE_CHECKING:  # loaded when one is first used
-    from mic_mail.directory.app_passwords import AppPasswords
-    from mic_mail.directory.censuses import Censuses
-    from mic_mail.directory.changes import Changes
-    from mic_mail.directory.content_access import ContentRegister
-    from mic_mail.directory.incidents import Incidents
-    from mic_mail.directory.migration_plans import MigrationPlans
-    from mic_mail.directory.requests import Requests
-    from mic_mail.directory.second_factors import SecondFactors
-    from mic_mail.directory.sent_notices import SentNotices
-    from mic_mail.directory.signatories import Signatories
 
-
-class Directory(BaseRegister):
+class Directory(Registers):
     """The directory behind one database URL."""
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
@@ -106,68 +92,6 @@ class Directory(BaseRegister):
 
     def close(self) -> None:
         self._engine.dispose()
-
-    # ------------------------------------------------------------ registers that most commands do not need
-
-    @cached_property
-    def app_passwords(self) -> "AppPasswords":
-        from mic_mail.directory.app_passwords import AppPasswords
-
-        return AppPasswords(self._tables)
-
-    @cached_property
-    def second_factors(self) -> "SecondFactors":
-        from mic_mail.directory.second_factors import SecondFactors
-
-        return SecondFactors(self._tables)
-
-    @cached_property
-    def content(self) -> "ContentRegister":
-        from mic_mail.directory.content_access import ContentRegister
-
-        return ContentRegister(self._tables)
-
-    @cached_property
-    def sent(self) -> "SentNotices":
-        from mic_mail.directory.sent_notices import SentNotices
-
-        return SentNotices(self._tables)
-
-    @cached_property
-    def censuses(self) -> "Censuses":
-        from mic_mail.directory.censuses import Censuses
-
-        return Censuses(self._tables)
-
-    @cached_property
-    def migration_plans(self) -> "MigrationPlans":
-        from mic_mail.directory.migration_plans import MigrationPlans
-
-        return MigrationPlans(self._tables)
-
-    @cached_property
-    def requests(self) -> "Requests":
-        from mic_mail.directory.requests import Requests
-
-        return Requests(self._tables)
-
-    @cached_property
-    def incidents(self) -> "Incidents":
-        from mic_mail.directory.incidents import Incidents
-
-        return Incidents(self._tables)
-
-    @cached_property
-    def signatories(self) -> "Signatories":
-        from mic_mail.directory.signatories import Signatories
-
-        return Signatories(self._tables)
-
-    @cached_property
-    def changes(self) -> "Changes":
-        from mic_mail.directory.changes import Changes
-
-        return Changes(self._tables)
 
     # ------------------------------------------------------------ reading
 

@@ -271,6 +271,18 @@ def test_a_reader_who_has_seen_enough_is_no_trouble(form: tuple[str, ...], envir
     assert (told.returncode, told.stderr) == (0, b"")
 
 
+def test_an_act_is_done_to_its_end_whoever_has_left(made: Path) -> None:
+    """What is left to do after the first line of the output: here the notice to the new mailbox."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert program("--config", made, "unit", "add", "KHTC", "Vụ Kế hoạch", "--document", "1/QĐ").returncode == 0
+    with os.fdopen(writing, "wb") as pipe:
+        told = program("--config", made, "mailbox", "issue", "--unit", "KHTC", "--document", "1/CV", stdout=pipe)
+    assert (told.returncode, told.stderr) == (0, b"")
+    [home] = made.parent.parent.glob("data/mail/*/khtc")
+    assert [path for folder in ("new", "cur") for path in (home / "Maildir" / folder).iterdir()]
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_closed_stream_is_no_trouble(number: int, made: Path) -> None:
     """`>&-`: whoever closes standard output or error does not want to read it."""
