@@ -125,9 +125,12 @@ def _words(sheet: "Worksheet", block: Block) -> None:
 
 
 def _append(sheet: "Worksheet", cells: Sequence[Cell]) -> None:
-    sheet.append([_value(cell) for cell in cells])
-    for field in sheet[sheet.max_row]:
+    from openpyxl.cell import Cell as Field
+
+    fields = [Field(sheet, row=1, column=1, value=_value(cell)) for cell in cells]  # `append` gives them their places
+    for field in fields:
         field.number_format = _FORMATS.get(type(field.value), field.number_format)
+    sheet.append(fields)  # not by `sheet[row]`, which looks at every cell of the sheet
 
 
 def _widen(sheet: "Worksheet", number: int, letters: int) -> None:

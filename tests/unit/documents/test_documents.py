@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from openpyxl import Workbook, load_workbook
 from pypdf import PdfReader
 
+from cost_growth import assert_linear
 from mic_mail.documents import csv_writer, html, pdf, xlsx
 from mic_mail.documents.document import (
     Column,
@@ -374,3 +375,14 @@ def test_an_address_that_has_no_room_breaks_behind_its_at(long: str) -> None:
         columns = [Column("Hộp thư", wide=wide), *(Column(f"Cột {number}", wide=4) for number in range(5))]
         page = PdfReader(io.BytesIO(pdf.write(paper_of(Table("Thư", columns, [[long, *"abcde"]]))))).pages[0]
         assert "mic.gov.vn" in page.extract_text().replace("\u200b", ""), wide
+
+
+def test_long_sheets_cost_no_more_a_row_than_short_ones() -> None:
+    """A census of the ministry has tens of thousands."""
+
+    def paper(rows: int) -> Document:
+        return paper_of(
+            Table("Thư mục", [Column("Thư mục"), Column("Số thư", right=True)], [["INBOX", n] for n in range(rows)])
+        )
+
+    assert_linear(paper, xlsx.write, (100, 800))
