@@ -64,6 +64,8 @@ class SignInWatch:
         """Mailboxes whose password others know, and how that was found; notices are pending."""
         self._retry_at: dict[Anomaly, datetime] = {}
         """Anomalies whose notice failed, with the next attempt."""
+        self._is_behind = False
+        """Set where the last run has left lines unread."""
         self._lock = asyncio.Lock()
 
     def trace(self) -> object:
@@ -73,7 +75,7 @@ class SignInWatch:
         return (trace_of(folder), *(trace_of(folder / name) for name in names))
 
     async def run_once(self) -> bool:
-        """Read the log and act; return whether an anomaly or a notice waits for the next run."""
+        """Read the log and act; return whether lines, an anomaly or a notice are left for the next run."""
         async with self._lock:
             config, now = self._runtime.config(), self._runtime.clock.now()
             found = await self._runtime.executors.io(self._read_on, config)
@@ -93,7 +95,7 @@ class SignInWatch:
             await self._notify_exposed(config)
             if found or self._is_old(self._runtime.clock.now()):
                 await self._runtime.executors.io(self._save, config)
-            return state.watch.is_waiting or bool(self._exposed)
+            return self._is_behind or state.watch.is_waiting or bool(self._exposed)
 
     # ------------------------------------------------------------ the log, in a thread
 
@@ -107,7 +109,7 @@ class SignInWatch:
         attempts: list[Attempt] = []
         for _ in range(BATCHES):
             batch = tail.read_on(config.log_dir, state.cursor, today)
-            state.cursor = batch.cursor
+            state.cursor, self._is_behind = batch.cursor, batch.is_full
             attempts += _attempts(batch.lines, exempt)
             self._exposed.update(_exposed(batch.lines))
             if not batch.is_full:

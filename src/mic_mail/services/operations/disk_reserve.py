@@ -22,14 +22,14 @@ class DiskReserve:
         self._reserves = reserves
         self._octets = octets
         self._states: dict[str, ReserveState] = {}
-        self._paths: tuple[str, ...] = ()
 
     def trace(self) -> object:
-        """Return what changes when a domain is added, or when a process gives a reserve up."""
-        return tuple(trace_of(path) for path in (self._reserves.root.folder, *self._paths))
+        """Return what changes when a domain is added, or when a process gives the mail root's reserve up."""
+        folder = self._reserves.root.folder
+        return trace_of(folder), trace_of(f"{folder}/{FILE}")
 
     async def run_once(self) -> bool:
-        """Make missing reserves; log each whose state differs from the last run. Return whether one is not whole."""
+        """Make missing reserves; log each whose state differs from the last run. Return whether to run again soon."""
         for folder, before, after in await self._runtime.executors.io(self._look):
             noted = self._states.get(folder, before if before is ReserveState.WHOLE else None)
             passed = [after] if before is ReserveState.MISSING else [before, after]
@@ -38,8 +38,8 @@ class DiskReserve:
                     self._runtime.log.event(EVENTS[state], folder=folder, octets=self._octets)
                 noted = state
             self._states[folder] = after
-        self._paths = tuple(f"{folder}/{FILE}" for folder in self._states)
-        return any(state is not ReserveState.WHOLE for state in self._states.values())
+        # A file system of its own may hang: its reserve is looked at by the thread alone, in each run.
+        return len(self._states) > 1 or any(state is not ReserveState.WHOLE for state in self._states.values())
 
     def report(self) -> dict[str, object]:
         """Return the state and size of the reserves for `mic-mail status`; empty without any."""

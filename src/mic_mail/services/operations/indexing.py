@@ -50,9 +50,9 @@ class Indexing:
 
     async def run_once(self) -> bool:
         """Visit all mailboxes; return whether a visit has failed and is to be repeated."""
-        entries = list(self._entries())
+        entries, begun = list(self._entries()), self._clock.monotonic()
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
-        return bool(self._pauses)
+        return any(pause.until > begun for pause in self._pauses.values())
 
     def end(self) -> None:
         """End a run after the current batch."""
