@@ -6,6 +6,7 @@ and ends what it has begun. The web process adds its pages (`app.web_process`), 
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 
@@ -154,7 +155,8 @@ class ProcessContext:
         its times change. What is mapped into memory (the index of the log) is not looked at.
         """
         file = self.config.directory_file
-        return None if file is None else (trace_of(file), trace_of(f"{file}-wal"))
+        # SQLite follows links, and keeps its log beside the file itself.
+        return None if file is None else (trace_of(file), trace_of(f"{os.path.realpath(file)}-wal"))
 
     async def _modseqs(self, account_ids: Sequence[int]) -> Mapping[int, int]:
         refs = [AccountRef.of(entry) for entry in filter(None, map(self.access.snapshot.entry, account_ids))]

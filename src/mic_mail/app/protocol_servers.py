@@ -79,7 +79,7 @@ class ProtocolServers:
         }
         self.evictor = open_evictor(context.access, context.log, tally, ask=lambda: context.feed.send(_MAKE_ROOM))
         self._gate = Gate(
-            context.config, context.clock, context.log, self.evictor, self._is_open, measure_lag=context.lag.measure
+            context.config, context.clock, context.log, self.evictor, self._is_open, measure_lag=context.lag.measure_client
         )
         for server in self._servers.values():
             self.evictor.watch(server.open)
@@ -164,7 +164,7 @@ def smtp_services(context: ServerContext, tls: TlsFront, tls_for_servers: TlsFro
         quota_is_final=config.quota.over == "permanent",
         repairs_lf=repairs_lf(config),
         note=context.lag.note,
-        measure_lag=context.lag.measure,
+        measure_lag=context.lag.measure_client,
     )
 
 
@@ -182,7 +182,7 @@ def imap_services(context: ServerContext, tls: TlsFront) -> ImapServices:
         stored=context.mailflow.look_at_journal,
         sessions_per_mailbox=context.config.imap.sessions_per_mailbox,
         note=context.lag.note,
-        measure_lag=context.lag.measure,
+        measure_lag=context.lag.measure_client,
     )
 
 
@@ -195,7 +195,7 @@ def pop3_services(context: ServerContext, tls: TlsFront) -> Pop3Services:
         settings=pop3_settings(context.config),
         sessions_per_mailbox=context.config.pop3.sessions_per_mailbox,
         note=context.lag.note,
-        measure_lag=context.lag.measure,
+        measure_lag=context.lag.measure_client,
     )
 
 
@@ -210,5 +210,5 @@ def ldap_services(context: ServerContext, tls: TlsFront, book: AddressBookCache[
         open_networks=open_networks(context.config),
         sessions_per_mailbox=context.config.ldap.sessions_per_mailbox,
         note=context.lag.note,
-        measure_lag=context.lag.measure,
+        measure_lag=context.lag.measure_client,
     )

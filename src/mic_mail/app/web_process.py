@@ -105,7 +105,7 @@ def web_services(context: ProcessContext) -> WebServices:
         store=context.store,
         key=context.secret,
         directory_changed=directory_changed,
-        measure_lag=context.lag.measure,
+        measure_lag=context.lag.measure_client,
     )
 
 

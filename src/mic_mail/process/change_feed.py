@@ -41,6 +41,9 @@ Trace = Callable[[], object]
 VERSION_SECONDS = 30.0
 """The directory is asked for its version so often, even if its files have not changed."""
 
+SETTLED_SECONDS = 10.0
+"""A changed file of the directory counts as changed for so long: until its commit is durable, nobody can read it."""
+
 PREFIX = "feed."
 _WATCHLIST = "watched."
 _PAIR = struct.Struct("<QQ")
@@ -109,23 +112,31 @@ class Watchlist:
 
 
 class _Traces:
-    """The traces of something at the last polls.
+    """The traces of something at the last polls; a change counts for several of them.
 
-    The times of files have the resolution of the kernel's tick (4 ms). So two changes may leave the same trace, and the second
-    would be missed if the first was seen in between; a change therefore counts for two polls.
+    The times of files have the resolution of the kernel's tick (4 ms), so two changes may leave the same trace, and the second
+    would be missed if the first was seen in between. And a commit changes the file before others can read it: a disk may take
+    seconds to make it durable.
     """
 
-    __slots__ = ("_before", "_last")
+    __slots__ = ("_last", "_left", "_polls")
 
-    def __init__(self) -> None:
-        self._before: object = None
+    def __init__(self, polls: int = 2) -> None:
+        self._polls = polls
         self._last: object = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Count what is seen next as changed."""
+        self._left = self._polls
 
     def have_changed(self, trace: object) -> bool:
-        """Take the trace of this poll, and return whether it is another than at one of the last two, or None."""
-        have_changed = trace is None or trace != self._last or trace != self._before
-        self._before, self._last = self._last, trace
-        return have_changed
+        """Take the trace of this poll, and return whether it has changed lately, or is None."""
+        if trace is None or trace != self._last:
+            self.forget()
+        self._last = trace
+        self._left -= 1
+        return self._left >= 0
 
 
 class Peers:
@@ -154,8 +165,13 @@ class Peers:
 
     def refresh_if_changed(self) -> None:
         """Refresh if a file was made or removed in the run_dir since the last polls."""
-        if self._traces.have_changed(os.stat(self._folder).st_mtime_ns):
-            self.refresh()
+        has_changed = self._traces.have_changed(os.stat(self._folder).st_mtime_ns)
+        if has_changed or len(self._watchlists) < len(self._names):  # one could not be opened, or a process has none
+            try:
+                self.refresh()
+            except OSError:
+                self._traces.forget()
+                raise
 
     def watchlist(self, name: str) -> Watchlist:
         """Create the watchlist of this process under this name."""
@@ -227,7 +243,7 @@ class Feed:
         self._directory_watchers: list[Callback] = []
         self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
-        self._directory_traces = _Traces()
+        self._directory_traces = _Traces(max(2, math.ceil(SETTLED_SECONDS / poll_seconds)))
         self._version_due = 0.0
         """The time of the loop from which the directory is asked, whether or not its files have changed."""
         self._poll_seconds = poll_seconds
@@ -405,19 +421,23 @@ class Feed:
 
     async def _poll_for_ever(self) -> None:
         """Poll on the grid of timers: once in a period, or as often as the watched accounts need slices."""
-        slices, done = 1, math.floor(self._loop.time() / self._poll_seconds)
+        slices, step = 1, self._poll_seconds
+        done = math.floor(self._loop.time() / step)
+        due = (done + 1) * step
         while True:
-            step = self._poll_seconds / slices
-            due = next_tick(self._loop.time(), step)
             await asyncio.sleep(due - self._loop.time())
             reached = round(due / step)
             turns = {number % slices for number in range(max(done + 1, reached - slices + 1), reached + 1)}
             accounts, needed = tuple(self._watched), self._slices_needed()
             if needed == slices:
                 accounts, done = tuple(account_id for account_id in accounts if account_id % slices in turns), reached
+                await self._poll(accounts, is_whole=0 in turns)
+                due = next_tick(self._loop.time(), step)
             else:  # all are polled now, and then in their new turns
-                slices, done = needed, math.floor(due * needed / self._poll_seconds)
-            await self._poll(accounts, is_whole=0 in turns)
+                slices, step = needed, self._poll_seconds / needed
+                done = math.floor(due / step)
+                await self._poll(accounts, is_whole=0 in turns)
+                due = max((done + 1) * step, self._loop.time())  # the nearest instant to a whole step may skip one
 
     def _slices_needed(self) -> int:
         return next((slices for slices in _SLICES if len(self._watched) <= slices * _ACCOUNTS_IN_SLICE), _SLICES[-1])

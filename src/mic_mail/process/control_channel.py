@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 LONGEST_LINE = 1 << 20
-LIFE_SIGN_SECONDS = 20.0
-"""A child reports at least so often."""
+LIFE_SIGN_SECONDS = 10.0
+"""A child reports so often; the first time, half as much later at most (`process.timer_grid`)."""
 
 Message = dict[str, object]
 

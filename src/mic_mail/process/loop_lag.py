@@ -1,9 +1,10 @@
 """Measure how late the event loop runs, and log the commands behind long pauses.
 
-While there is work, a heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts, and
-all others that begin work on the loop call `measure` (0.1 µs each). After an interval without either, the heartbeat rests, so
-that an idle process sleeps. The heartbeats that a rest has left out are counted as punctual when it ends, and when the counts
-are read: shares and differences of the counts mean the same as if it had never rested.
+While there is work, a heartbeat every 20 ms measures how late it comes. Protocol servers call `note` when a command starts and
+`measure_client` when a client connects or sends; all others that begin work on the loop call `measure` (0.1 µs each). After an
+interval without any, and a second after the last client, the heartbeat rests, so that an idle process sleeps. The heartbeats
+that a rest has left out are counted as punctual when it ends, and when the counts are read: shares and differences of the
+counts mean the same as if it had never rested.
 
 A pause above the threshold is logged with the commands noted since the last heartbeat, but within `REPEAT_SECONDS` only if it
 is longer than the one logged before: on an overloaded machine the log would hold little else. The counts have every pause; they
@@ -18,6 +19,8 @@ from collections.abc import Sequence
 from mic_mail.log.maillog import MailLog
 
 HEARTBEAT_SECONDS = 0.02
+CLIENT_BEATS = 50
+"""Heartbeats after the input of a client: a TLS handshake that follows has work for the loop which no protocol sees."""
 REPEAT_SECONDS = 10.0
 BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
@@ -30,8 +33,8 @@ class LoopLag:
         self._log = log
         self.threshold_seconds = threshold_seconds
         self._recent: deque[str] = deque(maxlen=8)
-        self._has_worked = False
-        """Work has begun since the last heartbeat."""
+        self._beats_due = 0
+        """Heartbeats that follow even if no more work begins."""
         self._is_resting = False
         self._counted_until = 0.0
         """The time of the loop up to which the present rest is counted."""
@@ -55,7 +58,14 @@ class LoopLag:
 
     def measure(self) -> None:
         """Measure the loop's lateness now, since work begins on it."""
-        self._has_worked = True
+        self._measure(1)
+
+    def measure_client(self) -> None:
+        """Measure the loop's lateness for a second, since a client connects or sends."""
+        self._measure(CLIENT_BEATS)
+
+    def _measure(self, beats: int) -> None:
+        self._beats_due = max(self._beats_due, beats)
         if self._is_resting:
             self._end_rest()
 
@@ -73,9 +83,9 @@ class LoopLag:
         if late > self.threshold_seconds and (late_ms > self._logged_ms or now >= self._repeat_at):
             self._logged_ms, self._repeat_at = late_ms, now + REPEAT_SECONDS
             self._log.event("loop_lagged", ms=round(late_ms, 1), commands=list(self._recent))
-        if self._recent or self._has_worked:
+        if self._recent or self._beats_due:
             self._recent.clear()
-            self._has_worked = False
+            self._beats_due = max(0, self._beats_due - 1)
             self._schedule()
         else:
             self._timer, self._is_resting, self._counted_until = None, True, now

@@ -78,8 +78,13 @@ class SupervisedChild:
         """Note that the child runs; its process was forked at `started_at`."""
         self.process, self.channel = process, channel
         self.ready, self.report, self.unanswered_since = False, {}, None
-        self.pending.pop("reload", None)  # it starts with the newest configuration
-        self.heard_at = self.started_at
+        for order in (
+            "reload",
+            "drain",
+            "report",
+        ):  # the configuration is the newest, the others were its predecessor's
+            self.pending.pop(order, None)
+        self.heard_at = self.reported_at = self.started_at
 
     def put_off(self, now: float) -> float:
         """Set the time of the next start, and return how many seconds the child has lived."""

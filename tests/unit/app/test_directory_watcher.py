@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness import MailServer
@@ -66,3 +67,14 @@ def test_every_commit_leaves_a_trace(serve: Callable[..., MailServer]) -> None:
     context.directory.version()
     context.directory.load_snapshot()
     assert context._directory_trace() == before
+
+
+def test_a_directory_behind_a_link_leaves_traces(serve: Callable[..., MailServer], tmp_path: Path) -> None:
+    """SQLite keeps its log beside the file itself."""
+    (tmp_path / "link.sqlite").symlink_to(tmp_path / "directory.sqlite")
+    context = serve({"directory": {"url": f"sqlite:///{tmp_path}/link.sqlite"}}).running.context
+    before = context._directory_trace()
+    with sqlite3.connect(tmp_path / "directory.sqlite") as connection:
+        connection.execute("UPDATE revision SET version = version + 1")
+    connection.close()
+    assert context._directory_trace() != before

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import errno
 import os
+import random
+import selectors
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process import change_feed
-from mic_mail.process.change_feed import Feed, _Traces, notify_account_changed, notify_directory_changed
+from mic_mail.process.change_feed import Feed, Subscription, _Traces, notify_account_changed, notify_directory_changed
 from waiting import stays_on_loop, wait_on_loop
 
 NEVER = 36_000.0
@@ -332,8 +334,19 @@ def polls() -> Polls:
     return Polls()
 
 
-async def test_a_directory_that_has_not_changed_is_not_asked(feeds: Callable[..., Feed], polls: Polls) -> None:
+async def test_a_change_of_the_directory_counts_until_its_commit_can_be_read(feeds: Callable[..., Feed], polls: Polls) -> None:
+    """Its file changes before the disk has it, which may take seconds."""
+    feeds("worker0", poll_seconds=0.02).start(polls.modseqs, polls.version, polls.look)
+    polls.trace = 1
+    await wait_on_loop(lambda: polls.versions >= 50)
+    assert feeds("worker1", poll_seconds=2.0)._directory_traces._polls == 5
+
+
+async def test_a_directory_that_has_not_changed_is_not_asked(
+    feeds: Callable[..., Feed], polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its files are looked at in each poll; it is asked at the start, and after a change of them."""
+    monkeypatch.setattr(change_feed, "SETTLED_SECONDS", 0.0)
     feed = feeds("worker0", poll_seconds=0.05)
     feed.start(polls.modseqs, polls.version, polls.look)
     await polls.pass_by()
@@ -355,8 +368,11 @@ async def test_a_directory_is_asked_now_and_then_in_any_case(
     await wait_on_loop(lambda: polls.versions >= seen + 3)
 
 
-async def test_a_directory_that_did_not_answer_is_asked_again(feeds: Callable[..., Feed], polls: Polls) -> None:
+async def test_a_directory_that_did_not_answer_is_asked_again(
+    feeds: Callable[..., Feed], polls: Polls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At each poll until it answers, although nothing changes."""
+    monkeypatch.setattr(change_feed, "SETTLED_SECONDS", 0.0)
     polls.error = OSError("disk")
     feeds("worker0", poll_seconds=0.05).start(polls.modseqs, polls.version, polls.look)
     await polls.pass_by()
@@ -384,6 +400,86 @@ async def test_siblings_are_listed_again_only_after_a_change(
     await wait_on_loop(lambda: len(listed) > seen)
     assert feed._peers._names == ("feed.worker1",)
     assert sibling._peers._names == ("feed.worker0",)
+
+
+async def test_siblings_that_could_not_be_listed_are_listed_at_the_next_poll(
+    feeds: Callable[..., Feed], polls: Polls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without a free descriptor, for instance; the folder does not change again."""
+    feed = feeds("worker0", poll_seconds=0.05)
+    plain, failures = feed._peers.refresh, iter(range(5))
+
+    def refresh() -> None:
+        if next(failures, None) is not None:
+            raise OSError(errno.EMFILE, "Too many open files")
+        plain()
+
+    monkeypatch.setattr(feed._peers, "refresh", refresh)
+    (tmp_path / "feed.worker9").touch()
+    feed.start(polls.modseqs, polls.version, polls.look)
+    await wait_on_loop(lambda: feed._peers._names == ("feed.worker9",))
+
+
+class ClockLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock stands still while it works, and is set to the next timer where it would sleep."""
+
+    def __init__(self, now: float) -> None:
+        selector = selectors.SelectSelector()
+        super().__init__(selector)
+        self.reading = now
+        select = selector.select
+
+        def skip(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            self.reading += timeout or 0
+            return select(0)
+
+        selector.select = skip  # type: ignore[method-assign]
+
+    def time(self) -> float:
+        return self.reading
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_waits_for_longer_than_a_period_whatever_is_watched(tmp_path: Path, seed: int) -> None:
+    """Nor does the directory, when slices become more and fewer."""
+    dice, loop = random.Random(seed), ClockLoop(1_000.0 + seed / 3)
+    gaps: list[float] = []
+    polled: dict[int, float] = {}
+
+    def note(number: int) -> None:
+        gaps.append(loop.reading - polled[number])
+        polled[number] = loop.reading
+
+    async def probe(accounts: Sequence[int]) -> Mapping[int, int]:
+        for account_id in accounts:
+            note(account_id)
+        return {}
+
+    async def version() -> int:
+        note(0)
+        return 1
+
+    async def watch() -> None:
+        feed = Feed(tmp_path, "worker0", poll_seconds=2.0)
+        polled[0] = loop.reading
+        feed.start(probe, version)
+        watched: list[Subscription] = []
+        for _ in range(200):
+            await asyncio.sleep(dice.random() * 4)  # of that clock, at once
+            wanted = dice.choice([0, 10, 40, 200, 700])
+            while len(watched) > wanted:
+                gone = watched.pop(dice.randrange(len(watched)))
+                del polled[gone.account_id]
+                gone.close()
+            while len(watched) < wanted:
+                watched.append(feed.subscribe(dice.getrandbits(40), lambda modseq: None))
+                polled[watched[-1].account_id] = loop.reading
+        feed.close()
+
+    loop.run_until_complete(watch())
+    loop.close()
+    assert len(gaps) > 1_000
+    assert max(gaps) <= 2.001
 
 
 async def test_few_accounts_are_polled_together_and_many_in_slices(feeds: Callable[..., Feed], polls: Polls) -> None:

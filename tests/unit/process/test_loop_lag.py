@@ -12,7 +12,7 @@ import pytest
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.process import loop_lag
-from mic_mail.process.loop_lag import BOUNDS_MS, HEARTBEAT_SECONDS, LoopLag, quantile_ms
+from mic_mail.process.loop_lag import BOUNDS_MS, CLIENT_BEATS, HEARTBEAT_SECONDS, LoopLag, quantile_ms
 from waiting import wait_on_loop
 
 
@@ -131,6 +131,19 @@ def test_work_is_measured_from_its_first_moment(loop: ManualLoop, lag: LoopLag, 
     assert lag.counts[BOUNDS_MS.index(500.0)] == 1
     assert loop.wakings == rested + 2
     assert sum(lag.counts) == pytest.approx((120.5 - 0.48) / HEARTBEAT_SECONDS, abs=3)
+
+
+def test_what_follows_a_client_is_measured_for_a_second(loop: ManualLoop, lag: LoopLag) -> None:
+    """The handshake of TLS comes a round trip after the connection, and no protocol sees it."""
+    loop.run(60)
+    rested = loop.wakings
+    lag.measure_client()
+    lag.measure()
+    loop.run(0.3)
+    loop.stand(0.5)
+    loop.run(60)
+    assert lag.worst_ms == pytest.approx(500, abs=1000 * HEARTBEAT_SECONDS)
+    assert loop.wakings == rested + CLIENT_BEATS + 1
 
 
 def test_while_there_is_work_each_heartbeat_is_measured(loop: ManualLoop, lag: LoopLag) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -146,3 +147,16 @@ def test_an_order_for_a_full_channel_is_owed(desk: Desk) -> None:
         child.send_pending()
     assert not child.has_pending_orders
     assert found[-2:] == [{"do": "reload", "config": filler}, {"do": "drain"}]
+
+
+def test_a_successor_gets_no_order_of_its_predecessor(desk: Desk) -> None:
+    """One that was to drain for a replacement, and whose channel was full, has ended."""
+    child = desk.child("worker0", ready=False)
+    for order in ("drain", "report", "recover"):
+        child.order({"do": order})
+    process: Any = None
+    assert child.channel is not None
+    child.has_started(process, child.channel)
+    child.ready = True
+    child.send_pending()
+    assert desk.asked(child) == [{"do": "recover"}]
