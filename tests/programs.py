@@ -176,8 +176,8 @@ def watch(event: str, arguments: tuple[Any, ...]) -> None:
     executable, words = arguments[:2]
     file = os.fsdecode(executable or words[0])
     name = os.path.basename(file)
-    made_by_tests = tempfile.gettempdir() + "/"
-    if name in BASE or os.path.realpath(file).startswith((os.path.realpath(sys.executable), sys.prefix, made_by_tests)):
+    made_by_tests = tempfile.gettempdir() + "/", "/dev/shm/"
+    if name in BASE or os.path.realpath(file).startswith((os.path.realpath(sys.executable), sys.prefix, *made_by_tests)):
         return
     may = {each for one in _named for each in (PROGRAMS[one].files or (one,))}
     if name not in may:
