@@ -110,7 +110,10 @@ def write_table(
 
 
 def _share(column: Column, rows: Sequence[Row]) -> int:
-    """Return the column's share of the width (`papers.Column.wide`): instants take no more than they need, and stay whole."""
+    """Return the column's share of the width (`papers.Column.wide`).
+
+    Instants take no more than they need, and stay whole.
+    """
     if any(isinstance(row[column.key], datetime) for row in rows):
         return 0
     return 2 if column.key in _WIDE else 1

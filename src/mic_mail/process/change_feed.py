@@ -42,7 +42,10 @@ VERSION_SECONDS = 30.0
 """The directory is asked for its version so often, even if its files have not changed."""
 
 SETTLED_SECONDS = 10.0
-"""A changed file of the directory counts as changed for so long: until its commit is durable, nobody can read it."""
+"""A file of the directory counts as changed for so long after a change.
+
+A commit changes it before it is durable, and nobody can read it until it is.
+"""
 
 PREFIX = "feed."
 _WATCHLIST = "watched."

@@ -20,7 +20,10 @@ from mic_mail.log.maillog import MailLog
 
 HEARTBEAT_SECONDS = 0.02
 CLIENT_BEATS = 50
-"""Heartbeats after the input of a client: a TLS handshake that follows has work for the loop which no protocol sees."""
+"""Heartbeats that follow the input of a client.
+
+A TLS handshake comes after it, and has work for the loop which no protocol sees.
+"""
 REPEAT_SECONDS = 10.0
 BOUNDS_MS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
