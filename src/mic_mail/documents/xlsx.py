@@ -33,7 +33,7 @@ _WIDEST = 60
 _WIDEST_TO_FILL_IN = 18
 _ROWS_ON_PAPER = 20
 _FORMATS = {datetime: "dd/mm/yyyy hh:mm", date: "dd/mm/yyyy", int: "#,##0", float: "#,##0.0"}
-"""How values are shown, as in the other formats of a document; a spreadsheet puts its language's separators in."""
+"""The formats of values, as in the other forms of a document; a spreadsheet puts its language's separators in."""
 
 
 def write(paper: Document) -> bytes:

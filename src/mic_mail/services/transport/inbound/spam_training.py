@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from mic_mail.errors import MicMailError
 from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
@@ -64,8 +65,8 @@ class TrainingNotes:
         self._store = store
         self._lessons = TrainingQueue(runtime.config().lessons_dir)
         self._tasks = BackgroundTasks()
-        self._turn = asyncio.Lock()
-        """Verdicts are noted in their order: of two about one message the last counts, and some take longer than others."""
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        """By mailbox: of two verdicts about one message the last counts, and some take longer than others."""
 
     def note(self, verdict: UserVerdict) -> None:
         """Note a user's verdict in the background."""
@@ -76,7 +77,7 @@ class TrainingNotes:
         await self._tasks.settle()
 
     async def _note_in_turn(self, verdict: UserVerdict) -> None:
-        async with self._turn:
+        async with self._turns.setdefault(verdict.at.account_id, asyncio.Lock()):
             await self._note(verdict)
 
     async def _note(self, verdict: UserVerdict) -> None:
