@@ -52,14 +52,14 @@ format: setup-test
 collect: setup-test
 	$(BIN)/pytest --collect-only -qq > $(VENV)/collected || { cat $(VENV)/collected; exit 1; }
 
-# Files side by side, in their order: first those with servers of many processes, which wait a lot: so there is one more than
+# Files side by side, in their order: first those with servers of many processes, which wait a lot: so there are two more than
 # processors. Last come the short ones of units, so that no long one is left when the others are done.
 PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
 SIDE_BY_SIDE := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: setup-test
 	$(MAKE) -j2 lint collect
-	$(BIN)/pytest -m "not slow and not campaign" --clauses -n $(shell expr $(PROCESSORS) + 1) $(SIDE_BY_SIDE)
+	$(BIN)/pytest -m "not slow and not campaign" --clauses -n $(shell expr $(PROCESSORS) + 2) $(SIDE_BY_SIDE)
 
 # What is slow fills the machine: no more of them than processors.
 test-slow: setup-test

@@ -170,7 +170,8 @@ def walk(visitor: Visitor, due: str) -> None:
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """From the mailbox's page: made, shown once, revoked, and listed as ended; it fits a telephone."""
     local = f"congtangtonnuphuonganhthu{size[0]}"  # as long as addresses of people are
@@ -203,7 +204,8 @@ def test_an_app_password_in_a_browser(site: MailServer, tmp_path: Path, size: tu
 
 
 @pytest.mark.clause("15.2")
-@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_a_second_factor_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """Set from the QR code as it is drawn, recovery codes once, a code at the next sign-in, removed; it fits a telephone."""
     local = f"haibuoc{size[0]}"
@@ -247,7 +249,8 @@ def test_a_second_factor_in_a_browser(site: MailServer, tmp_path: Path, size: tu
 
 
 @pytest.mark.clause("10.3")
-@pytest.mark.parametrize("size", [pytest.param(DESK, marks=pytest.mark.slow), PHONE], ids=["desk", "phone"])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_announced_downtime_in_a_browser(site: MailServer, tmp_path: Path, size: tuple[int, int]) -> None:
     """It stands above what people came for, and fits a telephone; when it is called off the page is as before."""
     downtimes, now = site.population.directory.downtimes, site.clock.now()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dkim
 import dns.resolver
+import pytest
 
 from clients.outgoing import PASSWORD, ZONE, elsewhere, letter, submit
 from dkim_corpus import messages
@@ -113,6 +114,7 @@ def test_its_size_counts_in_the_signature(tmp_path: Path) -> None:
         assert f" SIZE={len(message)}".encode() in b"\n".join(here.other.lines)
 
 
+@pytest.mark.slow
 def test_what_is_odd_arrives_as_it_was_signed(tmp_path: Path) -> None:
     """The corpus through submission, spool, queue and DATA; what submission refuses does not count."""
     with office(tmp_path, b"250-mx.example\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING\r\n") as here:

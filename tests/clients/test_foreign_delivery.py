@@ -229,6 +229,7 @@ def test_a_confirmation_that_was_asked_for(near: Neighbours, inbox: Inbox, name:
     assert "mic.gov.vn" not in about["Reporting-MTA"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_killed_in_the_middle(near: Neighbours, name: str) -> None:
     """When it has all of a message and has not said so yet: it waits here, and is there once after the server is back."""

@@ -376,6 +376,7 @@ def _known_to_sender(server: ProcessServer) -> int:
     return int(sender.get("directory_version", 0))
 
 
+@pytest.mark.slow
 @pytest.mark.clause("7.1", "7.2.c")
 def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
     """Real processes: what waits when the mailbox is suspended stays, is named in the log once, and goes after a restore."""

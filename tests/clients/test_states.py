@@ -396,6 +396,7 @@ def signed_in_everywhere(server: ProcessServer, count: int) -> Iterator[list[ima
         client.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.clause("7.1", "7.2.c")
 def test_a_suspension_reaches_the_sessions_of_every_worker(serve_processes: Callable[..., ProcessServer]) -> None:
     """The fact is written by another process (`mic-mail mailbox suspend`): all sessions on all workers end within seconds."""

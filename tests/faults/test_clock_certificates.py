@@ -51,6 +51,7 @@ class MovedClock(ManualClock):
         return abs((self.now() - self.right).total_seconds()) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("days", "fits"), [(90, True), (-1, True), (90, False)], ids=["valid", "ended", "of keys that are replaced"]
 )

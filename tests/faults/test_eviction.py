@@ -225,6 +225,7 @@ def test_tls_that_began_within_goes_as_well(server: ProcessServer) -> None:
             client.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_signs_in_under_the_flood_gets_through(server: ProcessServer) -> None:
     """Where strangers come without end: its own connection is one of few of its network's, and goes after all of theirs."""
     context: ssl.SSLContext = server.tls()

@@ -339,6 +339,7 @@ def append_in_a_row(server: ProcessServer) -> list[tuple[str, tuple[str, ...]]]:
     return done
 
 
+@pytest.mark.slow
 def test_what_is_appended_in_a_row_is_on_disk_before_ok(traced: tuple[ProcessServer, Path]) -> None:
     """OK to APPENDs that follow one another closely: the journal that holds them is fsynced before they are named; settled at
     the end."""
@@ -370,6 +371,7 @@ def by_token(found: Sequence[Call]) -> tuple[dict[str, bool], Disk]:
     return durable, disk
 
 
+@pytest.mark.slow
 def test_nothing_that_arrives_together_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServer, Path]) -> None:
     """250 to messages that arrive together: the journal that holds them is fsynced, and only then are they named, or file and
     folder are as ever; everything is before the journal is wiped."""

@@ -21,6 +21,8 @@ from harness import ProcessServer, config_for, stopping
 from population import PASSWORD
 from waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "dvbe@mic.gov.vn"
 MIB = 1 << 20
 ROOM = 1 << 16

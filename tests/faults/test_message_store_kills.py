@@ -145,6 +145,7 @@ def test_keep(tmp_path: Path, store: Store) -> None:
     assert each_kill(tmp_path, lambda place: None, store.keep, after) > 5
 
 
+@pytest.mark.slow
 @each_store
 def test_release(tmp_path: Path, store: Store) -> None:
     """After a kill anywhere between the decision and its end, one more round leaves one entry, whole, and nothing held."""

@@ -90,6 +90,7 @@ def test_numbers_given_out_while_a_restore_waits_are_not_given_again(root: Root,
     assert root.use(lambda account: account.folder("INBOX").uidnext) >= 5001
 
 
+@pytest.mark.slow
 def test_a_backup_ends_beside_somebody_who_never_stops_writing(root: Root, tmp_path: Path) -> None:
     """An index of many pages is copied as of one instant, however often it changes meanwhile."""
     store = root.store()

@@ -37,6 +37,7 @@ def staged(server: MailServer, address: str) -> list[Path]:
     return [path for folder in home.rglob("tmp") for path in folder.iterdir()]
 
 
+@pytest.mark.slow
 def test_a_deflate_bomb(server: MailServer, user: str) -> None:
     """A few hundred KiB that inflate to 256 MiB of one line are answered BAD; they are never held in memory."""
     connection = sign_in(server, user)

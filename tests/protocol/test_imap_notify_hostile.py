@@ -31,6 +31,7 @@ def test_ten_thousand_mailboxes_in_the_list(server: MailServer) -> None:
     close(one, other)
 
 
+@pytest.mark.slow
 def test_a_listener_that_does_not_read(server: MailServer) -> None:
     """It asked for every new message whole; they stay on the disk, its mailbox is used by others, and it can catch up."""
     server.issue("deaf")

@@ -203,6 +203,7 @@ def run(console, target):
         store.close()
 
 
+@pytest.mark.slow
 def test_clause_11_4_killed_anywhere_it_goes_on(console, tmp_path):
     """At each step that writes: the same call again ends in the same files and the same sums as one that was left alone."""
     whole = tmp_path / "whole"

@@ -143,6 +143,7 @@ def test_the_next_one_falls_due(tmp_path: Path) -> None:
     assert [each["overdue"] for each in console.json("regulation", "show", "16.2")["evidence"]] == [False]
 
 
+@pytest.mark.slow
 def test_a_report_over_many_mailboxes_needs_few_files(mail_server: MailServer, tmp_path: Path) -> None:
     """A shell gives a command 1,024 descriptors, and a ministry has more mailboxes than that."""
     for number in range(90):

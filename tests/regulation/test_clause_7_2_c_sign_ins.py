@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from harness import MailServer
 from mic_mail.clock import ManualClock
 from mic_mail.policy.credentials.anomalies import GRACE, AnomalyDetector, AnomalyLimits, AnomalyRule, Attempt
@@ -249,6 +251,7 @@ def test_clause_7_2_c_an_old_phone_and_its_office_suspend_nobody(serve: Callable
     assert details.count("password") + details.count("password-again") == 22
 
 
+@pytest.mark.slow
 def test_clause_7_2_c_telephones_of_people_who_left_suspend_nobody(serve: Callable[..., MailServer]) -> None:
     """Names that nobody has any more count once each, whatever passwords they come with; the log tells names apart and shows
     none, which could be a password."""

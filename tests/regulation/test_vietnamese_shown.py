@@ -124,6 +124,7 @@ json.dump(shown, sys.stdout)
 """
 
 
+@pytest.mark.slow
 def test_help_speaks_as_an_office_does() -> None:
     """Of every command: its summary, its options and what they take."""
     environment = {**os.environ, "COLUMNS": "300", "LC_ALL": "C.UTF-8", "TERM": "dumb"}

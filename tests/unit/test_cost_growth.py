@@ -32,6 +32,7 @@ def make(size: int) -> list[int]:
     return list(range(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.campaign)])
 def test_linear_work_passes_and_quadratic_work_does_not(load: None, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Each time, beside two processes that compute, though less is measured than elsewhere."""
@@ -42,6 +43,7 @@ def test_linear_work_passes_and_quadratic_work_does_not(load: None, monkeypatch:
             assert_linear(make, quadratic, (30, 240))
 
 
+@pytest.mark.slow
 def test_what_costs_more_than_its_like_is_noticed(load: None) -> None:
     """One cost beside another."""
     few, some, many = make(1_000), make(4_000), make(16_000)

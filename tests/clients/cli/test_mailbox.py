@@ -95,6 +95,7 @@ def test_without_a_terminal_no_password_is_asked_for(made: Path, tmp_path: Path)
 # ---------------------------------------------------------------- status, store
 
 
+@pytest.mark.slow
 def test_status_of_real_processes(command: Command, serve_processes: Callable[..., Any]) -> None:
     """`status` lists every process of a running server, and says 3 once it is gone."""
     server = serve_processes()

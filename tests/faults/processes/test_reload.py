@@ -112,6 +112,7 @@ def test_a_broken_file_changes_nothing_at_sighup(server: ProcessServer) -> None:
     server.file.write_text(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("odd", "told"),
     [

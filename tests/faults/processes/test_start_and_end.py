@@ -69,6 +69,7 @@ def notify_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         yield listening
 
 
+@pytest.mark.slow
 def test_systemd_is_told_when_it_is_ready_alive_and_stopping(serve_processes: Make, notify_socket: socket.socket) -> None:
     """READY=1 only once every process is ready, WATCHDOG=1 in time, STOPPING=1 at the end (sd_notify(3))."""
     server = serve_processes({"process": {"workers": 1}})
@@ -134,6 +135,7 @@ def test_what_every_worker_would_miss_is_told_once(serve_processes: Make) -> Non
     assert not server.events()
 
 
+@pytest.mark.slow
 def test_tls_is_spoken_on_the_implicit_ports_only_after_the_handshake(server: ProcessServer) -> None:
     """A client that speaks in the open to 993 or 465 gets nothing but the end of the connection."""
     for door in ("imaps", "submissions"):

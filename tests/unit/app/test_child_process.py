@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness import NAMES, config_for, read_events
 from mic_mail.clock import SystemClock
 from mic_mail.net.tls import self_signed, write_pair
@@ -30,6 +32,7 @@ sys.exit(run_child(ChildSpec("sender", "sender", config, theirs.detach())))
 """
 
 
+@pytest.mark.slow
 def test_a_sender_that_sends_no_more_ends(tmp_path: Path) -> None:
     """Nobody is left who would: the supervisor starts another, and the log has the line of the defect."""
     config = config_for(tmp_path / "data")

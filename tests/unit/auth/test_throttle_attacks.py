@@ -3,6 +3,8 @@
 import random
 from dataclasses import replace
 
+import pytest
+
 from mic_mail.auth.throttle import Throttle, ThrottleDecision, ThrottleSettings
 
 # The defaults of `auth.failures_*`, as `services.signin.access` hands them on.
@@ -52,6 +54,7 @@ def test_the_day_on_which_all_passwords_change() -> None:
     assert throttle.check("p299", "198.51.100.9", digest("new 299"), 86_460.0).answer is ThrottleDecision.TRY
 
 
+@pytest.mark.slow
 def test_a_sprayer_from_a_thousand_addresses() -> None:
     """5,000 mailboxes, half the attacker's addresses /64s of IPv6: each address has 60 guesses in 10 minutes and each mailbox
     50, whatever they do; owners who signed in from somewhere before never wait there."""

@@ -71,6 +71,7 @@ print(json.dumps([
 """
 
 
+@pytest.mark.slow
 def test_vietnamese_help_offers_vietnamese_keywords() -> None:
     """And no code of the program: what a person copies from the help is taken."""
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from session_harness import Talk, open_store
 from unit.imap.random_commands import COMMANDS
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), COMMANDS), min_size=5, max_size=40))
 def test_any_commands_of_two_sessions_are_answered(script: list[tuple[int, bytes]]) -> None:

@@ -46,6 +46,7 @@ def test_chains_that_hold(sets: int) -> None:
     assert by_dkimpy(message) == "pass"
 
 
+@pytest.mark.slow
 def test_fifty_sets_and_no_more() -> None:
     """RFC 8617 §5.2 step 1; each seal is checked once."""
     message = chain(50)

@@ -56,6 +56,7 @@ def by_dkimpy(message: bytes) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_whatever_others_sign() -> None:
     """310 messages: all forms, with and without `l=`, both algorithms."""
     failed = {name: str(said) for name, message in signed_messages.signed() if not (said := verdicts(message)[0]).counts}
@@ -71,6 +72,7 @@ def test_what_was_changed_as_dkimpy_sees_it() -> None:
     assert differ == {}
 
 
+@pytest.mark.slow
 @pytest.mark.needs_tool("opendkim")
 def test_what_was_changed_as_opendkim_sees_it(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("".join(f"{name} {text}\n" for name, text in signed_messages.records().items()))

@@ -246,6 +246,7 @@ def test_a_revocation_is_final_until_a_new_naming(facts, day, person):
         assert [g for g in grants(kind, later) if g.person_id != person] == others
 
 
+@pytest.mark.slow
 @given(kinds, histories(), days, st.integers(0, 100), st.sampled_from([BE, LAN, 3]))
 @settings(max_examples=400, deadline=None)
 def test_valid_until_is_honest(kind, facts, day, ahead, person):

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def _essence(decision):
     return decision.states, decision.reasons
 
 
+@pytest.mark.slow
 @given(kinds, histories(), instants, st.none() | instants, lifecycle_settings, st.floats(0, 1))
 @settings(max_examples=600, deadline=None)
 def test_valid_until_is_honest(kind, facts, now, used, chosen, part):
@@ -157,6 +159,7 @@ def test_a_correction_that_is_past_due_never_opens_again(told, days):
 LIFTING = {FactKind.RESTORED, FactKind.ISSUED}
 
 
+@pytest.mark.slow
 @given(kinds, histories(), instants, instants, st.none() | instants)
 @settings(max_examples=400)
 def test_only_a_restore_ends_a_suspension(kind, facts, one, other, used):

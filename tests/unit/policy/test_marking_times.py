@@ -7,6 +7,8 @@ from cost_growth import assert_linear
 from mic_mail.policy.secrecy.markings import MAX_LINE, in_text
 from mic_mail.policy.secrecy.titles import MAX_TITLE, in_file_name, in_title
 
+pytestmark = pytest.mark.slow
+
 LINES = (MAX_LINE // 4, MAX_LINE)
 TITLES = (MAX_TITLE // 4, MAX_TITLE)
 """One that can be read in exponentially many ways takes hours."""

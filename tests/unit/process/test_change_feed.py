@@ -439,6 +439,7 @@ class ClockLoop(asyncio.SelectorEventLoop):
         return self.reading
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_nobody_waits_for_longer_than_a_period_whatever_is_watched(tmp_path: Path, seed: int) -> None:
     """Nor does the directory, when slices become more and fewer."""

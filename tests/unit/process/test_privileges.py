@@ -78,6 +78,7 @@ def test_an_account_that_does_not_exist_is_told_before_anything_happens() -> Non
     assert caught.value.remedy is not None
 
 
+@pytest.mark.slow
 @needs_root
 @pytest.mark.parametrize("arguments", [("init", "--yes", "--user", "nobody"), ("serve",), ("unit", "list")])
 def test_an_account_that_cannot_read_the_program_is_told_before_anything_happens(arguments: tuple[str, ...]) -> None:

@@ -342,6 +342,7 @@ for child in supervisor._children:
     ]
 
 
+@pytest.mark.slow
 def test_an_idle_supervisor_sleeps_until_something_is_due(run: Run, tmp_path: Path) -> None:
     """For LOOK_SECONDS, and less before a child counts as hung, is started again, or is offered an order again."""
     code = """

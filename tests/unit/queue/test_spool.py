@@ -246,6 +246,7 @@ def deliver(entry: Any, mailboxes: Path, say: Say) -> None:
         entry.settle([target.mailbox_id], now_us=1)
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_neither_loses_nor_doubles(memory: Path) -> None:
     """Between any two calls to the system: what was acknowledged reaches every mailbox once, what was not may vanish whole."""
     killed, step, acknowledged = True, 0, 0

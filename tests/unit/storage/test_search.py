@@ -351,6 +351,7 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
     connection.close()
 
 
+@pytest.mark.slow
 def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
     monkeypatch.setattr(writer, "DEAD_US", 1)

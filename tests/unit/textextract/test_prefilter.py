@@ -71,6 +71,7 @@ def test_texts_that_may(word: str, form: str, around: str) -> None:
         assert may_mark(text)
 
 
+@pytest.mark.slow
 def test_workers_load_no_reader() -> None:
     """What reads documents is loaded by the process that reads them."""
     code = "import sys, mic_mail.app.server; print({'pypdf', 'striprtf'} & set(sys.modules))"

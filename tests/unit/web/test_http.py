@@ -61,6 +61,7 @@ def test_uvicorn_still_is_what_is_built_upon() -> None:
     assert "h11_max_incomplete_event_size" in inspect.signature(Config.__init__).parameters
 
 
+@pytest.mark.slow
 def test_workers_load_nothing_of_the_pages() -> None:
     """Starlette, uvicorn, Jinja and the word lists are for the process of the pages."""
     program = (

@@ -22,6 +22,7 @@ def append(ctx: Talk, name: bytes) -> bytes:
     return ctx.say(b"p APPEND %b {%d+}\r\n%b\r\n" % (name, len(MESSAGE), MESSAGE))
 
 
+@pytest.mark.slow
 def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
     """LIST tells each with its STATUS; CREATE, RENAME of INBOX and SUBSCRIBE beyond the limits get LIMIT and leave nothing."""
     settings = StorageSettings(max_folders=FOLDERS + 6, max_subscriptions=6)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from session_harness import Talk, open_store
 from unit.imap.commands.notify_model import BOX, STEP, Model, in_box, itself, listener, moved_below, notice
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from([b"SELECTED", b"SELECTED-DELAYED"]),

@@ -202,6 +202,7 @@ def take(step: Sequence[object], client: Client, other: Talk) -> None:
             pass
 
 
+@pytest.mark.slow
 def test_as_many_contexts_as_there_may_be(ctx: Talk) -> None:
     """20,000 searches to be followed: the first ones are, the others are answered all the same and told NOUPDATE."""
     deliver(ctx, "a", "x")

@@ -132,6 +132,7 @@ def spelled(name: str, client: Client) -> bytes:
     return name.encode() if client.utf8 else wire_form(name)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(names=st.lists(TEXTS, min_size=1, max_size=6), utf8=st.booleans())
 def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None:
@@ -165,6 +166,7 @@ def test_a_name_is_made_exactly_or_refused(names: list[str], utf8: bool) -> None
         client.store.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(names=st.lists(OCTETS, min_size=2, max_size=6), utf8=st.booleans())
 def test_no_octets_lead_out_of_the_maildir(names: list[bytes], utf8: bool) -> None:

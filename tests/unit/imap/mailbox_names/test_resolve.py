@@ -127,6 +127,7 @@ def _shared(line: bytes, half: int) -> bytes:
     return line
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 15), COMMANDS), min_size=5, max_size=30), st.lists(st.sampled_from(RIGHTS)))
 def test_any_commands_in_two_accounts(script: list[tuple[int, bytes]], letters: list[str]) -> None:

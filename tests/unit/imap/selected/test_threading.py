@@ -208,6 +208,7 @@ def newest(node: Node) -> tuple[int, int]:
 # ------------------------------------------------------------------ the tests
 
 
+@pytest.mark.slow
 @given(LETTERS)
 @settings(max_examples=1500, deadline=None)
 def test_references_by_the_book(letters: list[Letter]) -> None:

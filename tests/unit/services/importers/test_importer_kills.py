@@ -45,6 +45,7 @@ def _killed(folder: Path, steps: Sequence[int], monkeypatch: pytest.MonkeyPatch)
     return died
 
 
+@pytest.mark.slow
 def test_killed_at_some_steps(memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run brings the rest, and nothing twice."""
     assert _killed(memory, range(3, 120, 17), monkeypatch) >= 3
