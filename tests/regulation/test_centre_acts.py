@@ -3,9 +3,9 @@
 from datetime import date
 
 import pytest
-from pydantic import ValidationError
 
 from mic_mail.config.model import Config
+from mic_mail.config.validation import InvalidSettings
 from mic_mail.directory.records import AlreadyThere, Superseded, UnitRecord
 from mic_mail.errors import BadInput, Refused
 from mic_mail.policy.credentials.verifiers import Credential
@@ -234,7 +234,7 @@ def test_clause_8_3(centre):
         with pytest.raises(BadInput):
             centre.issuing.issue_unit("CNTT", "first", Ground(CENTRE), quota_octets=octets)
     assert Config.model_validate({"quota": {"default": QUOTA_CEILING}}).quota.default == QUOTA_CEILING
-    with pytest.raises(ValidationError):
+    with pytest.raises(InvalidSettings):
         Config.model_validate({"quota": {"default": QUOTA_CEILING + 1}})
 
 

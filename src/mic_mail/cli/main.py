@@ -7,12 +7,7 @@ names. On a terminal that cannot show Vietnamese the output is English. The comm
 
 import contextlib
 import os
-import platform
-import sqlite3
 import sys
-import tempfile
-import traceback
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -92,6 +87,10 @@ def build() -> typer.Typer:
 
 def _print_version(asked: bool) -> None:
     if asked:
+        import platform  # these take as long to import as a short command to run
+        import sqlite3
+        from importlib.metadata import version
+
         output.line(f"mic-mail {version('mic-mail')} (Python {platform.python_version()}, SQLite {sqlite3.sqlite_version})")
         raise typer.Exit
 
@@ -179,6 +178,9 @@ def _unexpected() -> int:
 
 def _keep_traceback(reference: str) -> str:
     """Write the traceback where only this user can read it; return the path, or a dash if that failed."""
+    import tempfile  # only for an error that was not expected
+    import traceback
+
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     for folder in (Path(state) / "mic-mail", Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):

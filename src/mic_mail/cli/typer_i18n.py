@@ -18,6 +18,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from mic_mail.cli import output
 from mic_mail.cli.output import spoken
+from mic_mail.cli.plain_values import PlainValues
 from mic_mail.i18n.keywords import keyword
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.language import Language
@@ -137,6 +138,7 @@ def dress(command: TyperGroup | TyperCommand) -> None:
     for parameter in command.params:
         _replace(parameter, "process_value", _legible)
         if isinstance(parameter, TyperArgument | TyperOption):
+            _replace(parameter, "get_runtime_param", PlainValues)
             if codes := _choices(parameter):
                 _take_keywords(parameter, codes)
             else:
@@ -271,6 +273,7 @@ def _help_option(original: Any, ctx: typer.Context) -> Any:
         option.help = spoken("Xem hướng dẫn này.", "Show this message and exit.")
         if "display_type" not in vars(option):  # Typer has one option for all runs of a process
             _replace(option, "display_type", _type)
+            _replace(option, "get_runtime_param", PlainValues)
     return option
 
 

@@ -1,18 +1,17 @@
 """Settings of the limits of a mailbox (Reg. 8.3.b), a message, a sender, a connection (Reg. 7.2.c)."""
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
-
-from mic_mail.config.schema import Distinct, MailboxName, NetworkName, Rising, Section, setting
+from mic_mail.config.schema import Distinct, MailboxName, NetworkName, Rising, Section, rule, setting
 from mic_mail.config.units import GIB, KIB, MIB, Octets, Unit
+from mic_mail.config.validation import Bounds, Invalid
 
 ATTACHMENT_OCTETS = 20 * MIB  # Reg. 8.3.b, read as 20 x 2^20 decoded octets, summed over a message
 QUOTA_FLOOR = GIB  # Reg. 8.3.b, read as 2^30 octets
 QUOTA_CEILING = 1 << 50  # larger than any disk, and close to the largest number of a database
 
-Percent = Annotated[int, Field(ge=1, le=100), Unit.PERCENT]
+Percent = Annotated[int, Bounds(ge=1, le=100), Unit.PERCENT]
 
 
 class Quota(Section):
@@ -50,11 +49,11 @@ class Attachment(Section):
         "Size allowed for the rest of the message; SIZE and APPENDLIMIT follow from both.",
     )
 
-    @field_validator("maximum")
-    @classmethod
-    def _as_the_regulation_says(cls, maximum: int, info: ValidationInfo) -> int:
-        if maximum != ATTACHMENT_OCTETS and not str(info.data.get("allowed_by", "")).strip():
-            raise PydanticCustomError("attachment_limit", "another limit than 20 MiB without the document that allows it")
+    @staticmethod
+    @rule("maximum")
+    def _as_the_regulation_says(maximum: int, before: Mapping[str, Any]) -> int:
+        if maximum != ATTACHMENT_OCTETS and not str(before.get("allowed_by", "")).strip():
+            raise Invalid("attachment_limit", "another limit than 20 MiB without the document that allows it")
         return maximum
 
     @property

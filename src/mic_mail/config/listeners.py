@@ -2,15 +2,14 @@
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import Field, StringConstraints
-
 from mic_mail.config.schema import AddressName, Distinct, DomainName, NameserverName, NetworkName, Section, setting
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
+from mic_mail.config.validation import Bounds, StringForm
 
 DoorName = Literal["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "ldap", "ldaps", "http", "https"]
 DOORS: tuple[DoorName, ...] = get_args(DoorName)
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - a mail server listens on every interface
-Port = Annotated[int, Field(ge=0, le=65535), Unit.PORT]
+Port = Annotated[int, Bounds(ge=0, le=65535), Unit.PORT]
 
 
 class Listen(Section):
@@ -69,7 +68,7 @@ class Web(Section):
 
     vi: ClassVar[str] = "Trang đổi mật khẩu."
 
-    ministry_en: Annotated[str, StringConstraints(max_length=100, pattern=r"^[ -~]*$")] = setting(
+    ministry_en: Annotated[str, StringForm(max_length=100, pattern=r"^[ -~]*$")] = setting(
         "Ministry of Information and Communications", clause="3.2"
     ).means(
         "`regulation.ministry` bằng tiếng Anh (ASCII), ở đầu trang.",
@@ -204,7 +203,7 @@ class Smtp(Section):
         "Cho máy chủ khác dùng DSN (RFC 3461) và xác nhận đã nhận thư với người gửi mà tên miền được SPF hoặc DKIM chứng thực.",
         "Offer DSN (RFC 3461) to other mail servers and confirm deliveries to senders whose domain SPF or DKIM authenticates.",
     )
-    subaddress: Annotated[str, StringConstraints(max_length=1, pattern=r"^[+=_-]?$")] = setting("+").means(
+    subaddress: Annotated[str, StringForm(max_length=1, pattern=r"^[+=_-]?$")] = setting("+").means(
         "Dấu tách phần phụ khỏi tên hộp thư (dvbe+phụ@); để trống: không dùng.",
         "Separator of the subaddress (dvbe+detail@); empty: no subaddresses.",
     )

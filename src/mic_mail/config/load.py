@@ -10,17 +10,16 @@ import difflib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from typing import get_args
 
 from mic_mail.config.limits import ATTACHMENT_OCTETS
 from mic_mail.config.model import Config
-from mic_mail.config.schema import SettingDoc, doc_of, unit_of
+from mic_mail.config.schema import Section, SettingDoc, doc_of, unit_of
 from mic_mail.config.toml_lines import Place, line_of, locate
 from mic_mail.config.units import Unit, show_octets, show_seconds
+from mic_mail.config.validation import Bounds, Fault, InvalidSettings
 from mic_mail.errors import BadInput, Text, in_ascii
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -90,17 +89,17 @@ class Setting:
     about: SettingDoc
     unit: Unit | None
     default: object
-    bounds: list[Any]
+    bounds: list[Bounds]
     annotation: object
 
 
-def settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[Setting]:
+def settings(model: type[Section] = Config, prefix: str = "") -> Iterator[Setting]:
     """Yield every setting, in the order of the tree; the fields of tables in arrays follow their array."""
     for name, info in model.model_fields.items():
         kinds = [info.annotation, *get_args(info.annotation)]
-        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
         if section is None or section is not info.annotation:
-            yield Setting(prefix + name, doc_of(info), unit_of(info), info.get_default(), info.metadata, info.annotation)
+            yield Setting(prefix + name, doc_of(info), unit_of(info), info.default, info.bounds, info.annotation)
         if section is not None:
             yield from settings(section, f"{prefix}{name}.")
 
@@ -141,16 +140,10 @@ def parse(octets: bytes, path: Path) -> Config:
     except (ValueError, RecursionError) as error:  # ValueError: UnicodeDecodeError, TOMLDecodeError, or a number too long
         raise ConfigErrors([_syntax_mistake(path, octets, error)]) from error
     try:
-        return Config.model_validate(tree, context={"folder": path.parent.absolute()})
-    except ValidationError as error:
+        return Config.model_validate(tree, folder=path.parent.absolute())
+    except InvalidSettings as error:
         places = locate(text)
-        raise ConfigErrors([_mistake(path, places, detail) for detail in _causes(error.errors())]) from error
-
-
-def _causes(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
-    """Omit lists that are too short only because one of their items is wrong."""
-    inner = {detail["loc"][:length] for detail in details for length in range(1, len(detail["loc"]))}
-    return (detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in inner)
+        raise ConfigErrors([_mistake(path, places, fault) for fault in error.faults]) from error
 
 
 def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
@@ -176,20 +169,15 @@ def _syntax_mistake(path: Path, octets: bytes, error: Exception) -> Mistake:
     )
 
 
-def _mistake(path: Path, places: dict[Place, int], detail: ErrorDetails) -> Mistake:
-    """Return pydantic's error as a mistake, in the manual's words."""
-    loc = _cut(detail["loc"])
+def _mistake(path: Path, places: dict[Place, int], fault: Fault) -> Mistake:
+    """Return a fault as a mistake, in the manual's words."""
+    loc = fault.place
     key = "".join(c if c.isprintable() else "?" for c in ".".join(part for part in loc if isinstance(part, str)))
-    setting = _SETTINGS.get(key)
-    reason, remedy = _WORDS.get(detail["type"], _other)(detail, key, setting)
-    bounded = detail["type"] not in ("extra_forbidden", "missing", "duplicate", "path")
+    setting = _by_key().get(key)
+    reason, remedy = _WORDS[fault.code](fault, key, setting)
+    bounded = fault.code not in ("extra_forbidden", "missing", "duplicate", "path")
     clause = setting.about.clause if setting is not None and bounded else None
     return Mistake(path, line_of(places, loc), key, reason, remedy, clause)
-
-
-def _cut(loc: tuple[str | int, ...]) -> Place:
-    """Return pydantic's path without the names of union branches and validators."""
-    return tuple(part for part in loc if isinstance(part, int) or "[" not in part)
 
 
 def _bound_text(value: object, setting: Setting | None) -> str:
@@ -201,13 +189,13 @@ def _bound_text(value: object, setting: Setting | None) -> str:
     return in_ascii(value) if isinstance(value, str) else ascii(value)
 
 
-Words = Callable[[ErrorDetails, str, Setting | None], tuple[Text, Text]]
+Words = Callable[[Fault, str, Setting | None], tuple[Text, Text]]
 
 
-def _unknown(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+def _unknown(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
     named = in_ascii(key)
     last = key.rpartition(".")[2]
-    near = difflib.get_close_matches(key, _SETTINGS, 1, 0.6) or [name for name in _SETTINGS if name.rpartition(".")[2] == last]
+    near = difflib.get_close_matches(key, _by_key(), 1, 0.6) or [name for name in _by_key() if name.rpartition(".")[2] == last]
     reason = Text("không có mục này", "there is no such setting")
     if near:
         return reason, Text(f"Có phải là {near[0]}?", f"Was {near[0]} meant?")
@@ -215,9 +203,9 @@ def _unknown(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[T
 
 
 def _bound(vi: str, en: str, name: str) -> Words:
-    def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-        bound = _bound_text(detail["ctx"][name], setting)
-        got = _bound_text(detail["input"], None)
+    def words(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+        bound = _bound_text(fault.bounds[name], setting)
+        got = _bound_text(fault.given, None)
         return Text(f"{got} không hợp lệ, {vi} {bound}", f"{got} is not allowed, {en} {bound}"), Text(
             f"Đặt {vi} {bound}.", f"Set it to {en} {bound}."
         )
@@ -225,7 +213,7 @@ def _bound(vi: str, en: str, name: str) -> Words:
     return words
 
 
-def _attachment_limit(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+def _attachment_limit(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
     limit = show_octets(ATTACHMENT_OCTETS)
     return (
         Text(f"khác mức {limit} của Quy chế", f"differs from the {limit} of the regulation"),
@@ -242,8 +230,8 @@ def _fixed(vi: str, en: str, remedy_vi: str, remedy_en: str) -> Words:
     The reason is preceded by the wrong value, unless that is a table.
     """
 
-    def words(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-        given = detail["input"]
+    def words(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+        given = fault.given
         if not isinstance(given, str | int | float):
             return Text(vi, en), Text(remedy_vi, remedy_en)
         return Text(f"{_given(given, repr)} {vi}", f"{_given(given, ascii)} {en}"), Text(remedy_vi, remedy_en)
@@ -257,29 +245,26 @@ def _given(value: str | float, escaped: Callable[[object], str]) -> str:
     return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
 
 
-def _choice(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    expected = in_ascii(detail["ctx"]["expected"]).replace("\\'", "'")
-    got = _bound_text(detail["input"], None)
+def _choice(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    expected = in_ascii(str(fault.bounds["expected"])).replace("\\'", "'")
+    got = _bound_text(fault.given, None)
     reason = Text(f"{got} không phải là một lựa chọn", f"{got} is not one of the choices")
     return reason, Text(f"Chọn {expected}.", f"Choose {expected}.")
 
 
-def _too_short(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    least = detail["ctx"]["min_length"]
+def _too_short(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    least = fault.bounds["min_length"]
     return Text("có quá ít phần tử", "has too few items"), Text(f"Cần ít nhất {least}.", f"It needs at least {least}.")
 
 
-def _too_long(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    most = detail["ctx"]["max_length"]
+def _too_many(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    most = fault.bounds["max_length"]
+    return Text("có quá nhiều phần tử", "has too many items"), Text(f"Nhiều nhất {most}.", f"At most {most}.")
+
+
+def _too_long(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    most = fault.bounds["max_length"]
     return Text("quá dài", "is too long"), Text(f"Nhiều nhất {most} ký tự.", f"At most {most} characters.")
-
-
-def _other(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    message = in_ascii(detail["msg"])
-    return (
-        Text(f"giá trị không dùng được ({message})", f"cannot be used ({message})"),
-        Text("Xem `mic-mail config reference`.", "See `mic-mail config reference`."),
-    )
 
 
 _NAME = _fixed("không phải tên miền", "is not a domain or host name", "Viết như mic.gov.vn.", "Write it as mic.gov.vn.")
@@ -298,7 +283,7 @@ _FORMS: Mapping[str, Words] = {
 }  # fmt: skip
 
 
-def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
+def _form(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
     return _FORMS.get(
         key,
         _fixed(
@@ -307,11 +292,11 @@ def _form(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text
             "Xem `mic-mail config reference`.",
             "See `mic-mail config reference`.",
         ),
-    )(detail, key, setting)
+    )(fault, key, setting)
 
 
-def _duplicate(detail: ErrorDetails, key: str, setting: Setting | None) -> tuple[Text, Text]:
-    item = in_ascii(detail["ctx"]["item"])
+def _duplicate(fault: Fault, key: str, setting: Setting | None) -> tuple[Text, Text]:
+    item = in_ascii(str(fault.bounds["item"]))
     return Text(f"có {item} hai lần", f"has {item} twice"), Text("Ghi một lần.", "Name it once.")
 
 
@@ -321,6 +306,7 @@ _WORDS: Mapping[str, Words] = {
     "greater_than_equal": _bound("ít nhất là", "at least", "ge"),
     "less_than_equal": _bound("nhiều nhất là", "at most", "le"),
     "too_short": _too_short,
+    "too_many": _too_many,
     "string_too_long": _too_long,
     "string_pattern_mismatch": _form,
     "literal_error": _choice,
@@ -394,15 +380,14 @@ _WORDS: Mapping[str, Words] = {
         "Set sending.smarthost_login, or remove this.",
     ),
     "address": _fixed("không phải địa chỉ IP", "is not an address", 'Viết như "0.0.0.0".', 'Write it as "0.0.0.0" or "::".'),
-    **dict.fromkeys(
-        ("int_type", "int_parsing", "int_from_float", "float_type"),
-        _fixed(
-            "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
-        ),
+    "int_type": _fixed(
+        "không phải số nguyên", "is not a whole number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
     ),
-    **dict.fromkeys(
-        ("bool_type", "bool_parsing"),
-        _fixed("không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false."),
+    "float_type": _fixed(
+        "không phải số", "is not a number", "Viết một số, không có dấu nháy.", "Write a number without quotes."
+    ),
+    "bool_type": _fixed(
+        "không phải true hay false", "is neither true nor false", "Viết true hoặc false.", "Write true or false."
     ),
     **dict.fromkeys(
         ("string_type", "path_type"),
@@ -410,14 +395,11 @@ _WORDS: Mapping[str, Words] = {
     ),
     "tuple_type": _fixed("không phải danh sách", "is not a list", 'Viết dạng ["a", "b"].', 'Write it as ["a", "b"].'),
     "model_type": _fixed("phải là một bảng", "must be a table", "Viết dạng [tên].", "Write it as [name]."),
-    **dict.fromkeys(
-        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
-        _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31."),
-    ),
-    **dict.fromkeys(
-        ("time_type", "time_parsing"),
-        _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00."),
-    ),
+    "date_type": _fixed("không phải ngày", "is not a date", "Viết dạng 2016-03-31.", "Write it as 2016-03-31."),
+    "time_type": _fixed("không phải giờ", "is not a time of day", "Viết dạng 07:30:00.", "Write it as 07:30:00."),
 }
 
-_SETTINGS: Mapping[str, Setting] = {setting.key: setting for setting in settings()}
+
+@cache
+def _by_key() -> Mapping[str, Setting]:
+    return {setting.key: setting for setting in settings()}

@@ -10,17 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, time
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
-
-from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from typing import Literal, get_args, get_origin
 
 from mic_mail.config.load import settings
 from mic_mail.config.model import Config
-from mic_mail.config.schema import Section, SettingDoc, doc_of, unit_of
+from mic_mail.config.schema import REQUIRED, Field, Section, SettingDoc, doc_of, unit_of
 from mic_mail.config.units import Unit, show_octets, show_seconds
+from mic_mail.config.validation import Bounds
 from mic_mail.errors import Text
 from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.language import Language, in_language
@@ -68,7 +64,7 @@ def value(content: object, unit: Unit | None = None) -> str:
         return json.dumps(str(content), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(content, tuple | list):
         return f"[{', '.join(value(item) for item in content)}]"
-    if isinstance(content, BaseModel):
+    if isinstance(content, Section):
         return f"{{ {', '.join(f'{name} = {value(getattr(content, name))}' for name in type(content).model_fields)} }}"
     raise TypeError(type(content))
 
@@ -76,7 +72,7 @@ def value(content: object, unit: Unit | None = None) -> str:
 def reference(language: Language = Language.EN) -> Iterator[ManualRow]:
     """Yield the rows of the manual, in the order of the tree."""
     for setting in settings():
-        default = _NOT_SET[language] if setting.default in (None, PydanticUndefined) else value(setting.default, setting.unit)
+        default = _NOT_SET[language] if setting.default in (None, REQUIRED) else value(setting.default, setting.unit)
         yield ManualRow(
             setting.key,
             _in(language, setting.about),
@@ -88,19 +84,19 @@ def reference(language: Language = Language.EN) -> Iterator[ManualRow]:
         )
 
 
-def _bounds(metadata: list[Any], annotation: object, unit: Unit | None) -> Iterator[str]:
+def _bounds(bounds: list[Bounds], annotation: object, unit: Unit | None) -> Iterator[str]:
     """Yield the bounds of a value, in signs that need no translation."""
     if get_origin(annotation) is Literal:
         yield " | ".join(value(choice) for choice in get_args(annotation))
-    for item in metadata:
-        if isinstance(item, Ge):
-            yield f">= {value(item.ge, unit)}"
-        elif isinstance(item, Le):
-            yield f"<= {value(item.le, unit)}"
-        elif isinstance(item, MinLen):
-            yield f"n >= {item.min_length}"
-        elif isinstance(item, MaxLen):
-            yield f"n <= {item.max_length}"
+    for each in bounds:
+        if each.ge is not None:
+            yield f">= {value(each.ge, unit)}"
+        if each.le is not None:
+            yield f"<= {value(each.le, unit)}"
+        if each.min_length is not None:
+            yield f"n >= {each.min_length}"
+        if each.max_length is not None:
+            yield f"n <= {each.max_length}"
 
 
 def write(config: Config, language: Language = Language.EN) -> str:
@@ -140,6 +136,6 @@ def _in(language: Language, entry: SettingDoc | Unit) -> str:
     return entry.vi if language is Language.VI else entry.en
 
 
-def _hash(content: object, info: FieldInfo) -> str:
+def _hash(content: object, info: Field) -> str:
     """Return the comment sign of a line that only shows a default."""
-    return "# " if not info.is_required() and content == info.get_default() else ""
+    return "# " if not info.is_required and content == info.default else ""

@@ -7,11 +7,9 @@ of its table. Paths that are left out are derived from `server.data_dir` by the 
 Never here: reading files (`load`), secrets (the whole tree may be printed), anything that changes after validation.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from typing import Annotated, Any, ClassVar, Literal
 
 from mic_mail.config.auth import Auth
 from mic_mail.config.inbound import Inbound
@@ -35,10 +33,11 @@ from mic_mail.config.regulation import (
     Terms,
     UnitMailboxes,
 )
-from mic_mail.config.schema import Distinct, DomainName, Section, setting
+from mic_mail.config.schema import Distinct, DomainName, Section, rule, setting
 from mic_mail.config.security import Anomaly, Malware, Quarantine, Rspamd, Syslog
 from mic_mail.config.sending import Sending
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
+from mic_mail.config.validation import Invalid
 
 LOG_MONTHS_FLOOR = 6  # Reg. 8.2
 HTTPS_PORT = 443
@@ -75,11 +74,11 @@ class Server(Section):
         "Group of the processes when started by root; empty: the primary group of `user`.",
     )
 
-    @field_validator("more_domains")
-    @classmethod
-    def _other_than_the_first(cls, more: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        if info.data.get("domain") in more:
-            raise PydanticCustomError("duplicate", "twice", {"item": info.data["domain"]})
+    @staticmethod
+    @rule("more_domains")
+    def _other_than_the_first(more: tuple[str, ...], before: Mapping[str, Any]) -> tuple[str, ...]:
+        if before.get("domain") in more:
+            raise Invalid("duplicate", "twice", item=before["domain"])
         return more
 
 

@@ -4,17 +4,16 @@ The default is the Centre's reading. The names are those that `regulation show` 
 fixes (terms of 6 and 12 months, 1 and 2 working days) is no setting and not here.
 """
 
+from collections.abc import Mapping
 from datetime import date, time
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
-
-from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, setting
+from mic_mail.config.schema import Distinct, MailboxName, PageName, Rising, Section, rule, setting
 from mic_mail.config.units import DAY, GIB, HOUR, MIB, LocalTime, Octets, Seconds, Unit
+from mic_mail.config.validation import Bounds, Invalid, StringForm
 
-Keyword = Annotated[str, StringConstraints(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
+Keyword = Annotated[str, StringForm(pattern=r"^[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|~-]{1,60}$")]
 """A keyword of RFC 9051 (`flag-keyword`): an atom."""
 
 
@@ -33,7 +32,7 @@ class UnitAddress(Section):
         "Chuỗi ký tự không được phép thành một `_`; false: mỗi ký tự một `_`.",
         "A run of characters that are not allowed becomes one `_`; false: one `_` for each.",
     )
-    keep: Annotated[str, StringConstraints(pattern=r"^[-._]*$")] = setting("-", clause="5.1").means(
+    keep: Annotated[str, StringForm(pattern=r"^[-._]*$")] = setting("-", clause="5.1").means(
         "Ký tự của ký hiệu được giữ nguyên.", "Characters of a symbol that are not replaced."
     )
 
@@ -86,7 +85,7 @@ class Terms(Section):
     )
 
 
-WarnDays = tuple[Annotated[int, Field(ge=1, le=180), Unit.DAYS], ...]
+WarnDays = tuple[Annotated[int, Bounds(ge=1, le=180), Unit.DAYS], ...]
 
 
 class Leave(Section):
@@ -182,19 +181,19 @@ class Window(Section):
     start: time = setting(..., clause="12.3.a").means("Bắt đầu, chẵn 5 phút.", "Start, on a full five minutes.")
     end: time = setting(..., clause="12.3.a").means("Kết thúc, chẵn 5 phút.", "End, on a full five minutes.")
 
-    @field_validator("start", "end")
-    @classmethod
-    def _on_five_minutes(cls, edge: time) -> time:
+    @staticmethod
+    @rule("start", "end")
+    def _on_five_minutes(edge: time, _before: Mapping[str, Any]) -> time:
         """Require full five minutes: reading is recorded once per `connection.actions.OPENING_MINUTES`."""
         if edge.minute % 5 or edge.second or edge.microsecond or edge.tzinfo is not None:
-            raise PydanticCustomError("window_edge", "not a full five minutes of the local day")
+            raise Invalid("window_edge", "not a full five minutes of the local day")
         return edge
 
-    @field_validator("end")
-    @classmethod
-    def _after_start(cls, end: time, info: ValidationInfo) -> time:
-        if "start" in info.data and end <= info.data["start"]:
-            raise PydanticCustomError("window", "ends before it begins")
+    @staticmethod
+    @rule("end")
+    def _after_start(end: time, before: Mapping[str, Any]) -> time:
+        if "start" in before and end <= before["start"]:
+            raise Invalid("window", "ends before it begins")
         return end
 
 
@@ -224,11 +223,11 @@ class Openings(Section):
         "Once a week notify the keeper of last week's windows in which the mailbox was not opened.",
     )
 
-    @field_validator("windows")
-    @classmethod
-    def _in_order(cls, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    @staticmethod
+    @rule("windows")
+    def _in_order(windows: tuple[Window, ...], _before: Mapping[str, Any]) -> tuple[Window, ...]:
         if any(later.start < earlier.end for earlier, later in pairwise(windows)):
-            raise PydanticCustomError("windows_overlap", "the windows are not in the order of the day, or overlap")
+            raise Invalid("windows_overlap", "the windows are not in the order of the day, or overlap")
         return windows
 
 
@@ -241,7 +240,7 @@ class PassedOn(Section):
         "Từ khóa (nhãn) đánh dấu thư đã chuyển; không phân biệt chữ hoa, chữ thường.",
         "Message keywords (tags) that mark it; case-insensitive.",
     )
-    folder: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = setting(
+    folder: Annotated[str, StringForm(strip_whitespace=True, max_length=200)] = setting(
         "Đã chuyển QLVB", clause="12.3.c"
     ).means(
         "Thư mục (và thư mục con) chứa thư đã chuyển, khi không dùng được nhãn; để trống: không có.",
@@ -289,7 +288,7 @@ class Census(Section):
 
     vi: ClassVar[str] = "Thống kê người dùng thư điện tử."
 
-    months: Annotated[tuple[Annotated[int, Field(ge=1, le=12), Unit.MONTHS], ...], Distinct, Rising] = setting(
+    months: Annotated[tuple[Annotated[int, Bounds(ge=1, le=12), Unit.MONTHS], ...], Distinct, Rising] = setting(
         (1, 7), clause="14.6", min_length=1
     ).means(
         "Mỗi tháng này mở đầu một kỳ thống kê; hạn gửi là hết tháng đó.",

@@ -2,10 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import StringConstraints
-
 from mic_mail.config.schema import CollectorName, Distinct, ScannerName, Section, setting
 from mic_mail.config.units import DAY, GIB, HOUR, KIB, MIB, MINUTE, Location, Octets, Seconds, Unit
+from mic_mail.config.validation import StringForm
 
 
 class Anomaly(Section):
@@ -151,7 +150,7 @@ class Syslog(Section):
     facility: Literal["auth", "authpriv", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"] = (
         setting("authpriv", clause="16.3").means("Nhóm (facility) của bản ghi.", "The facility of the messages.")
     )
-    enterprise: Annotated[str, StringConstraints(max_length=64, pattern=r"^[1-9][0-9]{0,9}(?:\.[0-9]{1,10})*$")] = setting(
+    enterprise: Annotated[str, StringForm(max_length=64, pattern=r"^[1-9][0-9]{0,9}(?:\.[0-9]{1,10})*$")] = setting(
         "32473", clause="16.3"
     ).means(
         "Số hiệu doanh nghiệp (IANA) của Bộ, cho dữ liệu có cấu trúc; 32473 là số dành cho ví dụ.",

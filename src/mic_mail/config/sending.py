@@ -1,14 +1,13 @@
 """Settings of sending to other servers."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import StringConstraints, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from typing import Annotated, Any, ClassVar, Literal
 
 from mic_mail.config.listeners import Port
-from mic_mail.config.schema import Section, SmarthostName, setting
+from mic_mail.config.schema import Section, SmarthostName, rule, setting
 from mic_mail.config.units import DAY, HOUR, MINUTE, Location, Seconds, Unit
+from mic_mail.config.validation import Invalid, StringForm
 
 
 class Sending(Section):
@@ -53,7 +52,7 @@ class Sending(Section):
         "Các tổ chức chứng thực được tin cho máy chủ đó (PEM), thay cho của máy này.",
         "Certificate authorities trusted for it (PEM), in place of the machine's.",
     )
-    smarthost_login: Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")] = setting(
+    smarthost_login: Annotated[str, StringForm(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")] = setting(
         "", clause="10.2", reload=False
     ).means("Tên đăng nhập ở máy chủ đó; trống: không đăng nhập.", "User name for signing in to it; empty: no sign-in.")
     smarthost_password: Location | None = setting(None, clause="10.2", reload=False).means(
@@ -61,20 +60,20 @@ class Sending(Section):
         "File with the password for it, on one line, readable by the server's account only; read at each sign-in.",
     )
 
-    @field_validator("smarthost_login")
-    @classmethod
-    def _never_in_the_open(cls, login: str, info: ValidationInfo) -> str:
-        if login and info.data.get("smarthost_tls", "required") != "required":
-            raise PydanticCustomError("smarthost_open", "a sign-in without TLS")
-        if login and not info.data.get("smarthost", "-"):
-            raise PydanticCustomError("smarthost_missing", "without a smarthost")
+    @staticmethod
+    @rule("smarthost_login")
+    def _never_in_the_open(login: str, before: Mapping[str, Any]) -> str:
+        if login and before.get("smarthost_tls", "required") != "required":
+            raise Invalid("smarthost_open", "a sign-in without TLS")
+        if login and not before.get("smarthost", "-"):
+            raise Invalid("smarthost_missing", "without a smarthost")
         return login
 
-    @field_validator("smarthost_password")
-    @classmethod
-    def _as_somebody(cls, password: Path | None, info: ValidationInfo) -> Path | None:
-        if info.data.get("smarthost_login", "-") and password is None and "smarthost_login" in info.data:
-            raise PydanticCustomError("smarthost_password", "a login without a password")
-        if password is not None and not info.data.get("smarthost_login", "-"):
-            raise PydanticCustomError("smarthost_login", "a password without a login")
+    @staticmethod
+    @rule("smarthost_password")
+    def _as_somebody(password: Path | None, before: Mapping[str, Any]) -> Path | None:
+        if before.get("smarthost_login", "-") and password is None and "smarthost_login" in before:
+            raise Invalid("smarthost_password", "a login without a password")
+        if password is not None and not before.get("smarthost_login", "-"):
+            raise Invalid("smarthost_login", "a password without a login")
         return password

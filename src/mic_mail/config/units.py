@@ -2,8 +2,8 @@
 
 `20971520`, `"20 MiB"` and `"1 GB"` are sizes, in powers of 1,024; `90`, `"90 s"`, `"2 min"`, `"1.5 h"` and `"7 d"` are spans.
 Both are stored as plain numbers (octets, seconds), and `show_octets`/`show_seconds` write them back in the largest exact unit.
-A relative path belongs to the folder of the file that names it. A value that cannot be read raises a `PydanticCustomError` of a
-type for which `load` has words; nothing here does I/O.
+A relative path belongs to the folder of the file that names it. A value that cannot be read raises
+`validation.Invalid`; nothing here does I/O.
 """
 
 import math
@@ -13,8 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo
-from pydantic_core import PydanticCustomError
+from mic_mail.config.validation import After, AfterInFolder, Before, Invalid
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -75,11 +74,11 @@ class Unit(Enum):
 def _parse(value: object, units: dict[str, float] | dict[str, int], kind: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not math.isfinite(value):
-            raise PydanticCustomError(kind, "not a quantity")
+            raise Invalid(kind, "not a quantity")
         return value
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2].lower() not in units:
-        raise PydanticCustomError(kind, "not a quantity")
+        raise Invalid(kind, "not a quantity")
     return float(match[1]) * units[match[2].lower()]
 
 
@@ -87,7 +86,7 @@ def parse_octets(value: object) -> int:
     """Return the octets of a size (`"20 MiB"` -> 20971520); a fraction of an octet is refused."""
     number = _parse(value, _OCTET_UNITS, "octets")
     if number != int(number):
-        raise PydanticCustomError("octets", "not a whole number of octets")
+        raise Invalid("octets", "not a whole number of octets")
     return int(number)
 
 
@@ -119,23 +118,22 @@ def _local(moment: time) -> time:
     A number or `17:30Z` would be a time in UTC, and an office keeps local time.
     """
     if moment.tzinfo is not None:
-        raise PydanticCustomError("time_parsing", "no time of the local day")
+        raise Invalid("time_type", "no time of the local day")
     return moment
 
 
 def _written(path: object) -> object:
     """Refuse an empty path: it would mean the folder of the file, which is never intended."""
     if isinstance(path, str) and (not path.strip() or "\0" in path):
-        raise PydanticCustomError("path", "no path")
+        raise Invalid("path", "no path")
     return path
 
 
-def _in_folder(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder")
+def _in_folder(path: Path, folder: Path | None) -> Path:
     return path if folder is None else folder / path
 
 
-Octets = Annotated[int, BeforeValidator(parse_octets), Unit.OCTETS]
-Seconds = Annotated[float, BeforeValidator(parse_seconds), Unit.SECONDS]
-LocalTime = Annotated[time, AfterValidator(_local)]
-Location = Annotated[Path, BeforeValidator(_written), AfterValidator(_in_folder), Unit.PATH]
+Octets = Annotated[int, Before(parse_octets), Unit.OCTETS]
+Seconds = Annotated[float, Before(parse_seconds), Unit.SECONDS]
+LocalTime = Annotated[time, After(_local)]
+Location = Annotated[Path, Before(_written), AfterInFolder(_in_folder), Unit.PATH]

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mic_mail.errors import Text, Trouble
-from mic_mail.process.supervisor import STATUS_SOCKET
 
+STATUS_SOCKET = "status"
+"""The name of the supervisor's socket in the run_dir."""
 SECONDS = 5.0
 
 

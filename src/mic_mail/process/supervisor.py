@@ -39,11 +39,11 @@ from mic_mail.process.change_feed import PREFIX
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
 from mic_mail.process.fork import Forked, fork
 from mic_mail.process.startup import certificate_problems
+from mic_mail.process.status import STATUS_SOCKET
 from mic_mail.process.status_questions import StatusQuestions
 from mic_mail.process.supervised_child import FIRST_ATTEMPTS, SupervisedChild
 from mic_mail.process.systemd import Notifier
 
-STATUS_SOCKET = "status"
 LOOK_SECONDS = 10.0
 """The longest time between two looks at the clock."""
 STOOD_STILL_SECONDS = LOOK_SECONDS + 5.0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from annotated_types import Ge, Le
 
 import mic_mail
 from harness import config_for
@@ -61,12 +60,12 @@ def read_in(module: str) -> Iterator[tuple[str, str]]:
 
 def another(section: Section, name: str) -> Any:
     """Another value for a number, within its bounds, a switch, a sign or a list of networks."""
-    value, about = getattr(section, name), type(section).model_fields[name].metadata
+    value, bounds = getattr(section, name), type(section).model_fields[name].bounds
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
-        least = next(each.ge for each in about if isinstance(each, Ge))
-        return least if least != value else next(each.le for each in about if isinstance(each, Le))
+        least = next(each.ge for each in bounds if each.ge is not None)
+        return least if least != value else next(each.le for each in bounds if each.le is not None)
     return "-" if isinstance(value, str) else ("192.0.2.0/24",)
 
 

@@ -47,12 +47,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
     return made
 
 
-NO_CONFIGURATION = {"pydantic", "mic_mail.config.model"}
+NO_CONFIGURATION = {"mic_mail.config.model"}
 NO_DIRECTORY = {"sqlalchemy", "mic_mail.directory.model"}
 NO_SERVER = {
-    "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pypdf", "starlette", "typst",
-    "uvloop", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore", "mic_mail.mime.headers",
-    "mic_mail.services.notifications.notices", "mic_mail.imap", "mic_mail.smtp", "mic_mail.app", "mic_mail.web",
+    "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pydantic", "pypdf", "starlette",
+    "typst", "uvloop", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore",
+    "mic_mail.mime.headers", "mic_mail.services.notifications.notices", "mic_mail.imap", "mic_mail.smtp", "mic_mail.app",
+    "mic_mail.web",
 }  # fmt: skip
 NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes", "mic_mail.directory.scoped"}
 

@@ -3,8 +3,6 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic_core import PydanticUndefined
-
 from mic_mail.auth import breached_passwords
 from mic_mail.cli import output
 from mic_mail.cli.authorization import open_to_all
@@ -14,6 +12,7 @@ from mic_mail.cli.output import Column, ResultTable, Row, row_of
 from mic_mail.config import manual
 from mic_mail.config.load import ConfigErrors, Mistake, Setting, load, values
 from mic_mail.config.preflight import Problem, problems
+from mic_mail.config.schema import REQUIRED
 from mic_mail.errors import Text
 
 app = Commands()
@@ -99,4 +98,4 @@ def _value_row(setting: Setting, value: object) -> Row:
 
 def _setting_text(setting: Setting, value: object) -> str | None:
     """Return a value as the file would write it; None for one that is derived from another setting."""
-    return None if value is None or value is PydanticUndefined else manual.value(value, setting.unit)
+    return None if value is None or value is REQUIRED else manual.value(value, setting.unit)

@@ -1,7 +1,5 @@
 """Whoever has sent a message waits ten minutes for the answer (RFC 5321 §4.5.3.2.6), and sends it again after that."""
 
-from annotated_types import Le
-
 from mic_mail.config.model import Config
 from mic_mail.services.transport.inbound.client_lookups import PATIENCE_SECONDS
 from mic_mail.services.transport.inbound.origin_check import MOST_LARGE
@@ -13,7 +11,8 @@ SLOWEST_READING = 1.8
 
 def longest(section: str, name: str = "seconds") -> float:
     """What the configuration allows at most."""
-    (most,) = (each.le for each in type(getattr(Config(), section)).model_fields[name].metadata if isinstance(each, Le))
+    bounds = type(getattr(Config(), section)).model_fields[name].bounds
+    (most,) = (each.le for each in bounds if each.le is not None)
     assert isinstance(most, float | int)
     return most
 
