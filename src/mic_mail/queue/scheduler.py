@@ -128,16 +128,18 @@ class Schedule:
         self._wake(now)
         if self.running >= self._at_once:
             return None
-        for domain in list(self._turns) if only is None else [only] if only in self._turns else []:
+        while self._turns if only is None else only in self._turns:
+            domain = next(iter(self._turns)) if only is None else only
             destination = self._destinations[domain]
-            if destination.may_begin(now):
-                job = destination.ready.popleft()
+            job = destination.ready.popleft() if destination.may_begin(now) else None
+            if job is not None:
                 destination.running += 1
                 self.running += 1
                 self._turns.move_to_end(domain)
-                self._rest(domain, destination)
+            if not destination.may_begin(now):
+                self._turns.pop(domain)
+            if job is not None:
                 return job
-            self._rest(domain, destination)
         return None
 
     def due(self) -> float | None:
@@ -210,8 +212,3 @@ class Schedule:
     def _offer(self, domain: str, destination: _Destination) -> None:
         if destination.ready:
             self._turns.setdefault(domain)
-
-    def _rest(self, domain: str, destination: _Destination) -> None:
-        """Take a destination off the turns while no job of it can begin."""
-        if not destination.ready or destination.running >= (1 if destination.silences else int(destination.allowed)):
-            self._turns.pop(domain, None)

@@ -1,7 +1,8 @@
 """One attempt to deliver a message to a destination: choice of server and connection, and the replies.
 
 In: a queue entry, a destination, the indexes of recipients. Out: an `AttemptResult`. Nothing is written to disk here, and no
-retry is decided. Bound to an event loop; the message is read in the I/O executor and signed in the CPU executor.
+retry is decided. Bound to an event loop; the message is signed and opened in one call of the CPU executor, and its rest is
+read in the I/O executor.
 
 The first server that can be reached decides, whatever it replies. If the reply to the end of a message is lost, no other
 server is tried: the message may have been accepted, and another server would duplicate it.
@@ -215,8 +216,7 @@ class DeliveryAttempt:
         recipients = [entry.envelope.recipients[place] for place in places]
         try:
             await self._note_binary({recipient.domain for recipient in recipients}, peer)
-            signature = await self._executors.cpu(self._sign, entry)
-            file = await self._executors.io(_File, entry)
+            signature, file = await self._executors.cpu(self._signed_file, entry)
             with contextlib.closing(file):
                 sending = await self._mail_parameters(entry.envelope, file, len(signature), peer)
                 async with contextlib.aclosing(self._signed_chunks(file, signature)) as chunks:
@@ -224,6 +224,10 @@ class DeliveryAttempt:
         except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
+
+    def _signed_file(self, entry: QueueEntry) -> tuple[bytes, _File]:
+        """Return the fields to put in front of a message, and its file, in one change of threads."""
+        return self._sign(entry), _File(entry)
 
     async def _note_binary(self, domains: Iterable[str], peer: SmtpClient) -> None:
         """Record whether the server of these domains accepts BINARYMIME."""

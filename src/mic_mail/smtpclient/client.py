@@ -282,12 +282,14 @@ class SmtpClient:
         reply = await self._reply(seconds=self._timeouts.data)
         if reply.code != 354:
             return _negative(reply)
-        stuffing = Stuffing()
+        stuffing, before = Stuffing(), b""
         async for chunk in chunks:
-            await self._put(stuffing.feed(chunk))
+            if before:
+                await self._put(before)
             if (early := self._early_refusal()) is not None:
                 return early
-        await self._put(stuffing.end())
+            before = stuffing.feed(chunk)
+        await self._put(before + stuffing.end())  # a message of one chunk is one system call
         return await self._reply(Step.END, self._timeouts.end)
 
     def _early_refusal(self) -> Reply | None:

@@ -41,7 +41,7 @@ def test_a_sender_that_sends_no_more_ends(tmp_path: Path) -> None:
     Population(config.directory_url, SystemClock())
     (tmp_path / "config.json").write_text(config.model_dump_json())
     command = [sys.executable, "-c", CODE, str(tmp_path / "config.json")]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (3, "mic-mail sender: KeyError\n")
     events = {event["event"]: event for event in read_events(config.log_dir)}
     assert events["process_failed"]["error"] == "KeyError('two.example')"

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cost_growth import calls_of
 from mic_mail.queue.scheduler import (  # fmt: skip
     FIRST_PAUSE,
     FIRST_SILENCE,
@@ -231,3 +232,31 @@ def test_everything_is_tried_until_it_is_delivered(seed: int, domains: int, jobs
     assert len(delivered) == jobs
     assert len(schedule) == schedule.running == 0
     assert now < 400 * HOUR
+
+
+def test_the_dead_cost_nothing_while_others_are_served() -> None:
+    """A job of a living destination takes as many steps beside a thousand silent ones as beside a hundred."""
+
+    def steps(silent: int) -> int:
+        schedule = Schedule(random=lambda: 0.5)
+        for number in range(silent):
+            for attempt in range(TROUBLES + 1):
+                schedule.add(DeliveryJob(f"{number}.{attempt}", f"dead{number}", (0,)), 0.0)
+            for _ in range(TROUBLES):
+                job = schedule.next(0.0)
+                assert job is not None
+                schedule.done(job, End.TROUBLE, 0.0)
+        for number in range(101):
+            schedule.add(DeliveryJob(f"l{number}", "living", (0,)), 1.0)
+
+        def serve(jobs: int = 100) -> None:
+            for _ in range(jobs):
+                job = schedule.next(1.0)
+                assert job is not None
+                assert job.domain == "living"
+                schedule.done(job, End.SERVED, 1.0)
+
+        serve(1)  # which takes each dead one off the turns
+        return calls_of(serve)
+
+    assert steps(1_000) == steps(100)
