@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-test run test test-slow test-all campaigns markings fuzz licenses lint collect format bench lock clean
+.PHONY: setup setup-test run test test-slow test-all campaigns markings fuzz licenses lint collect format bench bench-check lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -87,8 +87,13 @@ fuzz: $(VENV)/.fuzz-ready
 			-artifact_prefix=$(VENV)/ || exit 1; \
 	done
 
+# Every row of bench/rows.py beside the peers that are installed, half an hour, as root; keeps the results, makes docs/performance.md.
 bench: setup-test
 	$(BIN)/python bench/run.py
+
+# Before anything is called done, on a quiet machine: fails where a checked ratio has fallen by more than a quarter.
+bench-check: setup-test
+	$(BIN)/python bench/run.py --check
 
 # Needs uv on the PATH; writes the lock files anew for every supported Python.
 lock:

@@ -30,7 +30,7 @@ FAMILY = "Nguyễn Trần Lê Phạm Hoàng Phan Vũ Võ Đặng Bùi Đỗ Hồ
 GIVEN = "Anh Bình Châu Dũng Giang Hạnh Hùng Khánh Linh Mai Minh Nam Ngọc Phương Quân Sơn Thảo Trang Tuấn Yến".split()
 
 
-def _prose(chance: random.Random, octets: int, words: list[str]) -> str:
+def prose(chance: random.Random, octets: int, words: list[str]) -> str:
     lines, size = [], 0
     while size < octets:
         line = " ".join(chance.choice(words) for _ in range(chance.randint(6, 13))).capitalize() + "."
@@ -71,14 +71,12 @@ def message(number: int) -> tuple[bytes, int, str]:
         head += [f"In-Reply-To: <{earlier}.{SEED}@example.vn>", f"References: <{earlier}.{SEED}@example.vn>"]
     head.append("MIME-Version: 1.0")
     octets = min(200_000, int(chance.lognormvariate(8, 1)))
-    text = _part("text/plain; charset=utf-8", _prose(chance, octets, words).encode())
+    text = _part("text/plain; charset=utf-8", prose(chance, octets, words).encode())
     shape = chance.random()
     if shape < 0.45:
         body = text
     else:
-        html = (
-            "<html><body><p>" + _prose(chance, octets, words).replace("\r\n", "</p>\r\n<p>") + "</p></body></html>"
-        ).encode()
+        html = ("<html><body><p>" + prose(chance, octets, words).replace("\r\n", "</p>\r\n<p>") + "</p></body></html>").encode()
         body = _multipart("alternative", f"a{number}", [text, _part("text/html; charset=utf-8", html)])
         if shape > 0.7:
             picture = chance.randbytes(min(100_000, int(chance.lognormvariate(9, 0.7))))
@@ -90,6 +88,23 @@ def message(number: int) -> tuple[bytes, int, str]:
             body = _multipart("mixed", f"m{number}", [body, _part(f'application/pdf; name="{name}"', data, extra)])
     flags = "".join(f for f, share in (("F", 0.05), ("R", 0.2), ("S", 0.8)) if chance.random() < share)
     return "\r\n".join(head).encode() + b"\r\n" + body, when, flags
+
+
+def with_attachment(content_type: str, name: str, file: bytes) -> bytes:
+    """A message of one short text and one file."""
+    text = _part("text/plain; charset=utf-8", "Kính gửi các đơn vị văn bản kèm theo.\r\n".encode())
+    extra = f'Content-Disposition: attachment; filename="{name}"\r\n'
+    head = f"From: <a@example.net>\r\nSubject: {_word('Công văn')}\r\nDate: {formatdate(1_700_000_000)}\r\n"
+    head += f"Message-ID: <{len(file)}.{SEED}@example.vn>\r\nMIME-Version: 1.0\r\n"
+    return head.encode() + _multipart("mixed", "att", [text, _part(content_type, file, extra)])
+
+
+def huge_text(number: int, octets: int) -> bytes:
+    """A message that is one text, in base64."""
+    piece = prose(random.Random(f"{SEED}/huge/{number}"), 400_000, VIETNAMESE).encode()
+    text = (piece * (octets * 3 // 4 // len(piece) + 1))[: octets * 3 // 4].decode(errors="ignore").encode()
+    head = f"From: <a@example.net>\r\nSubject: dai {number}\r\nMessage-ID: <huge-{number}@example.vn>\r\nMIME-Version: 1.0\r\n"
+    return head.encode() + _part("text/plain; charset=utf-8", text)
 
 
 def write_maildir(folder: Path, count: int, first: int = 1) -> int:

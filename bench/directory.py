@@ -22,14 +22,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from sqlalchemy import insert
 
+import results
 from harness import ProcessServer, config_for, trusting
 from ldap_client import BASE, bind, search
+from measure import memory_kib
 from mic_mail.addressbook import ldif
 from mic_mail.directory.model import Address, FactRow, Mailbox, Person, Unit
 from mic_mail.ldap.ber import head
 from mic_mail.policy.facts import Draft, FactKind, record
 from mic_mail.services.mailboxes.address_book import make_book
 from population import PASSWORD
+from rows import ADDRESS_BOOK
+from servers import MIC_MAIL, SLAPD
 
 FAMILIES = "Nguyễn Trần Lê Phạm Hoàng Huỳnh Phan Vũ Võ Đặng Bùi Đỗ Hồ Ngô Dương Lý".split()
 MIDDLES = "Văn Thị Minh Đức Thu Hồng Ngọc Quốc Xuân Thanh Hải Kim Phương Anh Đình Hữu".split()
@@ -37,8 +41,8 @@ GIVEN = (
     "An Anh Bê Bình Châu Chi Cường Dũng Đạt Giang Hà Hạnh Hiếu Hoa Hùng Hương Khánh Lan Linh Mai Nam Nga Phúc Sơn Uyên".split()
 )
 TYPED = ("nguyen", "Nguyễn", "lan", "Bê", "tran thi", "minh", "hoàng", "uye", "Vũ Đ", "khanh")
-SLAPD_PORT = 25900
-SLAPD = """
+SLAPD_PORT, PEOPLE = 25900, 3000
+SLAPD_CONF = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
@@ -121,7 +125,9 @@ class Client:
             count += 1
 
 
-def measure(port: int, tls: ssl.SSLContext | None, clients: int, seconds: float) -> str:
+def measure(port: int, tls: ssl.SSLContext | None, clients: int, seconds: float) -> tuple[float, float]:
+    """The median of a search in milliseconds, and the entries that one found."""
+
     took: list[float] = []
     entries: list[int] = []
 
@@ -142,26 +148,26 @@ def measure(port: int, tls: ssl.SSLContext | None, clients: int, seconds: float)
     for thread in threads:
         thread.join()
     took.sort()
-    middle, slow = (1e3 * took[len(took) * part // 100] for part in (50, 99))
-    return f"p50 {middle:6.2f} ms  p99 {slow:7.2f} ms  {sum(entries) // len(entries):4d} entries"
+    return 1e3 * took[len(took) // 2], sum(entries) / len(entries)
 
 
-def report(name: str, port: int, tls: ssl.SSLContext | None, pid: int, seconds: float) -> None:
-    for clients in (1, 10):
-        print(f"{name:9} {clients:3d} clients  {measure(port, tls, clients, seconds)}")
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    print(f"{name:9} {pages * os.sysconf('SC_PAGE_SIZE') >> 20} MiB")
+def figures_of(name: str, port: int, tls: ssl.SSLContext | None, pid: int, seconds: float) -> dict[str, float]:
+    one, entries = measure(port, tls, 1, seconds)
+    ten, _ = measure(port, tls, 10, seconds)
+    found = {"one_ms": one, "ten_ms": ten, "entries": entries, "rss_mib": memory_kib([pid], "Rss") / 1024}
+    print(name, found, flush=True)
+    return found
 
 
-def slapd(folder: Path, entries: bytes, seconds: float) -> None:
+def slapd(folder: Path, entries: bytes, seconds: float) -> dict[str, float]:
     (folder / "db").mkdir(parents=True)
-    (folder / "slapd.conf").write_text(SLAPD.format(folder=folder, base=BASE))
+    (folder / "slapd.conf").write_text(SLAPD_CONF.format(folder=folder, base=BASE))
     (folder / "book.ldif").write_bytes(entries.partition(b"\n")[2])  # slapadd knows no version line
     subprocess.run(["slapadd", "-q", "-f", folder / "slapd.conf", "-l", folder / "book.ldif"], check=True)
     running = subprocess.Popen(["slapd", "-d", "0", "-f", folder / "slapd.conf", "-h", f"ldap://127.0.0.1:{SLAPD_PORT}"])
     try:
         time.sleep(1)
-        report("slapd", SLAPD_PORT, None, running.pid, seconds)
+        return figures_of(SLAPD, SLAPD_PORT, None, running.pid, seconds)
     finally:
         running.terminate()
         running.wait()
@@ -169,9 +175,9 @@ def slapd(folder: Path, entries: bytes, seconds: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--people", type=int, default=3000)
+    parser.add_argument("--people", type=int, default=PEOPLE, help="results of another number are not kept")
     parser.add_argument("--seconds", type=float, default=5)
-    options = parser.parse_args()
+    options, found = parser.parse_args(), {}
     os.environ["PATH"] += ":/usr/sbin"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -180,16 +186,18 @@ def main() -> None:
         fill(server, options.people)
         book = make_book(server.population.directory, server.config, server.population._clock.now())
         if shutil.which("slapd"):
-            slapd(folder / "slapd", ldif.write(book), options.seconds)
+            found[SLAPD] = [slapd(folder / "slapd", ldif.write(book), options.seconds)]
         server.start()
         try:
             tls, port = trusting(server.config), server.ports["ldaps"]
             began = time.perf_counter()
             Client(port, tls).ask(search(2, "(uid=dvbe)"))
             print(f"mic-mail  the first search behind the start {time.perf_counter() - began:.2f} s")
-            report("mic-mail", port, tls, server.workers()[0], options.seconds)
+            found[MIC_MAIL] = [figures_of(MIC_MAIL, port, tls, server.workers()[0], options.seconds)]
         finally:
             server.terminate()
+    if options.people == PEOPLE:
+        print(f"results: {results.keep(ADDRESS_BOOK, found)}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvloop
 
-from peers import PASSWORD, USERS, start_ours
+from servers import PASSWORD, USERS, start_ours
 
 KNOWN = 20
 """Mailboxes that have signed in from their address before."""

@@ -14,7 +14,7 @@ import ssl
 import time
 
 from measure import memory_kib
-from peers import PASSWORD, USERS, Server
+from servers import PASSWORD, Server
 
 
 def _percentile(values: list[float], share: float) -> float:
@@ -23,23 +23,20 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 class _Fleet:
-    def __init__(self, server: Server, connections: int, *, tls: bool, users: int) -> None:
+    def __init__(self, server: Server, connections: int, *, users: int) -> None:
         self.server, self.connections, self.users = server, connections, users
         self.ready = 0
         self.heard: dict[int, list[float]] = {}
-        self._tls: ssl.SSLContext | None = None
-        if tls:
-            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls.check_hostname, self._tls.verify_mode = False, ssl.CERT_NONE
         self._gate = asyncio.Semaphore(20)
 
     async def session(self, number: int) -> None:
         user = number % self.users
-        port = self.server.imaps if self._tls else self.server.imap
         async with self._gate:
             # many source addresses, so that no limit per address and no shortage of ports is measured
             source = (f"127.0.{1 + number // 250 % 200}.{1 + number % 250}", 0)
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source, ssl=self._tls)
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.server.imaps, local_addr=source, ssl=self._tls)
             await reader.readline()
             for tag, line in ((b"1", f'LOGIN "{self.server.user % user}" "{PASSWORD}"'), (b"2", "SELECT INBOX")):
                 writer.write(tag + b" " + line.encode() + b"\r\n")
@@ -76,8 +73,8 @@ def _deliver(smtp: smtplib.SMTP, recipient: str, number: int) -> float:
     return sent
 
 
-async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, users: int, settle: float) -> dict[str, object]:
-    fleet = _Fleet(server, connections, tls=tls, users=users)
+async def _run(server: Server, connections: int, deliveries: int, *, users: int, settle: float) -> dict[str, float]:
+    fleet = _Fleet(server, connections, users=users)
     await asyncio.sleep(settle)  # what a server does when it starts is no session's memory
     before = memory_kib(server.pids)
     start = time.perf_counter()
@@ -89,8 +86,7 @@ async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, 
                 task.result()
     setup = time.perf_counter() - start
     await asyncio.sleep(settle)
-    row: dict[str, object] = {"sessions": fleet.ready, "tls": tls, "setup_s": round(setup, 1)}
-    row["pss_kib_each"] = round((memory_kib(server.pids) - before) / max(1, fleet.ready), 1)
+    row = {"setup_s": setup, "pss_kib": (memory_kib(server.pids) - before) / max(1, fleet.ready)}
     smtp = (smtplib.LMTP if server.protocol == "lmtp" else smtplib.SMTP)("127.0.0.1", server.smtp, timeout=30)
     await asyncio.to_thread(smtp.ehlo)
     delays, missed = [], 0
@@ -107,7 +103,7 @@ async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, 
         if heard:
             delays.append(heard[0] - sent)
     if delays:
-        row |= {"notified_p50_ms": _percentile(delays, 0.5), "notified_p99_ms": _percentile(delays, 0.99)}
+        row |= {"p50_ms": _percentile(delays, 0.5), "p99_ms": _percentile(delays, 0.99)}
     row["missed"] = missed
     for task in tasks:
         task.cancel()
@@ -117,10 +113,8 @@ async def _run(server: Server, connections: int, deliveries: int, *, tls: bool, 
     return row
 
 
-def measure(
-    server: Server, connections: int = 1000, deliveries: int = 100, *, tls: bool = True, users: int = 100, settle: float = 20
-) -> dict[str, object]:
-    """One row of figures for `server`, whose sessions have been idle for `settle` seconds when memory is read."""
+def measure(server: Server, connections: int, deliveries: int, *, users: int, settle: float) -> dict[str, float]:
+    """The figures of `server`, whose sessions have been idle for `settle` seconds when memory is read."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return asyncio.run(_run(server, connections, deliveries, tls=tls, users=min(users, USERS), settle=settle))
+    return asyncio.run(_run(server, connections, deliveries, users=users, settle=settle))

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import peers
+from servers import start_dovecot, start_ours
 
 MESSAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
 OURS, THEIRS = 24_000, 24_500
@@ -92,10 +92,10 @@ def timed(name: str, command: list[str], env: dict[str, str]) -> None:
 def main() -> None:
     """Start both servers, move, stop them."""
     folder = Path(tempfile.mkdtemp(prefix="moving-bench-", dir="/var/tmp"))
-    old = peers.start_dovecot(folder / "dovecot", THEIRS)
+    old = start_dovecot(folder / "dovecot", THEIRS)
     try:
         fill(Path(old.inbox % 0), "vbench")
-        new = peers.start_ours(folder / "ours", OURS, 1)
+        new = start_ours(folder / "ours", OURS, 1)
         try:
             certificate = folder / "ours" / "tls" / "cert.pem"
             (folder / "mbsyncrc").write_text(

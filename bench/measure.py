@@ -53,6 +53,19 @@ def memory_kib(pids: list[int], what: str = "Pss") -> int:
     return total
 
 
+def sleeps(pids: list[int]) -> int:
+    """How often the threads of the tree have gone to sleep so far: each wakes up again."""
+    total = 0
+    for pid in tree(pids):
+        for task in Path(f"/proc/{pid}/task").glob("*/status"):
+            try:
+                match = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", task.read_text(), re.MULTILINE)
+            except OSError:
+                continue
+            total += int(match[1]) if match else 0
+    return total
+
+
 class ImapClient:
     """One blocking connection that only looks for the tagged line, so that the client costs little."""
 

@@ -1,8 +1,9 @@
 /* SMTP and LMTP load: SESSIONS threads with one blocking socket each send COUNT messages of OCTETS octets between them,
  * pipelined where the server offers it, and time the reply to the final dot. One JSON object on standard output.
  *
- *   smtp_load HOST PORT smtp|lmtp SESSIONS COUNT OCTETS RECIPIENT-FORMAT USERS
+ *   smtp_load HOST PORT smtp|lmtp SESSIONS COUNT OCTETS|@FILE RECIPIENT-FORMAT USERS
  *
+ * A message of so many octets is made here: text in base64. One of a file (CRLF, no line that begins with a dot) is sent as it is.
  * RECIPIENT-FORMAT has one %d for the user number, which runs from 0 to USERS-1. A message counts as sent when the dot was
  * answered with 250; anything else closes the session, counts as failed and goes on with a new one.
  */
@@ -21,6 +22,7 @@ static const char *host, *recipient_format;
 static int port, is_lmtp, count, octets, users;
 static atomic_int next_message, sent, failed;
 static double *dot_seconds;
+static char *fixed_message;
 
 struct session {
     int fd, filled, pipelining;
@@ -79,6 +81,21 @@ static int open_session(struct session *s) {
     return send_all(s->fd, hello, strlen(hello)) || read_reply(s) != 250 ? -1 : 0;
 }
 
+/* The octets of a file and the final dot; `octets` becomes their number. */
+static char *read_message(const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    fseek(file, 0, SEEK_END);
+    octets = (int)ftell(file);
+    rewind(file);
+    char *message = malloc((size_t)octets + 8);
+    if (fread(message, 1, (size_t)octets, file) != (size_t)octets) return NULL;
+    fclose(file);
+    memcpy(message + octets, ".\r\n", 3);
+    octets += 3;
+    return message;
+}
+
 static int make_message(char *out, int number, const char *recipient) {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     int n = sprintf(out,
@@ -117,8 +134,8 @@ static int send_message(struct session *s, int number, char *message) {
         if (!s->pipelining && send_all(s->fd, line[step], strlen(line[step]))) return -1;
         if (read_reply(s) != (step == 2 ? 354 : 250)) return -1;
     }
-    int size = make_message(message, number, recipient);
-    if (send_all(s->fd, message, (size_t)size)) return -1;
+    int size = fixed_message ? octets : make_message(message, number, recipient);
+    if (send_all(s->fd, fixed_message ? fixed_message : message, (size_t)size)) return -1;
     double start = now();
     if (read_reply(s) != 250) return -1;
     dot_seconds[atomic_fetch_add(&sent, 1)] = now() - start;
@@ -161,7 +178,7 @@ static int by_value(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
     if (argc != 9) {
-        fprintf(stderr, "usage: smtp_load HOST PORT smtp|lmtp SESSIONS COUNT OCTETS RECIPIENT-FORMAT USERS\n");
+        fprintf(stderr, "usage: smtp_load HOST PORT smtp|lmtp SESSIONS COUNT OCTETS|@FILE RECIPIENT-FORMAT USERS\n");
         return 2;
     }
     host = argv[1];
@@ -170,6 +187,7 @@ int main(int argc, char **argv) {
     int sessions = atoi(argv[4]);
     count = atoi(argv[5]);
     octets = atoi(argv[6]);
+    if (argv[6][0] == '@' && !(fixed_message = read_message(argv[6] + 1))) return 2;
     recipient_format = argv[7];
     users = atoi(argv[8]);
     dot_seconds = calloc((size_t)count + 1, sizeof *dot_seconds);

@@ -55,6 +55,7 @@ PROGRAMS = {
     "exim": Program("exim4-daemon-light", ("exim4",), as_root=True),
     "fetchmail": Program("fetchmail"),
     "getmail": Program("getmail6"),
+    "gcc": Program("gcc"),
     "import": Program("imagemagick"),
     "ldapcompare": Program("ldap-utils"),
     "ldapdelete": Program("ldap-utils"),

@@ -6,7 +6,6 @@ import os
 import poplib
 import signal
 import smtplib
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from free_ports import free_base
 from harness import config_for, open_to_others
 from mic_mail.cli.commands.demo import MARKER, certify, claim, configuration
 from mic_mail.clock import ManualClock, SystemClock
@@ -31,7 +31,7 @@ class DemoServer:
 
     def __init__(self, data: Path, *options: str) -> None:
         self.data = data
-        self.base = _free_base()
+        self.base = free_base()
         command = [
             sys.executable,
             "-m",
@@ -71,19 +71,6 @@ class DemoServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
-
-
-def _free_base() -> int:
-    """A base to which every standard port can be added; below those that the kernel gives to whoever asks for any."""
-    for base in range(10_000 + os.getpid() % 500 * 20, 31_000, 1013):
-        try:
-            for port in (25, 80, 110, 143, 389, 443, 465, 587, 636, 993, 995):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", base + port))
-        except OSError:
-            continue
-        return base
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture(scope="module")
