@@ -69,6 +69,9 @@ class Host:
             return None
         return self.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
 
+    def read_cached(self, path: str, size: int) -> bytes | None:
+        return None if self.store is None else self.store.cached.read(path, size)
+
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()
 

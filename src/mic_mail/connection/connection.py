@@ -13,7 +13,8 @@ import asyncio
 import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from mic_mail.connection import peer
@@ -102,13 +103,35 @@ class Server:
                 connection.abort()
 
 
+class _WorkResult:
+    """Takes the result of work on the store (`process.executors.Receiver`).
+
+    A task that awaits it would cost two more turns of the loop.
+    """
+
+    __slots__ = ("_connection", "_work")
+
+    def __init__(self, connection: "Connection", work: Work[object]) -> None:
+        self._connection = connection
+        self._work = work
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, result: object, /) -> None:
+        self._connection._end_work(self._work, result, None)
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self._connection._end_work(self._work, None, exception)
+
+
 class Connection(asyncio.Protocol, ABC):
     """One connection; also the host that its session asks for what the process has in memory."""
 
     __slots__ = (
-        "__weakref__", "_account", "_door", "_eof", "_exchange", "_loop", "_lost", "_paused", "_peer", "_reading", "_server",
-        "_services", "_session", "_session_id", "_signed_in", "_slow_reader", "_task", "_timer", "_timer_at", "_transport",
-        "_unanswered", "_waiting", "_watch",
+        "__weakref__", "_account", "_door", "_eof", "_exchange", "_in_progress", "_loop", "_lost", "_paused", "_peer",
+        "_reading", "_server", "_services", "_session", "_session_id", "_signed_in", "_slow_reader", "_timer", "_timer_at",
+        "_transport", "_unanswered", "_waiting", "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
@@ -129,7 +152,7 @@ class Connection(asyncio.Protocol, ABC):
         self._signed_in: SignedIn | None = None
         self._account: Account | None = None
         self._watch: Watch[int] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._in_progress: object | None = None  # the task or the work that carries out an action now
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._slow_reader: SlowReader | None = None
@@ -221,7 +244,7 @@ class Connection(asyncio.Protocol, ABC):
         """Run the session until it waits for input, an action takes time, or the client is behind."""
         steps = 0
         while (
-            self._task is None
+            self._in_progress is None
             and not self._paused
             and (not (self._lost or self._transport.is_closing()) or self._session.must_finish)
         ):
@@ -249,8 +272,11 @@ class Connection(asyncio.Protocol, ABC):
                 continue
             if isinstance(step, StartTls):
                 self._transport.pause_reading()
-            self._task = self._loop.create_task(self._carry_out(step))
-        if self._lost and self._task is None:  # else the work in progress ends first: it is not undone
+            if isinstance(step, Work):
+                self._in_progress = self._begin_work(step)
+            else:
+                self._in_progress = self._loop.create_task(self._carry_out(step))
+        if self._lost and self._in_progress is None:  # else the work in progress ends first: it is not undone
             self._session.close()
             self._closed()
             self._server.open.discard(self)
@@ -310,22 +336,35 @@ class Connection(asyncio.Protocol, ABC):
         It is never cancelled: work that has begun on the store ends.
         """
         try:
-            result = await (self._work(action) if isinstance(action, Work) else self._perform(action))
+            result = await self._perform(action)
         except Exception as error:  # noqa: BLE001 - the session makes an answer of it
             self._session.failed(action, error)
         else:
             self._session.done(action, result)
-        self._task = None
+        self._in_progress = None
         self._pump()
 
-    def _work(self, work: Work[object]) -> Awaitable[object]:
-        assert self._account is not None
-        return self._in_executor(self._account, work)
-
-    def _in_executor(self, account: Account, work: Work[object]) -> Awaitable[object]:
+    def _begin_work(self, work: Work[object]) -> object:
+        """Begin work on the store; `_end_work` follows on the loop. It is never cancelled, either."""
+        account = self._account_of(work)
         self._services.note(work.run.__qualname__)
-        run = self._services.runtime.account_executors.write if work.writes else self._services.runtime.account_executors.read
-        return run(account.ref, work.run, account)
+        result = _WorkResult(self, work)
+        run = partial(work.run, account)
+        self._services.runtime.account_executors.start(account.ref, run, result, writes=work.writes)
+        return result
+
+    def _account_of(self, work: Work[object]) -> Account:
+        assert self._account is not None
+        return self._account
+
+    def _end_work(self, work: Work[object], result: object, error: BaseException | None) -> None:
+        """Give the result of work to the session, or the error, and go on."""
+        if error is None:
+            self._session.done(work, result)
+        else:
+            self._session.failed(work, error)
+        self._in_progress = None
+        self._pump()
 
     async def _perform(self, action: Action) -> object:
         access = self._services.access

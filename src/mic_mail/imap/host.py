@@ -24,6 +24,10 @@ class ImapHost(SessionHost, Protocol):
         """Return the changes of one of its folders while its change mark is `mark`; None: ask the store."""
         ...
 
+    def read_cached(self, path: str, size: int) -> bytes | None:
+        """Return the octets of a message's file if the kernel has all of them in memory and there are `size`."""
+        ...
+
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         """Return the capabilities, in capitals, that are hidden from this mailbox for a broken mail program."""
         ...

@@ -7,7 +7,7 @@ them.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,7 +71,8 @@ class ImapConnection(connection.Connection):
     """One IMAP connection."""
 
     __slots__ = (
-        "_attended", "_boxes_watch", "_deflate", "_overheard", "_shared_subscription", "_shared_watch", "_subscription",
+        "_attended", "_boxes_watch", "_deflate", "_overheard", "_progress", "_shared_subscription", "_shared_watch",
+        "_subscription",
     )  # fmt: skip
 
     UNREAD_SECONDS = 300.0
@@ -91,6 +92,7 @@ class ImapConnection(connection.Connection):
         self._overheard: dict[AccountRef, Subscription] | None = None  # accounts that NOTIFY follows; most sessions have none
         self._boxes_watch: Watch[int] | None = None  # on all mailboxes that the person may use, for NOTIFY
         self._deflate: Deflate | None = None
+        self._progress: asyncio.TimerHandle | None = None  # the next progress line of the work that is running
 
     def _new_session(self) -> Session:
         settings, clock, cache = self._services.settings, self._services.runtime.clock, self._server.cache
@@ -202,35 +204,32 @@ class ImapConnection(connection.Connection):
         who = {"login": self._signed_in.address, "session": self._session_id}
         self._services.learning.note(UserVerdict(step.account or own, step.folder, step.uids, came_from, spam=step.spam, **who))
 
-    def _work(self, work: actions.Work[object]) -> Awaitable[object]:
-        """Run work on an account in its executor; a client that waits long gets progress lines."""
+    def _begin_work(self, work: actions.Work[object]) -> object:
+        """Begin work on an account in its executor; a client that waits long gets progress lines."""
         assert isinstance(work, Work)
-        assert self._account is not None
+        if work.meanwhile:
+            self._progress = self._loop.call_later(PROGRESS_SECONDS, self._write_progress, work.meanwhile)
+        return super()._begin_work(work)
+
+    def _account_of(self, work: actions.Work[object]) -> Account:
+        assert isinstance(work, Work)
+        if work.account is None:
+            return super()._account_of(work)
         assert self._signed_in is not None
-        account = self._account if work.account is None else self._services.store.account(work.account, self._signed_in.address)
-        return self._change(account, work) if work.writes else self._in_executor(account, work)
+        return self._services.store.account(work.account, self._signed_in.address)
 
-    async def _change(self, account: Account, work: Work[object]) -> object:
-        try:
-            return await (self._long_work(account, work) if work.meanwhile else self._in_executor(account, work))
-        finally:
+    def _write_progress(self, line: bytes) -> None:
+        if not (self._lost or self._paused or self._transport.is_closing()):
+            self._transport.write(line if self._deflate is None else self._deflate.deflate(line))
+        self._progress = self._loop.call_later(PROGRESS_SECONDS, self._write_progress, line)
+
+    def _end_work(self, work: actions.Work[object], result: object, error: BaseException | None) -> None:
+        if self._progress is not None:
+            self._progress.cancel()
+            self._progress = None
+        if work.writes:
             self._services.stored()
-
-    async def _long_work(self, account: Account, work: Work[object]) -> object:
-        timer: asyncio.TimerHandle | None = None
-
-        def still_at_it() -> None:
-            nonlocal timer
-            if timer is not None and not (self._lost or self._paused or self._transport.is_closing()):
-                self._transport.write(work.meanwhile if self._deflate is None else self._deflate.deflate(work.meanwhile))
-            timer = self._loop.call_later(PROGRESS_SECONDS, still_at_it)
-
-        still_at_it()
-        try:
-            return await self._in_executor(account, work)
-        finally:
-            if timer is not None:
-                timer.cancel()
+        super()._end_work(work, result, error)
 
     # ------------------------------------------------------------ accounts
 
@@ -347,6 +346,9 @@ class ImapConnection(connection.Connection):
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         return self._services.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
+
+    def read_cached(self, path: str, size: int) -> bytes | None:
+        return self._services.store.cached.read(path, size)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         entry = self._services.access.snapshot.entry(mailbox_id)

@@ -15,12 +15,12 @@ Guarantees:
 """
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from mic_mail.process.fair_queue import FairQueue, Suspicion, not_suspected
 from mic_mail.storage.errors import Unavailable
@@ -28,6 +28,7 @@ from mic_mail.storage.types import AccountRef
 
 P = ParamSpec("P")
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 WRITERS_PER_ACCOUNT = 1
 READERS_PER_ACCOUNT = 2
@@ -36,8 +37,21 @@ WAITING_FOR_HASH = 1_000
 CLOSE_SECONDS = 2.0
 """Less than the margin that the supervisor gives to a draining child."""
 
-_Finished = tuple["asyncio.Future[object]", object, BaseException | None, Callable[[], None] | None]
-_Call = tuple["asyncio.Future[object]", Callable[[], object], Callable[[], None] | None]
+
+class Receiver(Protocol[T_contra]):
+    """Receives the end of a call on the loop, in the loop turn that brings it: a future, or what needs no task to wait."""
+
+    def cancelled(self) -> bool:
+        """Return whether nobody wants the result: a call not yet begun never begins."""
+        ...
+
+    def set_result(self, result: T_contra, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+_Finished = tuple[Receiver[object], object, BaseException | None, Callable[[], None] | None]
+_Call = tuple[Receiver[object], Callable[[], object], Callable[[], None] | None]
 
 
 class Executor:
@@ -47,7 +61,9 @@ class Executor:
         """`measure_lag` is called on the loop before results are handed back."""
         self._measure_lag = measure_lag
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: deque[_Call | None] = deque()
+        self._idle: list[threading.Lock] = []
+        """The locks on which idle threads wait; the last to become idle is woken first, since its caches are warm."""
         self._finished: deque[_Finished] = deque()
         self._is_scheduled = False  # a call of _deliver is scheduled on the loop
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{i}", daemon=True) for i in range(threads)]
@@ -61,20 +77,52 @@ class Executor:
     def _submit(self, call: Callable[[], T], after: Callable[[], None] | None) -> "asyncio.Future[T]":
         """Submit `call`; `after` is called on the loop when the call has ended or will never begin."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._calls.put((future, call, after))  # type: ignore[arg-type]  # the queue loses the type T, `_deliver` restores it
+        self._submit_to(future, call, after)
         return future
 
+    def _submit_to(self, receiver: Receiver[T], call: Callable[[], T], after: Callable[[], None] | None) -> None:
+        """Submit `call` and hand its end to `receiver`."""
+        self._calls.append((receiver, call, after))  # type: ignore[arg-type]  # the queue loses T, `_deliver` restores it
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake one idle thread, if there is one.
+
+        With a `queue.SimpleQueue` the thread that takes a call wakes a second one, which finds nothing and waits again.
+        """
+        if self._idle:
+            with contextlib.suppress(IndexError):  # the thread has seen the call itself
+                self._idle.pop().release()
+
+    def _take(self, idle: threading.Lock) -> _Call | None:
+        """Return the next call; wait on `idle`, which the thread holds, while there is none."""
+        while True:
+            if self._calls:
+                with contextlib.suppress(IndexError):  # another thread was quicker
+                    return self._calls.popleft()
+            self._idle.append(idle)
+            if self._calls:  # submitted before this thread was seen to be idle
+                try:
+                    self._idle.remove(idle)
+                except ValueError:
+                    pass  # it has been woken already
+                else:
+                    continue
+            idle.acquire()
+
     def _run(self) -> None:
-        while (item := self._calls.get()) is not None:
-            future, call, after = item
+        idle = threading.Lock()
+        idle.acquire()
+        while (item := self._take(idle)) is not None:
+            receiver, call, after = item
             result, error = None, None
-            if not future.cancelled():
+            if not receiver.cancelled():
                 try:
                     result = call()
                 except BaseException as caught:  # noqa: BLE001 - handed to the waiter, whatever it is
                     error = caught
-            self._finished.append((future, result, error, after))
-            del item, future, call, after, result, error
+            self._finished.append((receiver, result, error, after))
+            del item, receiver, call, after, result, error
             if not self._is_scheduled:
                 self._is_scheduled = True
                 try:
@@ -86,17 +134,21 @@ class Executor:
         self._is_scheduled = False
         self._measure_lag()
         while self._finished:
-            future, result, error, after = self._finished.popleft()
+            receiver, result, error, after = self._finished.popleft()
             if after is not None:
                 after()
-            if future.cancelled():
+            if receiver.cancelled():
                 continue
-            if error is None:
-                future.set_result(result)
-            elif isinstance(error, StopIteration):  # a future cannot carry it
-                future.set_exception(RuntimeError("a call raised StopIteration"))
-            else:
-                future.set_exception(error)
+            try:
+                if error is None:
+                    receiver.set_result(result)
+                elif isinstance(error, StopIteration):  # a future cannot carry it
+                    receiver.set_exception(RuntimeError("a call raised StopIteration"))
+                else:
+                    receiver.set_exception(error)
+            except Exception as failure:  # noqa: BLE001 - a receiver that fails must not keep the others from their results
+                context = {"message": "a receiver of a call's result failed", "exception": failure}
+                self._loop.call_exception_handler(context)
 
     def thread_ids(self) -> list[int]:
         """Return the system's ids of the threads."""
@@ -105,7 +157,8 @@ class Executor:
     def end(self) -> None:
         """Accept no more calls; the queued ones still run."""
         for _ in self._threads:
-            self._calls.put(None)
+            self._calls.append(None)
+            self._wake()
 
     def join(self, deadline: float) -> None:
         """Wait for the threads, until `time.monotonic()` passes the deadline."""
@@ -147,6 +200,15 @@ class TimedSemaphore:
         except asyncio.CancelledError:
             self.callers -= 1
             raise
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
+        if self.callers >= self._slots or self._semaphore.locked():
+            return False
+        self.callers += 1
+        with contextlib.suppress(StopIteration):  # a semaphore that is not locked is acquired without a wait
+            self._semaphore.acquire().send(None)
+        return True
 
     def release(self) -> None:
         """Hand the slot to the next caller that still waits."""
@@ -222,11 +284,37 @@ class AccountExecutors:
     def __init__(self, executors: Executors) -> None:
         self._executors = executors
         self._accounts: dict[int, _AccountSlots] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+        """The tasks of `start` that wait for a slot."""
 
     async def write(self, ref: AccountRef, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that changes the account."""
         slots = self._slots(ref)
         return await self._run(ref, slots, slots.writers, lambda: fn(*args, **kwargs))
+
+    def start(self, ref: AccountRef, call: Callable[[], T], receiver: Receiver[T], *, writes: bool) -> None:
+        """Run a call that changes the account or only reads it, and hand its end to `receiver`, never before the return.
+
+        Where the account has a free slot no task is made: a task costs two turns of the loop.
+        """
+        slots = self._slots(ref)
+        kind = slots.writers if writes else slots.readers
+        if kind.try_acquire():
+            self._executors.io_executor._submit_to(receiver, call, self._ended(ref, slots, kind))
+        else:
+            task = asyncio.get_running_loop().create_task(self._start_later(ref, slots, kind, call, receiver))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _start_later(
+        self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore, call: Callable[[], T], receiver: Receiver[T]
+    ) -> None:
+        try:
+            await kind.acquire(self._executors.patience)
+        except Unavailable as error:
+            receiver.set_exception(error)
+        else:
+            self._executors.io_executor._submit_to(receiver, call, self._ended(ref, slots, kind))
 
     async def read(self, ref: AccountRef, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that only reads the account."""
@@ -240,10 +328,13 @@ class AccountExecutors:
         return slots
 
     async def _run(self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore, call: Callable[[], T]) -> T:
+        await kind.acquire(self._executors.patience)
+        return await self._executors.io_executor._submit(call, self._ended(ref, slots, kind))
+
+    def _ended(self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore) -> Callable[[], None]:
         def ended() -> None:
             kind.release()
             if not slots.writers.callers and not slots.readers.callers:
                 self._accounts.pop(ref.account_id, None)
 
-        await kind.acquire(self._executors.patience)
-        return await self._executors.io_executor._submit(call, ended)
+        return ended

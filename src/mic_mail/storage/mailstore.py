@@ -25,6 +25,7 @@ from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.journal import Journal
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.maildir.swap_store import drop_unfinished
@@ -129,6 +130,8 @@ class MailStore:
             open_store=open_store,
         )
         self.journal = Journal(str(mail_root), self._shared.boot_id, clock, self._shared.reserves.root)
+        self.cached = CachedReader()
+        """Reads message files without waiting, where they are in memory."""
         self._recovering = threading.Lock()
         self._recovered: Replay | None = None
         self.uses = 0

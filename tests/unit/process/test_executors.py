@@ -173,6 +173,58 @@ async def test_a_caller_that_leaves_behind_one_just_woken_is_not_counted() -> No
     assert slots.callers == 0
 
 
+class Ends:
+    """A receiver that notes how its calls ended; what is told a second time fails."""
+
+    def __init__(self) -> None:
+        self.ends: list[object] = []
+
+    def cancelled(self) -> bool:
+        return False
+
+    def set_result(self, result: object, /) -> None:
+        self.ends.append(result)
+        assert len(self.ends) != 2, "it has heard enough"
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self.ends.append(exception)
+
+
+async def test_a_call_without_a_waiter_needs_no_task(executors: Executors) -> None:
+    """Its end comes by one call on the loop; for an account that is busy it waits its turn, and no longer than others."""
+    accounts, ends = AccountExecutors(executors), Ends()
+    gate = Gate()
+    before = len(asyncio.all_tasks())
+    accounts.start(ONE, gate, ends, writes=True)
+    assert (len(asyncio.all_tasks()), ends.ends) == (before, [])
+    await wait_on_loop(lambda: gate.running == 1)
+    later = Ends()
+    accounts.start(ONE, lambda: "later", later, writes=True)
+    accounts.start(ONE, lambda: "read", ends, writes=False)
+    await wait_on_loop(lambda: ends.ends == ["read"])
+    executors.patience = 0.001
+    refused = Ends()
+    accounts.start(ONE, lambda: "never", refused, writes=True)
+    await wait_on_loop(lambda: [type(end) for end in refused.ends] == [Unavailable])
+    gate.let_go()
+    await wait_on_loop(lambda: later.ends == ["later"])
+    assert not accounts._accounts
+    assert not accounts._waiting
+
+
+async def test_a_receiver_that_fails_keeps_no_result_from_others(executors: Executors) -> None:
+    """It is told to the loop's handler of exceptions."""
+    accounts, ends = AccountExecutors(executors), Ends()
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(str(context["exception"])))
+    for number in range(3):
+        accounts.start(ONE, partial(int, number), ends, writes=True)
+        assert await accounts.write(ONE, lambda: "next") == "next"
+    assert ends.ends == [0, 1, 2]
+    assert told[0].startswith("it has heard enough")
+    assert len(told) == 1
+
+
 async def test_errors_come_back_to_the_waiter(executors: Executors) -> None:
     """Whatever a call raises is raised where its result was awaited, also what a future cannot hold."""
 

@@ -53,6 +53,8 @@ Many small windows into a large part take long to decode.
 """
 QUICK_SECONDS = 0.05
 """A client that takes the slices of one call in less than this reads quickly."""
+CACHED_FILE_OCTETS = 64 << 10
+"""Messages up to this size are read in the event loop where the kernel has them in memory: 10 to 25 us."""
 SEEN_GROUP_MESSAGES = 128
 SEEN_GROUP_OCTETS = 1 << 20
 
@@ -167,7 +169,11 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         ctx.write(cached)
         yield from ctx.yield_output()
         return 0
-    reader = FetchReader(plan, view, ctx.cache.answers, places, BATCH_MESSAGES)
+    if (line := _from_cached_file(ctx, plan, view, places)) is not None:
+        ctx.write(line)
+        yield from ctx.yield_output()
+        return 0
+    reader = FetchReader(plan, view, ctx.cache, places, BATCH_MESSAGES)
     slices = Slices(reader.chunks)
     pulled: deque[bytes] = deque()
     try:
@@ -188,6 +194,20 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         raise
     finally:
         slices.close()
+
+
+def _from_cached_file(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
+    """Return the line of one small message requested whole, if no disk is needed for it: a mail program opens a message."""
+    if plan.whole is None or plan.columns or plan.kept or len(places) != 1 or len(places[0]) != 1:
+        return None
+    at = places[0].start
+    size = view.sizes[at]
+    path = ctx.cache.paths.get((view.key, view.uids[at])) if size <= CACHED_FILE_OCTETS else None
+    octets = None if path is None else ctx.host.read_cached(path, size)
+    if octets is None:
+        return None
+    head = next(plan.heads(view, Batch(places)))
+    return b"".join((head, plan.announcement(size), responses.without_nul(octets), b")\r\n"))
 
 
 def send_unasked(ctx: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:

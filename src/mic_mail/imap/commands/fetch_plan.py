@@ -293,6 +293,11 @@ class Plan:
             values = field.values(view, batch)
             yield map(_NUMBER, cast("Iterable[int]", values)) if b"%d" in field.form else cast("Iterable[bytes]", values)
 
+    def announcement(self, size: int) -> bytes:
+        """Return what stands between a head and the octets of the only stream, the whole file of `size` octets."""
+        assert self.whole is not None
+        return b"%b%b {%d}\r\n" % (b" " if self.fields else b"", self.whole.label, size)
+
     def heads(self, view: View, batch: Batch) -> Iterator[bytes]:
         """Yield one line for each message, without its end where streams follow."""
         *texts, end = map(repeat, self._texts)

@@ -14,9 +14,8 @@ from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands.body_sections import MOST_HEADER_OCTETS, Message, piece_of
 from mic_mail.imap.commands.fetch_plan import Batch, CachedItem, MessageSource, Plan
 from mic_mail.imap.commands.message_set import ranges
-from mic_mail.imap.parser.fetch_items import Binary, Section
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.imap.selected.shared_cache import AnswerCache
+from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
@@ -24,6 +23,8 @@ from mic_mail.storage.types import Column
 
 WHOLE_OCTETS = 128 << 10
 """Messages up to this size are read in one piece, and their file is closed before anything is sent."""
+NEIGHBOURS = 16
+"""Messages before and after one requested whole whose paths are read with its own."""
 BATCH_OCTETS = 32 << 20
 """Upper bound of the index answers of one batch, and of what is made of its headers.
 
@@ -36,10 +37,11 @@ _LIGHT_OCTETS = BATCH_OCTETS // 8
 class FetchReader:
     """A pass over messages of one FETCH; `mid_line`: octets of an unfinished line have been sent."""
 
-    def __init__(self, plan: Plan, view: View, cache: AnswerCache, places: list[range], batch_messages: int) -> None:
+    def __init__(self, plan: Plan, view: View, cache: SharedCache, places: list[range], batch_messages: int) -> None:
         self._plan = plan
         self._view = view
-        self._cache = cache
+        self._cache = cache.answers
+        self._paths = cache.paths
         self._places = places
         self._batch_messages = batch_messages
         self.gone = 0
@@ -56,10 +58,10 @@ class FetchReader:
                 yield self._plan.lines(self._view, batch)
                 continue
             folder_id, uids = self._view.folder_id, batch.pick(self._view.uids)
-            paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
             if self._plan.whole is not None:
-                yield from self._whole(account, self._plan.whole, batch, paths)
+                yield from self._whole(account, batch, self._paths_around(account, batch))
                 continue
+            paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
             nothing = (b"",) * len(uids)
             parts = cast("Sequence[bytes]", batch.rows.get("parts", nothing))
             headers = cast("Sequence[bytes]", batch.rows.get("header", nothing))
@@ -85,10 +87,24 @@ class FetchReader:
             octets += more
         yield Batch(ranges(held))
 
-    def _whole(self, account: Account, item: Section | Binary, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
+    def _paths_around(self, account: Account, batch: Batch) -> Mapping[int, str]:
+        """Return the paths of messages requested whole.
+
+        Where that is one message, the same query finds its neighbours: mail programs read one message after another, and one
+        whose path is known needs no executor (`fetch.send`).
+        """
+        view = self._view
+        if len(batch) > 1:
+            return account.paths(view.folder_id, batch.pick(view.uids))
+        at = batch.places[0].start
+        paths = account.paths(view.folder_id, view.uids[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1])
+        for uid, path in paths.items():
+            self._paths.put((view.key, uid), path, 1)
+        return paths
+
+    def _whole(self, account: Account, batch: Batch, paths: Mapping[int, str]) -> Iterator[bytes]:
         """Yield messages requested as whole files: 21 us each, three quarters of it system time."""
         plan, view = self._plan, self._view
-        literal = b"%b%b {" % (b" " if plan.fields else b"", item.label)
         for uid, size, head in zip(batch.pick(view.uids), batch.pick(view.sizes), plan.heads(view, batch), strict=True):
             path = paths.get(uid)
             octets = account.read_message(path, size) if path is not None and size <= WHOLE_OCTETS else None
@@ -96,7 +112,7 @@ class FetchReader:
                 yield from self._streams_of(Message(account, view.folder_id, uid, b"", b"", path=path), head)
                 continue
             self.mid_line = True
-            yield b"%b%b%d}\r\n" % (head, literal, size)
+            yield head + plan.announcement(size)
             yield responses.without_nul(octets)
             self.mid_line = False
             yield b")\r\n"

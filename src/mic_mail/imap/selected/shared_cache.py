@@ -2,6 +2,7 @@
 
 answers    items of message lists (header fields, envelopes, structures), by folder and item: mail programs request the same
            items of all messages again and again
+paths      where the files of messages lay, which were read whole or stand beside one that was
 dates      the INTERNALDATEs of a folder, and the days of its Date fields, for SEARCH
 orders     the sort orders of a folder's messages, for SORT and THREAD (`folder_order`)
 listings   the folders of an account, for LIST and STATUS, until its change mark moves
@@ -22,6 +23,8 @@ from mic_mail.weighted_cache import WeightedCache
 ANSWER_OCTETS = 64 << 20
 INSTANT_MESSAGES = 2_000_000
 ORDER_OCTETS = 64 << 20
+PATHS = 16_384
+"""Most paths of message files; each takes about 300 octets."""
 _OVERHEAD_OCTETS = 120  # a dictionary entry, an int and a bytes object
 _ITEM_OVERHEAD_OCTETS = 800  # an empty `CachedAnswers`, its key and its place
 MAX_ITEM_OCTETS = 512
@@ -165,10 +168,12 @@ class Listings:
 class SharedCache:
     """The shared caches of one process."""
 
-    __slots__ = ("answers", "dates", "listings", "orders")
+    __slots__ = ("answers", "dates", "listings", "orders", "paths")
 
     def __init__(self) -> None:
         self.dates = Dates()
         self.answers = AnswerCache()
+        self.paths: WeightedCache[tuple[FolderKey, int], str] = WeightedCache(PATHS)
+        """Paths of message files by folder and UID; hints, since names follow flags."""
         self.orders: WeightedCache[FolderKey, FolderOrder] = WeightedCache(ORDER_OCTETS)
         self.listings = Listings()

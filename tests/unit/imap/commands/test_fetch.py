@@ -199,6 +199,49 @@ def test_a_file_of_another_size_than_the_index_says_is_announced_as_it_is(ctx: T
     assert answer.endswith(MESSAGE + b")\r\nf OK Fetched.\r\n")
 
 
+def test_one_small_message_is_read_in_the_loop_once_its_path_is_known(ctx: Talk) -> None:
+    """One look-up serves the neighbours, too; a message too large for the loop, or several, take the executor."""
+    sizes = (0, 5, 9_000, fetch.CACHED_FILE_OCTETS - 200, fetch.CACHED_FILE_OCTETS)
+    kept = [b"Subject: so %d\r\n\r\n" % size + b"a\0c"[size % 2 : 1] + b"x" * size for size in sizes]
+    for octets in kept:
+        append(ctx, octets)
+    ctx.say(b"s SELECT INBOX\r\nf FETCH 3 BODY.PEEK[]\r\n")
+
+    def fetched(command: bytes) -> tuple[int, bytes]:
+        before = ctx.work
+        answer = ctx.say(b"f " + command + b"\r\n")
+        assert answer.endswith(b"f OK Fetched.\r\n")
+        return ctx.work - before, answer
+
+    for number, octets in enumerate(kept, 1):
+        work, answer = fetched(b"FETCH %d (UID BODY.PEEK[])" % number)
+        assert work == (number == 5)
+        head = b"* %d FETCH (UID %d BODY[] {%d}\r\n" % (number, number, len(octets))
+        assert answer == head + octets + b")\r\nf OK Fetched.\r\n"
+    assert fetched(b"FETCH 1:2 BODY.PEEK[]")[0] == 1
+    assert fetched(b"UID FETCH 2 RFC822")[0] == 1  # it marks \\Seen, and sends from memory
+    assert fetched(b"UID FETCH 2 RFC822")[0] == 0
+
+
+def test_a_message_whose_file_moved_is_found_behind_a_known_path(store: MailStore, ctx: Talk) -> None:
+    """Names follow flags, expunged messages lie elsewhere, and files change: then the path is only a wrong guess."""
+    for number in range(3):
+        append(ctx, b"Subject: so %d\r\n\r\n" % number)
+    other = Talk(store).sign_in()
+    for client in (ctx, other):
+        client.say(b"s SELECT INBOX\r\nf FETCH 1 BODY.PEEK[]\r\n")
+    other.say(b"t STORE 1 +FLAGS (\\Flagged)\r\nt STORE 2 +FLAGS (\\Deleted)\r\n")
+    ctx.account.flush_names()
+    assert b"Subject: so 0" in ctx.say(b"f FETCH 1 BODY.PEEK[]\r\n")
+    ctx.say(b"n NOOP\r\n")
+    other.say(b"x EXPUNGE\r\n")
+    assert b"Subject: so 1" in ctx.say(b"f FETCH 2 BODY.PEEK[]\r\n")  # it is expunged, and this client does not know yet
+    (path,) = ctx.account.paths(1, [3]).values()
+    os.chmod(path, 0o600)
+    os.truncate(path, 7)
+    assert b"BODY[] {7}\r\nSubject)\r\n" in ctx.say(b"f FETCH 3 BODY.PEEK[]\r\n")
+
+
 def test_a_client_that_takes_its_time_is_read_for_one_slice_at_a_time(ctx: Talk) -> None:
     """Who reads quickly has two slices made in one hop; beside a slow one only the slice that it takes lies in memory."""
     for _ in range(6):
