@@ -7,19 +7,16 @@ of it.
 """
 
 import re
-import signal
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from posixpath import basename, dirname
 from threading import Barrier
 
 import pytest
 
-import programs
 from faults.ledger import message
+from faults.system_calls import Call, calls, tracing
 from faults.wire import Imap, Smtp
 from harness import ProcessServer
 from population import PASSWORD
@@ -31,48 +28,12 @@ SHOWN_OCTETS = 400_000
 DVBE, TTLAN, FRESH = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "fresh@mic.gov.vn"
 STAGED = "/Maildir/tmp/"
 """Not "/tmp/", which the test's own folder lies in."""
-_LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>(.*)|(\w+)\((.*))$")
-_ENDED = re.compile(r"\) += (-?\d+)[^\"]*$")
 _SYNC = re.compile(r"\d+<([^>]*)>")
 _SAID = re.compile(r"\d+<(?:socket|TCP)[^>]*>, (?:\[\{iov_base=)?\"((?:[^\"\\]|\\.)*)\"")
 _WRITTEN = re.compile(r"\d+<(/[^>]*)>, \"((?:[^\"\\]|\\.)*)\", (\d+)(?:, (\d+))? *\) += \3$")
 """What was written, wholly and shown wholly: path, octets as strace escapes them, how many, and where."""
 _ACKNOWLEDGED = re.compile(r"(?:^|\\r\\n)(250 2\.6\.0 Message[^\\]*|T\d+ OK )")
 _TOKEN = re.compile(r"X-Token: (\S+?)\\r")
-
-
-@dataclass(frozen=True)
-class Call:
-    """A system call: two lines of the trace where other threads came in between."""
-
-    name: str
-    arguments: str
-    begun: int
-    ended: int
-
-    @property
-    def paths(self) -> list[str]:
-        return re.findall(r'"(/[^"]*)"', self.arguments)
-
-
-def calls(trace: Iterable[str]) -> list[Call]:
-    """All calls that succeeded, in no particular order."""
-    found: list[Call] = []
-    begun: dict[str, tuple[str, str, int]] = {}
-    for number, line in enumerate(trace):
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        thread, resumed, rest, name, arguments = match.groups()
-        if name is not None and arguments.endswith("<unfinished ...>"):
-            begun[thread] = (name, arguments.removesuffix("<unfinished ...>"), number)
-            continue
-        name, first, start = begun.pop(thread) if resumed else (name, "", number)
-        text = first + (rest if resumed else arguments)
-        result = _ENDED.search(text)
-        if result is not None and int(result[1]) >= 0:
-            found.append(Call(name, text, start, number))
-    return found
 
 
 class Disk:
@@ -198,24 +159,13 @@ MAIL, SPOOL, FOLDERS, SIDECARS = ("/cur/",), ("/spool/live/",), ("/Maildir/.",),
 @pytest.fixture
 def traced(serve_processes: Callable[..., ProcessServer], tmp_path: Path) -> Iterator[tuple[ProcessServer, Path]]:
     """A server whose only worker is under strace, and the trace."""
-    strace = programs.need("strace")
     server = serve_processes({"process": {"workers": 1}, "auth": {"cleartext": True}})
     for local in ("dvbe", "ttlan", "fresh"):
         server.population.issue(local)
     server.start()
     trace = tmp_path / "trace"
-    command = [strace, "-f", "-y", f"-s{SHOWN_OCTETS}", f"-o{trace}", f"-etrace={CALLS}", f"-p{server.workers()[0]}"]
-    tracing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert tracing.stderr is not None
-    first = tracing.stderr.readline()
-    if "attached" not in first:
-        tracing.wait(10)
-        programs.lack("the right to trace processes (strace)")
-    yield server, trace
-    if tracing.poll() is None:
-        tracing.send_signal(signal.SIGINT)
-        tracing.wait(30)
-    tracing.stderr.close()
+    with tracing(server.workers()[0], trace, f"-s{SHOWN_OCTETS}", f"-etrace={CALLS}"):
+        yield server, trace
 
 
 def conversation(server: ProcessServer) -> list[tuple[str, tuple[str, ...]]]:
