@@ -4,6 +4,7 @@ import imaplib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from itertools import compress
 from pathlib import Path
 
 import pytest
@@ -46,10 +47,10 @@ def index(root: Root) -> None:
 def found(account: Account) -> tuple[list[int], int]:
     """The UIDs that `TEST` finds, and how many messages had to be read for that."""
     view = account.view(account.folder("INBOX").folder_id)
-    looked_up = account.look_up_text(view.info.folder_id, view.uids, range(len(view.uids)), TEST)
-    left = [uid for position, uid in enumerate(view.uids) if position not in set(looked_up.known)]
+    looked_up = account.look_up_text(view.info.folder_id, view.uids, bytes([1]) * len(view.uids), TEST)
+    left = [uid for uid, is_known in zip(view.uids, looked_up.known, strict=True) if not is_known]
     read = account.find_text(view.info.folder_id, left, [TEST])
-    return sorted([view.uids[position] for position in looked_up.found] + [uid for uid, (hit,) in read if hit]), len(left)
+    return sorted([*compress(view.uids, looked_up.found), *(uid for uid, (hit,) in read if hit)]), len(left)
 
 
 @pytest.mark.timeout(300)

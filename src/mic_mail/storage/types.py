@@ -11,7 +11,7 @@ from __future__ import annotations  # array[int] cannot be evaluated before Pyth
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, Self
 
 ANSWERED = 1
 FLAGGED = 2
@@ -374,13 +374,18 @@ class TextTest:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """The positions of messages that `search.sqlite` holds, and of those that pass the test.
+    """The messages that `search.sqlite` holds, and those of them that pass the test.
 
-    They are positions in the list of UIDs, ascending.
+    Both are masks: one octet for each UID of the list, 0 or 1.
     """
 
-    known: Sequence[int]
-    found: Sequence[int]
+    known: bytes
+    found: bytes
+
+    @classmethod
+    def nothing(cls, count: int) -> Self:
+        """Return that nothing is known about so many messages."""
+        return cls(bytes(count), bytes(count))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mic_mail.storage.fulltext.segment import (
     Words,
     needle,
     pack,
+    sieve_places,
     unpack,
     unpack_values,
 )
@@ -107,10 +108,40 @@ def test_more_words_than_there_are_characters_below_the_surrogates() -> None:
     assert asked(pack(unpack(packed, [0])), "body", "w55295 w55296 w55297") == {0}
 
 
-def test_a_message_of_too_many_words_is_none_for_a_segment() -> None:
+def test_a_message_of_too_many_words_is_none_for_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would take too much memory; the search reads it."""
     with pytest.raises(TooLong):
         IndexedDocument.of([("body", "a b " * (segment.MAX_WORDS // 2)), ("body", "c d")])
+    monkeypatch.setattr(segment, "MAX_DIFFERENT_WORDS", 5)
+    IndexedDocument.of([("body", "a b c d e " * 100)])
+    with pytest.raises(TooLong):
+        IndexedDocument.of([("subject", "a b c"), ("body", "d e f")])
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.just("body"), TEXT), min_size=1, max_size=4), QUERY)
+def test_a_sieve_lets_through_what_occurs(pieces: Pieces, value: str) -> None:
+    """Any text and any query: where the query occurs, the sieve has all its bits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segment, "LARGE_LETTERS", 0)
+        patch.setattr(segment, "SIEVE_MODULUS", 8_191)
+        query = SearchValue.of(value)
+        bits = pack([IndexedDocument.of(pieces)]).sieves["body"]
+        if query.text and scanned([pieces], "body", value):
+            assert all(bits[place >> 3] >> (place & 7) & 1 for place in sieve_places(query))
+        assert not all(bits[place >> 3] >> (place & 7) & 1 for place in sieve_places(SearchValue.of("absent absence")))
+
+
+def test_a_text_of_many_words_is_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phrase is found across the border of two parts; by expression, too."""
+    monkeypatch.setattr(segment, "_AT_ONCE", 8)
+    documents: list[Pieces] = [[("body", " ".join(f"w{number}" for number in range(50)))], [("body", "w1 w3")]]
+    packed = pack([IndexedDocument.of(pieces) for pieces in documents])
+    for most_ways in (64, 0):
+        monkeypatch.setattr(segment, "_MOST_WAYS", most_ways)
+        for number in range(48):
+            assert asked(packed, "body", f" w{number} w{number + 1} w{number + 2} ") == {0}
+            assert asked(packed, "body", f" w{number + 1} w{number} ") == set()
 
 
 def test_matches_do_not_run_from_one_piece_into_the_next() -> None:

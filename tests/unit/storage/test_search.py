@@ -1,11 +1,13 @@
 """SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4), and that `search.sqlite` answers as the
 scan does, whatever became of it, of the messages and of the index."""
 
+import math
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,15 @@ from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.fulltext import segment
+from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.reads.reader import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
-from mic_mail.storage.search import writer
+from mic_mail.storage.search import lookup, writer
+from mic_mail.storage.search import scan as scan_module
 from mic_mail.storage.search.scan import _Fields, _Test
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root
 
@@ -157,12 +164,13 @@ def deliver(account: Account, *messages: bytes) -> None:
 def search(account: Account, folder: str, test: TextTest) -> tuple[list[int], int]:
     """As the IMAP session asks: what is known, then the rest by reading. The UIDs found, and how many messages were read."""
     view = account.view(account.folder(folder).folder_id)
-    looked_up = account.look_up_text(view.info.folder_id, view.uids, range(len(view.uids)), test)
-    known = set(looked_up.known)
-    assert known.issuperset(looked_up.found)
-    left = [uid for position, uid in enumerate(view.uids) if position not in known]
+    looked_up = account.look_up_text(view.info.folder_id, view.uids, bytes([1]) * len(view.uids), test)
+    known, found = set(compress(view.uids, looked_up.known)), set(compress(view.uids, looked_up.found))
+    assert len(looked_up.known) == len(looked_up.found) == len(view.uids)
+    assert known.issuperset(found)
+    left = [uid for uid in view.uids if uid not in known]
     read = account.find_text(view.info.folder_id, left, [test])
-    return sorted({view.uids[position] for position in looked_up.found} | {uid for uid, (hit,) in read if hit}), len(left)
+    return sorted(found | {uid for uid, (hit,) in read if hit}), len(left)
 
 
 def scan(root: Root, folder: str, tests: list[TextTest]) -> list[list[int]]:
@@ -182,6 +190,7 @@ class Searching(RuleBasedStateMachine):
 
     steps = 0
     """Since the last damage."""
+    most_segments = 12.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -302,7 +311,7 @@ class Searching(RuleBasedStateMachine):
         """Of a handful of messages there are never more than a handful of segments."""
         with sqlite_of(self.root) as connection:
             if connection is not None:
-                assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] <= 12
+                assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] <= self.most_segments
 
     def teardown(self) -> None:
         self.store.close()
@@ -352,12 +361,94 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
 
 
 @pytest.mark.slow
-def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all."""
+@pytest.mark.parametrize("are_large", [False, True])
+def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch, are_large: bool) -> None:
+    """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all.
+
+    Also where each text counts as a large one, whose answers are kept and whose letters are sieved."""
     monkeypatch.setattr(writer, "DEAD_US", 1)
     monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 2)
+    if are_large:
+        monkeypatch.setattr(scan_module, "LARGE_OCTETS", 0)
+        monkeypatch.setattr(lookup, "LARGE_OCTETS", 0)
+        monkeypatch.setattr(segment, "LARGE_LETTERS", 20)
+        monkeypatch.setattr(Searching, "most_segments", math.inf)
+        monkeypatch.setattr(segment, "SIEVE_MODULUS", 8_191)
 
     run_state_machine_as_test(
         Searching,
         settings=settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)),
     )
+
+
+# ------------------------------------------------------------------ large texts
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts count as large from 4 KiB on."""
+    monkeypatch.setattr(scan_module, "LARGE_OCTETS", 4_096)
+    monkeypatch.setattr(lookup, "LARGE_OCTETS", 4_096)
+    monkeypatch.setattr(segment, "LARGE_LETTERS", 4_096)
+
+
+def large_message(number: int) -> bytes:
+    words = " ".join(f"{number * 100_000 + each:x}z" for each in range(4_000))
+    return f"Subject: {number}\r\n\r\n{words}\r\n".encode()
+
+
+@pytest.mark.usefixtures("large")
+def test_a_large_text_is_read_once_for_a_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an index each new query reads it, and the same query does not read it again; a small message is read again."""
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    deliver(account, large_message(1), large_message(2), b"Subject: 3\r\n\r\nabc\r\n")
+    opened: list[int] = []
+    open_message = scan_module.open_message
+
+    def watched(of: Store, folder_id: int, uid: int) -> MessageFile:
+        opened.append(uid)
+        return open_message(of, folder_id, uid)
+
+    monkeypatch.setattr(scan_module, "open_message", watched)
+    for value, uids in (("186a0z", [1]), ("absent", [])):
+        for read in ([1, 2, 3], [3]):
+            assert search(account, "INBOX", TextTest("BODY", value)) == (uids, 3)
+            assert opened == read
+            opened.clear()
+    store.close()
+
+
+@pytest.mark.usefixtures("large")
+def test_a_query_that_large_texts_lack_reads_none_of_their_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of the sieve are read in place of the words, and nothing at all for a query that was answered before."""
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    deliver(account, *map(large_message, range(1, 6)))
+    assert account.index_text(Visited()) == 5
+    read: list[str] = []
+    for name in ("words", "flow", "sieve_piece"):
+        real = getattr(SearchFile, name)
+
+        def watched(self: SearchFile, *at: object, name: str = name, real: Callable[..., bytes] = real) -> bytes:
+            read.append(name)
+            return real(self, *at)
+
+        monkeypatch.setattr(SearchFile, name, watched)
+    assert search(account, "INBOX", TextTest("BODY", "zxqwabsent")) == ([], 0)
+    assert read == ["sieve_piece"] * 5
+    read.clear()
+    assert search(account, "INBOX", TextTest("BODY", "zxqwabsent word")) == ([], 0)
+    assert "words" not in read
+    read.clear()
+    assert search(account, "INBOX", TextTest("BODY", "30d40z 30d41z")) == ([2], 0)
+    assert read.count("words") == read.count("flow") == 1
+    read.clear()
+    for value in ("zxqwabsent", "30d40z 30d41z"):
+        search(account, "INBOX", TextTest("BODY", value))
+    assert read == []
+    store.close()

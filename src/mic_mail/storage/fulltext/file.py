@@ -2,6 +2,7 @@
 
     segment   some messages that were packed together: their keys, in the order of their places, and a value for each
     zone      by segment and zone: the blob of words and the blob of flows (segment.py), each with its checksum
+    sieve     the sieve of a zone with one large text, in pieces that are read one by one
 
 The file lies beside the account's index. A segment never changes: it is added, and later replaced by another, under a number
 that is never reused. So cached data stays valid, and a reader needs no lock. The file holds nothing that the messages do not: a
@@ -32,7 +33,7 @@ from mic_mail.storage.fulltext.segment import Packed
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
 from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
 
-VERSION = 3 if sys.byteorder == "little" else 4
+VERSION = 5 if sys.byteorder == "little" else 6
 """Version of the text (what counts as words), of the values and of the blobs.
 
 A file of another version is discarded.
@@ -41,6 +42,8 @@ APPLICATION_ID = 0x6D6D6973
 """SQLite's `application_id`: "mmis"."""
 BUSY_SECONDS = 0.25
 """Longest wait for the file; after it a search reads the messages, and an indexer comes again."""
+SIEVE_OCTETS = 2_048
+"""Octets of a sieve that are read at once: one page of the file holds them."""
 FREED_PAGES = 2_000
 """Pages given back to the file system in one transaction: 8 MB."""
 
@@ -64,11 +67,22 @@ zone = table(
     *columns(BigInteger, "segment_id"),
     *columns(Integer, "zone"),
     *columns(BigInteger, "words_checksum", "flow_checksum"),
+    *columns(Integer, "sieved"),  # pieces of its sieve
     *columns(LargeBinary, "words", "flow"),  # the flow last, so that reading the words never touches its pages
     key=["segment_id", "zone"],
     with_rowid=True,
 )
-_S, _Z = segment.c, zone.c
+sieve = table(
+    metadata,
+    "sieve",
+    *columns(BigInteger, "segment_id"),
+    *columns(Integer, "zone", "piece"),
+    *columns(BigInteger, "checksum"),
+    *columns(LargeBinary, "bits"),
+    key=["segment_id", "zone", "piece"],
+    with_rowid=True,
+)
+_S, _Z, _P = segment.c, zone.c, sieve.c
 _THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at"))
 _THIS_ZONE = (_Z.account_id == bindparam("account"), _Z.segment_id == bindparam("at"))
 _LIVE = SqlStatement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S.account_id == bindparam("account")))
@@ -76,6 +90,13 @@ _KEYS = SqlStatement(select(_S.checksum, _S.messages).where(*_THIS))
 _VALUES = SqlStatement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
 _WORDS = SqlStatement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _FLOW = SqlStatement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_SIEVED = SqlStatement(select(_Z.sieved).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_THIS_SIEVE = (_P.account_id == bindparam("account"), _P.segment_id == bindparam("at"))
+_SIEVE = SqlStatement(
+    select(_P.checksum, _P.bits).where(*_THIS_SIEVE, _P.zone == bindparam("place"), _P.piece == bindparam("number"))
+)
+_ADD_SIEVE = SqlStatement(insert(sieve))
+_DROP_SIEVES = SqlStatement(delete(sieve).where(*_THIS_SIEVE))
 _ADD = SqlStatement(insert(segment))
 _ADD_ZONE = SqlStatement(insert(zone))
 _DROP = SqlStatement(delete(segment).where(*_THIS))
@@ -143,6 +164,22 @@ class SearchFile:
 
     def flow(self, segment_id: int, zone: Zone) -> bytes:
         return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
+
+    def is_sieved(self, segment_id: int, zone: Zone) -> bool:
+        """Return whether a zone has a sieve."""
+        with self._reading() as connection:
+            row = (
+                None
+                if connection is None
+                else _SIEVED.on(connection, account=self._account_id, at=segment_id, place=ZONES.index(zone)).fetchone()
+            )
+        if row is None:
+            raise KeyError(segment_id)
+        return bool(row[0])
+
+    def sieve_piece(self, segment_id: int, zone: Zone, number: int) -> bytes:
+        """Return SIEVE_OCTETS of the sieve of a zone."""
+        return self._blob(_SIEVE, at=segment_id, place=ZONES.index(zone), number=number)
 
     def values(self, segment_id: int) -> bytes:
         """Return the blob for `segment.unpack_values`."""
@@ -221,6 +258,7 @@ class SearchFile:
         False, and nothing has happened, unless the file's segments are just those in `known`: another process was faster.
         """
         rows = [] if packed is None else _rows(packed)
+        sieves = [] if packed is None else _sieve_rows(packed)
         octets = 0 if packed is None else packed.octets
         values = b"" if packed is None else packed.values
         messages = array("q", keys).tobytes()
@@ -232,11 +270,13 @@ class SearchFile:
             for old in instead_of:
                 _DROP.on(connection, account=self._account_id, at=old)
                 _DROP_ZONES.on(connection, account=self._account_id, at=old)
+                _DROP_SIEVES.on(connection, account=self._account_id, at=old)
             if rows:
                 row = {"checksum": zlib.crc32(messages), "messages": messages}
                 row |= {"values_checksum": zlib.crc32(values), "values_blob": values}
                 _ADD.on(connection, **at, dead_since_us=None, octets=octets, **row)
                 _ADD_ZONE.on_each(connection, (at | row for row in rows))
+                _ADD_SIEVE.on_each(connection, (at | row for row in sieves))
             return True
 
     def mark_dead(self, since: Mapping[int, int | None]) -> None:
@@ -369,8 +409,22 @@ def _rows(packed: Packed) -> list[dict[str, object]]:
             "zone": place,
             "words_checksum": zlib.crc32(packed.zones[name][0]),
             "flow_checksum": zlib.crc32(packed.zones[name][1]),
+            "sieved": -(-len(packed.sieves.get(name, b"")) // SIEVE_OCTETS),
             "words": packed.zones[name][0],
             "flow": packed.zones[name][1],
         }
         for place, name in enumerate(ZONES)
+    ]
+
+
+def _sieve_rows(packed: Packed) -> list[dict[str, object]]:
+    return [
+        {
+            "zone": ZONES.index(name),
+            "piece": number,
+            "checksum": zlib.crc32(bits[at : at + SIEVE_OCTETS]),
+            "bits": bits[at : at + SIEVE_OCTETS],
+        }
+        for name, bits in packed.sieves.items()
+        for number, at in enumerate(range(0, len(bits), SIEVE_OCTETS))
     ]

@@ -4,6 +4,7 @@ In: documents (one for each message, by zone), or the blobs of an older segment.
 query, by their place in the segment. The result is that of `SearchValue.occurs_in` on every piece of every document.
 
     Words    each different word of a zone once, the commonest first, as written and folded, and the documents that have it
+    sieve    of one large text, whose words are read only if all runs of four letters of the query's words are there
     Flow     every text as a string with one character a word, U+0000 before each piece; and a sieve of neighbouring words
     values   one a document, of any octets: stored and returned unchanged
 
@@ -18,21 +19,27 @@ import re
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from codecs import getincrementaldecoder
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
-from itertools import accumulate, pairwise, product
+from itertools import accumulate, pairwise, product, repeat
 from math import prod
 from struct import Struct
 
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.mime.text_folding import SearchValue, fold, word_batches
 
-MAX_WORDS = 500_000
-"""Limit of words in one document: a message with more is no letter, and is read for each query.
+MAX_WORDS = 8_000_000
+"""Limit of words in one document, four octets each in memory: two parts of 8 MiB of single letters have as many."""
+MAX_DIFFERENT_WORDS = 500_000
+"""Limit of different words in one document: a message with more is no text, and is read for each new query.
 
-A segment takes twice as many different words in all its documents, as there are 1,112,063 characters to stand for them.
+A segment takes twice as many in all its documents, as there are 1,112,063 characters to stand for them.
 """
+_AT_ONCE = 1 << 16
+"""Words converted or searched in one call: a millisecond or two, in which no other thread runs."""
 
 _SURROGATES = 0xD800
 """First surrogate, which is no character; word numbers skip the surrogates."""
@@ -42,6 +49,11 @@ _SIEVE_FROM = 64
 _SIEVED_ZONES: frozenset[Zone] = frozenset({"body"})
 _MOST_WAYS = 64
 """Limit of the spellings of a phrase that are searched one by one."""
+LARGE_LETTERS = 1 << 20
+"""Letters of the different words of one text from which on it is a large one: no prose, and several milliseconds to read."""
+SIEVE_MODULUS = 16_777_213
+"""A prime: two MiB of bits. Random letters of 8 MiB set a third of them."""
+_RUN = 4
 _LENGTHS = Struct("<IIIII")
 _FLOW_LENGTHS = Struct("<II")
 
@@ -72,6 +84,10 @@ class IndexedDocument:
     def different_words(self) -> int:
         return sum(map(len, self.vocabularies.values()))
 
+    def large_zones(self) -> list[Zone]:
+        """Return the zones with so many letters that the document should be alone in its segment, with a sieve."""
+        return [zone for zone, words in self.vocabularies.items() if sum(map(len, words)) >= LARGE_LETTERS]
+
     def _add(self, zone: Zone, text: str, left: int) -> int:
         vocabulary = self.vocabularies.setdefault(zone, {})
         flow = self.flows.setdefault(zone, array("I"))
@@ -79,7 +95,7 @@ class IndexedDocument:
         flow.append(0)
         for words in word_batches(text):
             flow.extend([vocabulary.setdefault(word, len(vocabulary) + 1) for word in words])
-            if len(flow) - before > left:
+            if len(flow) - before > left or self.different_words > MAX_DIFFERENT_WORDS:
                 raise TooLong
         return len(flow) - before
 
@@ -191,7 +207,7 @@ class Flow:
         reader = _Reader(blob, _FLOW_LENGTHS.size)
         begins = array("I", accumulate(reader.numbers("I", count), initial=0))
         sieve = reader.octets(sieved)
-        return cls(reader.rest().decode("utf-16-le"), begins, sieve)
+        return cls(_text_of(reader.rest()), begins, sieve)
 
     @property
     def octets(self) -> int:
@@ -201,11 +217,25 @@ class Flow:
     def of(self, document: int) -> str:
         return self.text[self.begins[document] : self.begins[document + 1]]
 
+    def spans(self, document: int, length: int) -> Iterator[tuple[int, int]]:
+        """Yield where each part of a document begins and ends; `length` words in succession lie within one of them."""
+        end = self.begins[document + 1]
+        for begin in range(self.begins[document], end, _AT_ONCE):
+            yield begin, min(end, begin + _AT_ONCE + length - 1)
+
     def sieved(self, first: int, second: int) -> int:
         """Return, as bits, the documents that may contain these two words in succession."""
         width = len(self.sieve) // _SIEVE_BUCKETS
         at = _bucket(first, second) * width
         return int.from_bytes(self.sieve[at : at + width], "little")
+
+
+def _text_of(octets: bytes) -> str:
+    """Decode a flow in pieces; a decoder keeps the half of a pair that a piece ends with."""
+    if len(octets) <= 2 * _AT_ONCE:
+        return octets.decode("utf-16-le")
+    decode = getincrementaldecoder("utf-16-le")().decode
+    return "".join([decode(octets[at : at + 2 * _AT_ONCE]) for at in range(0, len(octets), 2 * _AT_ONCE)])
 
 
 def _bucket(first: int, second: int) -> int:
@@ -219,16 +249,24 @@ class Packed:
     documents: int
     zones: dict[Zone, tuple[bytes, bytes]]
     values: bytes
+    sieves: Mapping[Zone, bytes] = field(default_factory=dict)
+    """The `letter_sieve` of zones with many words; empty where the segment was read from the file."""
 
     @property
     def octets(self) -> int:
-        return len(self.values) + sum(len(words) + len(flow) for words, flow in self.zones.values())
+        octets = sum(len(words) + len(flow) for words, flow in self.zones.values())
+        return octets + len(self.values) + sum(map(len, self.sieves.values()))
 
 
 def pack(documents: Sequence[IndexedDocument]) -> Packed:
     """Make a segment; the documents' places are their order."""
     values = pack_values([document.value for document in documents])
-    return Packed(len(documents), {zone: _pack_zone(zone, documents) for zone in ZONES}, values)
+    zones = {zone: _pack_zone(zone, documents) for zone in ZONES}
+    sieves: dict[Zone, bytes] = {}
+    if len(documents) == 1:
+        for zone in documents[0].large_zones():
+            sieves[zone] = letter_sieve(Words.unpack(zones[zone][0]).folded)
+    return Packed(len(documents), zones, values, sieves)
 
 
 def pack_values(values: Sequence[bytes]) -> bytes:
@@ -258,15 +296,24 @@ def _pack_zone(zone: Zone, documents: Sequence[IndexedDocument]) -> tuple[bytes,
     flows: list[array[int]] = []
     for document, vocabulary in zip(documents, vocabularies, strict=True):
         spelled = [0, *map(codes.__getitem__, vocabulary)]
-        flows.append(array("I", map(spelled.__getitem__, document.flows.get(zone, ()))))
+        flow = array("I")
+        for some in _pieces(document.flows.get(zone, flow)):
+            flow.extend(map(spelled.__getitem__, some))
+        flows.append(flow)
     words = _pack_words(ordered, [holders[word] for word in ordered])
     return words, _pack_flows(flows, sieved=zone in _SIEVED_ZONES and len(flows) >= _SIEVE_FROM)
 
 
 def _pack_flows(flows: "list[array[int]]", *, sieved: bool) -> bytes:
     sieve = _sieve_of(flows) if sieved else b""
-    text = b"".join(flows).decode("utf-32-le").encode("utf-16-le")
-    return _FLOW_LENGTHS.pack(len(flows), len(sieve)) + array("I", map(len, flows)).tobytes() + sieve + text
+    lengths = _FLOW_LENGTHS.pack(len(flows), len(sieve)) + array("I", map(len, flows)).tobytes()
+    texts = (some.tobytes().decode("utf-32-le").encode("utf-16-le") for flow in flows for some in _pieces(flow))
+    return b"".join((lengths, sieve, *texts))
+
+
+def _pieces(flow: "array[int]") -> Iterator["array[int]"]:
+    for at in range(0, len(flow), _AT_ONCE):
+        yield flow[at : at + _AT_ONCE]
 
 
 def _sieve_of(flows: "list[array[int]]") -> bytes:
@@ -311,6 +358,37 @@ def unpack(packed: Packed, places: Collection[int]) -> list[IndexedDocument]:
     return documents
 
 
+def letter_sieve(text: bytes) -> bytes:
+    """Return a bit for each remainder of the runs of four octets that occur in a text, by `SIEVE_MODULUS`."""
+    marks = bytearray(SIEVE_MODULUS + -SIEVE_MODULUS % 8)
+    remainder, mark = SIEVE_MODULUS.__rmod__, marks.__setitem__
+    for start in range(0, len(text), _AT_ONCE):
+        for shift in range(_RUN):
+            some = text[start + shift : start + shift + _AT_ONCE]
+            runs = memoryview(some[: len(some) // _RUN * _RUN]).cast("I")
+            deque(map(mark, map(remainder, runs), repeat(1)), maxlen=0)
+    return reduce(int.__or__, (int.from_bytes(marks[bit::8], "little") << bit for bit in range(8))).to_bytes(
+        len(marks) // 8, "little"
+    )
+
+
+def sieve_places(query: SearchValue) -> list[int]:
+    """Return the bits that the `letter_sieve` of a text has if the query occurs in it; none for a short query."""
+    words = [needle(fold(each)) for each in needles(query)]
+    runs = {word[at : at + _RUN] for word in words for at in range(len(word) - _RUN + 1)}
+    return sorted({int.from_bytes(run, sys.byteorder) % SIEVE_MODULUS for run in runs})
+
+
+def needles(query: SearchValue) -> list[str]:
+    """Return what has to occur among the words for a query to occur in a text; a space is the edge of a word."""
+    first, *rest = query.text.strip(" ").split(" ")
+    if not rest:
+        return [query.text]
+    *inner, last = rest
+    edges = [" " * query.text.startswith(" ") + first + " ", *(f" {word} " for word in inner)]
+    return [*edges, " " + last + " " * query.text.endswith(" ")]
+
+
 def needle(text: str) -> bytes:
     """Return a part of a query in the form that is searched among words."""
     return text.encode("utf-8", "surrogatepass")
@@ -322,14 +400,11 @@ class Phrase:
     __slots__ = ("_choices", "_words", "candidates")
 
     def __init__(self, query: SearchValue, words: Words) -> None:
-        first, *inner, last = query.text.strip(" ").split(" ")
-        needles = [" " * query.text.startswith(" ") + first + " ", *(f" {word} " for word in inner)]
-        needles.append(" " + last + " " * query.text.endswith(" "))
         self._words = words
         self._choices: list[list[int]] = []
         """For each word of the phrase, the matching words' numbers, the commonest first."""
         self.candidates: set[int] = set()
-        for turn, each in enumerate(needles):
+        for turn, each in enumerate(needles(query)):
             numbers = list(words.numbers(needle(each), folded=query.folded))
             having = words.having(numbers)
             self._choices.append(numbers)
@@ -351,16 +426,16 @@ class Phrase:
 
     def _by_expression(self, candidates: set[int], flow: Flow) -> set[int]:
         """Search by regular expression, where too many words match to be tried one by one."""
-        text, begins = flow.text, flow.begins
+        text, length = flow.text, len(self._choices)
         codes = ("".join([re.escape(chr(_code(number + 1))) for number in numbers]) for numbers in self._choices)
         search = re.compile("".join([f"[{each}]" for each in codes])).search
-        return {each for each in candidates if search(text, begins[each], begins[each + 1])}
+        return {each for each in candidates if any(search(text, *span) for span in flow.spans(each, length))}
 
 
 def _having(candidates: set[int], codes: list[int], flow: Flow) -> set[int]:
-    text, begins = flow.text, flow.begins
-    sign = "".join(map(chr, codes))
+    find, sign = flow.text.find, "".join(map(chr, codes))
     bits = -1
     if flow.sieve and len(candidates) >= _SIEVE_FROM:
         bits = reduce(int.__and__, (flow.sieved(first, second) for first, second in pairwise(codes)))
-    return {each for each in candidates if bits >> each & 1 and text.find(sign, begins[each], begins[each + 1]) >= 0}
+    allowed = (each for each in candidates if bits >> each & 1)
+    return {each for each in allowed if any(find(sign, *span) >= 0 for span in flow.spans(each, len(sign)))}

@@ -1,23 +1,26 @@
 """SEARCH by `search.sqlite`: which messages of a folder it knows, and which of those pass a test.
 
-In: a folder's UIDs, positions among them, one test. Out: `LookedUp`, exactly the result of a scan of the same messages
+In: a folder's UIDs, which of them are asked about, one test. Out: `LookedUp`, exactly the result of a scan of the same messages
 (scan.py); unknown messages are left to the scan. Never an error: a damaged file is discarded, an inaccessible one knows
 nothing.
 
-Three results are computed once and cached (fulltext/cache.py): the keys of a folder's messages, their places in the segments,
-and the parts of the segments that queries have needed.
+A query costs what the segments cost, not what the folder's messages do: the sets of messages are masks of one octet each, which
+are compared as a whole, and only matches are placed one by one. Four results are computed once and cached (fulltext/cache.py):
+the keys of a folder's messages, their places in the segments, the parts of the segments that queries have needed, and the
+answers of segments that hold large texts.
 """
 
 import contextlib
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from mic_mail.mime.search_text import FIELD_ZONES, Zone
 from mic_mail.mime.text_folding import SearchValue
-from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
-from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle
+from mic_mail.storage.fulltext.file import SIEVE_OCTETS, DamagedSearchFile, key_of
+from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle, sieve_places
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
 from mic_mail.storage.reads.aligned_column import aligned
@@ -25,33 +28,33 @@ from mic_mail.storage.reads.reader import rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
+LARGE_OCTETS = 64 << 10
+"""Octets a document from which on a segment's answers are kept: it holds texts of megabytes, read for each phrase."""
 _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
 
-def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: Sequence[int], test: TextTest) -> LookedUp:
-    """Return what is known of the messages at positions `wanted` of `uids`.
+def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
+    """Return what is known of the messages among `uids` whose octet in `wanted` is 1.
 
     `uids` is best the shared list (`FolderView.uids`).
     """
     query = SearchValue.of(test.value)
     if not query.text or not store.settings.search_file:
-        return LookedUp((), ())  # an empty value asks whether a field is present, or nothing at all
+        return LookedUp.nothing(len(uids))  # an empty value asks whether a field is present, or nothing at all
     store.ready()  # a rebuilt index makes cached results about it void
-    looked_up = _LookedUp(store, test, query)
+    looked_up = _LookedUp(store, test, query, wanted)
     try:
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(KeyError):
-                places = _places_of(store, folder_id, _keys_of(store, folder_id, uids))
-                left = None if len(wanted) == len(uids) and not looked_up.known else set(wanted).difference(looked_up.known)
-                if looked_up.ask(places, left):
+                if looked_up.ask(_places_of(store, folder_id, _keys_of(store, folder_id, uids))):
                     break
     except DamagedSearchFile:
         throw_away(store)
-        return LookedUp((), ())
+        return LookedUp.nothing(len(uids))
     except (sqlite3.Error, OSError):
         pass  # results so far stay true
-    return LookedUp(looked_up.known, looked_up.found)
+    return LookedUp(looked_up.known, bytes(looked_up.found))
 
 
 def throw_away(store: Store) -> None:
@@ -61,52 +64,83 @@ def throw_away(store: Store) -> None:
 
 
 class _LookedUp:
-    def __init__(self, store: Store, test: TextTest, query: SearchValue) -> None:
+    def __init__(self, store: Store, test: TextTest, query: SearchValue, wanted: bytes) -> None:
         self._store = store
         self._test = test
         self._query = query
         self._decides = test.kind != "HEADER" or test.field.lower() in FIELD_ZONES  # else the match may be in another field
-        self.known: list[int] = []
-        self.found: list[int] = []
+        self._left = wanted
+        self.known = bytes(len(wanted))
+        self.found = bytearray(len(wanted))
 
-    def ask(self, places: "Places", wanted: set[int] | None) -> bool:
-        """Query the positions `wanted`, or all; False if a segment was repacked, so that some have no answer."""
-        whole = True
-        least, most = (min(wanted), max(wanted)) if wanted else (0, len(places.keys.uids))
-        for segment_id, (low, high), (in_segment, positions) in zip(places.segments, places.spans, places.lists, strict=True):
-            if high < least or low > most:
-                continue
-            if wanted is not None:
-                chosen = [at for at, position in enumerate(positions) if position in wanted]
-                if not chosen:
-                    continue
-                in_segment = array("H", [in_segment[at] for at in chosen])  # noqa: PLW2901 - what is left of it
-                positions = array("I", [positions[at] for at in chosen])  # noqa: PLW2901
-            try:
-                hits = _Segment(self._store, segment_id).having(self._test, self._query, in_segment)
-            except KeyError:
-                whole = False
-                continue
-            self._take(hits, in_segment, positions)
-        return whole
+    def ask(self, places: "Places") -> bool:
+        """Query the messages that are left; False if a segment was repacked, so that some have no answer."""
+        matches: list[int] = []
+        lost: list[_Held] = []
+        unasked = list(places.held)
+        try:
+            while unasked:
+                held = unasked[-1]
+                if self._left.find(1, held.low, held.high) >= 0:
+                    try:
+                        matches += self._matches(held)
+                    except KeyError:
+                        lost.append(held)
+                unasked.pop()
+        finally:
+            self._take(places, matches, [*lost, *unasked])
+        return not lost
 
-    def _take(self, hits: set[int], in_segment: "array[int]", positions: "array[int]") -> None:
-        pairs = zip(in_segment, positions, strict=True)
-        if self._decides:
-            self.known.extend(positions)
-            self.found += [position for place, position in pairs if place in hits] if hits else []
-        else:
-            self.known += [position for place, position in pairs if place not in hits]
+    def _matches(self, held: "_Held") -> list[int]:
+        """Return the positions, among those left, of the messages of a segment that match."""
+        wanted = held.places
+        if self._left.count(1, held.low, held.high) < held.high - held.low:
+            wanted = array("H", compress(held.places, map(self._left.__getitem__, held.positions)))
+        hits = _Segment(self._store, held).having(self._test, self._query, wanted) if wanted else ()
+        return list(compress(held.positions, map(hits.__contains__, held.places))) if hits else []
+
+    def _take(self, places: "Places", matches: list[int], unanswered: "list[_Held]") -> None:
+        known = bytearray(_combined(int.__and__, self._left, places.known))
+        for held in unanswered:
+            for position in held.positions:
+                known[position] = 0
+        for position in matches:
+            if not self._decides:
+                known[position] = 0
+            elif known[position]:
+                self.found[position] = 1
+        self.known = _combined(int.__or__, self.known, known)
+        self._left = _combined(int.__xor__, self._left, known)
+
+
+def _combined(operation: Callable[[int, int], int], one: bytes | bytearray, other: bytes | bytearray) -> bytes:
+    return operation(int.from_bytes(one, "little"), int.from_bytes(other, "little")).to_bytes(len(one), "little")
 
 
 class _Segment:
-    def __init__(self, store: Store, segment_id: int) -> None:
+    def __init__(self, store: Store, held: "_Held") -> None:
         self._store = store
-        self._segment_id = segment_id
+        self._held = held
+        self._segment_id = held.segment_id
 
-    def having(self, test: TextTest, query: SearchValue, wanted: Iterable[int]) -> set[int]:
+    def having(self, test: TextTest, query: SearchValue, wanted: Collection[int]) -> Collection[int]:
+        """Return the documents that match, among `wanted` and perhaps others."""
+        zones = _zones_of(test)
+        if not self._held.is_large:
+            return self._having(zones, query, wanted)
+
+        key = (self._segment_id, zones, query)
+        hits = self._store.shared.searched.answer(key)
+        if hits is None:
+            hits = self._having(zones, query, range(self._held.documents))
+            self._store.shared.searched.keep_answer(key, hits, 4 * len(query.text))
+        return hits
+
+    def _having(self, zones: Iterable[Zone], query: SearchValue, wanted: Collection[int]) -> set[int]:
         found: set[int] = set()
-        for zone in _zones_of(test):
+        for zone in zones:
+            if self._held.is_large and self._is_sieved_out(zone, query):
+                continue
             words = self._words(zone)
             if " " not in query.text.strip(" "):
                 found |= words.having(words.numbers(needle(query.text), folded=query.folded))
@@ -116,6 +150,22 @@ class _Segment:
             if candidates:
                 found |= phrase.among(candidates, self._flow(zone))
         return found
+
+    def _is_sieved_out(self, zone: Zone, query: SearchValue) -> bool:
+        """Return whether the sieve of a large text shows that the query does not occur in it."""
+        search, segment_id = self._store.search, self._segment_id
+        cached = self._store.shared.searched.of
+        if not cached(bool, (segment_id, zone), lambda: (search.is_sieved(segment_id, zone), 0)):
+            return False
+        for place in sieve_places(query):
+            number, at = divmod(place >> 3, SIEVE_OCTETS)
+            piece = cached(bytes, (segment_id, zone, number), lambda: self._sieve_piece(zone, number))  # noqa: B023 - called at once
+            if not piece[at] >> (place & 7) & 1:
+                return True
+        return False
+
+    def _sieve_piece(self, zone: Zone, number: int) -> tuple[bytes, int]:
+        return self._store.search.sieve_piece(self._segment_id, zone, number), SIEVE_OCTETS
 
     def _words(self, zone: Zone) -> Words:
         def read() -> tuple[Words, int]:
@@ -151,16 +201,31 @@ class FolderKeys:
     keys: "array[int]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The messages of a folder that lie in one segment: their places there, and their positions in the folder."""
+
+    segment_id: int
+    documents: int
+    """All documents of the segment."""
+    is_large: bool
+    """Set where they are so large that answers are kept."""
+    places: "array[int]"
+    positions: "array[int]"
+    low: int
+    high: int
+    """The range of the positions: most segments hold messages of one period."""
+
+
 @dataclass(slots=True)
 class Places:
-    """A folder's messages by segment: their places in it, and their positions in the folder."""
+    """A folder's messages by segment."""
 
     keys: FolderKeys
     live: tuple[int, ...]
-    segments: list[int]
-    lists: "list[tuple[array[int], array[int]]]"
-    spans: list[tuple[int, int]]
-    """First and last of these positions: most segments hold messages of one period."""
+    held: list[_Held]
+    known: bytes
+    """The mask of all messages that lie in segments."""
 
 
 def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
@@ -194,25 +259,31 @@ def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
 
 
 def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
-    live = tuple(sorted(each.segment_id for each in store.search.live()))
+    segments = sorted(store.search.live(), key=lambda each: each.segment_id)
+    live = tuple([each.segment_id for each in segments])
     at = (store.account_id, folder_id)
     known = store.shared.searched.get(Places, at)
     if known is not None and known.keys is keys and known.live == live:
         return known
     first, more = positions_by_key(keys.keys) if live else ({}, {})
-    segments: list[int] = []
-    lists: list[tuple[array[int], array[int]]] = []
-    for segment_id in live:
+    held: list[_Held] = []
+    mask = bytearray(len(keys.keys))
+    for each in segments:
+        in_segment = keys_in(store, each.segment_id)
         pairs: list[tuple[int, int]] = []
-        for place, key in enumerate(keys_in(store, segment_id)):
+        for place, key in enumerate(in_segment):
             # Entries are removed as they are found: dropping a large dictionary as a whole would hold the interpreter.
             if (position := first.pop(key, None)) is not None:
                 pairs += [(place, each) for each in (position, *more.pop(key, ()))]
         if pairs:
-            segments.append(segment_id)
-            lists.append((array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])))
-    found = Places(keys, live, segments, lists, [(min(positions), max(positions)) for _, positions in lists])
-    return store.shared.searched.put(at, found, 6 * sum(len(places) for places, _ in lists))
+            places, positions = array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])
+            is_large = each.octets > LARGE_OCTETS * len(in_segment)
+            low, high = min(positions), max(positions) + 1
+            held.append(_Held(each.segment_id, len(in_segment), is_large, places, positions, low, high))
+            for position in positions:
+                mask[position] = 1
+    found = Places(keys, live, held, bytes(mask))
+    return store.shared.searched.put(at, found, 6 * sum(len(each.places) for each in held) + len(mask))
 
 
 def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, list[int]]]:

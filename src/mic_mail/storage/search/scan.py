@@ -3,7 +3,8 @@
 mime/search_text.py defines what counts as text, mime/text_folding.py what counts as equal: exact substrings, in order and
 adjacent, at any length, without case. A value without diacritics finds text with and without them, one with any finds only its
 like. `search.sqlite` answers the same queries without reading a message (lookup.py). This module reads the messages that it
-does not know, and adds what was read for BODY or TEXT to it, so that the second search is quick.
+does not know, and adds what was read for BODY or TEXT to it, so that the second search is quick. Answers about a large message
+are kept as well, as messages never change.
 """
 
 import sqlite3
@@ -23,6 +24,8 @@ from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Column, TextTest
 
+LARGE_OCTETS = 1 << 20
+"""Size from which on the answers about a message are kept."""
 Texts = Sequence[tuple[Zone, str]]
 
 
@@ -36,10 +39,16 @@ def find_text(
     read: dict[int, IndexedDocument] = {}
     words = 0
     columns: tuple[Column, ...] = ("uid", "email_id", "size", "header", "parts")
-    for uid, email_id, size, header, parts in rows(store, folder_id, uids, columns):
+    asked = rows(store, folder_id, uids, columns)
+    leaves = store.settings.search_file and len(asked) >= SMALLEST_LEFT  # else the work would be lost
+    for uid, email_id, size, header, parts in asked:
         if headers_suffice and header:
             named = _Fields(header)
             found.append((uid, tuple(test.in_header(named) for test in wanted)))
+            continue
+        key = key_of(email_id, size)
+        if size >= LARGE_OCTETS and (known := _kept(store, key, tests)) is not None:
+            found.append((uid, known))
             continue
         try:
             with open_message(store, folder_id, uid) as file:
@@ -47,13 +56,16 @@ def find_text(
         except NoSuchMessage:
             continue
         texts = list(text_parts(octets, parts))
-        found.append((uid, _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)))
-        if store.settings.search_file:
+        passed = _passes(wanted, _Fields(header or octets[: Sections(parts).root.body_start]), texts)
+        found.append((uid, passed))
+        if size >= LARGE_OCTETS:
+            _keep(store, key, tests, passed)
+        if leaves:
             try:
                 document = IndexedDocument.of(texts, value_of(header, octets))
             except TooLong:
-                continue  # it will be read again
-            read[key_of(email_id, size)] = document
+                continue  # it will be read again, for another query
+            read[key] = document
             words += document.different_words
             if words > MOST_WORDS:
                 _leave(store, read)
@@ -61,6 +73,16 @@ def find_text(
     if len(read) >= SMALLEST_LEFT:
         _leave(store, read)
     return found
+
+
+def _kept(store: Store, key: int, tests: Sequence[TextTest]) -> tuple[bool, ...] | None:
+    kept = [store.shared.searched.answer((store.account_id, key, test)) for test in tests]
+    return None if None in kept else tuple(map(bool, kept))
+
+
+def _keep(store: Store, key: int, tests: Sequence[TextTest], passed: Sequence[bool]) -> None:
+    for test, passes in zip(tests, passed, strict=True):
+        store.shared.searched.keep_answer((store.account_id, key, test), (key,) if passes else (), 4 * len(test.value))
 
 
 def _leave(store: Store, read: dict[int, IndexedDocument]) -> None:

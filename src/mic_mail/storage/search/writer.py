@@ -53,6 +53,9 @@ def _at_once(read: Mapping[int, IndexedDocument]) -> Iterator[dict[int, IndexedD
     some: dict[int, IndexedDocument] = {}
     words = 0
     for key, document in read.items():
+        if document.large_zones():
+            yield {key: document}
+            continue
         words += document.different_words
         if some and words > MOST_WORDS:
             yield some
@@ -78,8 +81,9 @@ def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
     new = {key: document for key, document in read.items() if key not in known}
     if not new:
         return 0
-    is_one_long = sum(document.different_words for document in new.values()) > MOST_WORDS
-    joined = [] if is_one_long else _small_enough(store, live, len(new))
+    is_long = any(document.large_zones() for document in new.values())
+    is_long = is_long or sum(document.different_words for document in new.values()) > MOST_WORDS
+    joined = [] if is_long else _small_enough(store, live, len(new))
     keys, documents = list(new), list(new.values())
     for each in joined:
         keys += each.keys
