@@ -46,11 +46,11 @@ class Work(actions.Work[T_co]):
     """Work that may run on another account and may take long.
 
     `account` is the one whose store is used (None: the session's own). The session has checked the person's rights there.
-    `meanwhile` is a line to write every PROGRESS_SECONDS until the work is done; only where no line is partly written.
+    `meanwhile` returns a line to write every PROGRESS_SECONDS until the work is done; only where no line is partly written.
     """
 
     account: AccountRef | None = None
-    meanwhile: bytes = b""
+    meanwhile: Callable[[], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ Errors: a `MicMailError` becomes NO (`replies.refusal`); `CloseConnection` ends 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
@@ -86,6 +87,10 @@ class AppendTarget:
     until: float
     is_sent: bool | None = None
     """True if the folder holds sent messages; None: unknown."""
+
+
+def _still_in_progress(tag: bytes) -> bytes:
+    return ok(b"*", "Still in progress.", in_progress(tag))
 
 
 class ImapContext(SessionContext):
@@ -406,7 +411,7 @@ class ImapContext(SessionContext):
         A long write is one step, so the client only learns that it is still in progress (RFC 9585).
         """
         ref = self.account if place is None else place.account
-        alive = b"" if "INPROGRESS" in self.hidden else ok(b"*", "Still in progress.", in_progress(self.tag))
+        alive = None if "INPROGRESS" in self.hidden else partial(_still_in_progress, self.tag)
         if self.notifier is None:
             return cast("T", (yield Work(run, writes=True, account=ref, meanwhile=alive)))
         work = Work(lambda account: account.recording_modseqs(run), writes=True, account=ref, meanwhile=alive)

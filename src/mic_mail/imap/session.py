@@ -216,6 +216,7 @@ class Session(session_core.Session):
         ctx = self._context
         spec = COMMANDS[command.name]
         reply: Reply | None = self._forbidden(spec, command.arguments)
+        last = b""
         selected_only = spec.states is ConnectionState.SELECTED
         ctx.account = ctx.view.place.account if ctx.view is not None and selected_only else None
         if reply is None:
@@ -224,12 +225,13 @@ class Session(session_core.Session):
             if reply is None:  # it has written its tagged line itself
                 return
             if ctx.view is not None and not isinstance(command.arguments, Select):
+                last = ctx.line(command.tag, reply)
                 expunge = spec.may_expunge(command.arguments)
-                yield from search_context.send_selected_changes(ctx, ctx.line(command.tag, reply), expunge=expunge)
+                yield from search_context.send_selected_changes(ctx, last, expunge=expunge)
         self._count(invalid=reply.status == b"BAD")
         if ctx.view is not None and ctx.view.has_pending_expunges and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
-        ctx.write(ctx.line(command.tag, reply))
+        ctx.write(last or ctx.line(command.tag, reply))
 
     def _forbidden(self, spec: Spec, arguments: Arguments | AppendMessage) -> Reply | None:
         """Return why a command is not allowed now (RFC 9051 §3)."""

@@ -278,14 +278,17 @@ class Feed:
 
     # Changes of accounts
     def changed(self, account_id: int, modseq: int) -> None:
-        """Record that the account has committed `modseq`. Cheap; call it from any thread."""
+        """Record that the account has committed `modseq`. Cheap; call it from any thread.
+
+        It is published a turn of the loop later: the client that made the change has its reply first.
+        """
         with self._pending_lock:
             first = not self._pending
             if modseq > self._pending.get(account_id, 0):
                 self._pending[account_id] = modseq
         if first:
             with contextlib.suppress(RuntimeError):  # the loop has closed
-                self._loop.call_soon_threadsafe(self._publish)
+                self._loop.call_soon_threadsafe(self._loop.call_soon, self._publish)
 
     def subscribe(self, account_id: int, callback: Callback) -> Subscription:
         """Call `callback(modseq)` on the loop whenever the account changes, until the subscription is closed."""

@@ -284,6 +284,8 @@ class AccountExecutors:
     def __init__(self, executors: Executors) -> None:
         self._executors = executors
         self._accounts: dict[int, _AccountSlots] = {}
+        self._spare: list[_AccountSlots] = []
+        """Slots of accounts that are idle again; as many as were busy at once."""
         self._waiting: set[asyncio.Task[None]] = set()
         """The tasks of `start` that wait for a slot."""
 
@@ -324,7 +326,7 @@ class AccountExecutors:
     def _slots(self, ref: AccountRef) -> _AccountSlots:
         slots = self._accounts.get(ref.account_id)
         if slots is None:
-            slots = self._accounts[ref.account_id] = _AccountSlots()
+            slots = self._accounts[ref.account_id] = self._spare.pop() if self._spare else _AccountSlots()
         return slots
 
     async def _run(self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore, call: Callable[[], T]) -> T:
@@ -334,7 +336,8 @@ class AccountExecutors:
     def _ended(self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore) -> Callable[[], None]:
         def ended() -> None:
             kind.release()
-            if not slots.writers.callers and not slots.readers.callers:
-                self._accounts.pop(ref.account_id, None)
+            idle = not slots.writers.callers and not slots.readers.callers
+            if idle and self._accounts.get(ref.account_id) is slots:
+                self._spare.append(self._accounts.pop(ref.account_id))
 
         return ended

@@ -49,6 +49,23 @@ async def test_watchers_hear_of_changes_of_their_account_only(feeds: Callable[..
     assert sorted(heard) == [("first", 7), ("second", 7)]
 
 
+async def test_the_reply_comes_before_the_feed(feeds: Callable[..., Feed]) -> None:
+    """A thread reports a change and then hands over its result: the client is answered before others are notified."""
+    feed, loop = feeds("worker0"), asyncio.get_running_loop()
+    order: list[str] = []
+    feed.subscribe(1, lambda modseq: order.append("notified"))
+
+    def call() -> None:
+        feed.changed(1, 7)
+        loop.call_soon_threadsafe(order.append, "answered")
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()  # the loop waits as it would for the interpreter lock
+    await wait_on_loop(lambda: len(order) == 2)
+    assert order == ["answered", "notified"]
+
+
 async def test_many_watchers_do_not_keep_the_loop(feeds: Callable[..., Feed]) -> None:
     """A unit's mailbox may be open in hundreds of sessions: what else there is to do gets its turn between them, and a newer
     change that comes meanwhile reaches all."""

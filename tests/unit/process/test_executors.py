@@ -212,6 +212,20 @@ async def test_a_call_without_a_waiter_needs_no_task(executors: Executors) -> No
     assert not accounts._waiting
 
 
+async def test_one_call_wakes_one_thread(executors: Executors) -> None:
+    """The others sleep on; calls beyond the threads wait, and are taken without being waked for."""
+    io = executors.io_executor
+    await wait_on_loop(lambda: len(io._idle) == 8)
+    gate = Gate()
+    for number in range(1, 11):
+        task = io.submit(gate)
+        assert len(io._idle) == max(0, 8 - number)
+    await wait_on_loop(lambda: gate.running == 8)
+    gate.let_go()
+    assert await task <= 10
+    await wait_on_loop(lambda: len(io._idle) == 8)
+
+
 async def test_a_receiver_that_fails_keeps_no_result_from_others(executors: Executors) -> None:
     """It is told to the loop's handler of exceptions."""
     accounts, ends = AccountExecutors(executors), Ends()

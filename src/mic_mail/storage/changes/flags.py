@@ -30,11 +30,18 @@ NAMES_AT_ONCE = 500
 _M = schema.message.c
 _HERE = keyed_by(_M, "folder")
 _SELECT_FLAGS = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)).order_by(_M.uid))
+_SELECT_FLAGS_OF_ONE = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _M.uid == bindparam("at")))
 _SET_FLAGS = SqlStatement(
     update(schema.message)
     .where(_HERE, among(_M.uid))
     .values(flags=bindparam("new_flags"), modseq=bindparam("new_modseq"), name_dirty=1)
 )
+_SET_FLAGS_OF_ONE = SqlStatement(
+    update(schema.message)
+    .where(_HERE, _M.uid == bindparam("at"))
+    .values(flags=bindparam("new_flags"), modseq=bindparam("new_modseq"), name_dirty=1)
+)
+"""The statements of one message: a list as JSON costs half as much again."""
 _SET_QUIETLY = SqlStatement(
     update(schema.message).where(_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1)
 )
@@ -77,7 +84,7 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
         operand = flags & SYSTEM_FLAGS & allowed
         if allowed & KEYWORD_FLAGS:
             operand |= write.keyword_bits(folder, keywords, add=operation != "-")
-        rows = _SELECT_FLAGS.on(write.connection, account=store.account_id, folder=folder_id, uids=uid_list(uids)).fetchall()
+        rows = _read_flags(write, folder_id, sorted(uids))
         common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
         if reader is not None:
             known = reader_seen_rows.states(write.connection, reader, folder_id, common)
@@ -98,6 +105,14 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
     return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=reported))
 
 
+def _read_flags(write: Write, folder_id: int, uids: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """Return UID, flags, MODSEQ and size of these messages, as far as they exist, ascending."""
+    here = {"account": write.store.account_id, "folder": folder_id}
+    if len(uids) == 1:
+        return _SELECT_FLAGS_OF_ONE.on(write.connection, **here, at=uids[0]).fetchall()
+    return _SELECT_FLAGS.on(write.connection, **here, uids=uid_list(uids)).fetchall()
+
+
 def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> int:
     match operation:
         case "+":
@@ -115,15 +130,13 @@ _Changing = tuple[int, int, int, int, int]
 def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> None:
     write.touch(folder)
     _count_anew(folder, changing)
-    for uids, new_flags in _by_value(changing):
-        _SET_FLAGS.on(
-            write.connection,
-            account=write.store.account_id,
-            folder=folder.folder_id,
-            uids=uids,
-            new_flags=new_flags,
-            new_modseq=write.modseq,
-        )
+    here = {"account": write.store.account_id, "folder": folder.folder_id}
+    if len(changing) == 1:
+        uid, new_flags = changing[0][:2]
+        _SET_FLAGS_OF_ONE.on(write.connection, **here, at=uid, new_flags=new_flags, new_modseq=write.modseq)
+    else:
+        for uids, new_flags in _by_value(changing):
+            _SET_FLAGS.on(write.connection, **here, uids=uids, new_flags=new_flags, new_modseq=write.modseq)
     write.store.names_due = True
 
 
