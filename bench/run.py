@@ -82,6 +82,7 @@ def do(works: list[Work], bench: Bench, runs: int) -> results.Results:
             continue
         done["rows"] |= rows
         show(work, rows, time.monotonic() - start)
+        results.write(done, bench.folder)  # what is measured is not lost with what comes after it
     return done
 
 
