@@ -10,6 +10,7 @@ import codecs
 import encodings
 import pkgutil
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
 from encodings.aliases import aliases
@@ -88,6 +89,22 @@ def _codec(charset: str) -> str | None:
     return None if known in _NOT_TEXT or not getattr(found, "_is_text_encoding", True) else found.name
 
 
+def is_utf8(charset: str) -> bool | None:
+    """Return whether `decode_as_written` always decodes this charset as UTF-8; None where the octets decide."""
+    name = _codec(charset) if charset else None
+    return None if name in (None, "ascii") else name == "utf-8"
+
+
+@lru_cache(maxsize=64)
+def single_octets(charset: str) -> str | None:
+    """Return the 256 characters of a charset of single octets that contains ASCII; None for any other charset."""
+    name = _codec(charset) or ""
+    table = _TABLES.get(name)
+    if table is None:
+        table = getattr(sys.modules.get(f"encodings.{name.replace('-', '_')}"), "decoding_table", None)
+    return table if table is not None and len(table) == 256 and table.startswith(_ASCII, 0x20) and table[10] == "\n" else None
+
+
 def decode_octets(raw: bytes, charset: str = "") -> str:
     """Decode octets to text in NFC; invalid octets become U+FFFD, an unknown charset is guessed."""
     return compose_letters(decode_as_written(raw, charset))
@@ -114,6 +131,7 @@ def decode_as_written(raw: bytes, charset: str = "") -> str:
 
 
 _8BIT = bytes(range(0x80, 0x100))
+_ASCII = bytes(range(0x20, 0x7F)).decode("ascii")
 _LIKE_ASCII = frozenset({None, "ascii", "utf-8", "cp1252", "cp1258"})
 """Charsets in which ASCII octets always mean themselves; None (undeclared) is guessed among them."""
 

@@ -12,6 +12,7 @@ from mic_mail.policy.secrecy import markings, titles
 from mic_mail.policy.secrecy.degrees import Marking, MarkingPlace
 from mic_mail.policy.secrecy.prefilter import may_mark
 from mic_mail.textextract.limits import Budget, CannotRead
+from mic_mail.textextract.message_file import ReadFailed
 from mic_mail.textextract.result import Findings, FoundMarking, Missed, Unread
 
 Reader = Callable[["Look", bytes, str, str], None]
@@ -59,13 +60,19 @@ class Look:
 
     def document(self, content: bytes, name: str = "", kind: str = "") -> None:
         """Read a nested document: an attachment, a member of an archive, an embedded object."""
+        self.guarded(lambda: self._open(self, content, name, kind))
+
+    def guarded(self, read: Callable[[], None]) -> None:
+        """Call `read` for one document; whatever it raises ends this document only."""
         outer = self.format
         self._depth += 1
         try:
             if self._depth > self.budget.bounds.depth:
                 raise CannotRead(Unread.OVER_BOUNDS)
             self.budget.take_part()
-            self._open(self, content, name, kind)
+            read()
+        except ReadFailed:
+            raise
         except CannotRead as error:
             self.missed(error.reason)
         except (RecursionError, MemoryError):

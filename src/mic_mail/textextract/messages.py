@@ -7,13 +7,14 @@ through the budget.
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import Protocol
 
-from mic_mail.mime.encoded_words import compose_letters, decode_as_written, decode_text
-from mic_mail.mime.encodings import decode
+from mic_mail.mime.encoded_words import compose_letters, decode_text
+from mic_mail.mime.encodings import decode, decoder_for
 from mic_mail.mime.headers import fields, parse_parameters, unfold
 from mic_mail.mime.html import declared_charset, visible_lines
 from mic_mail.mime.part_table import LEAF, Section, Sections, encode
@@ -21,8 +22,12 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.mime.search_text import MAX_TEXT_OCTETS, file_names
 from mic_mail.policy.naming.confusables import as_seen
 from mic_mail.policy.secrecy.degrees import MarkingPlace
-from mic_mail.policy.secrecy.prefilter import octets_may_mark
+from mic_mail.textextract.document_kinds import ARCHIVE_END_WITHIN, LOOKED_AT, archive_may_end, kind_of
 from mic_mail.textextract.extraction import Look
+from mic_mail.textextract.hinted_lines import whole_lines
+from mic_mail.textextract.limits import Budget, CannotRead
+from mic_mail.textextract.readings import WIDE_MARKS, can_be_searched, hinted_readings, readings
+from mic_mail.textextract.result import Unread
 
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})
 _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")
@@ -30,6 +35,7 @@ _UUENCODED = re.compile(rb"^begin [0-7]{3,4} (?P<name>[^\r\n]{1,200})\r?\n", re.
 _UU = ("x-uuencode", "uuencode", "x-uue", "uue")
 _MOST_ENCLOSED = 10
 _STEPS_OF_A_FIELD = 2
+_PAD = b"="[0]
 _PADDING, _MOST_PIECES = b"= \t\r\n", 1_000
 _ENRICHED = (b"text/enriched", b"text/richtext")
 _ENRICHED_LINE = re.compile(r"<(?:nl|np|/?paragraph)>", re.IGNORECASE)
@@ -39,6 +45,17 @@ _KNOWN_BEGINNINGS = (
     b"PK", b"%PDF", b"{\\rtf", b"\xd0\xcf\x11\xe0", b"\x78\x9f\x3e\x22", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh",
 )  # fmt: skip
 """Magic octets of files that are declared as an image and are none."""
+_PIECE = 1 << 18
+LARGE_OCTETS = 1 << 17
+"""A text of more is never whole in memory, unless it can only be read so: then a worker process reads it."""
+
+
+class Octets(Protocol):
+    """A message in memory, or in a file (`message_file`)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,10 @@ class Leaf:
     charset: str
     delsp: bool
     name: str
-    raw: bytes
+    message: Octets
+    start: int
+    size: int
+    """Octets of the body, which begins at offset `start` of the message."""
     encoding: str
 
     @property
@@ -61,24 +81,48 @@ class Leaf:
     @property
     def is_file(self) -> bool:
         """True for a text that programs also open as a document, by its name or its first octets."""
-        return bool(self.name) or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+        return bool(self.name) or self._begins_like_a_file
+
+    @property
+    def _begins_like_a_file(self) -> bool:
+        return self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+
+    @property
+    def may_enclose(self) -> bool:
+        """True for a text in which mail programs look for uuencoded files."""
+        return self.kind == b"text/plain" or self.encoding.strip().lower() in _UU
 
     @cached_property
     def _whole(self) -> bytes:
-        return decode(self.raw, self.encoding)
+        return decode(self._raw(self.size), self.encoding)
+
+    def _raw(self, most: int) -> bytes:
+        return self.message[self.start : self.start + min(most, self.size)]
 
     def content(self, most: int | None = None) -> bytes:
         """Return the decoded content, or that of the first `most` raw octets."""
-        return self._whole if most is None or most >= len(self.raw) else decode(self.raw[:most], self.encoding)
+        return self._whole if most is None or most >= self.size else decode(self._raw(most), self.encoding)
+
+    def pieces(self, most: int | None = None) -> Iterator[bytes]:
+        """Yield the same piece by piece."""
+        decoder = decoder_for(self.encoding)
+        for raw in self._raw_pieces(most):
+            yield decoder.feed(raw)
+        yield decoder.finish()
+
+    def _raw_pieces(self, most: int | None = None) -> Iterator[bytes]:
+        end = self.start + (self.size if most is None else min(self.size, most))
+        for at in range(self.start, end, _PIECE):
+            yield self.message[at : min(at + _PIECE, end)]
 
     def enclosed(self) -> Iterator[tuple[str, bytes]]:
         """Yield names and contents of uuencoded files in a text, which mail programs show as attachments.
 
         A part with uuencode as its transfer encoding counts too.
         """
-        text = self.content() if self.kind == b"text/plain" or self.encoding.strip().lower() in _UU else b""
-        if b"begin " not in text:  # a tenth of the time
+        if not self.encloses():
             return
+        text = self.content()
         for begin in islice(_UUENCODED.finditer(text), _MOST_ENCLOSED):
             content = bytearray()
             for line in text[begin.end() :].splitlines():
@@ -88,53 +132,95 @@ class Leaf:
                     break
             yield begin["name"].decode("utf-8", "replace").strip(), bytes(content)
 
+    def encloses(self) -> bool:
+        """Return whether there is a uuencoded file in it."""
+        return self.may_enclose and any(
+            b"begin " in lines and _UUENCODED.search(lines) is not None  # the first is a tenth of the time
+            for lines in whole_lines(self.pieces())
+        )
+
     @property
     def may_be_document(self) -> bool:
         """True if it may hold text: not for a genuine image."""
-        return (
-            not self.kind.startswith(_UNREADABLE)
-            or self.kind == b"image/svg+xml"
-            or self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
-        )
+        return not self.kind.startswith(_UNREADABLE) or self.kind == b"image/svg+xml" or self._begins_like_a_file
 
-    def texts(self) -> Iterator[str]:
+    @property
+    def is_document(self) -> bool:
+        """True if it is read as a document of its own, perhaps beside its text."""
+        return self.is_file if self.is_text else self.may_be_document
+
+    @property
+    def declared(self) -> str:
+        """The content type as the readers get it."""
+        return self.kind.decode("ascii", "replace")
+
+    def document_kind(self) -> str | None:
+        """Return the kind of document (`document_kinds.kind_of`); None for an archive behind something else."""
+        head = tail = b""
+        for piece in self.pieces():
+            if len(head) < LOOKED_AT:
+                head += piece[:LOOKED_AT]
+                if len(head) >= LOOKED_AT and (found := kind_of(head, self.name, self.declared)):
+                    return found
+            tail = piece if len(piece) >= ARCHIVE_END_WITHIN else (tail + piece)[-ARCHIVE_END_WITHIN:]
+        found = kind_of(head, self.name, self.declared)
+        return None if archive_may_end(found, tail) else found
+
+    def texts(self, budget: Budget) -> Iterator[str]:
         """Yield the decoded text, HTML by line as shown; several readings where the charset is not declared.
 
-        Text that cannot hold a marking is skipped before decoding.
+        Of plain text only the lines that may hold a marking and those around them.
         """
-        content = self.content(MAX_TEXT_OCTETS)
-        if not self._is_clear(content):
-            yield from self._texts_of(content)
-        if self.encoding.lower() == "base64" and self.raw[self.raw.find(b"=") :].strip(_PADDING):
-            pieces = self.raw[:MAX_TEXT_OCTETS].split(b"=", _MOST_PIECES)
-            if len(pieces) > 1:  # some programs decode on after padding
-                yield from self._texts_of(b"".join(decode(piece, "base64") for piece in pieces))
+        yield from self._texts_of(lambda: self.pieces(MAX_TEXT_OCTETS), budget)
+        if self.encoding.lower() == "base64" and self._goes_on_after_padding():
+            pieces = self._raw(MAX_TEXT_OCTETS).split(b"=", _MOST_PIECES)
+            yield from self._texts_of(lambda: (decode(piece, "base64") for piece in pieces), budget)
 
-    def _is_clear(self, raw: bytes) -> bool:
-        """Return whether the raw text, damaged UTF-8 included, can be searched and holds no marking."""
-        is_plain = self.kind == b"text/plain" and not self.delsp and self.charset.lower() == "utf-8"
-        return is_plain and not raw.startswith(_WIDE_MARKS) and not octets_may_mark(raw.lower())
+    def _goes_on_after_padding(self) -> bool:
+        """Return whether there is something behind padding: some programs decode on."""
+        is_padded = False
+        for raw in self._raw_pieces(MAX_TEXT_OCTETS):
+            if not is_padded and _PAD not in raw:
+                continue
+            if (raw if is_padded else raw[raw.find(_PAD) :]).strip(_PADDING):
+                return True
+            is_padded = True
+        return False
 
-    def _texts_of(self, raw: bytes) -> Iterator[str]:
-        if self.kind == b"text/html":
-            yield from pages(raw, self.charset)
-            return
-        for text in readings(raw, self.charset):
-            yield text.replace(" \r\n", "").replace(" \n", "") if self.delsp else text
-            if self.kind in _ENRICHED and "<" in text:
-                yield _ENRICHED_TAG.sub("", _ENRICHED_LINE.sub("\n", text))
+    @property
+    def is_wide(self) -> bool:
+        """True for a text with more than one octet a letter, by its first octets."""
+        return self.content(64).startswith(WIDE_MARKS)
+
+    @property
+    def is_searched(self) -> bool:
+        """True if the text is searched before it is decoded."""
+        is_as_written = self.kind not in (b"text/html", b"text/calendar", *_ENRICHED) and not self.delsp
+        return is_as_written and can_be_searched(self.charset) and not self.is_wide
+
+    def _texts_of(self, pieces: Callable[[], Iterable[bytes]], budget: Budget) -> Iterator[str]:
+        if self.is_searched:
+            yield from hinted_readings(pieces, self.charset, budget)
+        elif self.kind == b"text/html":
+            yield from pages(b"".join(pieces()), self.charset)
+        else:
+            for text in readings(b"".join(pieces()), self.charset):
+                yield text.replace(" \r\n", "").replace(" \n", "") if self.delsp else text
+                if self.kind in _ENRICHED and "<" in text:
+                    yield _ENRICHED_TAG.sub("", _ENRICHED_LINE.sub("\n", text))
 
 
-def part_table(octets: bytes) -> bytes:
+def part_table(octets: Octets) -> bytes:
     """Return the part table of a message that has not been scanned."""
     scanner = Scanner()
-    scanner.feed(octets)
+    for at in range(0, len(octets), _PIECE):
+        scanner.feed(octets[at : at + _PIECE])
     return encode(scanner.finish())
 
 
-def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
+def show(look: Look, octets: Octets) -> None:
     """Pass everything in a message to a look."""
-    for leaf in leaves(look, octets, Sections(parts or part_table(octets)).root):
+    for leaf in leaves(look, octets, Sections(part_table(octets)).root):
         look.budget.check_time()
         if leaf.is_text or leaf.kind.startswith(b"text/"):  # the others in their charset, which a file does not declare
             show_text(look, leaf)
@@ -142,31 +228,44 @@ def show(look: Look, octets: bytes, parts: bytes | None = None) -> None:
             look.name(name)
             look.budget.take_octets(len(content))
             look.document(content, name)
-        if leaf.is_file if leaf.is_text else leaf.may_be_document:
+        if leaf.is_document:
             content = leaf.content()
             look.budget.take_octets(len(content))
-            look.document(content, leaf.name, leaf.kind.decode("ascii", "replace"))
+            look.document(content, leaf.name, leaf.declared)
 
 
-def extract_cheap_parts(look: Look, octets: bytes, parts: bytes) -> bool:
+def extract_cheap_parts(look: Look, octets: Octets, parts: bytes) -> bool:
     """Pass fields, names and texts to a look; return whether documents are left that need a reader."""
     more = False
-    for leaf in leaves(look, octets, Sections(parts).root):
-        if leaf.is_text:
-            show_text(look, leaf)
-        more = more or (is_more(leaf) if leaf.is_text else leaf.may_be_document)
+    for leaf in leaves(look, octets, Sections(parts).root, most_octets=LARGE_OCTETS):
+        look.budget.check_time()
+        more = _show_cheaply(look, leaf) or more
     return more
 
 
-def is_more(leaf: Leaf) -> bool:
-    """Return whether a text holds more than itself."""
-    return leaf.is_file or any(True for _ in leaf.enclosed())
+def _show_cheaply(look: Look, leaf: Leaf) -> bool:
+    """Check the text of a leaf; return whether the leaf needs a reader."""
+    is_large = leaf.size > LARGE_OCTETS
+    if leaf.is_text or leaf.kind.startswith(b"text/"):
+        if is_large and not leaf.is_searched:
+            return True
+        show_text(look, leaf)
+    if leaf.encloses():
+        return True
+    found = leaf.document_kind() if leaf.is_document else ""
+    if found != "text" or (is_large and leaf.is_wide):
+        return found != ""
+    outer, look.format = look.format, "text"
+    for text in hinted_readings(leaf.pieces, "", look.budget):
+        look.text(text)
+    look.format = outer
+    return False
 
 
 def show_text(look: Look, leaf: Leaf) -> None:
     """Check the text of a leaf."""
     outer, look.format = look.format, "html" if leaf.kind == b"text/html" else "text"
-    for text in leaf.texts():
+    for text in leaf.texts(look.budget):
         look.text(text)
         if leaf.kind == b"text/calendar":
             _show_invitation(look, text)
@@ -224,55 +323,6 @@ def pages(raw: bytes, charset: str = "") -> Iterator[str]:
             yield visible_lines(source)
 
 
-_MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\x00\x00", "utf-32-le"),
-    (b"\x00\x00\xfe\xff", "utf-32-be"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
-_WIDE_MARKS = tuple(mark for mark, unicode in _MARKS if unicode != "utf-8")
-OLD_CHARSETS = ("viscii", "tcvn")
-_WIDE = {
-    **dict.fromkeys(("utf-16", "utf16", "iso-10646-ucs-2", "ucs-2", "csunicode", "unicode", "unicode-1-1"), "utf-16"),
-    **dict.fromkeys(("utf-32", "utf32", "iso-10646-ucs-4", "ucs-4", "csucs4"), "utf-32"),
-}
-"""Charsets that do not define the octet order without a BOM (RFC 2781 §3.3); programs assume either."""
-_SEVEN = ("utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7", "unicode-2-0-utf-7", "x-unicode-2-0-utf-7")
-
-
-def readings(raw: bytes, charset: str) -> Iterator[str]:
-    """Yield a text decoded by its charset, letters and marks as written, in all plausible readings.
-
-    Undeclared 8-bit text that is not UTF-8 is also read in the old charsets of Vietnam.
-    """
-    named = charset.strip(" \t\"'").lower().replace("_", "-")
-    for mark, unicode in _MARKS:
-        if raw.startswith(mark):
-            yield decode_as_written(raw[len(mark) :], unicode)
-            if not charset:
-                return
-            break
-    if named in _WIDE:
-        for order in ("-le", "-be"):
-            yield decode_as_written(raw, _WIDE[named] + order)
-        charset = ""
-    elif named in _SEVEN:
-        yield raw.decode("utf-7", "replace")
-        charset = ""
-    yield decode_as_written(raw, charset)
-    if raw.isascii():
-        return
-    try:
-        as_utf8 = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        for old in () if charset else OLD_CHARSETS:
-            yield decode_as_written(raw, old)
-    else:
-        if charset.lower() not in ("", "utf-8", "us-ascii"):  # many programs declare one charset and use another
-            yield as_utf8
-
-
 _SHIFTED = re.compile(r"\+[A-Za-z0-9+/]+-?")
 
 
@@ -283,11 +333,17 @@ def words_of(text: str, value: bytes) -> Iterator[str]:
         yield _SHIFTED.sub(lambda shifted: shifted[0].encode().decode("utf-7", "replace"), text)
 
 
-def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
-    """Yield the leaves of a part, checking its fields and those of all parts within on the way."""
+def leaves(look: Look, octets: Octets, part: Section, *, most_octets: int | None = None) -> Iterator[Leaf]:
+    """Yield the leaves of a part, checking its fields and those of all parts within on the way.
+
+    `most_octets`: a longer header is not read here (`CannotRead`).
+    """
     offset, length = part.header
-    look.budget.take_work(octets.count(b"\n", offset, offset + length) * _STEPS_OF_A_FIELD)
-    header = fields(octets[offset : offset + length])
+    if most_octets is not None and length > most_octets:
+        raise CannotRead(Unread.OVER_BOUNDS)
+    raw = octets[offset : offset + length]
+    look.budget.take_work(raw.count(b"\n") * _STEPS_OF_A_FIELD)
+    header = fields(raw)
     for name, value in header:
         if name in TITLES:
             for title in words_of(decode_text(value), value):
@@ -307,7 +363,9 @@ def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
             values.get(b"charset", b"").decode("ascii", "replace"),
             values.get(b"delsp", b"").lower() == b"yes",
             next(iter(names), ""),
-            octets[start : start + size],
+            octets,
+            start,
+            size,
             part.encoding
             if part.encoding != "unknown"
             else unfold(first.get(b"content-transfer-encoding", b"")).decode("ascii", "replace"),
@@ -315,4 +373,4 @@ def leaves(look: Look, octets: bytes, part: Section) -> Iterator[Leaf]:
     else:
         for child in part.children:
             look.budget.take_part()
-            yield from leaves(look, octets, child)
+            yield from leaves(look, octets, child, most_octets=most_octets)

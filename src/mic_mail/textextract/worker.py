@@ -27,6 +27,8 @@ from mic_mail.process import sandbox
 from mic_mail.textextract.detect import READERS, open_document
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget
+from mic_mail.textextract.message_file import MessageFile
+from mic_mail.textextract.messages import Octets, show
 from mic_mail.textextract.result import Findings
 
 REQUEST = Struct("<BQd")
@@ -45,7 +47,7 @@ _MOST_DEEP = 400
 """Python frames: nested documents recurse, and no legitimate one comes near."""
 
 
-def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Findings:
+def look_into(octets: Octets, bounds: Bounds, patience: float = math.inf) -> Findings:
     """Return the findings of one message; also for tests, and where no protection is needed.
 
     `Bounds.seconds` are processor time: other work on the machine does not count. `patience`: wall-clock seconds after which
@@ -53,7 +55,7 @@ def look_into(octets: bytes, bounds: Bounds, patience: float = math.inf) -> Find
     """
     until = time.monotonic() + patience
     look = Look(Budget(bounds, time.process_time, len(octets), lambda: time.monotonic() > until), open_document)
-    look.document(octets, kind="message/rfc822")
+    look.guarded(lambda: show(look, octets))
     return look.findings
 
 
@@ -67,12 +69,14 @@ def main(fd: int, nice: int, bounds: Bounds) -> None:
     _answer(channel, json.dumps(asdict(sandbox.enter())).encode())
     while (request := _request(channel)) is not None:
         source, size, descriptor, patience = request
-        content = _receive(channel, size) if source == OCTETS else _file(descriptor, size)
+        content: Octets | None = MessageFile(descriptor, size) if source == FILE else _receive(channel, size)
         if content is None:
             return
         _allow_seconds(bounds)
         findings = look_into(content, bounds, patience)
         del content
+        if source == FILE:
+            os.close(descriptor)
         _answer(channel, findings.encode())
 
 
@@ -123,20 +127,6 @@ def _receive(channel: socket.socket, size: int) -> bytes | None:
         if not piece:
             return None
         octets += piece
-    return octets
-
-
-def _file(descriptor: int, size: int) -> bytes:
-    """Return the content of the file; raise OSError if a part cannot be read.
-
-    The kernel first returns what comes before that part, and its error at the next call.
-    """
-    octets = b""
-    try:
-        while len(octets) < size and (piece := os.pread(descriptor, size - len(octets), len(octets))):
-            octets += piece
-    finally:
-        os.close(descriptor)
     return octets
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.textextract import worker
+from mic_mail.textextract.limits import Bounds
+from mic_mail.textextract.message_file import MessageFile, ReadFailed
 from waiting import wait_for
 
 SIZE = 3_000_000
@@ -59,5 +61,28 @@ def test_a_disk_that_fails_in_the_middle_of_a_file(monkeypatch: pytest.MonkeyPat
         return real(descriptor, min(count, readable - offset), offset)
 
     monkeypatch.setattr(os, "pread", pread)
-    with pytest.raises(OSError, match="Input/output error"):
-        worker._file(os.open(file, os.O_RDONLY), 180_000)
+    with file.open("rb") as opened:
+        message = MessageFile(opened.fileno(), 180_000)
+        assert message[:readable] == b"x" * readable
+        with pytest.raises(ReadFailed, match="Input/output error"):
+            message[0:180_000]
+        with pytest.raises(ReadFailed):
+            worker.look_into(message, Bounds())
+
+
+def test_a_file_that_became_shorter(tmp_path: Path) -> None:
+    file = tmp_path / "message"
+    file.write_bytes(b"x" * 10)
+    with file.open("rb") as opened, pytest.raises(ReadFailed):
+        MessageFile(opened.fileno(), 11)[5:11]
+
+
+def test_slices_are_those_of_bytes(tmp_path: Path) -> None:
+    octets = bytes(range(100))
+    file = tmp_path / "message"
+    file.write_bytes(octets)
+    with file.open("rb") as opened:
+        message = MessageFile(opened.fileno(), len(octets))
+        assert len(message) == len(octets)
+        for part in (slice(0, 10), slice(90, 200), slice(100, 120), slice(20, 10), slice(None)):
+            assert message[part] == octets[part]

@@ -49,8 +49,13 @@ from mic_mail.policy.secrecy.tails import before_tail
 
 MAX_LINE = 400
 """In characters; a longer line is a paragraph, of which only the beginning is checked."""
-_HEAD_LINES, _HEAD_SEEN = 15, 25
+_HEAD_LINES, HEAD_SEEN = 15, 25
 _LIST_REACH, _BODY_REACH = 3, 4
+LINES_AROUND = 5
+"""Lines before and after a degree, blank ones not counted, that contain all that `in_text` reads to judge it.
+
+`HEAD_SEEN` lines of the head apart.
+"""
 _REGISTER_CELLS = 4
 """A row of this many cells is an entry of a register, which describes other documents."""
 
@@ -104,7 +109,7 @@ def in_text(text: str, *, margin: bool = False) -> Marking | None:
     # A text of nothing but markings has few different lines, so each is judged once. The caches end with the text.
     is_hinted, field_of, stamps_in = cache(_is_hinted), cache(field_in), cache(_stamps_in)
     hinted = [number for number, line in enumerate(lines) if is_hinted(line)]
-    official = bool(hinted) and hinted[0] < _HEAD_LINES and _OFFICIAL.search("\n".join(lines[:_HEAD_SEEN])) is not None
+    official = bool(hinted) and hinted[0] < _HEAD_LINES and _OFFICIAL.search("\n".join(lines[:HEAD_SEEN])) is not None
     for number in hinted:
         line = lines[number]
         field = field_of(line) or field_over_lines(lines, number)

@@ -5,6 +5,8 @@ with any look-alikes (`policy.naming.confusables`). True proves little: `marking
 """
 
 import re
+from collections.abc import Iterator
+from heapq import merge
 
 _BETWEEN = (
     rb"[ .]|\xc2[\xa0\xad]|\xcc[\x82\xa3]|\xcd\x8f|\xd8\x9c|\xe2\x80[\x80-\xaf]|\xe2\x81[\x80-\xbf]|\xe3\x80\x80"
@@ -22,22 +24,28 @@ _AFTER = rb"(?![a-z0-9])(?! (?:kh\xe1\xba\xa9u|ong)(?![\w\x80-\xff]))"
 
 `format`, `bảo mật`, `bí mật`, `mật khẩu`, `mật ong`.
 """
-_HINT = re.compile(rb"m%b(?:%b)*+(?:%b)(?:%b|%b)*+t%b" % (_BEFORE, _BETWEEN, _VOWEL, _BETWEEN, _VOWEL, _AFTER))
-"""The pattern begins with a literal letter, so that the search skips from m to m."""
-
-_ODD_M = rb"\xd0[\x9c\xbc]|\xce\x9c"
+_STYLED = rb"\xf0\x9d[\x90-\x9f][\x80-\xbf]"
+_ODD_M = {0xD0: rb"\xd0[\x9c\xbc]", 0xCE: rb"\xce\x9c", 0xEF: rb"\xef(?:\xbc\xad|\xbd\x8d)", 0xF0: _STYLED}
+"""Look-alikes of M in Cyrillic, Greek, full width and mathematical letters, by their first octet."""
 _ODD_VOWEL = rb"e|\xd0[\x90\xb0\x95\xb5]|\xce[\x91\x95]|\xef\xbc[\xa1\xa5]|\xef\xbd[\x81\x85]|\xcc\x88"
-_ODD_T = rb"\xd0\xa2|\xd1\x82|\xce\xa4|\xcf\x84|\xef\xbc\xb4|\xef\xbd\x94"
-"""Look-alikes in Cyrillic, Greek and full width; Ä and Ë with a combining mark."""
-_ODD_HINT = re.compile(
-    rb"(?:m%b|%b)(?:%b)*+(?:%b|%b)(?:%b|%b|%b)*+(?:t%b|%b)"
-    % (_BEFORE, _ODD_M, _BETWEEN, _VOWEL, _ODD_VOWEL, _BETWEEN, _VOWEL, _ODD_VOWEL, _AFTER, _ODD_T)
-)
-_ODD = (b"\xce", b"\xcf", b"\xd0", b"\xd1", b"\xef\xbc", b"\xef\xbd", b"\xcc\x88")
-_UNSEARCHED = tuple(map(re.compile, (rb"\xf0\x9d[\x90-\x9f][\x80-\xbf]", rb"\xef\xbc\xad", rb"\xef\xbd\x8d")))
-"""Mathematical letters and the full-width M, which are rare.
+_ODD_T = rb"\xd0\xa2|\xd1\x82|\xce\xa4|\xcf\x84|\xef\xbc\xb4|\xef\xbd\x94|" + _STYLED
+"""Look-alikes, and Ä and Ë with a combining mark. A styled letter behind the first vowel counts as T."""
+_ODD = (0xCC, 0xCE, 0xCF, 0xD0, 0xD1, 0xEF, 0xF0)
+"""The first octets of all these, as numbers: they are found in bytes five times as fast."""
 
-A search that could also begin with them would stop at each U+FFFD.
+_REST = rb"(?:%b)*+(?:%b)(?:%b|%b)*+t%b" % (_BETWEEN, _VOWEL, _BETWEEN, _VOWEL, _AFTER)
+_ODD_REST = rb"(?:%b)*+(?:%b|%b|%b)(?:%b|%b|%b)*+(?:t%b|%b)" % (
+    _BETWEEN, _VOWEL, _ODD_VOWEL, _STYLED, _BETWEEN, _VOWEL, _ODD_VOWEL, _AFTER, _ODD_T,
+)  # fmt: skip
+_HINT = re.compile(rb"m" + _BEFORE + _REST)
+_ODD_HINTS = {
+    ord("m"): re.compile(rb"m" + _BEFORE + _ODD_REST),
+    **{first: re.compile(letter + _ODD_REST) for first, letter in _ODD_M.items()},
+}
+"""Patterns by their first octet.
+
+Each begins with a literal, so that the search skips from one to the next; one pattern with a choice of first octets takes
+five times as long in octets that are no text.
 """
 
 
@@ -51,7 +59,19 @@ def octets_may_mark(lowered: bytes) -> bool:
 
     0.1 ms for 100 KiB of Vietnamese. Invalid octets between count as no letters.
     """
-    if any(letter.search(lowered) for letter in _UNSEARCHED):
-        return True
-    hint = _ODD_HINT if any(octets in lowered for octets in _ODD) else _HINT
-    return hint.search(lowered) is not None
+    return any(hint.search(lowered) is not None for hint in _hints_for(lowered))
+
+
+def hints(lowered: bytes) -> Iterator[int]:
+    """Yield the offsets at which a marking may stand, in order."""
+    return merge(*((match.start() for match in hint.finditer(lowered)) for hint in _hints_for(lowered)))
+
+
+def _hints_for(lowered: bytes) -> Iterator[re.Pattern[bytes]]:
+    """Yield the patterns that can match: most text has only usual letters."""
+    if not any(first in lowered for first in _ODD):
+        yield _HINT
+        return
+    for first, hint in _ODD_HINTS.items():
+        if first in lowered:
+            yield hint

@@ -10,15 +10,17 @@ Every way out calls `SecrecyCheck.check`: submission and the MX (`pipeline`), AP
 three steps; the expensive ones run for few messages:
 
     is_clear         one pass over the octets of plain text: most mail ends here
-    visible_content  fields, names and texts; in the loop while the message is small, else in the CPU executor
+    visible_content  fields, names and texts; in the loop while the message is small, else in a thread
     readers          a separate process that opens documents, within bounds of time and memory
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import NamedTuple
 
 from mic_mail.config.model import Config
@@ -29,6 +31,7 @@ from mic_mail.log.error_fields import described
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
+from mic_mail.process.executors import Executor
 from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
@@ -38,7 +41,8 @@ from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
-from mic_mail.textextract.messages import extract_cheap_parts
+from mic_mail.textextract.message_file import MessageFile, ReadFailed
+from mic_mail.textextract.messages import Octets, extract_cheap_parts, part_table
 from mic_mail.textextract.prefilter import is_clear
 from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
@@ -116,6 +120,8 @@ class SecrecyCheck:
         self._readers_outside = WorkerPool(
             bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started
         )
+        self._large: Executor | None = None
+        """The thread for messages in files, started for the first: small messages do not wait behind them."""
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
@@ -129,6 +135,8 @@ class SecrecyCheck:
             readers.renew()
 
     async def close(self) -> None:
+        if self._large is not None:
+            self._large.end()
         await self._readers_inside.close()
         await self._readers_outside.close()
 
@@ -146,14 +154,14 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ the check
 
-    async def check(self, passage: Passage, source: Source) -> SecrecyResult:
-        """Check whether a message may pass.
+    async def check(self, passage: Passage, source: Source, answers: Answers | None = None) -> SecrecyResult:
+        """Check whether a message may pass; `answers` is its scan, if it was scanned already.
 
         Waits for `secrecy.seconds` or a little more; never raises for anything in the message.
         """
         if isinstance(source, bytes) and is_clear(source):
             return SecrecyResult(None)
-        verdict, answers = await self._look(passage, source)
+        verdict, answers = await self._look(passage, source, answers)
         return SecrecyResult(await self._decide(passage, source, verdict), answers)
 
     async def check_message(
@@ -172,7 +180,7 @@ class SecrecyCheck:
             session=client.peer.session_id,
             spool_envelope=(lambda: spool_envelope(envelope, message.deliveries)) if envelope.is_submitted else None,
         )
-        cause, answers = await self.check(passage, message.source)
+        cause, answers = await self.check(passage, message.source, message.answers)
         message.answers = message.answers or answers
         return envelope.refusal(cause) if cause is not None else None
 
@@ -188,13 +196,14 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ reading
 
-    async def _look(self, passage: Passage, source: Source) -> tuple[Findings, Answers | None]:
+    async def _look(self, passage: Passage, source: Source, answers: Answers | None) -> tuple[Findings, Answers | None]:
         if not isinstance(source, bytes):
-            return await self._read(passage, source), None
-        if len(source) <= INLINE_OCTETS:
-            glanced = visible_content(source)
+            self._large = self._large or Executor("secrecy-large", 1)
+            glanced = await self._large.submit(visible_in_file, source, answers)
+        elif len(source) <= INLINE_OCTETS:
+            glanced = visible_content(source, answers)
         else:
-            glanced = await self._runtime.executors.cpu(visible_content, source)
+            glanced = await self._runtime.executors.cpu(visible_content, source, answers)
         if glanced.verdict.found or not glanced.has_more:
             return glanced.verdict, glanced.answers
         return await self._read(passage, source), glanced.answers
@@ -298,18 +307,33 @@ class VisibleContent(NamedTuple):
 
     verdict: Findings
     has_more: bool
-    answers: Answers
+    answers: Answers | None
 
 
-def visible_content(octets: bytes) -> VisibleContent:
-    """Scan the header fields, file names and texts of a message."""
-    answers = answers_of(octets)
+def visible_content(octets: bytes, answers: Answers | None = None) -> VisibleContent:
+    """Scan the header fields, file names and texts of a message, and files that are nothing but text."""
+    answers = answers or answers_of(octets)
+    return VisibleContent(*_glanced(octets, answers.parts), answers)
+
+
+def visible_in_file(path: Path, answers: Answers | None) -> VisibleContent:
+    """Scan the same of a message in a file; what the disk does not return is left to a worker process."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            octets = MessageFile(file.fileno(), os.fstat(file.fileno()).st_size)
+            return VisibleContent(*_glanced(octets, answers.parts if answers else part_table(octets)), answers)
+    except (OSError, ReadFailed):
+        return VisibleContent(NOTHING, True, answers)
+
+
+def _glanced(octets: Octets, parts: bytes) -> tuple[Findings, bool]:
+    """Return what a glance finds, and whether there is more to read."""
     look = Look(Budget(_GLANCE, time.monotonic), _nobody)
     try:
-        has_more = extract_cheap_parts(look, octets, answers.parts)
+        has_more = extract_cheap_parts(look, octets, parts)
     except (CannotRead, RecursionError):
-        return VisibleContent(NOTHING, True, answers)
-    return VisibleContent(look.findings, has_more, answers)
+        return NOTHING, True
+    return look.findings, has_more
 
 
 def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
@@ -317,8 +341,10 @@ def _nobody(look: Look, content: bytes, name: str, kind: str) -> None:
 
 
 def _measured(record: HeldRecord, source: Source) -> HeldRecord:
-    octets = source if isinstance(source, bytes) else source.read_bytes()
-    return replace(record, octets=len(octets), digest=sha256(octets).hexdigest())
+    if isinstance(source, bytes):
+        return replace(record, octets=len(source), digest=sha256(source).hexdigest())
+    with source.open("rb", buffering=0) as file:
+        return replace(record, octets=os.fstat(file.fileno()).st_size, digest=file_digest(file, "sha256").hexdigest())
 
 
 def bounds_of(config: Config) -> Bounds:
