@@ -270,6 +270,9 @@ class Connection(asyncio.Protocol, ABC):
             if self._do_now(step):
                 self._session.done(step)
                 continue
+            if isinstance(step, BindAccount):
+                self._bind(step)
+                continue
             if isinstance(step, StartTls):
                 self._transport.pause_reading()
             if isinstance(step, Work):
@@ -376,13 +379,20 @@ class Connection(asyncio.Protocol, ABC):
             case Answer(response):
                 assert self._exchange is not None
                 return await self._exchange.step(response)
-            case BindAccount(signed_in):
-                return self._enter(signed_in)
             case StartTls():
                 await self._start_tls()
             case _:
                 raise AssertionError(action)
         return None
+
+    def _bind(self, action: BindAccount) -> None:
+        """Bind the session to its account: that takes no time, but has a result."""
+        try:
+            is_bound = self._enter(action.signed_in)
+        except Exception as error:  # noqa: BLE001 - the session makes an answer of it
+            self._session.failed(action, error)
+        else:
+            self._session.done(action, is_bound)
 
     def _enter(self, signed_in: SignedIn) -> bool:
         services, sessions = self._services, self._server.sessions

@@ -84,9 +84,11 @@ class LdapConnection(connection.Connection):
             turns.charge(who, action.worked, now)
             await turns.take(who, now)
             return None
-        if isinstance(action, BindAccount):
-            self._log_work()  # searches before the sign-in are not logged under its name
         return await super()._perform(action)
+
+    def _bind(self, action: BindAccount) -> None:
+        self._log_work()  # searches before the sign-in are not logged under its name
+        super()._bind(action)
 
     def _closed(self) -> None:
         self._log_work()

@@ -241,6 +241,11 @@ class Feed:
         self._measure_lag = measure_lag
         self._loop = asyncio.get_running_loop()
         self._watched: dict[int, _Watched] = {}
+        self._unwatched: set[int] = set()
+        """Accounts that nobody watches any more, still in the watchlist until the next poll.
+
+        Mail programs sign in again and again; a datagram too many costs less than two writes for each of their sessions.
+        """
         self._pending: dict[int, int] = {}
         self._pending_lock = threading.Lock()
         self._directory_watchers: list[Callback] = []
@@ -296,7 +301,10 @@ class Feed:
         watched = self._watched.get(account_id)
         if watched is None:
             watched = self._watched[account_id] = _Watched()
-            self._watchlist.note(account_id, is_watched=True)
+            if account_id in self._unwatched:
+                self._unwatched.remove(account_id)
+            else:
+                self._watchlist.note(account_id, is_watched=True)
         watched.subscriptions.add(subscription)
         return subscription
 
@@ -306,7 +314,7 @@ class Feed:
             watched.subscriptions.discard(subscription)
             if not watched.subscriptions:
                 del self._watched[subscription.account_id]
-                self._watchlist.note(subscription.account_id, is_watched=False)
+                self._unwatched.add(subscription.account_id)
 
     def _publish(self) -> None:
         self._measure_lag()
@@ -458,8 +466,13 @@ class Feed:
         if is_whole:
             with contextlib.suppress(MicMailError, OSError):
                 await self._check_directory_if_due()
+            self._note_unwatched()
             with contextlib.suppress(OSError):
                 self._peers.refresh_if_changed()
+
+    def _note_unwatched(self) -> None:
+        while self._unwatched:
+            self._watchlist.note(self._unwatched.pop(), is_watched=False)
 
     def close(self) -> None:
         """Stop listening; changes that are reported afterwards are dropped."""

@@ -178,7 +178,8 @@ async def tell(feed: Feed, *account_ids: int) -> None:
 
 
 async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[..., Feed], tmp_path: Path) -> None:
-    """From the first subscription to the end of the last one; also after a restart, and not where it cannot be known."""
+    """From the first subscription to the poll after the end of the last one; also after a restart, and not where it cannot be
+    known."""
     worker, sibling = feeds("worker0"), Feed(tmp_path, "worker1", poll_seconds=NEVER)
     worker._peers.refresh()
     unread(sibling)
@@ -189,6 +190,9 @@ async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[...,
     await tell(worker, 1, 2, 3)
     assert [len(datagram) for datagram in unread(sibling)] == [17]
     second.close()
+    await tell(worker, 1)
+    assert len(unread(sibling)) == 1
+    await sibling._poll((), is_whole=True)
     await tell(worker, 1)
     assert not unread(sibling)
     sibling.subscribe(1, lambda modseq: None)
@@ -204,6 +208,25 @@ async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[...,
     worker._peers.refresh()
     await tell(worker, 9)
     assert len(unread(sibling)) == 1
+
+
+async def test_who_comes_again_and_again_writes_the_watchlist_once(
+    feeds: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that signs in every second is in the list until the poll that finds it gone."""
+    feed = feeds("worker0")
+    written: list[tuple[bytes, int]] = []
+    monkeypatch.setattr(os, "pwrite", lambda fd, octets, at: written.append((octets, at)))
+    for _ in range(10):
+        feed.subscribe(7, lambda modseq: None).close()
+    assert written == [(b"\1", 7)]
+    again = feed.subscribe(7, lambda modseq: None)
+    await feed._poll((), is_whole=True)
+    assert len(written) == 1
+    again.close()
+    for _ in range(2):
+        await feed._poll((), is_whole=True)
+    assert written[1:] == [(b"\0", 7)]
 
 
 async def test_where_a_watchlist_has_no_room_everything_is_told(
