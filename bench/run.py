@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 import traceback
@@ -35,9 +36,13 @@ PROGRAMS = {"imaptest": sessions.imaptest}
 
 
 def chosen(only: str, *, check: bool) -> list[Work]:
-    """The works of a run."""
+    """The works of a run; one whose program is not installed is said and left out."""
     works = [work for work in WORKS if not check or any(row.checked for row in work.rows)]
-    return [work for work in works if not only or work.name.startswith(tuple(only.split(",")))]
+    works = [work for work in works if not only or work.name.startswith(tuple(only.split(",")))]
+    missing = {work.program for work in works if work.program is not None and PROGRAMS[work.program]() is None}
+    for name in sorted(missing):
+        print(f"without {name}: not installed", file=sys.stderr)
+    return [work for work in works if work.program not in missing]
 
 
 def measure(bench: Bench, work: Work, runs: int) -> dict[str, list[Mapping[str, float]]]:
@@ -70,9 +75,6 @@ def do(works: list[Work], bench: Bench, runs: int) -> results.Results:
     done = results.begin(bench.sizes.name, runs, bench.folder)
     done["peers"] = sorted(bench.servers.keys() - {MIC_MAIL})
     for work in works:
-        if work.program is not None and PROGRAMS[work.program]() is None:
-            print(f"{work.name}: without {work.program}, which is not installed", file=sys.stderr)
-            continue
         start = time.monotonic()
         try:
             rows = results.summary(work, measure(bench, work, runs))
@@ -100,6 +102,7 @@ def main() -> int:
     arguments = parser.parse_args()
     works, sizes = chosen(arguments.only, check=arguments.check), TINY if arguments.tiny else FULL
     wanted = {name for work in works for name in work.servers} & ({MIC_MAIL} if arguments.no_peers else NAMES.keys())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end with this program
     arguments.folder.mkdir(parents=True)
     os.chmod(arguments.folder, 0o755)
     with running(arguments.folder, wanted, sizes.users, arguments.ports_from) as servers:
@@ -110,7 +113,8 @@ def main() -> int:
     print(f"mail and logs are in {arguments.folder}; do not remove them within six minutes of the next run")
     if arguments.check:
         checked = [f"{work.name}.{row.figure}" for work in works for row in work.rows if row.checked]
-        fallen = results.fallen(done, results.kept(), checked)
+        before = results.kept()
+        fallen = results.fallen(done, before, checked) if before else ["there are no kept results to compare with"]
         print("\n".join(fallen) or "no ratio has fallen by more than a quarter")
         return int(bool(fallen or done["failed"]))
     if not (arguments.no_keep or arguments.tiny):

@@ -49,7 +49,7 @@ class Sizes:
 
 
 FULL = Sizes("full", 200, 1_500, 10_000, 300_000, 27 << 20, 50, 20_000_000, 20, 300, 200, 5, 1_000, 10_000, 500, 10)
-TINY = Sizes("tiny", 20, 6, 12, 30, 300_000, 2, 300_000, 1, 3, 3, 0.1, 4, 8, 4, 0)
+TINY = Sizes("tiny", 20, 6, 12, 32, 300_000, 2, 300_000, 1, 3, 3, 0.1, 4, 8, 4, 0)
 """Enough to see that each work still runs."""
 
 Figures = Mapping[str, float]
