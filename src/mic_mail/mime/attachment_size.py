@@ -13,7 +13,7 @@ import re
 
 import pybase64
 
-from mic_mail.mime.encodings import BASE64, Base64, QuotedPrintable
+from mic_mail.mime.encodings import BASE64, Base64, QuotedPrintable, only_digits
 from mic_mail.mime.line_endings import LineEnds, even_lines
 
 _PADDING = b"="[0]
@@ -46,7 +46,7 @@ class Base64Meter:
         known, content = None, b""
         if not self._padded and self._content is None and (even := even_lines(piece)) is not None:
             digits, octets, ends = even
-            content = _only_digits(digits)
+            content = only_digits(digits)
             if content:
                 self._digits += len(digits)
                 known = octets, ends
@@ -94,15 +94,6 @@ class Base64Meter:
             self._inside.finish(self._content.finish() if self._content is not None else b"")
         if self._digits % 4 == 1:
             self.damaged = True
-
-
-def _only_digits(octets: bytearray) -> bytes:
-    """Decode whole groups of digits; return b"" where there is anything else, including padding."""
-    try:
-        content = pybase64.b64decode(octets, validate=True)
-    except binascii.Error:
-        return b""
-    return content if 4 * len(content) == 3 * len(octets) else b""
 
 
 class QuotedPrintableMeter:

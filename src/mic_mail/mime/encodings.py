@@ -9,11 +9,13 @@ import re
 
 import pybase64
 
-from mic_mail.mime.line_endings import line_ends
+from mic_mail.mime.line_endings import even_lines, line_ends
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WORTH_IT = 512
 """Octets above which the faster decoder pays off; its call takes six times as long."""
+_MANY = 4_096
+"""Octets above which lines of equal length are split off first, which takes half the time."""
 _NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
 
@@ -30,6 +32,11 @@ class Base64:
         """Return the content of the whole groups so far."""
         if self._padded:
             return b""
+        if not self._held and len(raw) > _MANY and (even := even_lines(raw)) is not None:
+            lines, octets, _ = even
+            content = only_digits(lines)
+            if content:
+                return content + self.feed(raw[octets:])
         pad = raw.find(b"=")
         if pad >= 0:
             self._padded = True
@@ -43,6 +50,15 @@ class Base64:
         """Return the last group without its padding; a single digit is dropped."""
         digits = self._held[: len(self._held) - (len(self._held) % 4 == 1)]
         return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
+
+
+def only_digits(octets: bytearray) -> bytes:
+    """Decode whole groups of digits; return b"" where there is anything else, including padding."""
+    try:
+        content = pybase64.b64decode(octets, validate=True)
+    except binascii.Error:
+        return b""
+    return content if 4 * len(content) == 3 * len(octets) else b""
 
 
 _BLANK = b" \t"

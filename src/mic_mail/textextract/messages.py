@@ -32,6 +32,7 @@ from mic_mail.textextract.result import Unread
 TITLES = frozenset({b"subject", b"thread-topic", b"keywords", b"comments", b"content-description"})
 _UNREADABLE = (b"image/", b"audio/", b"video/", b"font/")
 _UUENCODED = re.compile(rb"^begin [0-7]{3,4} (?P<name>[^\r\n]{1,200})\r?\n", re.MULTILINE)
+_BEGIN = b"begin "
 _UU = ("x-uuencode", "uuencode", "x-uue", "uue")
 _MOST_ENCLOSED = 10
 _STEPS_OF_A_FIELD = 2
@@ -45,7 +46,7 @@ _KNOWN_BEGINNINGS = (
     b"PK", b"%PDF", b"{\\rtf", b"\xd0\xcf\x11\xe0", b"\x78\x9f\x3e\x22", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"BZh",
 )  # fmt: skip
 """Magic octets of files that are declared as an image and are none."""
-_PIECE = 1 << 18
+_PIECE, _LONG_LINE = 1 << 18, 1_000
 LARGE_OCTETS = 1 << 17
 """A text of more is never whole in memory, unless it can only be read so: then a worker process reads it."""
 
@@ -111,9 +112,12 @@ class Leaf:
         yield decoder.finish()
 
     def _raw_pieces(self, most: int | None = None) -> Iterator[bytes]:
+        """Yield the raw octets; in pieces of whole lines where these are equal, as in base64, which are decoded faster."""
         end = self.start + (self.size if most is None else min(self.size, most))
-        for at in range(self.start, end, _PIECE):
-            yield self.message[at : min(at + _PIECE, end)]
+        line = self.message[self.start : min(self.start + _LONG_LINE, end)].find(b"\n") + 1
+        step = _PIECE - _PIECE % line if line else _PIECE
+        for at in range(self.start, end, step):
+            yield self.message[at : min(at + step, end)]
 
     def enclosed(self) -> Iterator[tuple[str, bytes]]:
         """Yield names and contents of uuencoded files in a text, which mail programs show as attachments.
@@ -134,9 +138,10 @@ class Leaf:
 
     def encloses(self) -> bool:
         """Return whether there is a uuencoded file in it."""
-        return self.may_enclose and any(
-            b"begin " in lines and _UUENCODED.search(lines) is not None  # the first is a tenth of the time
-            for lines in whole_lines(self.pieces())
+        return (
+            self.may_enclose
+            and _occurs(_BEGIN, self.pieces())  # a third of the time
+            and any(_UUENCODED.search(lines) is not None for lines in whole_lines(self.pieces()))
         )
 
     @property
@@ -208,6 +213,16 @@ class Leaf:
                 yield text.replace(" \r\n", "").replace(" \n", "") if self.delsp else text
                 if self.kind in _ENRICHED and "<" in text:
                     yield _ENRICHED_TAG.sub("", _ENRICHED_LINE.sub("\n", text))
+
+
+def _occurs(word: bytes, pieces: Iterable[bytes]) -> bool:
+    """Return whether a word occurs, also from one piece to the next."""
+    before = b""
+    for piece in pieces:
+        if word in piece or word in before + piece[: len(word)]:
+            return True
+        before = (before + piece if len(piece) < len(word) else piece)[-len(word) :]
+    return False
 
 
 def part_table(octets: Octets) -> bytes:
