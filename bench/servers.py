@@ -436,14 +436,14 @@ def running(folder: Path, wanted: set[str], users: int = USERS, base: int = 1300
 
 
 def versions() -> dict[str, str]:
-    """What is installed of Python and the peers."""
+    """The versions of Python and of the peers that are installed."""
     found = {"python": sys.version.split()[0]}
     for name, command in (("dovecot", ["dovecot", "--version"]), ("postfix", ["postconf", "-dh", "mail_version"])):
         if shutil.which(command[0]):
-            found[name] = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+            found[name] = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split(" ")[0].strip()
     if programs := cyrus_programs():
         root, environment = programs
-        command = [str(root / "usr/lib/cyrus/bin/cyr_buildinfo"), "version"]
+        command = [str(root / "usr/lib/cyrus/bin/master"), "-V"]
         said = subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout
-        found["cyrus"] = said.split(":")[-1].split('"')[-2] if '"' in said else said.strip()
+        found["cyrus"] = said.removeprefix("cyrus-imapd ").partition("-")[0].strip()
     return found
