@@ -20,6 +20,7 @@ from mic_mail.app.confinement import confine, held_to, prepare
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
+from mic_mail.heap import settle
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_balancer import ConnectionCounts
@@ -63,6 +64,7 @@ def preload() -> None:
     import mic_mail.directory.signatories  # noqa: F401 - all for the children; a `Directory` imports its registers late
 
     gc.enable()
+    settle()
 
 
 def run_child(spec: ChildSpec) -> int:
@@ -104,6 +106,7 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
     )
     gc.collect()  # garbage of the start; collected later, it would delay the loop
     server = await _open(spec, config)
+    settle()
     gc.freeze()
     orders.follow(server)
     broken = await _over(orders, server.tasks)

@@ -5,7 +5,6 @@ thread. `on_change(account_id, modseq)` is called after each durable change, in 
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import threading
@@ -13,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
+from mic_mail import heap
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.storage.account import Account
@@ -82,13 +82,6 @@ class _ChangeNotifier:
             self._here.held = None
             for account_id, modseq in held.items():
                 self._tell(account_id, modseq)
-
-
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-"""glibc's malloc_trim, if present. Without it freed memory stays in the arenas of sixteen threads.
-
-That is most of the memory of what was closed.
-"""
 
 
 __all__ = ["Account", "MailStore", "Visited"]
@@ -207,8 +200,8 @@ class MailStore:
             stores = list(self._stores.values())
         closed = sum(store.rest(math.inf) for store in surplus)
         closed += sum(store.rest(before) for store in stores)
-        if closed and _malloc_trim is not None:
-            _malloc_trim(0)
+        if closed:  # most of their memory would stay in the arenas of sixteen threads
+            heap.give_back()
         return closed
 
     @property
