@@ -14,7 +14,7 @@ from mic_mail.cli.date_args import read_day
 from mic_mail.cli.options import JsonOption, WhyOption, option
 from mic_mail.cli.output import Cell, Column, Part, row_of
 from mic_mail.directory.dry_run import rehearsal
-from mic_mail.directory.model import AddressRole
+from mic_mail.directory.records import AddressRole
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import labels

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from mic_mail.cli import output, typer_i18n
 from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
-from mic_mail.cli.nouns import LazyGroup, all_nouns
+from mic_mail.cli.nouns import LazyGroup, listed_nouns
 from mic_mail.cli.options import Commands, option
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.errors import BadInput, MicMailError, Refused, Trouble
@@ -100,7 +100,7 @@ def root_command() -> LazyGroup:
     assert isinstance(command, LazyGroup)
     typer_i18n.dress(command)
     typer_i18n.speak(command)
-    command.fill(all_nouns())
+    command.fill(listed_nouns())
     return command
 
 

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 from mic_mail.cli import authorization as gates
 from mic_mail.cli import typer_i18n
 from mic_mail.cli.options import Commands
+from mic_mail.cli.output import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,25 @@ class Noun:
     """The words of the commands of each module of `cli.commands`, in the order of `--help`."""
 
 
-ALONE = None
-"""Instead of a `Noun`: the word is a command itself, in the module of its name."""
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A word that is a command itself, in the module of its name; `vi` and `en` are its help there."""
 
-NOUNS: Mapping[str, Noun | None] = {
-    "init": ALONE,
-    "serve": ALONE,
-    "demo": ALONE,
-    "status": ALONE,
+    vi: str
+    en: str
+
+
+NOUNS: Mapping[str, Noun | Alone] = {
+    "init": Alone(
+        "Tạo máy chủ mới: cấu hình, thư mục, danh bạ, chứng thư số.",
+        "Create a server: configuration, folders, directory, certificate.",
+    ),
+    "serve": Alone("Chạy máy chủ cho đến khi được yêu cầu dừng.", "Run the server until it is stopped."),
+    "demo": Alone(
+        "Chạy thử một máy chủ đầy đủ trên máy này.",
+        "Run a complete server on this machine, for a trial.",
+    ),
+    "status": Alone("Tình trạng của máy chủ đang chạy.", "The state of the running server."),
     "config": Noun("Cấu hình.", "The configuration.", {"config": "check show reference"}),
     "unit": Noun("Cơ quan, đơn vị.", "Units.", {"unit": "add list show change merge split close"}),
     "person": Noun("Cá nhân.", "People.", {"person": "add list show change move employment"}),
@@ -136,8 +149,14 @@ NOUNS: Mapping[str, Noun | None] = {
         "The queue of mail to other domains (4.2).",
         {"queue": "list show", "queue_decide": "retry hold release drop"},
     ),
-    "backup": ALONE,
-    "restore": ALONE,
+    "backup": Alone(
+        "Sao lưu hộp thư vào thư mục mới (toàn bộ: kèm khóa và thư cách ly); máy chủ vẫn chạy.",
+        "Copy mailboxes into a new folder (all of them: with keys and quarantine); the server keeps running.",
+    ),
+    "restore": Alone(
+        "Khôi phục một hộp thư từ bản sao lưu; thư hiện có được giữ riêng nếu dùng --replace.",
+        "Restore one mailbox from a backup; with --replace its present content is set aside.",
+    ),
 }
 """The words after `mic-mail`, in the order of `--help`."""
 
@@ -163,11 +182,22 @@ class LazyCommands(Mapping[str, TyperGroup | TyperCommand]):
         return len(self._words)
 
 
+class Summary(TyperCommand):
+    """A command as the list of commands shows it; its module is not loaded."""
+
+    def __init__(self, word: str, alone: Alone) -> None:
+        super().__init__(name=word, help=say(alone.vi, alone.en))
+
+
 class LazyGroup(TyperGroup):
     """A command group that builds none of its commands to list their words."""
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer does not export the base class
         return list(self.commands)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # likewise
+        word, command, rest = super().resolve_command(ctx, args)
+        return word, load_noun(str(word)) if isinstance(command, Summary) else command, rest
 
     def fill(self, commands: LazyCommands) -> None:
         """Set the commands of this group, which only reads them."""
@@ -183,10 +213,20 @@ def all_nouns() -> LazyCommands:
     return LazyCommands(NOUNS, _noun)
 
 
+def listed_nouns() -> LazyCommands:
+    """Return the commands as `--help` lists them, which loads none that stands alone."""
+
+    def built(word: str) -> TyperGroup | TyperCommand:
+        noun = NOUNS[word]
+        return Summary(word, noun) if isinstance(noun, Alone) else _noun(word)
+
+    return LazyCommands(NOUNS, built)
+
+
 @cache
 def _noun(word: str) -> TyperGroup | TyperCommand:
     noun = NOUNS[word]
-    if noun is None:  # `ALONE`
+    if isinstance(noun, Alone):
         return _command(word, word)
     modules = {verb: module for module, verbs in noun.verbs.items() for verb in verbs.split()}
     group = typer.main.get_group(Commands(noun.vi, noun.en, name=word, cls=LazyGroup))

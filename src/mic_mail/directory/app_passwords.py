@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from mic_mail.directory import fact_chain
 from mic_mail.directory.credential_rows import set_keys
 from mic_mail.directory.model import AppPasswordRow
-from mic_mail.directory.transactions import BaseRegister, WriteSession, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
+from mic_mail.directory.transactions import WriteSession
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Draft, Fact

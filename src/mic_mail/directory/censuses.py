@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.register_model import CensusDispute, CensusRow
-from mic_mail.directory.transactions import BaseRegister, add_record, to_record, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
+from mic_mail.directory.transactions import add_record, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.census import Census, Dispute, decode, encode, meant
 from mic_mail.policy.requests import Filing, Item

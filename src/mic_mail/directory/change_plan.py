@@ -14,8 +14,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from mic_mail.directory.change_world import World
-from mic_mail.directory.model import AddressRole
-from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, Superseded, UnitRecord
+from mic_mail.directory.records import AddressRecord, AddressRole, MailboxRecord, PersonRecord, Superseded, UnitRecord
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import ONE_DAY, local_day
 from mic_mail.policy.directory_changes import Change, ChangeRefused, Order, OrderKind, Subject

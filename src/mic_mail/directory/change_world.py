@@ -9,8 +9,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.directory import mailbox_rows, person_rows, snapshot_loader
-from mic_mail.directory.model import Address, AddressRole, Domain, Mailbox, OfficerRow, Person, Unit
-from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, UnitRecord
+from mic_mail.directory.engine import rows_of
+from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Unit
+from mic_mail.directory.records import AddressRecord, AddressRole, MailboxRecord, PersonRecord, UnitRecord
 from mic_mail.directory.register_model import IncidentRow, MigrationPlanRow, PositionLevel, RequestRow
 from mic_mail.directory.transactions import among, to_record
 from mic_mail.policy.directory_changes import Order, OrderKind, Subject
@@ -81,7 +82,7 @@ def load_world(session: Session, order: Order) -> World:
 def _of_units(session: Session, world: World, unit_ids: Sequence[int], at: datetime) -> World:
     mailboxes = mailbox_rows.read(session, Mailbox.unit_id.in_(unit_ids))
     persons = person_rows.read(session, Person.unit_id.in_(unit_ids))
-    chains = {each.mailbox_id: snapshot_loader.facts_of(session.connection(), each.mailbox_id) for each in mailboxes}
+    chains = {each.mailbox_id: snapshot_loader.facts_of(rows_of(session.connection()), each.mailbox_id) for each in mailboxes}
     keepers = {
         each.mailbox_id: [
             grant

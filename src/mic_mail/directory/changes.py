@@ -17,8 +17,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from mic_mail.directory import fact_chain
 from mic_mail.directory.change_plan import ChangePlan, plan
 from mic_mail.directory.change_world import levels, load_world
-from mic_mail.directory.model import Address, AddressRole, Domain, Mailbox, OfficerRow, Person, Unit
-from mic_mail.directory.records import DoneBefore
+from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Unit
+from mic_mail.directory.records import AddressRole, DoneBefore, not_found
 from mic_mail.directory.register_model import (
     ChangeRow,
     IncidentRow,
@@ -27,17 +27,8 @@ from mic_mail.directory.register_model import (
     PositionLevel,
     RequestRow,
 )
-from mic_mail.directory.transactions import (
-    IDS_END,
-    BaseRegister,
-    WriteSession,
-    add_record,
-    among,
-    not_found,
-    row_of,
-    to_record,
-    transaction,
-)
+from mic_mail.directory.tables import IDS_END, BaseRegister, transaction
+from mic_mail.directory.transactions import WriteSession, add_record, among, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.directory_changes import Change, ChangeRefused, Order, OrderEntry, OrderKind, Subject

@@ -14,21 +14,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from mic_mail.directory.records import BRING_BACK
-from mic_mail.errors import BadInput, Text, Trouble, in_ascii
+from mic_mail.directory import revisions
+from mic_mail.directory.source import IN_MEMORY, Rows, set_up
+from mic_mail.errors import BadInput, Text, in_ascii
 
-BUSY_MILLISECONDS = 10_000
-BASE = "0010"
-"""The oldest revision that is migrated."""
-HEAD = "0012"
-"""The newest revision in `migrations/versions`."""
-IN_MEMORY = "mode=memory"
-"""A part of the URL of an SQLite database in memory: connections share it, as they do a file."""
 _WRITES = "mic_mail_writes"
-
-
-class DirectoryUnavailable(Trouble):
-    """The database does not answer, is locked for too long, full, or of an unknown version."""
 
 
 class UnusableUrl(BadInput):
@@ -79,6 +69,11 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def rows_of(connection: Connection) -> Rows:
+    """Return what executes plain SQL within the transaction of `connection`."""
+    return lambda statement, **values: iter(connection.execute(text(statement), values))
+
+
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """Yield a connection in a write transaction: committed at the end, rolled back by an exception."""
@@ -96,12 +91,12 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
         Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)
     with writing(engine) as connection:
         revision = _revision(connection)
-        if revision == HEAD:
+        if revision == revisions.HEAD:
             return
         if must_exist and revision is None:
-            raise _empty()
-        if revision is not None and not _is_known(revision):
-            raise _unknown_revision(revision)
+            raise revisions.empty()
+        if revision is not None and not revisions.is_known(revision):
+            raise revisions.unknown(revision)
         from mic_mail.directory import migrate  # Alembic is a tenth of what a process loads to start
 
         if revision is None:
@@ -114,25 +109,7 @@ def must_be_current(engine: Engine) -> None:
     """Raise `DirectoryUnavailable` with what to do unless the schema is of this program's version."""
     with reading(engine) as connection:
         revision = _revision(connection)
-    if revision is None:
-        raise _empty()
-    if revision < HEAD and _is_known(revision):
-        raise DirectoryUnavailable(
-            Text(
-                f"Danh bạ chưa được nâng cấp ({revision}; chương trình này cần {HEAD}).",
-                f"The directory is not upgraded yet ({in_ascii(revision)}; this version needs {HEAD}).",
-            ),
-            remedy=Text(
-                "Khởi động lại máy chủ: khi khởi động, máy chủ nâng cấp danh bạ.",
-                "Restart the server: it upgrades the directory when it starts.",
-            ),
-        )
-    if revision != HEAD:
-        raise _unknown_revision(revision)
-
-
-def _empty() -> DirectoryUnavailable:
-    return DirectoryUnavailable(Text("Cơ sở dữ liệu danh bạ trống.", "The directory database is empty."), remedy=BRING_BACK)
+    revisions.must_be_head(revision)
 
 
 def _revision(connection: Connection) -> str | None:
@@ -143,42 +120,9 @@ def _revision(connection: Connection) -> str | None:
     return revision
 
 
-def _is_known(revision: str) -> bool:
-    """Return whether this program ships the revision; they are numbered."""
-    return revision.isdecimal() and BASE <= revision <= HEAD
-
-
-def _unknown_revision(revision: str) -> DirectoryUnavailable:
-    if revision.isdecimal() and revision < BASE:
-        return DirectoryUnavailable(
-            Text(
-                f"Danh bạ thuộc phiên bản quá cũ ({revision}; chương trình này biết từ {BASE}).",
-                f"The directory is of too old a version ({revision}; this version knows {BASE} and later).",
-            ),
-            remedy=Text(
-                f"Chạy một lần bản mic-mail cũ hơn còn biết {revision} để nâng cấp danh bạ lên {BASE}, rồi khởi động lại.",
-                f"Start an older version that still knows {revision} once, to upgrade it to {BASE}; then start again.",
-            ),
-        )
-    return DirectoryUnavailable(
-        Text(
-            f"Danh bạ thuộc phiên bản mới hơn ({revision}; chương trình này biết đến {HEAD}).",
-            f"The directory was upgraded by a newer version ({in_ascii(revision)}; this version knows {HEAD}).",
-        ),
-        remedy=Text(
-            "Chạy bản mic-mail đã nâng cấp danh bạ, hoặc khôi phục bản sao lưu trước khi nâng cấp.",
-            "Run the version that upgraded it, or restore the backup from before the upgrade.",
-        ),
-    )
-
-
 def _set_up_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # this module sends BEGIN itself
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
-    connection.execute("PRAGMA foreign_keys = ON")
+    set_up(connection)
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -196,21 +140,8 @@ def _temporary_troubles() -> Iterator[None]:
         # handle.
         if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise
-        raise _unavailable(str(error.orig)) from error
+        raise revisions.unavailable(str(error.orig)) from error
     except InterfaceError as error:
-        raise _unavailable(str(error.orig)) from error
+        raise revisions.unavailable(str(error.orig)) from error
     except UnicodeDecodeError as error:  # SQLite's message quotes octets of a damaged schema
-        raise _unavailable("malformed database schema") from error
-
-
-def _unavailable(why: str) -> DirectoryUnavailable:
-    return DirectoryUnavailable(
-        Text(
-            "Cơ sở dữ liệu danh bạ tạm thời không truy cập được.",
-            "The directory database cannot be reached at the moment.",
-        ),
-        remedy=Text(
-            f"Kiểm tra tệp hoặc máy chủ cơ sở dữ liệu: {why}",
-            f"Check the database file or server: {in_ascii(why)}",
-        ),
-    )
+        raise revisions.unavailable("malformed database schema") from error

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from mic_mail.directory import mailbox_rows, snapshot_loader
+from mic_mail.directory.engine import rows_of
 from mic_mail.directory.model import FactRow
 from mic_mail.directory.records import RECORD_CHANGED, DoneBefore, Superseded
 from mic_mail.directory.transactions import WriteSession, row_of
@@ -15,9 +16,7 @@ from mic_mail.policy.facts import REQUEST, Draft, Fact, record
 def append(session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None) -> list[Fact]:
     """Append facts in order; with `after`, only if that is still the number of the newest fact (else `Superseded`)."""
     mailbox_rows.changing(session, mailbox_id)
-    newest = snapshot_loader.FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq.desc()).limit(1)
-    row = session.execute(newest).first()
-    previous = snapshot_loader.to_fact(row) if row is not None else None
+    previous = snapshot_loader.newest_fact(rows_of(session.connection()), mailbox_id)
     if after is not None and after != (previous.seq if previous else 0):
         raise Superseded(RECORD_CHANGED)
     recorded: list[Fact] = []

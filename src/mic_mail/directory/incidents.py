@@ -10,9 +10,10 @@ from sqlalchemy import Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import DowntimeRow
-from mic_mail.directory.records import Superseded
+from mic_mail.directory.records import Superseded, not_found
 from mic_mail.directory.register_model import IncidentDowntime, IncidentNote, IncidentRow
-from mic_mail.directory.transactions import BaseRegister, Tables, add_record, existing, not_found, to_record, transaction
+from mic_mail.directory.tables import BaseRegister, Tables, transaction
+from mic_mail.directory.transactions import add_record, existing, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import Incident, IncidentChange, IncidentKind, IncidentReport, IncidentSeverity, Note, changed
 from mic_mail.policy.requests import RequestChannel

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mic_mail.directory.model import Address, AddressRole, Mailbox
-from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.model import Address, Mailbox
+from mic_mail.directory.records import AddressRole, MailboxRecord
 from mic_mail.directory.transactions import WriteSession, existing, to_record
 from mic_mail.policy.facts import MailboxKind
 

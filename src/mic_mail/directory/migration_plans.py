@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import MigrationPlanRow
-from mic_mail.directory.transactions import BaseRegister, add_record, existing, to_record, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
+from mic_mail.directory.transactions import add_record, existing, to_record
 from mic_mail.errors import Refused, Text
 from mic_mail.policy.migration_plans import CLAUSE, MigrationPlan
 

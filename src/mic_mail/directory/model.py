@@ -11,7 +11,7 @@ fact's number occurs once in a chain, facts are neither changed nor deleted.
 """
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -32,20 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from mic_mail.directory.instants import from_microseconds, to_microseconds
 from mic_mail.errors import Text
-from mic_mail.i18n.labels import LabelledEnum
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def to_microseconds(instant: datetime) -> int:
-    """Return the exact number of microseconds: a float of seconds would lose the last digit."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(number: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=number)
 
 
 class Instant(TypeDecorator[datetime]):
@@ -87,14 +75,6 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-
-
-class AddressRole(LabelledEnum):
-    """The role of an address for its mailbox; `former` ones deliver nowhere but stay taken."""
-
-    PRIMARY = "primary", "địa chỉ chính", "primary"
-    ALIAS = "alias", "bí danh", "alias"
-    FORMER = "former", "địa chỉ cũ", "former"
 
 
 class Revision(Base):

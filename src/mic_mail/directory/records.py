@@ -9,6 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from mic_mail.errors import BadInput, Refused, Text
+from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level, MailboxKind
 
@@ -20,6 +21,10 @@ BRING_BACK = Text(
 
 class NotFound(BadInput):
     """No such unit, person, mailbox or address."""
+
+
+def not_found(vi: str, en: str, number: int) -> NotFound:
+    return NotFound(Text(f"Không có {vi} {number}.", f"No such {en}: {number}."))
 
 
 class AlreadyThere(Refused):
@@ -99,6 +104,14 @@ class MailboxRecord:
     person_id: int | None = None
     unit_id: int | None = None
     capabilities_hidden: frozenset[str] = frozenset()
+
+
+class AddressRole(LabelledEnum):
+    """The role of an address for its mailbox; `former` ones deliver nowhere but stay taken."""
+
+    PRIMARY = "primary", "địa chỉ chính", "primary"
+    ALIAS = "alias", "bí danh", "alias"
+    FORMER = "former", "địa chỉ cũ", "former"
 
 
 @dataclass(frozen=True, slots=True)

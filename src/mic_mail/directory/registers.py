@@ -6,7 +6,7 @@ Each is loaded when it is first used, so that a command starts without the other
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from mic_mail.directory.transactions import BaseRegister
+from mic_mail.directory.tables import BaseRegister
 
 if TYPE_CHECKING:  # loaded when one is first used
     from mic_mail.directory.app_passwords import AppPasswords

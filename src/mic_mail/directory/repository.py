@@ -9,57 +9,38 @@ units, people and addresses are ordered in `changes`.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-
-from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.orm import Session
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.config.auth import FORMER_PASSWORDS
-from mic_mail.directory import address_book_rows, fact_chain, mailbox_rows, person_rows, snapshot_loader
-from mic_mail.directory import engine as database
+from mic_mail.directory import address_book_rows, rows, snapshot_loader
 from mic_mail.directory.calendar_years import Years
-from mic_mail.directory.credential_rows import set_keys
 from mic_mail.directory.downtimes import Downtimes
-from mic_mail.directory.model import (
-    Activity,
-    Address,
-    AddressRole,
-    AppPasswordRow,
-    CredentialRow,
-    Domain,
-    FactRow,
-    FormerCredentialRow,
-    Mailbox,
-    Person,
-    Unit,
-)
+from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
     AddressRecord,
-    AlreadyThere,
     MailboxRecord,
     Mended,
     NotFound,
     PersonRecord,
     UnitEnded,
     UnitRecord,
+    not_found,
 )
 from mic_mail.directory.registers import Registers
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
-from mic_mail.directory.transactions import (
-    IDS_END,
-    Tables,
-    WriteSession,
-    add_record,
-    not_found,
-    to_record,
-    transaction,
-)
+from mic_mail.directory.source import Source
+from mic_mail.directory.tables import IDS_END, Tables
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.credentials.verifiers import Credential
-from mic_mail.policy.directory_changes import Subject
-from mic_mail.policy.facts import Draft, Fact, MailboxKind
+from mic_mail.policy.facts import Draft, Fact
+
+if TYPE_CHECKING:  # loaded for a change
+    from sqlalchemy import Engine
+
+    from mic_mail.directory.writes import Writes
 
 
 class Directory(Registers):
@@ -67,8 +48,8 @@ class Directory(Registers):
 
     def __init__(self, url: str, *, clock: Clock | None = None) -> None:
         self.url = url
-        self._engine = database.connect(url)
-        tables = Tables(self._engine, clock or SystemClock())
+        self._source = Source(url)
+        tables = Tables(self._source, clock or SystemClock())
         super().__init__(tables)
         self.years = Years(tables)
         self.officers = Officers(tables)
@@ -84,47 +65,61 @@ class Directory(Registers):
 
         Raise `DirectoryUnavailable` if they `must_exist` and do not.
         """
-        database.migrate(self._engine, must_exist=must_exist)
+        from mic_mail.directory import engine
+
+        engine.migrate(self._engine, must_exist=must_exist)
 
     def must_be_current(self) -> None:
         """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's version."""
-        database.must_be_current(self._engine)
+        self._source.must_be_current()
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._source.close()
+
+    @property
+    def _engine(self) -> "Engine":
+        return self._source.engine
+
+    @cached_property
+    def _writes(self) -> "Writes":
+        from mic_mail.directory.writes import Writes
+
+        return Writes(self._tables)
 
     # ------------------------------------------------------------ reading
 
     def version(self) -> int:
         """Return the number that grows with every change; cheap enough for a poll every two seconds."""
-        with database.reading(self._engine) as connection:
-            return snapshot_loader.version(connection)
+        with self._source.reading() as read:
+            return snapshot_loader.version(read)
 
     def newest_fact(self) -> datetime:
         """Return when the last fact was recorded, by the clock of then; before all time where there is none."""
-        with database.reading(self._engine) as connection:
-            return connection.scalar(select(func.max(FactRow.recorded_at))) or FIRST_INSTANT
+        with self._source.reading() as read:
+            newest = next(read("SELECT max(recorded_at) FROM fact"))[0]
+        return FIRST_INSTANT if newest is None else from_microseconds(newest)
 
     def load_snapshot(self, previous: Snapshot = EMPTY) -> Snapshot:
         """Load the whole directory: only what changed since `previous`, which is returned if nothing did."""
-        with database.reading(self._engine) as connection:
-            return snapshot_loader.load(connection, previous)
+        with self._source.reading() as read:
+            return snapshot_loader.load(read, previous)
 
     def roll(self) -> address_book_rows.AddressBookRows:
-        with database.reading(self._engine) as connection:
-            return address_book_rows.load(connection)
+        with self._source.reading() as read:
+            return address_book_rows.load(read)
 
     def facts(self, mailbox_id: int) -> list[Fact]:
-        with database.reading(self._engine) as connection:
-            return snapshot_loader.facts_of(connection, mailbox_id)
+        with self._source.reading() as read:
+            return snapshot_loader.facts_of(read, mailbox_id)
 
     def domains(self) -> list[str]:
-        return self._tables.read(lambda session: list(session.scalars(select(Domain.name).order_by(Domain.name))))
+        with self._source.reading() as read:
+            return rows.domains(read)
 
     def units(self) -> list[UnitRecord]:
         """Return all units, also those that have ended."""
-        wanted = select(Unit).order_by(Unit.symbol)
-        return self._tables.read(lambda session: [to_record(row, UnitRecord) for row in session.scalars(wanted)])
+        with self._source.reading() as read:
+            return rows.units(read)
 
     def units_by_id(self) -> dict[int, UnitRecord]:
         return {unit.unit_id: unit for unit in self.units()}
@@ -166,56 +161,50 @@ class Directory(Registers):
 
     def _former_symbols(self) -> dict[str, int]:
         """Return the former symbols of units, case-folded -> unit; of several units the last one that had it."""
-        from mic_mail.directory.register_model import ChangeRow
-
-        had = (
-            select(ChangeRow.old, ChangeRow.key)
-            .where(ChangeRow.subject == Subject.UNIT, ChangeRow.field == "symbol")
-            .order_by(ChangeRow.change_id)
-        )
-        rows = self._tables.read(lambda session: list(session.execute(had)))
-        return {old.casefold(): int(key) for old, key in rows if old is not None}
+        with self._source.reading() as read:
+            return {old.casefold(): unit_id for old, unit_id in rows.former_symbols(read)}
 
     def people(self, unit_id: int | None = None) -> list[PersonRecord]:
         """Return all people, or those of a unit, by name."""
-        wanted = [] if unit_id is None else [Person.unit_id == unit_id]
-        return self._tables.read(lambda session: person_rows.read(session, *wanted))
+        with self._source.reading() as read:
+            return rows.people(read, **({} if unit_id is None else {"unit_id": unit_id}))
 
     def person(self, person_id: int) -> PersonRecord:
-        known = 0 < person_id < IDS_END
-        found = self._tables.read(lambda session: person_rows.read(session, Person.person_id == person_id)) if known else []
+        if not 0 < person_id < IDS_END:
+            raise not_found("cá nhân mã", "person", person_id)
+        with self._source.reading() as read:
+            found = rows.people(read, person_id=person_id)
         if not found:
             raise not_found("cá nhân mã", "person", person_id)
         return found[0]
 
     def mailboxes(self) -> list[MailboxRecord]:
-        return self._mailboxes()
+        with self._source.reading() as read:
+            return rows.mailboxes(read)
 
     def mailboxes_of(self, *, person_id: int | None = None, unit_id: int | None = None) -> list[MailboxRecord]:
         """Return the mailboxes of one person, or those that one unit owns or sponsors."""
-        conditions = []
-        if person_id is not None:
-            conditions.append(Mailbox.person_id == person_id)
-        if unit_id is not None:
-            conditions.append(Mailbox.unit_id == unit_id)
-        return self._mailboxes(*conditions)
+        owners = {"person_id": person_id, "unit_id": unit_id}
+        with self._source.reading() as read:
+            return rows.mailboxes(read, **{name: number for name, number in owners.items() if number is not None})
 
     def is_taken(self, address: str) -> bool:
-        return self._tables.read(lambda session: session.get(Address, address.lower())) is not None
+        with self._source.reading() as read:
+            return any(read("SELECT 1 FROM address WHERE address = :address", address=address.lower()))
 
     def mailbox(self, address: str) -> MailboxRecord:
         """Return the mailbox whose own address or alias this is."""
         address = address.lower()
-        leads = select(Address.mailbox_id).where(Address.address == address, Address.role != AddressRole.FORMER)
-        found = self._mailboxes(Mailbox.mailbox_id.in_(leads))
-        if not found:
+        with self._source.reading() as read:
+            found = rows.mailbox_of(read, address)
+        if found is None:
             raise NotFound(Text(f"Không có hộp thư {address}.", f"No such mailbox: {in_ascii(address)}."))
-        return found[0]
+        return found
 
     def entry(self, mailbox_id: int) -> Entry:
         """Return the mailbox with its facts, its verifiers and its last use, as of now."""
-        with database.reading(self._engine) as connection:
-            found = snapshot_loader.entry_of(connection, mailbox_id)
+        with self._source.reading() as read:
+            found = snapshot_loader.entry_of(read, mailbox_id)
         if found is None:
             raise not_found("hộp thư mã", "mailbox", mailbox_id)
         return found
@@ -225,83 +214,39 @@ class Directory(Registers):
 
         At most `most` of them.
         """
-        wanted = (
-            select(FormerCredentialRow.argon2)
-            .where(FormerCredentialRow.mailbox_id == mailbox_id)
-            .order_by(FormerCredentialRow.version.desc())
-            .limit(most)
-        )
-        return self._tables.read(lambda session: list(session.scalars(wanted)))
+        former = "SELECT argon2 FROM former_credential WHERE mailbox_id = :mailbox_id ORDER BY version DESC LIMIT :most"
+        with self._source.reading() as read:
+            return [argon2 for (argon2,) in read(former, mailbox_id=mailbox_id, most=most)]
 
     def addresses(self, mailbox_id: int | None = None) -> list[AddressRecord]:
         """Return every address that was ever given out, or those of one mailbox."""
-        wanted = select(Address).order_by(Address.address)
-        if mailbox_id is not None:
-            wanted = wanted.where(Address.mailbox_id == mailbox_id)
-        return self._tables.read(lambda s: [to_record(row, AddressRecord) for row in s.scalars(wanted)])
+        with self._source.reading() as read:
+            return rows.addresses(read, **({} if mailbox_id is None else {"mailbox_id": mailbox_id}))
 
     # ------------------------------------------------------------ writing
 
-    @transaction
-    def add_domain(self, session: Session, name: str) -> None:
+    def add_domain(self, name: str) -> None:
         """Make `name` local; a domain that is already local stays."""
-        if session.get(Domain, name.lower()) is None:
-            session.add(Domain(name=name.lower()))
+        self._writes.add_domain(name)
 
-    @transaction
-    def add_unit(self, session: Session, unit: UnitRecord) -> UnitRecord:
+    def add_unit(self, unit: UnitRecord) -> UnitRecord:
         """Add a new unit; its id is assigned here."""
-        wanted = unit.symbol.casefold()
-        above = session.get(Unit, unit.parent_id) if unit.parent_id is not None else None
-        if above is None and unit.parent_id is not None:
-            raise NotFound(Text(f"Không có đơn vị mã {unit.parent_id}.", f"There is no unit {unit.parent_id}."))
-        if above is not None and above.ended_on is not None:
-            raise UnitEnded(
-                Text(f"Đơn vị {above.symbol} không còn.", f"Unit {in_ascii(above.symbol)} has ended."), clause="6.5"
-            )
-        if any(symbol.casefold() == wanted for symbol in session.scalars(select(Unit.symbol))):
-            raise AlreadyThere(
-                Text(f"Đã có đơn vị {unit.symbol}.", f"Unit {in_ascii(unit.symbol)} already exists."), clause="5.1"
-            )
-        return to_record(add_record(session, Unit, unit), UnitRecord)
+        return self._writes.add_unit(unit)
 
-    @transaction
-    def add_person(self, session: Session, person: PersonRecord) -> PersonRecord:
-        return person_rows.record(person_rows.enter(session, person))
+    def add_person(self, person: PersonRecord) -> PersonRecord:
+        return self._writes.add_person(person)
 
-    @transaction
-    def issue_mailbox(
-        self, session: WriteSession, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None
-    ) -> MailboxRecord:
+    def issue_mailbox(self, mailbox: MailboxRecord, *drafts: Draft, credential: Credential | None = None) -> MailboxRecord:
         """Add a new mailbox with its first facts and, where given, its verifiers; its id is assigned here."""
-        _must_have_none(session, mailbox)
-        home_taken = session.scalars(select(Mailbox.mailbox_id).where(Mailbox.home == mailbox.home)).first()
-        if home_taken is not None or session.get(Address, mailbox.address.lower()) is not None:
-            raise _taken(mailbox.address)
-        hidden = " ".join(sorted(mailbox.capabilities_hidden))
-        row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=session.version)
-        _take(session, mailbox.address, row.mailbox_id, AddressRole.PRIMARY)
-        fact_chain.append(session, row.mailbox_id, drafts)
-        if credential is not None:
-            _store(session, row.mailbox_id, credential)
-        return mailbox_rows.record(row, mailbox.address.lower())
+        return self._writes.issue_mailbox(mailbox, *drafts, credential=credential)
 
-    @transaction
-    def add_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
+    def add_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
         """Add another address to the mailbox; one that it had before becomes live again."""
-        _take(session, address, mailbox_id, AddressRole.ALIAS)
-        fact_chain.append(session, mailbox_id, [draft])
+        self._writes.add_alias(mailbox_id, address, draft)
 
-    @transaction
-    def remove_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
+    def remove_alias(self, mailbox_id: int, address: str, draft: Draft) -> None:
         """Remove an alias: it delivers nowhere from now on, and stays taken (Reg. 5.4.a)."""
-        row = session.get(Address, address.lower())
-        if row is None or row.mailbox_id != mailbox_id or row.role != AddressRole.ALIAS:
-            raise NotFound(
-                Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox.")
-            )
-        row.role = AddressRole.FORMER
-        fact_chain.append(session, mailbox_id, [draft])
+        self._writes.remove_alias(mailbox_id, address, draft)
 
     def append_fact(self, mailbox_id: int, draft: Draft, *, after: int | None = None) -> Fact:
         return self.append_facts(mailbox_id, [draft], after=after)[0]
@@ -310,132 +255,41 @@ class Directory(Registers):
         """Append one fact, if nothing was recorded since `entry` was read (else `Superseded`)."""
         return self.append_fact(entry.mailbox_id, draft, after=entry.last_seq)
 
-    @transaction
-    def append_facts(
-        self, session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None
-    ) -> list[Fact]:
+    def append_facts(self, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None) -> list[Fact]:
         """Append facts in order.
 
         With `after`, only if that is still the number of the newest fact (else `Superseded`).
         """
-        return fact_chain.append(session, mailbox_id, drafts, after)
+        return self._writes.append_facts(mailbox_id, drafts, after=after)
 
-    @transaction
-    def set_quota(self, session: WriteSession, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
+    def set_quota(self, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
         """Set another quota, with its fact (Reg. 8.3); `after` as in `append_facts`."""
-        session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
-        fact_chain.append(session, mailbox_id, [draft], after)
+        self._writes.set_quota(mailbox_id, octets, draft, after=after)
 
-    @transaction
-    def hide_capabilities(self, session: WriteSession, mailbox_id: int, names: frozenset[str]) -> None:
-        mailbox_rows.changing(session, mailbox_id).capabilities_hidden = " ".join(sorted(names))
+    def hide_capabilities(self, mailbox_id: int, names: frozenset[str]) -> None:
+        self._writes.hide_capabilities(mailbox_id, names)
 
-    @transaction
-    def set_credential(
-        self, session: WriteSession, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None
-    ) -> Credential:
+    def set_credential(self, mailbox_id: int, credential: Credential, *drafts: Draft, after: int | None = None) -> Credential:
         """Store verifiers together with the facts that explain them.
 
         Their version is assigned here, one more than before. `after` as in `append_facts`.
         """
-        fact_chain.append(session, mailbox_id, drafts, after)
-        return _store(session, mailbox_id, credential)
+        return self._writes.set_credential(mailbox_id, credential, *drafts, after=after)
 
     def touch_activity(self, mailbox_id: int, used_at: datetime) -> bool:
         """Record that the mailbox was used (Reg. 7.2.a); return whether it was written now.
 
         Written at most once a day, which is precise enough for terms of months.
         """
-
-        day = local_day(used_at)
-        written = select(Activity.last_used_at).where(Activity.mailbox_id == mailbox_id)
-        last = self._tables.read(lambda session: session.scalars(written).one_or_none())
-        if last is not None and local_day(last) >= day:
+        with self._source.reading() as read:
+            last = next(read("SELECT last_used_at FROM activity WHERE mailbox_id = :mailbox_id", mailbox_id=mailbox_id), None)
+        if last is not None and local_day(from_microseconds(last[0])) >= local_day(used_at):
             return False
+        return self._writes.touch_activity(mailbox_id, used_at)
 
-        def work(session: WriteSession) -> bool:
-            mailbox_rows.changing(session, mailbox_id)
-            row = session.get(Activity, mailbox_id)
-            if row is None:
-                session.add(Activity(mailbox_id=mailbox_id, last_used_at=used_at))
-            else:
-                row.last_used_at = max(row.last_used_at, used_at)
-            return True
-
-        return self._tables.change(work)
-
-    @transaction
-    def mend_instants_ahead(self, session: WriteSession, now: datetime, tolerance: timedelta) -> Mended:
+    def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
         """Correct instants that are ahead of the clock: uses become `now`, notices become void.
 
         Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
         """
-        from mic_mail.directory import sent_notices
-
-        late = now + tolerance
-        used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
-        for activity in used:
-            activity.last_used_at = now
-            mailbox_rows.changing(session, activity.mailbox_id)
-        apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
-        for app in apps:
-            app.used_at = now
-        return Mended(len(used), len(apps), sent_notices.void_ahead(session, late))
-
-    def _mailboxes(self, *conditions: ColumnElement[bool]) -> list[MailboxRecord]:
-        return self._tables.read(lambda session: mailbox_rows.read(session, *conditions, by=Address.address))
-
-
-def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:
-    """Refuse a second personal mailbox of a person, or a second own mailbox of a unit.
-
-    Checked here because two officers who issue at the same time have both seen none.
-    """
-    match mailbox.kind:
-        case MailboxKind.PERSONAL if mailbox.person_id is not None:
-            owned, clause = Mailbox.person_id == mailbox.person_id, "5.3"
-        case MailboxKind.UNIT if mailbox.unit_id is not None:
-            owned, clause = Mailbox.unit_id == mailbox.unit_id, "5.1"
-        case _:
-            return
-    wanted = select(Address.address).join(Mailbox, mailbox_rows.PRIMARY).where(owned, Mailbox.kind == mailbox.kind)
-    if (there := session.scalars(wanted).first()) is not None:
-        raise AlreadyThere(Text(f"Đã có hộp thư {there}.", f"Mailbox {in_ascii(there)} already exists."), clause=clause)
-
-
-def _take(session: Session, address: str, mailbox_id: int, role: AddressRole) -> None:
-    """Assign `address` to the mailbox, unless another one has or had it."""
-    address = address.lower()
-    row = session.get(Address, address)
-    if row is None:
-        session.add(Address(address=address, mailbox_id=mailbox_id, role=role))
-    elif row.mailbox_id == mailbox_id and (row.role == AddressRole.FORMER or (row.role == role and row.until is not None)):
-        row.role, row.until = role, None
-    else:
-        raise _taken(address)
-    session.flush()
-
-
-def _taken(address: str) -> AlreadyThere:
-    return AlreadyThere(
-        Text(f"Địa chỉ {address} đã được sử dụng.", f"The address {in_ascii(address)} is or was in use."), clause="5.4.a"
-    )
-
-
-def _store(session: Session, mailbox_id: int, credential: Credential) -> Credential:
-    """Replace the verifiers; the old ones become the newest former ones.
-
-    Caches drop the old verifiers by their version.
-    """
-    row = session.get(CredentialRow, mailbox_id)
-    if row is None:
-        row = CredentialRow(mailbox_id=mailbox_id, version=0)
-        session.add(row)
-    elif row.version > 0:
-        session.add(FormerCredentialRow(mailbox_id=mailbox_id, version=row.version, argon2=row.argon2))
-        forgotten = FormerCredentialRow.version <= row.version - FORMER_PASSWORDS
-        session.execute(delete(FormerCredentialRow).where(FormerCredentialRow.mailbox_id == mailbox_id, forgotten))
-    row.version += 1
-    row.argon2 = credential.argon2
-    set_keys(row, credential.scram)
-    return Credential(row.version, credential.argon2, credential.scram)
+        return self._writes.mend_instants_ahead(now, tolerance)

@@ -16,9 +16,10 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
-from mic_mail.directory.records import PersonRecord, Superseded
+from mic_mail.directory.records import PersonRecord, Superseded, not_found
 from mic_mail.directory.register_model import DeferredMailRow, ReadingMark, RequestMail, RequestRow
-from mic_mail.directory.transactions import IDS_END, BaseRegister, Tables, add_record, not_found, row_of, to_record, transaction
+from mic_mail.directory.tables import IDS_END, BaseRegister, Tables, transaction
+from mic_mail.directory.transactions import add_record, row_of, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 from mic_mail.directory import fact_chain
 from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
-from mic_mail.directory.transactions import BaseRegister, WriteSession, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
+from mic_mail.directory.transactions import WriteSession
 from mic_mail.policy.facts import Draft, Fact
 
 

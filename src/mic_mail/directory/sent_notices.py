@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.register_model import SentNotice, VoidNotice
-from mic_mail.directory.transactions import BaseRegister, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
 
 
 class SentNotices(BaseRegister):

@@ -6,102 +6,83 @@ Plain SQL in one read transaction, grouped by mailbox in Python; ORM entities wo
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
-from sqlalchemy.orm import Session
-
-from mic_mail.directory import calendar_years, downtimes, snapshot
-from mic_mail.directory.credential_rows import credential, keys_of
-from mic_mail.directory.model import (
-    Activity,
-    Address,
-    AddressRole,
-    AppPasswordRow,
-    CredentialRow,
-    Domain,
-    FactRow,
-    Mailbox,
-    Person,
-    Revision,
-    Unit,
-    from_microseconds,
-)
+from mic_mail.directory import downtimes, rows, snapshot
+from mic_mail.directory.instants import from_microseconds
+from mic_mail.directory.records import AddressRole
 from mic_mail.directory.snapshot import Entry, Owner, Snapshot
+from mic_mail.directory.source import Rows
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.credentials.app_passwords import living
-from mic_mail.policy.credentials.verifiers import AppCredential, Credential
+from mic_mail.policy.credentials.verifiers import AppCredential, Credential, ScramKeys
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 
-FACTS = select(
-    FactRow.mailbox_id,
-    FactRow.seq,
-    FactRow.kind,
-    type_coerce(FactRow.effective_at, BigInteger),
-    type_coerce(FactRow.recorded_at, BigInteger),
-    FactRow.actor,
-    FactRow.reason,
-    FactRow.document,
-    FactRow.data,
-    FactRow.digest,
-)
-FactColumns = tuple[int, int, str, int, int, str, str, str | None, str, bytes]
+_CHANGED = "mailbox.changed_version > :number"
+_ONE = "mailbox.mailbox_id = :number"
+"""Conditions for the mailboxes of a snapshot; `:number` is a version or a mailbox."""
+
+_FACT = "fact.mailbox_id, seq, fact.kind, effective_at, recorded_at, actor, reason, document, data, digest"
+FactColumns = Sequence[Any]
 
 _EPOCH = from_microseconds(0)
 
-_MAILBOXES = (
-    select(
-        Mailbox.mailbox_id,
-        Mailbox.kind,
-        Mailbox.home,
-        Mailbox.display_name,
-        Mailbox.quota_octets,
-        Mailbox.person_id,
-        Mailbox.unit_id,
-        Mailbox.capabilities_hidden,
-        Person.full_name.label("person_name"),
-        Unit.name.label("unit_name"),
-        CredentialRow.version,
-        CredentialRow.argon2,
-        CredentialRow.scram_salt,
-        CredentialRow.scram_iterations,
-        CredentialRow.scram_stored_key,
-        CredentialRow.scram_server_key,
-        Activity.last_used_at,
-    )
-    .outerjoin(Person, Person.person_id == Mailbox.person_id)
-    .outerjoin(Unit, Unit.unit_id == Mailbox.unit_id)
-    .outerjoin(CredentialRow, CredentialRow.mailbox_id == Mailbox.mailbox_id)
-    .outerjoin(Activity, Activity.mailbox_id == Mailbox.mailbox_id)
-)
+_MAILBOXES = """
+    SELECT mailbox.mailbox_id, kind, home, display_name, quota_octets, mailbox.person_id, mailbox.unit_id, capabilities_hidden,
+        person.full_name, unit.name, credential.version, argon2, scram_salt, scram_iterations, scram_stored_key,
+        scram_server_key, last_used_at
+    FROM mailbox
+    LEFT OUTER JOIN person ON person.person_id = mailbox.person_id
+    LEFT OUTER JOIN unit ON unit.unit_id = mailbox.unit_id
+    LEFT OUTER JOIN credential ON credential.mailbox_id = mailbox.mailbox_id
+    LEFT OUTER JOIN activity ON activity.mailbox_id = mailbox.mailbox_id
+    WHERE {wanted}
+"""
+_FACTS = f"""
+    SELECT {_FACT} FROM fact JOIN mailbox ON mailbox.mailbox_id = fact.mailbox_id WHERE {{wanted}}
+    ORDER BY fact.mailbox_id, seq
+"""  # noqa: S608  constants of this module
+_CHAIN = f"SELECT {_FACT} FROM fact WHERE mailbox_id = :mailbox_id ORDER BY seq"  # noqa: S608  likewise
+_ADDRESSES = """
+    SELECT address.mailbox_id, address, role, until FROM address JOIN mailbox ON mailbox.mailbox_id = address.mailbox_id
+    WHERE {wanted} AND role != 'former' ORDER BY address
+"""
+_APP_PASSWORDS = """
+    SELECT app_password.mailbox_id, number, salt, digest, scram_salt, scram_iterations, scram_stored_key, scram_server_key
+    FROM app_password JOIN mailbox ON mailbox.mailbox_id = app_password.mailbox_id
+    WHERE {wanted} AND digest IS NOT NULL ORDER BY app_password.mailbox_id, number
+"""
 
 
-def load(connection: Connection, previous: Snapshot) -> Snapshot:
-    """Load the directory as `connection`'s transaction sees it; unchanged entries are those of `previous`."""
-    version = connection.scalars(select(Revision.version)).one()
-    if version == previous.version:
+def load(read: Rows, previous: Snapshot) -> Snapshot:
+    """Load the directory as one read transaction sees it; unchanged entries are those of `previous`."""
+    now = version(read)
+    if now == previous.version:
         return previous
-    fact_seq = connection.scalars(select(func.max(FactRow.fact_id))).one() or 0
-    domains = connection.scalars(select(Domain.name)).all()
-    with Session(connection) as session:
-        working_days = WorkingDays.of(calendar_years.of_session(session))
-        newest = downtimes.newest_of_session(session)
-    changed = _entries(connection, Mailbox.changed_version > previous.version)
-    return snapshot.assemble(
-        version, fact_seq, domains, changed, previous=previous, working_days=working_days, downtimes=newest
-    )
+    fact_seq = next(read("SELECT max(fact_id) FROM fact"))[0] or 0
+    domains = rows.domains(read)
+    working_days = WorkingDays.of(rows.years(read))
+    newest = downtimes.newest(read)
+    changed = _entries(read, _CHANGED, previous.version)
+    return snapshot.assemble(now, fact_seq, domains, changed, previous=previous, working_days=working_days, downtimes=newest)
 
 
-def version(connection: Connection) -> int:
-    return connection.scalars(select(Revision.version)).one()
+def version(read: Rows) -> int:
+    number: int = next(read("SELECT version FROM revision"))[0]
+    return number
 
 
-def facts_of(connection: Connection, mailbox_id: int) -> list[Fact]:
-    rows = connection.execute(FACTS.where(FactRow.mailbox_id == mailbox_id).order_by(FactRow.seq))
-    return [to_fact(row) for row in rows]
+def facts_of(read: Rows, mailbox_id: int) -> list[Fact]:
+    return [to_fact(row) for row in read(_CHAIN, mailbox_id=mailbox_id)]
+
+
+def newest_fact(read: Rows, mailbox_id: int) -> Fact | None:
+    row = next(read(f"{_CHAIN} DESC LIMIT 1", mailbox_id=mailbox_id), None)
+    return None if row is None else to_fact(row)
 
 
 def to_fact(row: FactColumns) -> Fact:
-    """Return a row of `FACTS` as a fact.
+    """Return a row of facts as a fact.
 
     A damaged one becomes `UNREADABLE`, so that all others can be read.
     """
@@ -111,51 +92,62 @@ def to_fact(row: FactColumns) -> Fact:
         details = dict(json.loads(data))
     except (ValueError, TypeError, OverflowError, RecursionError):
         known, effective, recorded, details = FactKind.UNREADABLE, _EPOCH, _EPOCH, {}
-    return Fact(mailbox_id, seq, known, effective, recorded, actor, reason, document, details, digest)
+    return Fact(mailbox_id, seq, known, effective, recorded, actor, reason, document, details, bytes(digest))
 
 
-def entry_of(connection: Connection, mailbox_id: int) -> Entry | None:
+def entry_of(read: Rows, mailbox_id: int) -> Entry | None:
     """Return one mailbox as a snapshot would hold it."""
-    return next(_entries(connection, Mailbox.mailbox_id == mailbox_id), None)
+    return next(_entries(read, _ONE, mailbox_id), None)
 
 
-def _entries(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Entry]:
-    facts = _facts(connection, wanted)
-    apps = _app_passwords(connection, wanted)
-    primary, aliases, kept = _addresses(connection, wanted)
-    for row in connection.execute(_MAILBOXES.where(wanted)):
+def _entries(read: Rows, wanted: str, number: int) -> Iterator[Entry]:
+    facts = _facts(read, wanted, number)
+    apps = _app_passwords(read, wanted, number)
+    primary, aliases, kept = _addresses(read, wanted, number)
+    for (
+        mailbox_id,
+        kind,
+        home,
+        display_name,
+        quota_octets,
+        person_id,
+        unit_id,
+        hidden,
+        person_name,
+        unit_name,
+        credential_version,
+        argon2,
+        salt,
+        iterations,
+        stored_key,
+        server_key,
+        last_used_at,
+    ) in read(_MAILBOXES.format(wanted=wanted), number=number):
+        keys = _keys(salt, iterations, stored_key, server_key)
         yield Entry(
-            mailbox_id=row.mailbox_id,
-            kind=MailboxKind(row.kind),
-            address=primary[row.mailbox_id],
-            home=row.home,
-            quota_octets=row.quota_octets,
-            facts=tuple(facts.get(row.mailbox_id, ())),
-            credential=Credential(row.version, row.argon2, keys_of(row)) if row.version is not None else None,
-            last_activity=row.last_used_at,
-            display_name=row.display_name,
-            owner=Owner(row.person_id, row.unit_id, row.person_name or row.unit_name or ""),
-            aliases=tuple(aliases.get(row.mailbox_id, ())),
-            former_own=frozenset(kept.get(row.mailbox_id, ())),
-            capabilities_hidden=frozenset(row.capabilities_hidden.split()),
-            app_passwords=_usable(apps.get(row.mailbox_id, ()), facts.get(row.mailbox_id, ())),
+            mailbox_id=mailbox_id,
+            kind=MailboxKind(kind),
+            address=primary[mailbox_id],
+            home=home,
+            quota_octets=quota_octets,
+            facts=tuple(facts.get(mailbox_id, ())),
+            credential=Credential(credential_version, argon2, keys) if credential_version is not None else None,
+            last_activity=None if last_used_at is None else from_microseconds(last_used_at),
+            display_name=display_name,
+            owner=Owner(person_id, unit_id, person_name or unit_name or ""),
+            aliases=tuple(aliases.get(mailbox_id, ())),
+            former_own=frozenset(kept.get(mailbox_id, ())),
+            capabilities_hidden=frozenset(hidden.split()),
+            app_passwords=_usable(apps.get(mailbox_id, ()), facts.get(mailbox_id, ())),
         )
 
 
-def _addresses(
-    connection: Connection, wanted: ColumnElement[bool]
-) -> tuple[dict[int, str], dict[int, list[str]], dict[int, list[str]]]:
+def _addresses(read: Rows, wanted: str, number: int) -> tuple[dict[int, str], dict[int, list[str]], dict[int, list[str]]]:
     """Return the mailboxes' own addresses, their aliases, and the aliases that were their own address."""
     primary: dict[int, str] = {}
     aliases: dict[int, list[str]] = defaultdict(list)
     kept: dict[int, list[str]] = defaultdict(list)
-    live = (
-        select(Address.mailbox_id, Address.address, Address.role, Address.until)
-        .join(Mailbox, Mailbox.mailbox_id == Address.mailbox_id)
-        .where(wanted, Address.role != AddressRole.FORMER)
-        .order_by(Address.address)
-    )
-    for mailbox_id, address, role, until in connection.execute(live):
+    for mailbox_id, address, role, until in read(_ADDRESSES.format(wanted=wanted), number=number):
         if role == AddressRole.PRIMARY:
             primary[mailbox_id] = address
         else:
@@ -165,20 +157,18 @@ def _addresses(
     return primary, aliases, kept
 
 
-def _app_passwords(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[AppCredential]]:
+def _app_passwords(read: Rows, wanted: str, number: int) -> dict[int, list[AppCredential]]:
     """Return the verifiers of the app passwords that were not revoked themselves."""
     found: dict[int, list[AppCredential]] = defaultdict(list)
-    rows = (
-        select(AppPasswordRow)
-        .join(Mailbox, Mailbox.mailbox_id == AppPasswordRow.mailbox_id)
-        .where(wanted, AppPasswordRow.digest.is_not(None))
-        .order_by(AppPasswordRow.mailbox_id, AppPasswordRow.number)
-    )
-    with Session(connection) as session:
-        for row in session.scalars(rows):
-            if (made := credential(row)) is not None:
-                found[row.mailbox_id].append(made)
+    for mailbox_id, fact, salt, digest, *scram in read(_APP_PASSWORDS.format(wanted=wanted), number=number):
+        keys = _keys(*scram)
+        if salt is not None and keys is not None:
+            found[mailbox_id].append(AppCredential(fact, bytes(salt), bytes(digest), keys))
     return found
+
+
+def _keys(salt: bytes | None, iterations: int, stored_key: bytes, server_key: bytes) -> ScramKeys | None:
+    return None if salt is None else ScramKeys(bytes(salt), iterations, bytes(stored_key), bytes(server_key))
 
 
 def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCredential, ...]:
@@ -189,12 +179,9 @@ def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCr
     return tuple(each for each in made if each.number in alive)
 
 
-def _facts(connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[Fact]]:
+def _facts(read: Rows, wanted: str, number: int) -> dict[int, list[Fact]]:
     facts: dict[int, list[Fact]] = defaultdict(list)
-    chains = (
-        FACTS.join(Mailbox, Mailbox.mailbox_id == FactRow.mailbox_id).where(wanted).order_by(FactRow.mailbox_id, FactRow.seq)
-    )
-    for row in connection.execute(chains):
+    for row in read(_FACTS.format(wanted=wanted), number=number):
         fact = to_fact(row)
         facts[fact.mailbox_id].append(fact)
     return facts

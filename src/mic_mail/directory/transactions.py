@@ -8,8 +8,7 @@ change the tables.
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Engine, update
 from sqlalchemy.exc import IntegrityError
@@ -17,17 +16,14 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.clock import Clock
 from mic_mail.directory import engine as database
-from mic_mail.directory.engine import DirectoryUnavailable
 from mic_mail.directory.model import Base, Revision
-from mic_mail.directory.records import NotFound
+from mic_mail.directory.records import not_found
+from mic_mail.directory.revisions import DirectoryUnavailable
+from mic_mail.directory.tables import IDS_END
 from mic_mail.errors import Text
 
-P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R", bound=Base)
-
-IDS_END = 1 << 31
-"""An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
 
 _TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
 _MOST_KEYS = 500
@@ -44,36 +40,31 @@ class WriteSession(Session):
     clock: Clock
 
 
-class Tables:
-    """The tables behind one engine; safe from several threads."""
+def read(engine: Engine, work: Callable[[Session], T]) -> T:
+    """Run `work` in a read transaction."""
+    with database.reading(engine) as connection, Session(connection) as session:
+        return work(session)
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
-        self.clock = clock
 
-    def read(self, work: Callable[[Session], T]) -> T:
-        with database.reading(self._engine) as connection, Session(connection) as session:
-            return work(session)
-
-    def change(self, work: Callable[[WriteSession], T]) -> T:
-        """Run `work` in a write transaction under the next version."""
-        for _ in range(ATTEMPTS):
-            try:
-                with database.writing(self._engine) as connection, WriteSession(connection) as session:
-                    session.clock = self.clock
-                    session.version = session.scalars(
-                        update(Revision).values(version=Revision.version + 1).returning(Revision.version)
-                    ).one()
-                    result = work(session)
-                    session.flush()
-                    return result
-            except IntegrityError as conflict:
-                if not _may_pass(conflict):
-                    raise
-                last = conflict
-        raise DirectoryUnavailable(
-            Text("Danh bạ đang được sửa đổi ở nơi khác.", "Another command is changing the directory.")
-        ) from last
+def change(engine: Engine, clock: Clock, work: Callable[[WriteSession], T]) -> T:
+    """Run `work` in a write transaction under the next version."""
+    for _ in range(ATTEMPTS):
+        try:
+            with database.writing(engine) as connection, WriteSession(connection) as session:
+                session.clock = clock
+                session.version = session.scalars(
+                    update(Revision).values(version=Revision.version + 1).returning(Revision.version)
+                ).one()
+                result = work(session)
+                session.flush()
+                return result
+        except IntegrityError as conflict:
+            if not _may_pass(conflict):
+                raise
+            last = conflict
+    raise DirectoryUnavailable(
+        Text("Danh bạ đang được sửa đổi ở nơi khác.", "Another command is changing the directory.")
+    ) from last
 
 
 def _may_pass(conflict: IntegrityError) -> bool:
@@ -83,24 +74,6 @@ def _may_pass(conflict: IntegrityError) -> bool:
     """
     code = getattr(conflict.orig, "sqlite_errorcode", None)
     return code is None or code in _TAKEN
-
-
-class BaseRegister:
-    """A register in the tables: a method marked `@transaction` is one change."""
-
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-
-
-def transaction(method: Callable[Concatenate[Any, WriteSession, P], T]) -> Callable[Concatenate[Any, P], T]:
-    """Make a method of a `BaseRegister` one change of the tables; its callers do not pass the session."""
-
-    @wraps(method)
-    def run(register: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        tables: Tables = register._tables
-        return tables.change(lambda session: method(register, session, *args, **kwargs))
-
-    return run
 
 
 def among(column: InstrumentedAttribute[int], keys: Sequence[int]) -> Iterator[ColumnElement[bool]]:
@@ -115,10 +88,6 @@ def existing(session: Session, kind: type[R], number: int, vi: str, en: str) -> 
     if row is None:
         raise not_found(vi, en, number)
     return row
-
-
-def not_found(vi: str, en: str, number: int) -> NotFound:
-    return NotFound(Text(f"Không có {vi} {number}.", f"No such {en}: {number}."))
 
 
 def to_record(row: Base, kind: Callable[..., T], /, **values: object) -> T:

@@ -13,7 +13,7 @@ import pytest
 from mic_mail.cli import labels, output
 from mic_mail.cli.main import main
 from mic_mail.cli.output import Column
-from mic_mail.directory.model import AddressRole
+from mic_mail.directory.records import AddressRole
 from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import labels as i18n_labels
 from mic_mail.i18n.language import Language

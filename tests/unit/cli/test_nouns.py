@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.cli import commands
-from mic_mail.cli.nouns import NOUNS
+from mic_mail.cli.nouns import NOUNS, Alone, Noun
+from mic_mail.cli.output import say
 from regulation.console import Console
 
 HELPERS = {"request_bulk"}
@@ -19,14 +20,22 @@ HELPERS = {"request_bulk"}
 
 def test_the_table_has_the_commands_of_each_module() -> None:
     """Under the same words, each once and in its place."""
-    listed = {module: verbs.split() for noun in NOUNS.values() if noun is not None for module, verbs in noun.verbs.items()}
-    alone = {word: [word] for word, noun in NOUNS.items() if noun is None}
+    nouns = [noun for noun in NOUNS.values() if isinstance(noun, Noun)]
+    listed = {module: verbs.split() for noun in nouns for module, verbs in noun.verbs.items()}
+    alone = {word: [word] for word, noun in NOUNS.items() if isinstance(noun, Alone)}
     assert not listed.keys() & alone.keys()
     found = {}
     for name in {module.name for module in pkgutil.iter_modules(commands.__path__)} - HELPERS:
         app = importlib.import_module(f"mic_mail.cli.commands.{name}").app
         found[name] = [command.name for command in app.registered_commands] + [group.name for group in app.registered_groups]
     assert found == listed | alone
+
+
+def test_a_command_that_stands_alone_is_listed_with_its_help() -> None:
+    """The list is made without loading it."""
+    told = {word: say(noun.vi, noun.en) for word, noun in NOUNS.items() if isinstance(noun, Alone)}
+    modules = {word: importlib.import_module(f"mic_mail.cli.commands.{word}").app for word in told}
+    assert told == {word: app.registered_commands[0].help for word, app in modules.items()}
 
 
 LOADED = """
@@ -48,7 +57,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Console:
 
 
 NO_CONFIGURATION = {"mic_mail.config.model"}
-NO_DIRECTORY = {"sqlalchemy", "mic_mail.directory.model"}
+NO_DIRECTORY = {"asyncio", "logging", "sqlalchemy", "mic_mail.directory.model"}
 NO_SERVER = {
     "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pydantic", "pypdf", "starlette",
     "typst", "uvloop", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore",
@@ -62,9 +71,10 @@ NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes
     ("words", "code", "unwanted", "most"),
     [
         (("--version",), 0, NO_CONFIGURATION | NO_DIRECTORY | NO_SERVER, 300),
-        (("status",), 3, NO_DIRECTORY | NO_SERVER, 490),
-        (("mailbox", "list"), 0, NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 590),
-        (("person", "show", "1"), 0, NO_SERVER, 620),
+        (("--help",), 0, NO_CONFIGURATION | (NO_DIRECTORY - {"logging"}) | NO_SERVER, 300),
+        (("status",), 3, NO_DIRECTORY | NO_SERVER, 360),
+        (("mailbox", "list"), 0, NO_DIRECTORY | NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 360),
+        (("person", "show", "1"), 0, NO_DIRECTORY | NO_SERVER, 400),
     ],
 )
 def test_a_short_command_loads_little(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import Clock
-from mic_mail.directory.engine import DirectoryUnavailable
 from mic_mail.directory.preflight import trouble_with
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.revisions import DirectoryUnavailable
 from mic_mail.errors import BadInput, Trouble
 
 

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from mic_mail.directory.engine import DirectoryUnavailable, connect
+from mic_mail.directory.engine import connect
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, NotFound, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.revisions import DirectoryUnavailable
 from mic_mail.directory.snapshot import AliasEntry
 from mic_mail.log.error_fields import failure
 from mic_mail.policy.credentials.verifiers import Credential, ScramKeys
@@ -266,7 +267,7 @@ def test_many_writers_make_one_chain(directory, issue, clock, url):
 def test_locked_database_is_a_temporary_trouble(directory, issue, clock, tmp_path, monkeypatch):
     """A database that stays locked is told as trouble that passes, never as a refusal or a traceback of the driver."""
     mailbox = issue()
-    monkeypatch.setattr("mic_mail.directory.engine.BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("mic_mail.directory.source.BUSY_MILLISECONDS", 50)
     impatient = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
     holder = sqlite3.connect(tmp_path / "directory.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

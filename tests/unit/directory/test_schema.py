@@ -10,9 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_mock_engine, inspect
 
 from mic_mail.directory import engine as database
-from mic_mail.directory import migrate
-from mic_mail.directory.engine import DirectoryUnavailable
+from mic_mail.directory import migrate, revisions
 from mic_mail.directory.register_model import ALL_TABLES
+from mic_mail.directory.revisions import DirectoryUnavailable
 
 OLDEST = Path(__file__).with_name("schema_0010.sql").read_text(encoding="utf-8")
 """The tables of a directory of revision 0010; never changed: a change of the model needs a migration."""
@@ -37,7 +37,7 @@ def test_migrated_schema_is_the_declared_one(tmp_path):
 
 def test_a_directory_is_current_at_the_newest_revision_that_is_shipped(url):
     """What a process compares with at its start, without loading the migrations, is what they lead to."""
-    assert migrate.head() == database.HEAD
+    assert migrate.head() == revisions.HEAD
     engine = database.connect(url)
     with pytest.raises(DirectoryUnavailable):
         database.must_be_current(engine)

@@ -7,7 +7,7 @@ from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.options import Commands, argument
 from mic_mail.cli.output import Column, ResultTable
-from mic_mail.directory.model import AddressRole
+from mic_mail.directory.records import AddressRole
 from mic_mail.errors import Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.services.mailboxes.issue import Issuing

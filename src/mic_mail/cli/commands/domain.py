@@ -9,7 +9,7 @@ from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import KeepOption, OrderAct
 from mic_mail.cli.options import Commands, argument
 from mic_mail.cli.output import Column, ResultTable, Row
-from mic_mail.directory.model import AddressRole
+from mic_mail.directory.records import AddressRole
 from mic_mail.policy.authorization.roles import Right
 
 app = Commands()

@@ -27,7 +27,7 @@ from typing import Self
 
 from mic_mail.clock import Clock
 from mic_mail.directory.content_access import Export
-from mic_mail.directory.model import from_microseconds
+from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.repository import Directory
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import Text

@@ -26,7 +26,7 @@ from typing import BinaryIO
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.model import from_microseconds
+from mic_mail.directory.instants import from_microseconds
 from mic_mail.documents.csv_writer import harmless
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, in_ascii

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mic_mail.clock import instant_of
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.log.query import Query
 from mic_mail.log.search import FoundLine, LogSearch
 from mic_mail.storage.types import DELIMITER

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mic_mail.clock import Clock
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.records import NotFound
 from mic_mail.directory.repository import Directory
 from mic_mail.errors import BadInput, Text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from mic_mail.config.model import Config
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.log.query import Fields, Query

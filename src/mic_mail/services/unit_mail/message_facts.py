@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mic_mail.clock import instant_of
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.errors import MicMailError
 from mic_mail.mailbox_address import quoted_if_needed

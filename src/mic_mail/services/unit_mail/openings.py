@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import unit_mail
 from mic_mail.log.files import first_instant, log_files

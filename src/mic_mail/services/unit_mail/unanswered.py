@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from mic_mail.config.model import Config
-from mic_mail.directory.model import to_microseconds
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.i18n.notices import announcements

@@ -1,0 +1,123 @@
+"""Read transactions on the directory's database: plain SQL, and for an SQLite file without SQLAlchemy.
+
+Most processes and commands only read, and SQLAlchemy is two fifths of what a command loads and a third of the memory that a
+worker does not share. A statement is SQL that SQLite and PostgreSQL understand, with named parameters (`:mailbox_id`). Values
+come as the database has them; `rows` makes them days, instants and octets.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mic_mail.config.model import directory_file
+from mic_mail.directory import revisions
+
+if TYPE_CHECKING:  # loaded for a change, or for another database
+    from sqlalchemy import Engine
+
+BUSY_MILLISECONDS = 10_000
+IN_MEMORY = "mode=memory"
+"""A part of the URL of an SQLite database in memory: connections share it, as they do a file."""
+
+
+class Rows(Protocol):
+    """Executes a statement within one read transaction and yields its rows."""
+
+    def __call__(self, statement: str, **values: object) -> Iterator[tuple[Any, ...]]: ...
+
+
+class Source:
+    """The database behind one URL; safe from several threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._file = _plain_file(url)
+        self._idle: list[sqlite3.Connection] = []
+        if self._file is None:
+            _ = self.engine  # an unusable URL is refused at once
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The engine for changes; opens nothing yet."""
+        from mic_mail.directory import engine
+
+        return engine.connect(self.url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Rows]:
+        """Yield what executes statements that all see one state of the database."""
+        if self._file is None:
+            from mic_mail.directory import engine
+
+            with engine.reading(self.engine) as connection:
+                yield engine.rows_of(connection)
+            return
+        with _temporary_troubles():
+            own = self._connection()
+            try:
+                own.execute("BEGIN")
+                yield lambda statement, **values: own.execute(statement, values)
+                own.execute("ROLLBACK")
+            except BaseException:
+                own.close()
+                raise
+            self._idle.append(own)
+
+    def must_be_current(self) -> None:
+        """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's revision."""
+        if self._file is None:
+            from mic_mail.directory import engine
+
+            engine.must_be_current(self.engine)
+            return
+        with self.reading() as rows:
+            has_one = any(rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"))
+            found = next(rows("SELECT version_num FROM alembic_version"), None) if has_one else None
+        revisions.must_be_head(None if found is None else found[0])
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        if "engine" in vars(self):
+            self.engine.dispose()
+
+    def _connection(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            made = sqlite3.connect(str(self._file), check_same_thread=False)
+            set_up(made)
+            return made
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Prepare a new connection: write-ahead log, waiting for writers, durable commits."""
+    connection.isolation_level = None  # transactions begin by statements
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _plain_file(url: str) -> Path | None:
+    """Return the SQLite file that a URL names without options; None for all else, which SQLAlchemy opens."""
+    found = directory_file(url)
+    return None if found is None or str(found) in {".", ":memory:"} or "%" in url else found
+
+
+@contextmanager
+def _temporary_troubles() -> Iterator[None]:
+    """Raise `DirectoryUnavailable` for failures of the database; mistakes of the caller pass."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:  # a damaged file raises a plain DatabaseError
+        if not isinstance(error, sqlite3.OperationalError) and type(error) is not sqlite3.DatabaseError:
+            raise
+        raise revisions.unavailable(str(error)) from error
+    except sqlite3.InterfaceError as error:
+        raise revisions.unavailable(str(error)) from error
+    except UnicodeDecodeError as error:  # SQLite's message quotes octets of a damaged schema
+        raise revisions.unavailable("malformed database schema") from error

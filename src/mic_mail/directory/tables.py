@@ -1,0 +1,62 @@
+"""The base of the registers: reads by plain SQL, and changes, for which SQLAlchemy is loaded when the first is made."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from mic_mail.clock import Clock
+from mic_mail.directory.source import Rows, Source
+
+if TYPE_CHECKING:  # loaded for a change
+    from sqlalchemy.orm import Session
+
+    from mic_mail.directory.transactions import WriteSession
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+IDS_END = 1 << 31
+"""An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
+
+
+class Tables:
+    """The tables of one database; safe from several threads."""
+
+    def __init__(self, source: Source, clock: Clock) -> None:
+        self.source = source
+        self.clock = clock
+
+    def reading(self) -> AbstractContextManager[Rows]:
+        """Return a read transaction."""
+        return self.source.reading()
+
+    def read(self, work: "Callable[[Session], T]") -> T:
+        """Run `work` in a read transaction of SQLAlchemy."""
+        from mic_mail.directory import transactions
+
+        return transactions.read(self.source.engine, work)
+
+    def change(self, work: "Callable[[WriteSession], T]") -> T:
+        """Run `work` in a write transaction under the next version."""
+        from mic_mail.directory import transactions
+
+        return transactions.change(self.source.engine, self.clock, work)
+
+
+class BaseRegister:
+    """A register in the tables: a method marked `@transaction` is one change."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+
+def transaction(method: "Callable[Concatenate[Any, WriteSession, P], T]") -> Callable[Concatenate[Any, P], T]:
+    """Make a method of a `BaseRegister` one change of the tables; its callers do not pass the session."""
+
+    @wraps(method)
+    def run(register: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        tables: Tables = register._tables
+        return tables.change(lambda session: method(register, session, *args, **kwargs))
+
+    return run

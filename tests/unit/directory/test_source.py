@@ -1,0 +1,111 @@
+"""Reads by plain SQL: the same from an SQLite file, without SQLAlchemy, and through SQLAlchemy, as of other databases."""
+
+import subprocess
+import sys
+from datetime import date, timedelta
+
+import pytest
+
+from mic_mail.directory import address_book_rows, engine, rows, snapshot_loader
+from mic_mail.directory.repository import Directory
+from mic_mail.directory.revisions import DirectoryUnavailable
+from mic_mail.directory.snapshot import EMPTY
+from mic_mail.directory.source import Rows, Source
+from mic_mail.policy.authorization.roles import Officer, OfficerRole
+from mic_mail.policy.calendar import Year
+from mic_mail.policy.downtime import Downtime
+
+READS = {
+    "snapshot": lambda read: snapshot_loader.load(read, EMPTY),
+    "changed": lambda read: snapshot_loader.entry_of(read, 1),
+    "facts": lambda read: snapshot_loader.facts_of(read, 1),
+    "newest fact": lambda read: snapshot_loader.newest_fact(read, 1),
+    "domains": rows.domains,
+    "units": rows.units,
+    "former symbols": lambda read: list(rows.former_symbols(read)),
+    "people": rows.people,
+    "people of a unit": lambda read: rows.people(read, unit_id=1),
+    "mailboxes": rows.mailboxes,
+    "mailboxes of a person": lambda read: rows.mailboxes(read, person_id=1, unit_id=1),
+    "addresses": rows.addresses,
+    "officers": rows.officers,
+    "years": rows.years,
+    "downtimes": rows.downtimes,
+    "address book": address_book_rows.load,
+}
+
+
+@pytest.fixture
+def filled(directory, clock, issue):
+    """A directory with a row of each kind."""
+    mailbox = issue()
+    now = clock.now()
+    directory.touch_activity(mailbox.mailbox_id, now)
+    directory.officers.add(Officer("mai", "Mai", OfficerRole.CENTRE, None, now, now + timedelta(days=1), "1/QĐ"))
+    directory.years.put(Year(2026, frozenset({date(2026, 9, 2)}), frozenset(), "2/TB", provisional=True))
+    directory.downtimes.add(Downtime(0, now, now + timedelta(hours=1), "update", None, False, now, "mai"))
+    return directory
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_file_reads_as_through_sqlalchemy(filled: Directory, name: str) -> None:
+    """Days, instants, octets and truth values are what SQLAlchemy's types made of them."""
+    read = READS[name]
+    with filled._source.reading() as own:
+        found = read(own)
+    with engine.reading(filled._engine) as connection:
+        assert found == read(engine.rows_of(connection))
+    assert found is not None
+
+
+def test_all_statements_see_one_state(filled: Directory) -> None:
+    """What is committed in between is not seen."""
+    with filled._source.reading() as read:
+        before = snapshot_loader.version(read)
+        filled.add_domain("later.gov.vn")
+        assert snapshot_loader.version(read) == before
+        assert "later.gov.vn" not in rows.domains(read)
+    assert filled.version() == before + 1
+
+
+def test_a_connection_is_kept_and_closed(filled: Directory) -> None:
+    """A poll each few seconds opens no file; a read that failed leaves no transaction behind."""
+    source = Source(filled.url)
+    source.must_be_current()
+    (kept,) = source._idle
+    with source.reading() as read, source.reading() as other:
+        assert snapshot_loader.version(read) == snapshot_loader.version(other)
+    assert kept in source._idle
+    assert len(source._idle) == 2
+
+    def broken(read: Rows) -> None:
+        snapshot_loader.version(read)
+        raise KeyError
+
+    with pytest.raises(KeyError), source.reading() as read:
+        broken(read)
+    assert len(source._idle) == 1
+    with pytest.raises(DirectoryUnavailable, match="reached"), source.reading() as read:
+        read("SELECT * FROM nothing")
+    source.close()
+    assert source._idle == []
+
+
+READING = """
+import sys
+from mic_mail.directory.repository import Directory
+directory = Directory(sys.argv[1])
+directory.must_be_current()
+directory.load_snapshot(), directory.roll(), directory.officers.all(), directory.downtimes.all(), directory.years.working_days()
+directory.units(), directory.people(), directory.mailboxes(), directory.addresses(), directory.newest_fact()
+directory.close()
+print("sqlalchemy" in sys.modules)
+directory.add_domain("x.gov.vn")
+print("sqlalchemy" in sys.modules)
+"""
+
+
+def test_only_a_change_loads_sqlalchemy(filled: Directory) -> None:
+    """Of a worker's memory it is what is written to, and not shared, while statements are compiled."""
+    done = subprocess.run([sys.executable, "-c", READING, filled.url], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
