@@ -31,6 +31,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
 from mic_mail.storage.journal.journal import TOMBSTONE_OCTETS, Journal, RevokeFrame
+from mic_mail.storage.maildir.maildir import parse_name
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
@@ -235,6 +236,8 @@ class Account:
         journal = self._mailstore.journal
         if not journal.takes(TOMBSTONE_OCTETS * len(tombstones)):
             return False
+        if not all(parse_name(each.name).uid for each in tombstones):
+            return False  # another message may come under the name of one without a UID in it
         home = self.ref.home
         return journal.remembers([ExpungedFrame(home, each.mailbox_id, each.name, each.expunged_as) for each in tombstones])
 

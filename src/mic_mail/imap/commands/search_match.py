@@ -102,7 +102,7 @@ def text_keys(key: SearchKey) -> list[TextTest]:
 
 
 def positions(mask: Mask, count: int) -> list[int]:
-    return list(compress(range(count), mask.to_bytes(count, "little"))) if count else []
+    return list(compress(range(count), mask.to_bytes(count, "little"))) if mask else []
 
 
 def mask_of(chosen: Iterable[int], count: int) -> Mask:

@@ -4,7 +4,9 @@ In: commands. Out: steps. Every SELECT sends HIGHESTMODSEQ, also if the client h
 Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC); RFC 4315 (UID EXPUNGE); RFC 8474 (MAILBOXID).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mic_mail.connection.actions import RecordActivity, Steps, opening_slot
 from mic_mail.connection.session_core import CloseConnection
@@ -31,7 +33,10 @@ from mic_mail.imap.selected.mailbox_view import View, claim_recent
 from mic_mail.storage.errors import Frozen, Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import SEEN, Changes, ExpungeResult, FolderView
+from mic_mail.storage.types import DELETED, SEEN, Changes, ExpungeResult, FolderView
+
+EXPUNGED_AT_ONCE = 2_000
+"""Messages that are expunged in one transaction, for which other writers of the account wait: 100 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,9 @@ def close(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     text: Text | str = "Closed."
     if not view.read_only and "e" in view.rights and not is_clean:
         try:
-            result = yield from ctx.change(lambda account: account.expunge(view.folder_id))
-            yield from _send_expunged(ctx, view, result)
+            for uids in (yield from _marked(ctx, view, None)):
+                result = yield from ctx.change(partial(_expunged, view.folder_id, uids))
+                yield from _send_expunged(ctx, view, result)
         except Frozen as frozen:
             text = frozen.text
     elif view.info.deleted and "e" in ctx.host.withheld(view.account_id):
@@ -208,16 +214,43 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
     ctx.must_hold(view, "e")
     enabled = ctx.enabled
 
-    def work(account: Account) -> tuple[ExpungeResult, bytes]:
+    def work(account: Account, uids: Sequence[int] | None) -> tuple[ExpungeResult, bytes]:
         result = account.expunge(view.folder_id, uids)
         lines = view.catch_up(view.poll(account, own_change=result.made), enabled, expunge=True, own=result.uids)
         return result, b"".join(lines)
 
-    result, lines = yield from ctx.change(work)
-    ctx.write(lines)
-    yield from _send_expunged(ctx, view, result)
-    code = b"HIGHESTMODSEQ %d" % result.modseq if Enabled.CONDSTORE in ctx.enabled and result.uids else b""
-    return Reply("Expunged.", code=code)
+    modseq = 0
+    for some in (yield from _marked(ctx, view, uids)):
+        result, lines = yield from ctx.change(partial(work, uids=some))
+        ctx.write(lines)
+        yield from _send_expunged(ctx, view, result)
+        yield from ctx.yield_output()
+        modseq = result.modseq if result.uids else modseq
+    return Reply("Expunged.", code=b"HIGHESTMODSEQ %d" % modseq if Enabled.CONDSTORE in ctx.enabled and modseq else b"")
+
+
+def _expunged(folder_id: int, uids: Sequence[int] | None, account: Account) -> ExpungeResult:
+    return account.expunge(folder_id, uids)
+
+
+def _marked(ctx: ImapContext, view: View, uids: Sequence[int] | None) -> Steps[list[Sequence[int] | None]]:
+    """Return the slices in which the messages with \\Deleted are expunged, among `uids` if given.
+
+    None stands for all that are marked then. A few are expunged at once; of many the last ones come first, so that the numbers
+    of the others do not change.
+    """
+    if view.info.deleted <= EXPUNGED_AT_ONCE:
+        return [uids]
+
+    def find(account: Account) -> list[Sequence[int] | None]:
+        marked = [uid for uid, flags in zip(view.uids, view.flags, strict=True) if flags & DELETED]
+        if uids is not None:
+            among = set(uids)
+            marked = [uid for uid in marked if uid in among]
+        slices = [marked[max(0, end - EXPUNGED_AT_ONCE) : end] for end in range(len(marked), 0, -EXPUNGED_AT_ONCE)]
+        return [*slices, uids]
+
+    return (yield from ctx.ask(find, view.place))
 
 
 def _send_expunged(ctx: ImapContext, view: View, result: ExpungeResult) -> Steps[None]:

@@ -6,8 +6,9 @@ Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
@@ -30,12 +31,15 @@ from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, KEYWORD_SHIFT, CopyResult, StoreResult
 
+STORED_AT_ONCE = 10_000
+"""Messages whose flags are changed in one transaction, for which other writers of the account wait: 50 ms."""
+
 
 def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
     """Handle STORE; with .SILENT only flags are sent that the client cannot infer (RFC 9051 §6.4.6).
 
     Messages that UNCHANGEDSINCE left alone are sent with their current flags, which saves the client a FETCH (RFC 7162
-    §3.1.3).
+    §3.1.3). Many messages are changed in slices, each with a MODSEQ of its own.
     """
     view = ctx.selected
     if not _may_change(view, command):
@@ -47,10 +51,10 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
     if not uids:
         return Reply("No such messages.")
     enabled, allowed = ctx.enabled, view.allowed
-    says_something = _says(ctx, command) is not None
+    says_something, is_recorded = _says(ctx, command) is not None, _marks_passed_on(ctx, command)
 
-    def work(account: Account) -> tuple[list[int], list[int], bool, bytes]:
-        before = {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None} if command.silent else {}
+    def work(account: Account, uids: list[int]) -> tuple[list[int], list[int], int, bytes]:
+        before = _flags_of(view, uids) if command.silent else {}
         retold = tuple(_retold(*known, view, uids)) if command.silent else ()
         since = account.highest_modseq() if says_something else 0
         result = account.store_flags(
@@ -75,18 +79,29 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
             failed = [at + 1 for uid in failed if (at := view.position(uid)) is not None]
         new = [uid for uid, _, modseq in result.changed if modseq > since] if says_something else []
         # Only what is needed is returned: freeing the rest would take long in the loop.
-        return failed, new, len(result.changed) < len(uids), b"".join(lines)
+        return failed, new, len(result.changed), b"".join(lines)
 
-    failed, changed, some_gone, lines = yield from ctx.change(work)
-    ctx.write(lines)
-    if _marks_passed_on(ctx, command):
+    failed: list[int] = []
+    changed: list[int] = []
+    stored = 0
+    at_once = len(uids) if is_recorded or says_something else STORED_AT_ONCE  # what is recorded is done as a whole
+    for start in range(0, len(uids), at_once):
+        if start:
+            yield from ctx.yield_output()
+        some = uids[start : start + at_once]
+        of_some = yield from ctx.change(partial(work, uids=some))
+        ctx.write(of_some[3])
+        failed += of_some[0]
+        changed += of_some[1]
+        stored += of_some[2]
+    if is_recorded:
         named = format_set(uids).decode("ascii")
         yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
     yield from _taught_by_keywords(ctx, view, command, changed)
     if failed:
         return Reply("Some messages were changed by others.", code=responses.modified(failed))
     # Another session's EXPUNGE is not this client's failure: OK, and the code says why not all were sent (RFC 5530 §3).
-    return Reply("Stored.", code=b"EXPUNGEISSUED" if some_gone else b"")
+    return Reply("Stored.", code=b"EXPUNGEISSUED" if stored < len(uids) else b"")
 
 
 def _marks_passed_on(ctx: ImapContext, command: Store) -> bool:
@@ -116,7 +131,15 @@ def _taught_by_move(ctx: ImapContext, view: View, target: Place, result: CopyRes
         yield Teach(target.account, target.name, new, came_from=(view.place.account, view.name))
 
 
-def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Iterable[int]) -> Iterator[int]:
+def _flags_of(view: View, uids: Sequence[int]) -> dict[int, int]:
+    """Return the flags of those of these messages that the client knows."""
+    run = view.run_at(uids)
+    if run is not None:
+        return dict(zip(uids, view.flags[run : run + len(uids)], strict=True))
+    return {uid: view.flags[at] for uid in uids if (at := view.position(uid)) is not None}
+
+
+def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Sequence[int]) -> Iterator[int]:
     """Yield messages whose changed flags were sent earlier in this command (`uids`, `flags`: before).
 
     The client cannot know whether these are older or newer than its own change. They are sent again at the end, so that its
@@ -124,6 +147,12 @@ def _retold(uids: Sequence[int], flags: Sequence[int], view: View, wanted: Itera
     """
     if flags is view.flags:
         return
+    first, run = bisect_left(uids, wanted[0]), view.run_at(wanted)
+    if run is not None:
+        count = len(wanted)
+        are_same = uids[first : first + count] == view.uids[run : run + count]
+        if are_same and flags[first : first + count] == view.flags[run : run + count]:
+            return
     for uid in wanted:
         at, now = bisect_left(uids, uid), view.position(uid)
         if at < len(uids) and uids[at] == uid and now is not None and flags[at] != view.flags[now]:

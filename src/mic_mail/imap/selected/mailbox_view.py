@@ -14,9 +14,10 @@ Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from mic_mail.errors import MicMailError, Trouble
 from mic_mail.imap.connection_state import Enabled, unsolicited
@@ -26,7 +27,7 @@ from mic_mail.imap.parser.number_set import Ranges, format_set, merged
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.followed_searches import Contexts
 from mic_mail.storage.index.open_folders import OpenFolder
-from mic_mail.storage.index.view_cache import before_uid
+from mic_mail.storage.index.view_cache import before_uid, position_after, runs_of
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderInfo, FolderView
 
@@ -300,6 +301,11 @@ class View:
         at = bisect_left(self.uids, uid)
         return at if at < len(self.uids) and self.uids[at] == uid else None
 
+    def run_at(self, uids: Sequence[int]) -> int | None:
+        """Return the position of the first of these UIDs if they are in the view one after another, else None."""
+        at = bisect_left(self.uids, uids[0])
+        return at if self.uids[at : at + len(uids)] == array(self.uids.typecode, uids) else None
+
     def flags_text(self, position: int) -> bytes:
         """Return the flags of one message, without parentheses."""
         text = self.names[self.flags[position]]
@@ -312,17 +318,33 @@ class View:
 
         In the response to a UID command it has the UID too (RFC 9051 §6.4.9).
         """
+        return self._fetch_writer(enabled, with_uid=with_uid)(position, with_flags)
+
+    def _fetch_writer(self, enabled: Enabled, *, with_uid: bool) -> Callable[[int, bool], bytes]:
+        """Return what writes a `fetch_line`: what is the same for all messages is looked up once."""
         has_uid, has_modseq, uid_only = unsolicited(enabled)
-        data: list[bytes] = []
-        if has_uid or (with_uid and not uid_only):
-            data.append(b"UID %d" % self.uids[position])
-        if has_modseq:
-            data.append(b"MODSEQ (%d)" % self.modseqs[position])
-        if with_flags:
-            data.append(b"FLAGS (%b)" % self.flags_text(position))
-        if uid_only:
-            return b"* %d UIDFETCH (%b)\r\n" % (self.uids[position], b" ".join(data))
-        return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
+        has_uid = has_uid or (with_uid and not uid_only)
+        uids, flags, modseqs, names, recent = self.uids, self.flags, self.modseqs, self.names, self.recent
+
+        def write(position: int, with_flags: bool) -> bytes:
+            uid = uids[position]
+            data: list[bytes] = []
+            if has_uid:
+                data.append(b"UID %d" % uid)
+            if has_modseq:
+                data.append(b"MODSEQ (%d)" % modseqs[position])
+            if with_flags:
+                text = names[flags[position]]
+                for low, high in recent:
+                    if low <= uid <= high:
+                        text = b"\\Recent " + text if text else b"\\Recent"
+                        break
+                data.append(b"FLAGS (%b)" % text)
+            if uid_only:
+                return b"* %d UIDFETCH (%b)\r\n" % (uid, b" ".join(data))
+            return b"* %d FETCH (%b)\r\n" % (position + 1, b" ".join(data))
+
+        return write
 
     def catch_up(
         self,
@@ -391,9 +413,9 @@ class View:
             raise OutOfStep
         known, last = len(self.uids), self.uids[-1] if self.uids else 0
         if changes.complete:
-            gone = [
-                uid for uid in changes.vanished if uid <= last and self.position(uid) is not None and not _has(fresh.uids, uid)
-            ]
+            known_ones = chain.from_iterable(self.uids[begin:end] for begin, end in runs_of(self.uids, changes.vanished))
+            back = {uid for begin, end in runs_of(fresh.uids, changes.vanished) for uid in fresh.uids[begin:end]}
+            gone = [uid for uid in known_ones if uid not in back]
         else:
             gone = sorted(set(self.uids).difference(fresh.uids))
         expunged = sorted({*self._pending_expunges, *gone}) if gone else self._pending_expunges
@@ -403,11 +425,13 @@ class View:
             self._reported_before_expunges = self.reported_modseq
             self._pending_expunges = expunged
         before: dict[int, int] = {}
+        uids, flags, at = self.uids, self.flags, 0
         for uid, _, modseq, _ in changes.changed:
             if uid > last:
                 break
-            if modseq <= fresh.info.highest_modseq and (at := self.position(uid)) is not None:
-                before[uid] = self.flags[at]
+            at = position_after(uids, uid, at)
+            if modseq <= fresh.info.highest_modseq and uids[at] == uid:
+                before[uid] = flags[at]
         self._adopt(fresh)
         return before
 
@@ -427,11 +451,11 @@ class View:
         after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
         kept = tuple(array(column.typecode) for column in after)
         start = 0
-        for uid in self._pending_expunges:  # run by run: unchanged stretches are copied whole
-            at, was = bisect_left(fresh.uids, uid, start), bisect_left(self.uids, uid)
+        for begin, end in runs_of(self.uids, self._pending_expunges):  # run by run: unchanged stretches are copied whole
+            at = bisect_left(fresh.uids, self.uids[begin], start)
             for target, new, old in zip(kept, after, before, strict=True):
                 target.extend(new[start:at])
-                target.append(old[was])
+                target.extend(old[begin:end])
             start = at
         for target, new in zip(kept, after, strict=True):
             target.extend(new[start:])
@@ -449,7 +473,11 @@ class View:
         lines = (
             [b"* VANISHED %b\r\n" % format_set(expunged)]
             if enabled & (Enabled.QRESYNC | Enabled.UIDONLY)
-            else [b"* %d EXPUNGE\r\n" % (bisect_left(self.uids, uid) + 1) for uid in reversed(expunged)]
+            else [
+                b"* %d EXPUNGE\r\n" % (at + 1)
+                for begin, end in reversed([*runs_of(self.uids, expunged)])
+                for at in reversed(range(begin, end))
+            ]
         )
         self._adopt(self._fresh)
         return lines
@@ -471,17 +499,22 @@ class View:
     ) -> list[bytes]:
         """Return FETCH lines for changed messages and for `asked`; `before`: flags that the client knows."""
         lines: list[bytes] = []
-        for uid in sorted({*before, *asked}):
-            at = self.position(uid)
-            if at is None:
+        uids, flags, at = self.uids, self.flags, 0
+        has_modseq, write = Enabled.CONDSTORE in enabled, self._fetch_writer(enabled, with_uid=with_uid)
+        asked_for = asked if isinstance(asked, set) else set(asked)
+        for uid in sorted(before.keys() | asked_for):
+            at = position_after(uids, uid, at)
+            if at == len(uids) or uids[at] != uid:
                 continue
-            known = expected.get(uid, before.get(uid)) == self.flags[at]
-            if self.quiet and uid not in asked and uid not in expected:
-                continue
-            if uid in asked or not known:
-                lines.append(self.fetch_line(at, enabled, with_uid=with_uid))
-            elif Enabled.CONDSTORE in enabled:  # also after .SILENT: the new MODSEQ must be reported (RFC 7162 §3.1.3)
-                lines.append(self.fetch_line(at, enabled, with_uid=with_uid, with_flags=False))
+            is_asked = uid in asked_for
+            if not is_asked:
+                if self.quiet and uid not in expected:
+                    continue
+                if expected.get(uid, before.get(uid)) == flags[at]:
+                    if has_modseq:  # also after .SILENT: the new MODSEQ must be reported (RFC 7162 §3.1.3)
+                        lines.append(write(at, False))
+                    continue
+            lines.append(write(at, True))
         return lines
 
 

@@ -6,8 +6,9 @@ leaves a tombstone that points to the message's new place. Expunged mail does no
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
 
@@ -15,7 +16,7 @@ from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import RowStatement, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.store import Store
@@ -30,7 +31,12 @@ _SELECT_DELETED = SqlStatement(
     select(*_COLUMNS).where(_HERE, _M.flags.op("&")(literal_column(str(DELETED))) != 0).order_by(_M.uid)
 )
 _DELETE_AMONG = SqlStatement(delete(schema.message).where(_HERE, among(_M.uid)))
-_INSERT_TOMBSTONE = SqlStatement(insert(schema.tombstone))
+# In the order of the table, since rows are bound by position.
+_TOMBSTONE_COLUMNS = (
+    "account_id", "folder_id", "uid", "modseq", "created_modseq", "expunged_us", "flags", "size", "saved_us", "email_pk",
+    "name", "moved_folder_id", "moved_uid",
+)  # fmt: skip
+_INSERT_TOMBSTONE = RowStatement(insert(schema.tombstone), _TOMBSTONE_COLUMNS)
 _E = schema.email.c
 _ADD_REFS = SqlStatement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
 
@@ -43,8 +49,7 @@ _DROP_ORDERING = SqlStatement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """A message of a folder, with the columns that the modules that move files need."""
 
     uid: int
@@ -64,11 +69,10 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
         rows = _SELECT_ALL.on(write.connection, account=account, folder=folder_id)
     else:
         rows = _SELECT_AMONG.on(write.connection, account=account, folder=folder_id, uids=uid_list(uids))
-    return [MessageRow(*row) for row in rows]
+    return list(map(MessageRow._make, rows))
 
 
-@dataclass(frozen=True, slots=True)
-class TombstoneRow:
+class TombstoneRow(NamedTuple):
     """The old and the new name of an expunged message's file."""
 
     mailbox_id: str
@@ -89,7 +93,7 @@ def expunge(
     with writing(store, folder_id) as write:
         if uids is None:
             rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
-            going = [MessageRow(*row) for row in rows]
+            going = list(map(MessageRow._make, rows))
         else:
             going = [row for row in read_messages(write, folder_id, uids) if row.flags & DELETED]
         folder = write.folder(folder_id)
@@ -116,7 +120,7 @@ def tombstone_files(
     kept = {row.uid: _expunged_name(folder, row, present[row.name]) for row in going if row.name in present}
     write.rename([(f"{cur}/{present[row.name]}", f"{paths.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
     tombstones = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
-    if remember is not None and all(parse_name(each.name).uid for each in tombstones):  # else another may come under the name
+    if remember is not None:
         write.remember = partial(remember, tombstones)
     tombstone(write, folder, going, kept=kept)
     return ExpungeResult([row.uid for row in going], write.modseq)
@@ -163,27 +167,18 @@ def tombstone(
     _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
     if write.account.seen_each:
         reader_seen_rows.drop_states(write.connection, account, folder.folder_id, (row.uid for row in going))
-    _INSERT_TOMBSTONE.on_each(
-        write.connection,
-        (
-            {
-                "account_id": account,
-                "folder_id": folder.folder_id,
-                "uid": row.uid,
-                "modseq": write.modseq,
-                "created_modseq": row.created_modseq,
-                "expunged_us": now_us,
-                "flags": row.flags,
-                "size": row.size,
-                "saved_us": row.saved_us,
-                "email_pk": None if lost else row.email_pk,
-                "name": kept.get(row.uid) if kept else None,
-                "moved_folder_id": moved_to[row.uid][0] if moved_to else None,
-                "moved_uid": moved_to[row.uid][1] if moved_to else None,
-            }
+    folder_id, modseq, names, nowhere = folder.folder_id, write.modseq, kept or {}, (None, None)
+    places = moved_to or {}
+    write.connection.executemany(
+        _INSERT_TOMBSTONE.sql,
+        [
+            (
+                account, folder_id, row.uid, modseq, row.created_modseq, now_us, row.flags, row.size, row.saved_us,
+                None if lost else row.email_pk, names.get(row.uid), *places.get(row.uid, nowhere),
+            )
             for row in going
-        ),
-    )
+        ],
+    )  # fmt: skip
     for row in going:
         write.count(folder, row.flags, row.size, -1)
 

@@ -5,9 +5,10 @@ and `flush_names` renames later (after 2 s, at CLOSE, at drain): 1,000 renames i
 whole STORE elsewhere. The flags in the name of a dirty row are never read: that would undo an acknowledged STORE.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 
 from sqlalchemy import bindparam, literal_column, select, update
 
@@ -22,10 +23,13 @@ from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, StoreResult
+from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, Row, StoreResult
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
+
+MANY_MESSAGES = 256
+"""Messages from which on a STORE of UIDs in succession takes their flags from memory."""
 
 _M = schema.message.c
 _HERE = keyed_by(_M, "folder")
@@ -44,6 +48,12 @@ _SET_FLAGS_OF_ONE = SqlStatement(
 """The statements of one message: a list as JSON costs half as much again."""
 _SET_QUIETLY = SqlStatement(
     update(schema.message).where(_HERE, among(_M.uid)).values(flags=bindparam("new_flags"), name_dirty=1)
+)
+_NEW_FLAGS = _M.flags.op("&")(bindparam("kept_bits")).op("|")(bindparam("added_bits"))
+_SET_IN_RANGE = SqlStatement(
+    update(schema.message)
+    .where(_HERE, _M.uid.between(bindparam("low"), bindparam("high")), _M.flags != _NEW_FLAGS)
+    .values(flags=_NEW_FLAGS, modseq=bindparam("new_modseq"), name_dirty=1)
 )
 _DIRTY = SqlStatement(
     select(_M.uid, _M.flags, _M.name)
@@ -84,7 +94,9 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
         operand = flags & SYSTEM_FLAGS & allowed
         if allowed & KEYWORD_FLAGS:
             operand |= write.keyword_bits(folder, keywords, add=operation != "-")
-        rows = _read_flags(write, folder_id, sorted(uids))
+        asked = sorted(uids)
+        run = None if reader is not None else _run_in_memory(write, folder, asked)
+        rows = _read_flags(write, folder_id, asked) if run is None else run
         common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
         if reader is not None:
             known = reader_seen_rows.states(write.connection, reader, folder_id, common)
@@ -93,15 +105,19 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
         if unchanged_since is not None:  # RFC 7162 §3.1.3: newer ones are left as they are
             failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
             rows = [row for row in rows if row[2] <= unchanged_since]
-        wanted = [(uid, _apply(operation, old, operand, allowed), old, modseq, size) for uid, old, modseq, size in rows]
+        after = {old: _apply(operation, old, operand, allowed) for old in {row[1] for row in rows}}
+        wanted = [(uid, after[old], old, modseq, size) for uid, old, modseq, size in rows]
         changing = [row for row in wanted if row[1] != row[2]]
         if reader is not None:
             _write_own_flags(write, folder, reader, changing, common)
+        elif changing and run is not None and not failed:
+            _write_range(write, folder, changing, (asked[0], asked[-1]), _apply_to_bits(operation, operand, allowed))
         elif changing:
             _write_flags(write, folder, changing)
-        result = [(uid, new, modseq if new == old else write.modseq) for uid, new, old, modseq, _ in wanted]
+        now = write.modseq if changing else 0
+        result = [(uid, new, modseq if new == old else now) for uid, new, old, modseq, _ in wanted]
         names = folder.keyword_names()
-    reported = [(uid, new, write.modseq, size) for uid, new, _, _, size in changing]
+    reported = [(uid, new, now, size) for uid, new, _, _, size in changing]
     return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=reported))
 
 
@@ -123,6 +139,29 @@ def _apply(operation: FlagOperation, old: int, operand: int, allowed: int) -> in
             return (old & ~allowed) | operand
 
 
+def _apply_to_bits(operation: FlagOperation, operand: int, allowed: int) -> tuple[int, int]:
+    """Return which bits a flag operation keeps, and which it adds."""
+    kept = {"+": ALL_FLAGS, "-": ALL_FLAGS & ~operand, "=": ALL_FLAGS & ~allowed}[operation]
+    return kept, 0 if operation == "-" else operand
+
+
+def _run_in_memory(write: Write, folder: FolderRow, uids: Sequence[int]) -> list[Row] | None:
+    """Return the messages of many UIDs in succession from the folder's view, if that is current.
+
+    None: query the index; there are others in between, or some of these do not exist.
+    """
+    if len(uids) < MANY_MESSAGES:
+        return None
+    view = write.store.shared.views.get(write.store.account_id, folder.folder_id)
+    if view is None or write.account.seen_each or view.info.highest_modseq != write.modseq_before(folder):
+        return None
+    at = bisect_left(view.uids, uids[0])
+    end = at + len(uids)
+    if view.uids[at:end] != array(view.uids.typecode, uids):
+        return None
+    return list(zip(uids, view.flags[at:end], view.modseqs[at:end], view.sizes[at:end], strict=True))
+
+
 _Changing = tuple[int, int, int, int, int]
 """uid, new flags, old flags, old modseq, size."""
 
@@ -137,6 +176,19 @@ def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> 
     else:
         for uids, new_flags in _by_value(changing):
             _SET_FLAGS.on(write.connection, **here, uids=uids, new_flags=new_flags, new_modseq=write.modseq)
+    write.store.names_due = True
+
+
+def _write_range(
+    write: Write, folder: FolderRow, changing: list[_Changing], uids: tuple[int, int], bits: tuple[int, int]
+) -> None:
+    """Write the changes of messages between which there are no others: one statement, however many they are."""
+    write.touch(folder)
+    _count_anew(folder, changing)
+    here = {"account": write.store.account_id, "folder": folder.folder_id}
+    low, high = uids
+    kept, added = bits
+    _SET_IN_RANGE.on(write.connection, **here, low=low, high=high, kept_bits=kept, added_bits=added, new_modseq=write.modseq)
     write.store.names_due = True
 
 
@@ -171,15 +223,20 @@ def _write_own_flags(
 
 
 def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
+    sizes: dict[tuple[int, int], list[int]] = {}
     for _, new, old, _, size in changing:
-        folder.count(old, size, -1)
-        folder.count(new, size)
+        sizes.setdefault((old, new), []).append(size)
+    for (old, new), same in sizes.items():
+        folder.recount(old, new, len(same), sum(same))
 
 
 def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
     """Yield UIDs, as a list for a statement, by their new flags: a STORE has few distinct values."""
-    for new_flags, same in groupby(sorted(changing, key=lambda row: row[1]), key=lambda row: row[1]):
-        yield uid_list(row[0] for row in same), new_flags
+    by_value: dict[int, list[int]] = {}
+    for uid, new_flags, _, _, _ in changing:
+        by_value.setdefault(new_flags, []).append(uid)
+    for new_flags, uids in by_value.items():
+        yield uid_list(uids), new_flags
 
 
 def flush_names(store: Store, folder_id: int | None = None) -> int:

@@ -413,9 +413,8 @@ class Write:
             return
         for old, new in pairs:
             os.rename(old, new)
-            self.durable[os.path.dirname(new)] = None
-        for old, _ in pairs:
-            self.durable.setdefault(os.path.dirname(old))
+        self.durable |= dict.fromkeys([new.rpartition("/")[0] for _, new in pairs])
+        self.durable |= dict.fromkeys([old.rpartition("/")[0] for old, _ in pairs])
 
     def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Rename files that another tool may rename or remove meanwhile; return the targets that exist now."""

@@ -52,7 +52,7 @@ _MOST_WAYS = 64
 LARGE_LETTERS = 1 << 20
 """Letters of the different words of one text from which on it is a large one: no prose, and several milliseconds to read."""
 SIEVE_MODULUS = 16_777_213
-"""A prime: two MiB of bits. Random letters of 8 MiB set a third of them."""
+"""A prime: two MiB of bits. A message of 27 MiB of random letters sets a twentieth of them."""
 _RUN = 4
 _LENGTHS = Struct("<IIIII")
 _FLOW_LENGTHS = Struct("<II")

@@ -90,6 +90,13 @@ class FolderRow:
             self.deleted += times
             self.deleted_octets += times * size
 
+    def recount(self, old: int, new: int, messages: int, octets: int) -> None:
+        """Count that so many messages, of `octets` together, have changed their flags."""
+        self.unseen += messages * ((old & SEEN != 0) - (new & SEEN != 0))
+        marked = (new & DELETED != 0) - (old & DELETED != 0)
+        self.deleted += messages * marked
+        self.deleted_octets += octets * marked
+
     def keyword_names(self) -> tuple[str, ...]:
         return _names(self.keywords)
 

@@ -13,7 +13,7 @@ from __future__ import annotations  # array[int] cannot be evaluated before Pyth
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -154,8 +154,9 @@ def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], van
     if not changed and not vanished:
         return replace(view, info=info)
     uids, flags, modseqs, sizes = view.uids[:], view.flags[:], view.modseqs[:], view.sizes[:]
+    at = 0
     for uid, flag_bits, modseq, size in changed:
-        at = bisect_left(uids, uid)
+        at = position_after(uids, uid, at)
         if at < len(uids) and uids[at] == uid:
             flags[at], modseqs[at] = flag_bits, modseq
         else:
@@ -176,18 +177,47 @@ def before_uid(view: FolderView, uid: int) -> FolderView:
     return FolderView(view.info, view.uids[:at], view.flags[:at], view.modseqs[:at], view.sizes[:at])
 
 
+def position_after(uids: Sequence[int], uid: int, last: int) -> int:
+    """Return the first position from `last` on whose UID is not below `uid`: nearly always `last` or the next one."""
+    for at in (last, last + 1):
+        if at < len(uids) and uids[at] == uid:
+            return at
+    return bisect_left(uids, uid, min(last, len(uids)))
+
+
+def runs_of(uids: array[int], some: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of positions of ascending UIDs, neighbours joined; those that do not exist are left out.
+
+    Many in succession, as after an EXPUNGE of old mail, are compared as a whole.
+    """
+    if not some:
+        return
+    begin = end = bisect_left(uids, some[0])
+    if uids[begin : begin + len(some)] == array(uids.typecode, some):
+        yield begin, begin + len(some)
+        return
+    for uid in some:
+        at = position_after(uids, uid, end)
+        if at == len(uids) or uids[at] != uid:
+            continue
+        if at > end or begin == end:
+            if begin < end:
+                yield begin, end
+            begin = at
+        end = at + 1
+    if begin < end:
+        yield begin, end
+
+
 def _without(
     vanished: Sequence[int], uids: array[int], *columns: array[int]
 ) -> tuple[array[int], array[int], array[int], array[int]]:
     """Copy what stays, run by run between the removed UIDs."""
-    kept_uids = array(uids.typecode)
-    kept = [array(column.typecode) for column in columns]
+    kept = [array(column.typecode) for column in (uids, *columns)]
     start = 0
-    for uid in [*vanished, None]:
-        at = len(uids) if uid is None else bisect_left(uids, uid, start)
-        kept_uids.extend(uids[start:at])
-        for target, column in zip(kept, columns, strict=True):
-            target.extend(column[start:at])
-        start = at + 1 if uid is not None and at < len(uids) and uids[at] == uid else at
-    flags, modseqs, sizes = kept
+    for begin, end in [*runs_of(uids, vanished), (len(uids), len(uids))]:
+        for target, column in zip(kept, (uids, *columns), strict=True):
+            target.extend(column[start:begin])
+        start = end
+    kept_uids, flags, modseqs, sizes = kept
     return kept_uids, flags, modseqs, sizes

@@ -92,11 +92,13 @@ class _LookedUp:
         return not lost
 
     def _matches(self, held: "_Held") -> list[int]:
-        """Return the positions, among those left, of the messages of a segment that match."""
+        """Return the positions of the messages of a segment that match: of those left, and perhaps of others."""
         wanted = held.places
         if self._left.count(1, held.low, held.high) < held.high - held.low:
             wanted = array("H", compress(held.places, map(self._left.__getitem__, held.positions)))
         hits = _Segment(self._store, held).having(self._test, self._query, wanted) if wanted else ()
+        if held.is_whole:
+            return [held.positions[hit] for hit in hits]
         return list(compress(held.positions, map(hits.__contains__, held.places))) if hits else []
 
     def _take(self, places: "Places", matches: list[int], unanswered: "list[_Held]") -> None:
@@ -215,6 +217,8 @@ class _Held:
     low: int
     high: int
     """The range of the positions: most segments hold messages of one period."""
+    is_whole: bool
+    """Set where each place of the segment is the place of one message."""
 
 
 @dataclass(slots=True)
@@ -279,7 +283,8 @@ def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
             places, positions = array("H", [place for place, _ in pairs]), array("I", [position for _, position in pairs])
             is_large = each.octets > LARGE_OCTETS * len(in_segment)
             low, high = min(positions), max(positions) + 1
-            held.append(_Held(each.segment_id, len(in_segment), is_large, places, positions, low, high))
+            is_whole = places == array("H", range(len(in_segment)))
+            held.append(_Held(each.segment_id, len(in_segment), is_large, places, positions, low, high, is_whole))
             for position in positions:
                 mask[position] = 1
     found = Places(keys, live, held, bytes(mask))

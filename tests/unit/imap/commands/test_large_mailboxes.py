@@ -1,0 +1,138 @@
+"""STORE and EXPUNGE of many messages are done in slices: the client sees the same; the statements of a slice are few."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mic_mail.imap.commands import search_run, select, store_copy_move
+from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes import flags
+from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.mailstore import MailStore, Visited
+from mic_mail.storage.search import lookup
+from session_harness import REF, Talk, open_store
+
+MESSAGE = b"Subject: x\r\n\r\nabc\r\n"
+CHANGES = [
+    b"STORE 1:* +FLAGS (\\Flagged)",
+    b"STORE 2:9 -FLAGS (\\Flagged \\Seen)",
+    b"STORE 1,3,5:12 FLAGS (\\Answered $Label)",
+    b"STORE 4:20 +FLAGS.SILENT (\\Deleted)",
+    b"UID STORE 1:30 -FLAGS.SILENT ($Label)",
+    b"UID STORE 3:14 FLAGS.SILENT (\\Seen \\Deleted)",
+    b"STORE 1:* (UNCHANGEDSINCE 100000) +FLAGS (\\Draft)",
+    b"STORE 1:* (UNCHANGEDSINCE 1) -FLAGS (\\Draft)",
+    b"UID EXPUNGE 5:8",
+    b"EXPUNGE",
+    b"STORE 1:* +FLAGS (\\Deleted)",
+    b"CLOSE",
+    b"SELECT INBOX",
+]
+
+
+def fill(store: MailStore, count: int) -> None:
+    account, chance = store.account(REF), random.Random(7)
+    deliveries = []
+    for _ in range(count):
+        staged = account.stage()
+        staged.write(MESSAGE)
+        staged.finish()
+        deliveries.append(Delivery(staged, answers_of(MESSAGE), flags=chance.choice([0, 1, 2, 8, 12])))
+    account.publish(account.folder("INBOX").folder_id, deliveries)
+
+
+def told(store: MailStore) -> list[list[bytes]]:
+    """What a client is told of each change, and of all flags after it; without MODSEQs, since each slice has its own."""
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    answers: list[list[bytes]] = []
+    for change in CHANGES:
+        for command in (change, b"FETCH 1:* FLAGS"):
+            if command == b"FETCH 1:* FLAGS" and change == b"CLOSE":
+                continue
+            lines = re.sub(rb" ?MODSEQ \(?\d+\)?", b"", ctx.say(b"c " + command + b"\r\n")).split(b"\r\n")
+            answers.append([line for line in lines if not re.search(rb" RECENT$|UIDVALIDITY|MAILBOXID", line)])
+    return answers
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 7])
+def test_slices_change_nothing_that_a_client_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """Any STORE, EXPUNGE and CLOSE, with the flags in memory or from the index: the same lines in the same order."""
+    whole, sliced = open_store(tmp_path / "whole"), open_store(tmp_path / "sliced")
+    for store in (whole, sliced):
+        fill(store, 30)
+    expected = told(whole)
+    monkeypatch.setattr(store_copy_move, "STORED_AT_ONCE", at_once)
+    monkeypatch.setattr(select, "EXPUNGED_AT_ONCE", at_once)
+    monkeypatch.setattr(flags, "MANY_MESSAGES", 2)
+    assert told(sliced) == expected
+    for store in (whole, sliced):
+        store.close()
+
+
+def statements(store: MailStore, run: Callable[[], object]) -> list[str]:
+    """The statements of the account's writer."""
+    seen: list[str] = []
+    writer = store.store(REF).index.writer()
+    writer.set_trace_callback(seen.append)
+    try:
+        run()
+    finally:
+        writer.set_trace_callback(None)
+    return seen
+
+
+@pytest.mark.parametrize("command", [b"+FLAGS (\\Flagged)", b"FLAGS.SILENT (\\Seen)", b"-FLAGS (\\Seen)"])
+def test_a_store_of_a_whole_mailbox_takes_as_few_statements_as_one_of_a_part(store: MailStore, command: bytes) -> None:
+    """The flags come from memory, and one UPDATE of a range changes them, whatever they were."""
+    fill(store, 1_200)
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"u STORE 1 +FLAGS ($New)\r\n")
+    for last in (b"300", b"*"):
+        made = statements(store, lambda last=last: ctx.say(b"c STORE 1:" + last + b" " + command + b"\r\n"))  # type: ignore[misc]
+        assert len(made) <= 7, made
+        assert sum(each.startswith("UPDATE message") for each in made) == 1
+        assert not any("json_each" in each or each.startswith("SELECT message") for each in made)
+
+
+def test_many_are_stored_and_expunged_in_steps(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two slices other writers get the account, and other sessions the executor."""
+    fill(store, 60)
+    monkeypatch.setattr(store_copy_move, "STORED_AT_ONCE", 20)
+    monkeypatch.setattr(select, "EXPUNGED_AT_ONCE", 20)
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    modseq = store.account(REF).highest_modseq()
+    ctx.say(b"c STORE 1:* +FLAGS.SILENT (\\Deleted)\r\n")
+    assert store.account(REF).highest_modseq() == modseq + 3
+    ctx.say(b"c EXPUNGE\r\n")
+    assert store.account(REF).highest_modseq() == modseq + 6
+    assert b"* 0 EXISTS" in ctx.say(b"s SELECT INBOX\r\n")
+
+
+def test_a_search_asks_each_segment_once(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many messages it holds, and whichever of them are asked about; slices of the mailbox that it spans count."""
+    fill(store, 40)
+    assert store.account(REF).index_text(Visited()) == 40
+    asked: list[int] = []
+    having = lookup._Segment.having
+
+    def watched(self: lookup._Segment, *question: object) -> object:
+        asked.append(self._segment_id)
+        return having(self, *question)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lookup._Segment, "having", watched)
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    for command, times in ((b"SUBJECT x", 1), (b"SUBJECT zz", 1), (b"2:30 BODY abc", 1), (b"OR SUBJECT zz BODY abc", 2)):
+        asked.clear()
+        assert b"c OK" in ctx.say(b"c SEARCH " + command + b"\r\n")
+        assert len(asked) == times
+    monkeypatch.setattr(search_run, "LOOK_UP_MESSAGES", 10)
+    asked.clear()
+    ctx.say(b"c SEARCH SUBJECT x\r\n")
+    assert len(asked) == 4
