@@ -106,6 +106,7 @@ class ImapContext(SessionContext):
         "enabled",
         "host",
         "introductions",
+        "is_synced",
         "known_modseq",
         "landed",
         "leftovers",
@@ -161,6 +162,8 @@ class ImapContext(SessionContext):
         """Staged files that will not be published, to be discarded in a thread."""
         self.tag = b""
         """The tag of the command in progress."""
+        self.is_synced = False
+        """The selected mailbox was compared with the store after the session's last step: no time has passed since."""
         self.introductions = 0
         """The number of ID commands received."""
 
@@ -483,9 +486,13 @@ class ImapContext(SessionContext):
     def sync(self, *, expunge: bool) -> Steps[None]:
         """Report changes of the selected mailbox since the last poll; poll if there can be any."""
         if (view := self.view) is not None:
+            has_updates = view.has_updates(expunge=expunge)
+            if self.is_synced and not has_updates:
+                return
             mark = self.host.change_mark(view.account_id)
-            if mark != 0 and mark == view.mark and not view.has_updates(expunge=expunge):
+            if mark != 0 and mark == view.mark and not has_updates:
                 view.polled_modseq = max(view.polled_modseq, self.known_modseq)
+                self.is_synced = True
                 return
             enabled = self.enabled
             delta = self.host.changes_since(view.account_id, view.folder_id, view.modseq, mark)

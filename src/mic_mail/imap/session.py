@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from mic_mail.clock import Clock
 from mic_mail.connection import session_core
-from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Pause, Send, Steps
+from mic_mail.connection.actions import COMMANDS_AT_ONCE, OCTETS_AT_ONCE, Hangup, Pause, Send, Step, Steps
 from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import MicMailError, Text
 from mic_mail.ids import TokenSource
@@ -132,6 +132,10 @@ class Session(session_core.Session):
         self.rights_moved(account_id, "")
         if self.has_open(account_id):
             self.end(text)
+
+    def next(self) -> Step:
+        self._context.is_synced = False  # others may have changed the mailbox since the last step
+        return super().next()
 
     # ------------------------------------------------------------ main loop
 
