@@ -75,10 +75,10 @@ def fill_office(bench: Bench, servers: Sequence[Server], user: int, count: int) 
     bench.once(("office", user), fill)
 
 
-def wait_for_indexer(bench: Bench, server: Server) -> None:
-    """Until our indexer has found nothing new for two of its rounds."""
-    still, last = 0, -1
-    while server.status and still < bench.sizes.settle + 2:
+def wait_for_indexer(bench: Bench, server: Server, most_seconds: float = 600) -> None:
+    """Until our indexer has found nothing new for two of its rounds, or the time is over."""
+    still, last, end = 0, -1, time.monotonic() + most_seconds
+    while server.status and still < bench.sizes.settle + 2 and time.monotonic() < end:
         with socket.socket(socket.AF_UNIX) as asking:
             asking.connect(server.status)
             processes = json.loads(b"".join(iter(lambda: asking.recv(1 << 16), b"")))["processes"]

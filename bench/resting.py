@@ -7,13 +7,16 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from mailboxes import wait_for_indexer
 from measure import cpu_seconds, memory_kib, sleeps
 from servers import Server
 from work import Bench, Figures
 
 
-def prepare(bench: Bench, _servers: Sequence[Server]) -> None:
-    """Wait until what a start, or the last load, has left to do is done."""
+def prepare(bench: Bench, servers: Sequence[Server]) -> None:
+    """Wait until what a start, or the last load, has left to do is done; our indexer may take longer for texts of gigabytes."""
+    for server in servers:
+        wait_for_indexer(bench, server, most_seconds=180)
     time.sleep(5 * bench.sizes.settle)
 
 
