@@ -71,7 +71,7 @@ NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes
     ("words", "code", "unwanted", "most"),
     [
         (("--version",), 0, NO_CONFIGURATION | NO_DIRECTORY | NO_SERVER, 300),
-        (("--help",), 0, NO_CONFIGURATION | (NO_DIRECTORY - {"logging"}) | NO_SERVER, 300),
+        (("--help",), 0, NO_CONFIGURATION | (NO_DIRECTORY - {"logging"}) | NO_SERVER, 370),
         (("status",), 3, NO_DIRECTORY | NO_SERVER, 360),
         (("mailbox", "list"), 0, NO_DIRECTORY | NO_SERVER | NO_REGISTERS | {"mic_mail.mailbox_address"}, 360),
         (("person", "show", "1"), 0, NO_DIRECTORY | NO_SERVER, 400),
