@@ -105,7 +105,10 @@ class Leaf:
         return self._whole if most is None or most >= self.size else decode(self._raw(most), self.encoding)
 
     def pieces(self, most: int | None = None) -> Iterator[bytes]:
-        """Yield the same piece by piece."""
+        """Yield the same piece by piece; a small one whole, decoded once for all that look at it."""
+        if self.size <= LARGE_OCTETS:
+            yield self.content(most)
+            return
         decoder = decoder_for(self.encoding)
         for raw in self._raw_pieces(most):
             yield decoder.feed(raw)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.secrecy.degrees import Degree
 from mic_mail.services.transport import secrecy
 from mic_mail.services.transport.secrecy import visible_content, visible_in_file
+from mic_mail.textextract import messages
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.message_file import MessageFile
+from mic_mail.textextract.result import NOTHING
 from mic_mail.textextract.worker import look_into
 
 MEGABYTES = 3 << 20
@@ -101,3 +104,13 @@ def test_clause_4_1_a_message_that_looks_like_a_document_is_a_message(subject: s
     """Its first octets are its sender's to choose."""
     octets = message("application/octet-stream", "TỐI MẬT\r\n".encode(), "a.txt", subject)
     assert [found.marking.degree for found in look_into(octets, Bounds()).found] == [Degree.SECRET]
+
+
+def test_a_small_text_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For its files, its text, and as a file of its own."""
+    decoded: list[int] = []
+    real = messages.decode
+    monkeypatch.setattr(messages, "decode", lambda raw, encoding: decoded.append(len(raw)) or real(raw, encoding))
+    octets = message("text/plain; charset=utf-8", PROSE * 1_000, "a.txt")
+    assert visible_content(octets) == (NOTHING, False, answers_of(octets))
+    assert [size for size in decoded if size > 64] == [len(octets.partition(b"\r\n\r\n")[2])]
