@@ -45,3 +45,17 @@ def test_a_long_change_tells_that_it_goes_on(
     connection.send(b"b NOOP\r\n")
     assert connection.response() == b"b OK NOOP completed."
     connection.close()
+
+
+def test_one_and_many_messages_are_stored_over_a_connection(mail_server: MailServer) -> None:
+    """Whatever function the session gives to the executor, bound arguments or not, has a name for the log."""
+    connection = sign_in(mail_server, "dvbe@mic.gov.vn")
+    for number in range(3):
+        connection.send(b"p%d APPEND INBOX {17+}\r\nSubject: to\r\n\r\nx\r\n" % number)
+        assert answer(connection, b"p%d" % number).startswith(b"p%d OK" % number)
+    connection.send(b"s SELECT INBOX\r\n")
+    assert answer(connection, b"s").startswith(b"s OK")
+    for number, command in enumerate((b"STORE 1 +FLAGS (\\Deleted)", b"STORE 1:3 +FLAGS (\\Deleted)", b"EXPUNGE")):
+        connection.send(b"c%d %b\r\n" % (number, command))
+        assert answer(connection, b"c%d" % number).startswith(b"c%d OK" % number)
+    connection.close()

@@ -103,6 +103,13 @@ class Server:
                 connection.abort()
 
 
+def _name_of(run: Callable[..., object]) -> str:
+    """Return the name of a function, also of one whose arguments are bound."""
+    while isinstance(run, partial):
+        run = run.func
+    return run.__qualname__
+
+
 class _WorkResult:
     """Takes the result of work on the store (`process.executors.Receiver`).
 
@@ -276,7 +283,10 @@ class Connection(asyncio.Protocol, ABC):
             if isinstance(step, StartTls):
                 self._transport.pause_reading()
             if isinstance(step, Work):
-                self._in_progress = self._begin_work(step)
+                try:
+                    self._in_progress = self._begin_work(step)
+                except Exception as error:  # noqa: BLE001 - the session makes an answer of it
+                    self._session.failed(step, error)
             else:
                 self._in_progress = self._loop.create_task(self._carry_out(step))
         if self._lost and self._in_progress is None:  # else the work in progress ends first: it is not undone
@@ -350,7 +360,7 @@ class Connection(asyncio.Protocol, ABC):
     def _begin_work(self, work: Work[object]) -> object:
         """Begin work on the store; `_end_work` follows on the loop. It is never cancelled, either."""
         account = self._account_of(work)
-        self._services.note(work.run.__qualname__)
+        self._services.note(_name_of(work.run))
         result = _WorkResult(self, work)
         run = partial(work.run, account)
         self._services.runtime.account_executors.start(account.ref, run, result, writes=work.writes)
