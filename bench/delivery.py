@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -154,10 +152,7 @@ def lag(work: Callable[[Bench, Server], object]) -> Turn:
 
 def _beats(server: Server) -> dict[str, int]:
     """Heartbeats of all workers since the start, by lateness."""
-    with socket.socket(socket.AF_UNIX) as asking:
-        asking.connect(server.status)
-        told = json.loads(b"".join(iter(lambda: asking.recv(1 << 16), b"")))
-    workers = [one["lag_beats"] for one in told["processes"] if one["name"].startswith("worker")]
+    workers = [one["lag_beats"] for one in server.processes() if one["name"].startswith("worker")]
     return {bound: sum(beats[bound] for beats in workers) for bound in workers[0]}
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
-import socket
 import statistics
 import threading
 import time
@@ -79,10 +77,7 @@ def wait_for_indexer(bench: Bench, server: Server, most_seconds: float = 600) ->
     """Until our indexer has found nothing new for two of its rounds, or the time is over."""
     still, last, end = 0, -1, time.monotonic() + most_seconds
     while server.status and still < bench.sizes.settle + 2 and time.monotonic() < end:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(server.status)
-            processes = json.loads(b"".join(iter(lambda: asking.recv(1 << 16), b"")))["processes"]
-        (now,) = [one.get("indexed", 0) for one in processes if one["name"] == "index"]
+        now = sum(one.get("indexed", 0) for one in server.processes() if one["name"] == "index")
         still, last = (still + 1, last) if now == last else (0, now)
         time.sleep(1)
 

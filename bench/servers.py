@@ -7,6 +7,7 @@ LMTP. The package of Cyrus excludes Dovecot's, so it is unpacked beside it: see 
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -20,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from measure import ImapClient
 
@@ -52,6 +54,17 @@ class Server:
     command_line: tuple[str, ...] = ()
     """A command that lists mailboxes."""
     stop: Callable[[], None] = field(default=lambda: None)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """What our supervisor tells of each process; none before it listens."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            try:
+                asking.connect(self.status)
+            except (FileNotFoundError, ConnectionRefusedError):
+                return []
+            said = b"".join(iter(lambda: asking.recv(1 << 16), b""))
+        found: list[dict[str, Any]] = json.loads(said)["processes"]
+        return found
 
 
 def wait_for(port: int, seconds: float = 60) -> None:
