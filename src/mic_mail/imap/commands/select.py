@@ -6,7 +6,6 @@ Standards: RFC 9051 §6.3.2, §6.3.13, §6.4.1-6.4.3; RFC 7162 §3.2.5 (QRESYNC)
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from mic_mail.connection.actions import RecordActivity, Steps, opening_slot
 from mic_mail.connection.session_core import CloseConnection
@@ -177,7 +176,7 @@ def close(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     if not view.read_only and "e" in view.rights and not is_clean:
         try:
             for uids in (yield from _marked(ctx, view, None)):
-                result = yield from ctx.change(partial(_expunged, view.folder_id, uids))
+                result = yield from ctx.change(lambda account, uids=uids: account.expunge(view.folder_id, uids))  # type: ignore[misc]
                 yield from _send_expunged(ctx, view, result)
         except Frozen as frozen:
             text = frozen.text
@@ -221,16 +220,12 @@ def expunge(ctx: ImapContext, command: Expunge) -> Steps[Reply]:
 
     modseq = 0
     for some in (yield from _marked(ctx, view, uids)):
-        result, lines = yield from ctx.change(partial(work, uids=some))
+        result, lines = yield from ctx.change(lambda account, some=some: work(account, some))  # type: ignore[misc]
         ctx.write(lines)
         yield from _send_expunged(ctx, view, result)
         yield from ctx.yield_output()
         modseq = result.modseq if result.uids else modseq
     return Reply("Expunged.", code=b"HIGHESTMODSEQ %d" % modseq if Enabled.CONDSTORE in ctx.enabled and modseq else b"")
-
-
-def _expunged(folder_id: int, uids: Sequence[int] | None, account: Account) -> ExpungeResult:
-    return account.expunge(folder_id, uids)
 
 
 def _marked(ctx: ImapContext, view: View, uids: Sequence[int] | None) -> Steps[list[Sequence[int] | None]]:

@@ -8,7 +8,6 @@ Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
@@ -89,7 +88,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         if start:
             yield from ctx.yield_output()
         some = uids[start : start + at_once]
-        of_some = yield from ctx.change(partial(work, uids=some))
+        of_some = yield from ctx.change(lambda account, some=some: work(account, some))  # type: ignore[misc]
         ctx.write(of_some[3])
         failed += of_some[0]
         changed += of_some[1]
