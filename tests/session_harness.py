@@ -149,6 +149,7 @@ class Talk:
                 self.sent.append(data)
             case Work(run, _, at):
                 self.work += 1
+                assert run.__qualname__, "the connection notes the work in progress by its name"
                 try:
                     result = run(self.account if at is None else self.store.account(at))
                 except Exception as error:  # noqa: BLE001 - as the shell does
