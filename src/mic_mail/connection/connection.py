@@ -58,7 +58,7 @@ MOST_OUTSTANDING_OCTETS = 64 << 10
 It would receive all of them first.
 """
 LARGE_OCTETS = 32 << 10
-"""Octets of a write that takes a turn of its own."""
+"""Octets of writes that take a turn, in one or several."""
 HANDSHAKE_SECONDS = 30.0
 CLOSING_SECONDS = 10.0
 """Seconds in which a client has to read its goodbye."""
@@ -259,8 +259,8 @@ class Connection(asyncio.Protocol, ABC):
                 self._loop.call_soon(self._pump)
                 return
             step = self._session.next()
-            is_turn = isinstance(step, Pause) or (isinstance(step, Send) and len(step.data) > LARGE_OCTETS)
-            steps += STEPS_AT_ONCE if is_turn else 1
+            octets = len(step.data) if isinstance(step, Send) else 0
+            steps += STEPS_AT_ONCE if isinstance(step, Pause) else 1 + octets * STEPS_AT_ONCE // LARGE_OCTETS
             if isinstance(step, NeedInput):
                 self._waiting = step
                 self._arm(step.until)

@@ -211,11 +211,12 @@ class ImapConnection(connection.Connection):
     def _begin_work(self, work: actions.Work[object]) -> object:
         """Begin work on an account in its executor; a client that waits long gets progress lines."""
         assert isinstance(work, Work)
+        begun = super()._begin_work(work)
         if work.meanwhile is not None:
             self._meanwhile, self._progress_due = work.meanwhile, self._loop.time() + PROGRESS_SECONDS
             if self._progress is None:
                 self._progress = self._loop.call_at(self._progress_due, self._write_progress)
-        return super()._begin_work(work)
+        return begun
 
     def _account_of(self, work: actions.Work[object]) -> Account:
         assert isinstance(work, Work)

@@ -133,7 +133,7 @@ class Executor:
     def _deliver(self) -> None:
         self._is_scheduled = False
         self._measure_lag()
-        while self._finished:
+        for _ in range(len(self._finished)):  # not what receivers have begun since: the rest of the loop has its turn first
             receiver, result, error, after = self._finished.popleft()
             if after is not None:
                 after()
@@ -304,13 +304,13 @@ class AccountExecutors:
         if kind.try_acquire():
             self._executors.io_executor._submit_to(receiver, call, self._ended(ref, slots, kind))
         else:
-            task = asyncio.get_running_loop().create_task(self._start_later(ref, slots, kind, call, receiver))
+            task = asyncio.get_running_loop().create_task(self._start_later(ref, call, receiver, writes=writes))
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
 
-    async def _start_later(
-        self, ref: AccountRef, slots: _AccountSlots, kind: TimedSemaphore, call: Callable[[], T], receiver: Receiver[T]
-    ) -> None:
+    async def _start_later(self, ref: AccountRef, call: Callable[[], T], receiver: Receiver[T], *, writes: bool) -> None:
+        slots = self._slots(ref)  # only now: those of the call to `start` may have become idle, and another account's
+        kind = slots.writers if writes else slots.readers
         try:
             await kind.acquire(self._executors.patience)
         except Unavailable as error:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
@@ -293,3 +293,48 @@ async def test_the_cpu_lane_is_one_thread(executors: Executors) -> None:
 
     names = await asyncio.gather(*(executors.cpu(name) for _ in range(20)))
     assert len(set(names)) == 1
+
+
+class Ahead(Ends):
+    """A receiver that begins its next call where it learns the end of the last, as a client that pipelines."""
+
+    def __init__(self, begin: Callable[["Ahead"], None], left: int) -> None:
+        super().__init__()
+        self.begin, self.left = begin, left
+
+    def set_result(self, result: object, /) -> None:
+        self.ends.append(TURN[0])
+        if len(self.ends) < self.left:
+            self.begin(self)
+            time.sleep(0.002)  # the loop has more to do than the executor, which is ready again
+
+
+TURN = [0]
+
+
+async def test_results_that_follow_at_once_leave_the_loop_its_turns(executors: Executors) -> None:
+    accounts = AccountExecutors(executors)
+    ahead = Ahead(lambda self: accounts.start(ONE, lambda: None, self, writes=False), left=50)
+    ahead.begin(ahead)
+    while len(ahead.ends) < ahead.left:
+        TURN[0] += 1
+        await asyncio.sleep(0)
+    assert len(set(ahead.ends)) == ahead.left  # each in a turn of its own
+
+
+async def test_a_slot_given_up_before_a_waiter_takes_it_belongs_to_nobody_else(executors: Executors) -> None:
+    """A call asked for in the turn that brings the end of the one before it takes its account's slots, none that are spare."""
+    accounts, gate = AccountExecutors(executors), threading.Event()
+    first, second, third = Ends(), Ends(), Ends()
+    executors.patience = 0.1
+    accounts.start(ONE, threading.Event().is_set, first, writes=True)
+    time.sleep(0.05)  # it has ended, and its end is scheduled on the loop
+    accounts.start(ONE, gate.wait, second, writes=True)
+    await wait_on_loop(lambda: first.ends == [False])
+    await asyncio.sleep(0.02)
+    accounts.start(TWO, lambda: "free", third, writes=True)
+    await asyncio.sleep(0.2)
+    gate.set()
+    await wait_on_loop(lambda: second.ends == [True])
+    assert third.ends == ["free"]
+    assert not accounts._accounts
