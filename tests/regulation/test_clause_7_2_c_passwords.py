@@ -18,7 +18,7 @@ from harness import MailServer
 from mic_mail.auth.password_hash import WeakPassword
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
-from mic_mail.directory import source
+from mic_mail.directory import connection
 from mic_mail.directory.repository import Directory
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
@@ -86,7 +86,7 @@ def test_what_cannot_be_recorded_lets_nobody_in(
     serve: Callable[..., MailServer], leaked: Path, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The directory is locked: temporarily no, not even once; others go on. It is recorded with the next sign-in."""
-    monkeypatch.setattr(source, "BUSY_MILLISECONDS", 1_000)
+    monkeypatch.setattr(connection, "BUSY_MILLISECONDS", 1_000)
     server = with_list(serve, leaked, action)
     with contextlib.closing(sqlite3.connect(server.config.directory_dir / "directory.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

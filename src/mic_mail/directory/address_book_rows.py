@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mic_mail.directory.source import Rows
+from mic_mail.directory.connection import Rows
 
 
 class PersonLine(NamedTuple):

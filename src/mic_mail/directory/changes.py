@@ -18,7 +18,7 @@ from mic_mail.directory import fact_chain
 from mic_mail.directory.change_plan import ChangePlan, plan
 from mic_mail.directory.change_world import levels, load_world
 from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Unit
-from mic_mail.directory.records import AddressRole, DoneBefore, not_found
+from mic_mail.directory.records import IDS_END, AddressRole, DoneBefore, not_found
 from mic_mail.directory.register_model import (
     ChangeRow,
     IncidentRow,
@@ -27,7 +27,7 @@ from mic_mail.directory.register_model import (
     PositionLevel,
     RequestRow,
 )
-from mic_mail.directory.tables import IDS_END, BaseRegister, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
 from mic_mail.directory.transactions import WriteSession, add_record, among, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of

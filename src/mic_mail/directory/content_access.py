@@ -12,9 +12,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from mic_mail.directory.model import Address
-from mic_mail.directory.records import AddressRole, not_found
+from mic_mail.directory.records import IDS_END, AddressRole, not_found
 from mic_mail.directory.register_model import ContentAccessRow, ContentExportRow
-from mic_mail.directory.tables import IDS_END, BaseRegister, transaction
+from mic_mail.directory.tables import BaseRegister, transaction
 from mic_mail.directory.transactions import add_record, to_record
 from mic_mail.policy.authorization.content_access import Access, ContentDecision, DecisionOutcome, Scope
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mic_mail.directory import rows
+from mic_mail.directory.connection import Rows
 from mic_mail.directory.records import not_found
-from mic_mail.directory.source import Rows
 from mic_mail.directory.tables import BaseRegister, transaction
 from mic_mail.policy.downtime import Downtime
 

@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from mic_mail.directory.connection import IN_MEMORY
 from mic_mail.directory.repository import Directory
-from mic_mail.directory.source import IN_MEMORY
 from mic_mail.errors import BadInput, Text
 
 _FILE = "sqlite:///"

@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, Operati
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from mic_mail.directory import revisions
-from mic_mail.directory.source import IN_MEMORY, Rows, set_up
+from mic_mail.directory.connection import IN_MEMORY, Rows, set_up
 from mic_mail.errors import BadInput, Text, in_ascii
 
 _WRITES = "mic_mail_writes"

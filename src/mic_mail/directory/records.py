@@ -19,6 +19,10 @@ BRING_BACK = Text(
 )
 
 
+IDS_END = 1 << 31
+"""An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
+
+
 class NotFound(BadInput):
     """No such unit, person, mailbox or address."""
 

@@ -19,6 +19,7 @@ from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
+    IDS_END,
     AddressRecord,
     MailboxRecord,
     Mended,
@@ -31,7 +32,7 @@ from mic_mail.directory.records import (
 from mic_mail.directory.registers import Registers
 from mic_mail.directory.snapshot import EMPTY, Entry, Snapshot
 from mic_mail.directory.source import Source
-from mic_mail.directory.tables import IDS_END, Tables
+from mic_mail.directory.tables import Tables
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.calendar import FIRST_INSTANT, local_day
 from mic_mail.policy.credentials.verifiers import Credential

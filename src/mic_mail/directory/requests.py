@@ -16,9 +16,9 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
-from mic_mail.directory.records import PersonRecord, Superseded, not_found
+from mic_mail.directory.records import IDS_END, PersonRecord, Superseded, not_found
 from mic_mail.directory.register_model import DeferredMailRow, ReadingMark, RequestMail, RequestRow
-from mic_mail.directory.tables import IDS_END, BaseRegister, Tables, transaction
+from mic_mail.directory.tables import BaseRegister, Tables, transaction
 from mic_mail.directory.transactions import add_record, row_of, to_record
 from mic_mail.errors import Text
 from mic_mail.policy.incidents import number as incident_number

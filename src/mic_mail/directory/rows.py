@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
+from mic_mail.directory.connection import Rows
 from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.records import AddressRecord, MailboxRecord, PersonRecord, UnitRecord
-from mic_mail.directory.source import Rows
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime

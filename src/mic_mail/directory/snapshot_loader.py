@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mic_mail.directory import downtimes, rows, snapshot
+from mic_mail.directory.connection import Rows
 from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.records import AddressRole
 from mic_mail.directory.snapshot import Entry, Owner, Snapshot
-from mic_mail.directory.source import Rows
 from mic_mail.policy.calendar import WorkingDays
 from mic_mail.policy.credentials.app_passwords import living
 from mic_mail.policy.credentials.verifiers import AppCredential, Credential, ScramKeys

@@ -10,23 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from mic_mail.config.model import directory_file
 from mic_mail.directory import revisions
+from mic_mail.directory.connection import Rows, set_up
 
 if TYPE_CHECKING:  # loaded for a change, or for another database
     from sqlalchemy import Engine
-
-BUSY_MILLISECONDS = 10_000
-IN_MEMORY = "mode=memory"
-"""A part of the URL of an SQLite database in memory: connections share it, as they do a file."""
-
-
-class Rows(Protocol):
-    """Executes a statement within one read transaction and yields its rows."""
-
-    def __call__(self, statement: str, **values: object) -> Iterator[tuple[Any, ...]]: ...
 
 
 class Source:
@@ -91,15 +82,6 @@ class Source:
             made = sqlite3.connect(str(self._file), check_same_thread=False)
             set_up(made)
             return made
-
-
-def set_up(connection: sqlite3.Connection) -> None:
-    """Prepare a new connection: write-ahead log, waiting for writers, durable commits."""
-    connection.isolation_level = None  # transactions begin by statements
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
-    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _plain_file(url: str) -> Path | None:

@@ -6,7 +6,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.directory.source import Rows, Source
+from mic_mail.directory.connection import Rows
+from mic_mail.directory.source import Source
 
 if TYPE_CHECKING:  # loaded for a change
     from sqlalchemy.orm import Session
@@ -15,9 +16,6 @@ if TYPE_CHECKING:  # loaded for a change
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-IDS_END = 1 << 31
-"""An upper bound of numbers: no register counts as far, and databases refuse larger parameters."""
 
 
 class Tables:

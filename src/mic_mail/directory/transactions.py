@@ -17,9 +17,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from mic_mail.clock import Clock
 from mic_mail.directory import engine as database
 from mic_mail.directory.model import Base, Revision
-from mic_mail.directory.records import not_found
+from mic_mail.directory.records import IDS_END, not_found
 from mic_mail.directory.revisions import DirectoryUnavailable
-from mic_mail.directory.tables import IDS_END
 from mic_mail.errors import Text
 
 T = TypeVar("T")

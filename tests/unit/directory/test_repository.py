@@ -267,7 +267,7 @@ def test_many_writers_make_one_chain(directory, issue, clock, url):
 def test_locked_database_is_a_temporary_trouble(directory, issue, clock, tmp_path, monkeypatch):
     """A database that stays locked is told as trouble that passes, never as a refusal or a traceback of the driver."""
     mailbox = issue()
-    monkeypatch.setattr("mic_mail.directory.source.BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr("mic_mail.directory.connection.BUSY_MILLISECONDS", 50)
     impatient = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
     holder = sqlite3.connect(tmp_path / "directory.sqlite", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

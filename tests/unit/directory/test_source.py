@@ -7,10 +7,11 @@ from datetime import date, timedelta
 import pytest
 
 from mic_mail.directory import address_book_rows, engine, rows, snapshot_loader
+from mic_mail.directory.connection import Rows
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.revisions import DirectoryUnavailable
 from mic_mail.directory.snapshot import EMPTY
-from mic_mail.directory.source import Rows, Source
+from mic_mail.directory.source import Source
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime

@@ -11,7 +11,7 @@ import pytest
 from mic_mail.process.executors import AccountExecutors, Executors, TimedSemaphore
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.types import AccountRef
-from waiting import stays_on_loop, wait_on_loop
+from waiting import stays_on_loop, wait_for, wait_on_loop
 
 ONE, TWO = AccountRef(1, "mic.gov.vn/one"), AccountRef(2, "mic.gov.vn/two")
 
@@ -328,12 +328,12 @@ async def test_a_slot_given_up_before_a_waiter_takes_it_belongs_to_nobody_else(e
     first, second, third = Ends(), Ends(), Ends()
     executors.patience = 0.1
     accounts.start(ONE, threading.Event().is_set, first, writes=True)
-    time.sleep(0.05)  # it has ended, and its end is scheduled on the loop
+    wait_for(lambda: executors.io_executor._finished)  # its end is scheduled on the loop, which waits here
     accounts.start(ONE, gate.wait, second, writes=True)
     await wait_on_loop(lambda: first.ends == [False])
-    await asyncio.sleep(0.02)
+    await wait_on_loop(lambda: not accounts._waiting)
     accounts.start(TWO, lambda: "free", third, writes=True)
-    await asyncio.sleep(0.2)
+    await wait_on_loop(lambda: third.ends)
     gate.set()
     await wait_on_loop(lambda: second.ends == [True])
     assert third.ends == ["free"]

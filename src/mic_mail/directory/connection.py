@@ -1,0 +1,24 @@
+"""What both ways to read the directory's database share: `source` by sqlite3, `engine` by SQLAlchemy."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+BUSY_MILLISECONDS = 10_000
+IN_MEMORY = "mode=memory"
+"""A part of the URL of an SQLite database in memory: connections share it, as they do a file."""
+
+
+class Rows(Protocol):
+    """Executes a statement within one read transaction and yields its rows."""
+
+    def __call__(self, statement: str, **values: object) -> Iterator[tuple[Any, ...]]: ...
+
+
+def set_up(connection: sqlite3.Connection) -> None:
+    """Prepare a new connection: write-ahead log, waiting for writers, durable commits."""
+    connection.isolation_level = None  # transactions begin by statements
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an acknowledged fact survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
