@@ -6,6 +6,7 @@ few lines around a degree, and counts only lines that are not blank. A text with
 megabytes is never whole in memory.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -19,18 +20,24 @@ _STEPS_OF_A_HINT = 5
 _CLOSE_OCTETS = 1_024
 _MAYBE_BLANK = bytes(range(0x21)) + bytes(range(0x7F, 0x100))
 """Octets that may belong to a blank line, in any charset. A line with any other is not blank."""
+_INK = re.compile(rb"[!-~]")
 
 
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def whole_lines(pieces: Iterable[bytes], budget: Budget | None = None) -> Iterator[bytes]:
     """Yield the same octets in pieces that end with LF, except for the last."""
     held: list[bytes] = []
+    octets = 0
     for piece in pieces:
         end = piece.rfind(b"\n") + 1
         if end:
             yield b"".join((*held, piece[:end]))
             held.clear()
+            octets = 0
         if end < len(piece):
             held.append(piece[end:])
+            octets += len(piece) - end
+            if budget is not None:
+                budget.check_whole(octets)
     if held:
         yield b"".join(held)
 
@@ -55,6 +62,7 @@ def hinted_lines(blocks: Iterable[bytes], hints: Callable[[bytes], Iterable[int]
         for first, last in _groups(offsets):
             kept.keep_around(first, last)
         kept.end()
+        budget.check_whole(kept.octets())
     return b"".join(kept.pieces) if found else b""
 
 
@@ -82,8 +90,11 @@ class _KeptLines:
         """Octets of the block that are kept, or lie before kept ones."""
         self._owed = HEAD_SEEN
         """Lines that are still to be kept from the beginning of the next block on."""
-        self._before = b""
-        """The last lines before the block that are not kept."""
+        self._before: list[tuple[bytes, int]] = []
+        """The last lines before the block that are not kept, of each block with their number, blank ones not counted."""
+
+    def octets(self) -> int:
+        return sum(map(len, self.pieces))
 
     def begin(self, block: bytes) -> None:
         self._block = block
@@ -96,7 +107,7 @@ class _KeptLines:
         if first >= start:
             start, lacking = _back(block, block.rfind(b"\n", start, first) + 1 or start, start, LINES_AROUND)
             if lacking and self._decided == 0:
-                self.pieces.append(self._before[_back(self._before, len(self._before), 0, lacking)[0] :])
+                self.pieces.extend(lines for lines, _ in self._before)
         end, owed = _ahead(block, block.find(b"\n", last) + 1 or len(block), LINES_AROUND)
         if end > self._decided:
             self.pieces.append(block[start:end])
@@ -105,12 +116,12 @@ class _KeptLines:
 
     def end(self) -> None:
         """Note the end of the block: a hint in the next one may need its last lines."""
-        size = len(self._block)
-        start, lacking = _back(self._block, size, self._decided, LINES_AROUND)
-        before = self._block[start:]
-        if lacking and self._decided == 0:
-            before = self._before[_back(self._before, len(self._before), 0, lacking)[0] :] + before
-        self._before = before
+        start, lacking = _back(self._block, len(self._block), self._decided, LINES_AROUND)
+        if self._decided:
+            self._before.clear()
+        self._before.append((self._block[start:], LINES_AROUND - lacking))
+        while sum(count for _, count in self._before[1:]) >= LINES_AROUND:
+            del self._before[0]
 
 
 def _ahead(block: bytes, at: int, lines: int) -> tuple[int, int]:
@@ -118,7 +129,11 @@ def _ahead(block: bytes, at: int, lines: int) -> tuple[int, int]:
     size = len(block)
     while lines and at < size:
         end = block.find(b"\n", at) + 1 or size
-        lines -= _is_not_blank(block[at : min(end, at + MAX_LINE)])
+        if _is_not_blank(block[at : min(end, at + MAX_LINE)]):
+            lines -= 1
+        else:  # skip all blank lines at once: there may be millions
+            ink = _INK.search(block, end)
+            end = block.rfind(b"\n", end, ink.start()) + 1 or end if ink else size
         at = end
     return at, lines
 
@@ -127,7 +142,11 @@ def _back(block: bytes, at: int, floor: int, lines: int) -> tuple[int, int]:
     """Return the offset of so many lines before a line's beginning, not below `floor`, and how many are lacking."""
     while lines and at > floor:
         start = block.rfind(b"\n", floor, at - 1) + 1 or floor
-        lines -= _is_not_blank(block[start : min(at, start + MAX_LINE)])
+        if _is_not_blank(block[start : min(at, start + MAX_LINE)]):
+            lines -= 1
+        else:
+            end = floor + len(block[floor:start].rstrip(_MAYBE_BLANK))
+            start = block.find(b"\n", end, start) + 1 or start if end > floor else floor
         at = start
     return at, lines
 

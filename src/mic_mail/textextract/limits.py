@@ -39,6 +39,8 @@ class Bounds:
     """Unpacked octets per message octet, beyond `least_unpacked`: text packs by 5 to 20."""
     hints: int = 1 << 30
     """Most places at which a marking may be: each costs some microseconds to check."""
+    whole_octets: int = 1 << 30
+    """Most octets of a text that are decoded at once, in one call that lets no other thread run."""
 
 
 class CannotRead(Exception):
@@ -88,6 +90,11 @@ class Budget:
         """Count places to be checked for a marking."""
         self._hints -= hints
         if self._hints < 0:
+            raise CannotRead(Unread.OVER_BOUNDS)
+
+    def check_whole(self, octets: int) -> None:
+        """Check how much is to be decoded at once."""
+        if octets > self.bounds.whole_octets:
             raise CannotRead(Unread.OVER_BOUNDS)
 
     def remaining(self) -> int:

@@ -84,15 +84,17 @@ def hinted_readings(pieces: Pieces, charset: str, budget: Budget) -> Iterator[st
     """Yield of each of the `readings` the lines by which it is judged."""
     beginning = b"".join(_until(pieces(), 4))
     if beginning.startswith(WIDE_MARKS) or not can_be_searched(charset):
-        yield from readings(b"".join(pieces()), charset)
+        whole = b"".join(pieces())
+        budget.check_whole(len(whole))
+        yield from readings(whole, charset)
         return
     always_utf8, has_mark = is_utf8(charset), beginning.startswith(_MARKS[0][0])
     if always_utf8 or has_mark:
-        yield decode_as_written(hinted_lines(whole_lines(pieces()), _hints_in_utf8, budget), "utf-8")
+        yield decode_as_written(hinted_lines(whole_lines(pieces(), budget), _hints_in_utf8, budget), "utf-8")
         if always_utf8 or not charset:
             return
     check = _Utf8Check(strict=always_utf8 is False)
-    lines = hinted_lines(check.passed(whole_lines(pieces())), _hints_in_utf8, budget)
+    lines = hinted_lines(check.passed(whole_lines(pieces(), budget)), _hints_in_utf8, budget)
     charsets: tuple[str, ...] = ()
     if check.is_utf8:
         yield decode_as_written(lines, "utf-8")
@@ -104,7 +106,7 @@ def hinted_readings(pieces: Pieces, charset: str, budget: Budget) -> Iterator[st
         return
     search = _octet_search(charsets)
     assert search is not None
-    lines = hinted_lines(whole_lines(pieces()), search, budget)
+    lines = hinted_lines(whole_lines(pieces(), budget), search, budget)
     for each in charsets:
         yield decode_as_written(lines, each)
 

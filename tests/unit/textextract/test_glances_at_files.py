@@ -1,5 +1,6 @@
 """A large message is read from its file piece by piece, and only documents are left to a worker process."""
 
+import asyncio
 import base64
 import random
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.secrecy.degrees import Degree
 from mic_mail.services.transport import secrecy
-from mic_mail.services.transport.secrecy import visible_content, visible_in_file
+from mic_mail.services.transport.secrecy import FileScans, visible_content, visible_in_file
 from mic_mail.textextract import messages
 from mic_mail.textextract.limits import Bounds
 from mic_mail.textextract.message_file import MessageFile
@@ -83,6 +84,27 @@ def test_a_worker_finds_the_same(tmp_path: Path) -> None:
         assert [found.marking.degree for found in look_into(octets, Bounds()).found] == [Degree.SECRET]
         assert glance(tmp_path, octets) == ([Degree.SECRET], False)
         assert not visible_content(octets).has_more
+
+
+@pytest.mark.parametrize("letter", ["\U00010348", "\u200b", "x"])
+def test_a_line_of_megabytes_is_left_to_a_worker(letter: str, tmp_path: Path) -> None:
+    """To judge it takes a second in which no other thread of the mail worker could run."""
+    line = f"MẬT {letter}".encode() + b"x" * MEGABYTES
+    assert glance(tmp_path, message("application/octet-stream", line, "a.txt")) == ([], True)
+
+
+async def test_who_sends_many_delays_others_by_one(tmp_path: Path) -> None:
+    """Sources take turns."""
+    scans, ended = FileScans(), []
+    (tmp_path / "message").write_bytes(message("text/plain; charset=utf-8", PROSE * 10_000))
+
+    async def scan(source: str) -> None:
+        assert not (await scans.scan(tmp_path / "message", None, source)).has_more
+        ended.append(source)
+
+    await asyncio.gather(*(scan(source) for source in ("many", "many", "many", "many", "one")))
+    scans.close()
+    assert ended.index("one") <= 2
 
 
 def test_what_a_disk_does_not_return_is_left_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

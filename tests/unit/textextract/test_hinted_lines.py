@@ -9,6 +9,7 @@ from mic_mail.mime.encoded_words import compose_letters
 from mic_mail.policy.naming.confusables import as_seen
 from mic_mail.policy.secrecy.degrees import Marking
 from mic_mail.policy.secrecy.markings import HEAD_SEEN, in_text
+from mic_mail.textextract import hinted_lines as hinted_lines_module
 from mic_mail.textextract import readings as module
 from mic_mail.textextract.hinted_lines import hinted_lines, whole_lines
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
@@ -83,6 +84,18 @@ def test_lines_far_from_any_hint_are_left_out() -> None:
     assert len(kept) == HEAD_SEEN + 11
     assert kept[HEAD_SEEN] == b"line 49995"
     assert kept[-1] == b"line 50005"
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b" \xa0\n"])
+def test_blank_lines_are_skipped_together(blank: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millions of them are no reason to give a message up; a text with more of them costs no more steps."""
+    steps: list[bytes] = []
+    real = hinted_lines_module._is_not_blank
+    monkeypatch.setattr(hinted_lines_module, "_is_not_blank", lambda line: steps.append(line) or real(line))
+    text = b"line\n" * 30 + blank * 1_000_000 + b"line\n" + blank * 10
+    blocks = [text[at : at + (1 << 18)] for at in range(0, len(text), 1 << 18)]
+    hinted_lines(whole_lines(blocks), lambda block: [block.index(b"line")] if b"line" in block else [], budget())
+    assert len(steps) < 40 * len(blocks)
 
 
 def test_text_without_a_hint_is_never_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Refused, Trouble
@@ -32,6 +32,7 @@ from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Executor
+from mic_mail.process.fair_queue import FairQueue
 from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
@@ -39,6 +40,7 @@ from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
+from mic_mail.storage.errors import Unavailable
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.message_file import MessageFile, ReadFailed
@@ -46,6 +48,8 @@ from mic_mail.textextract.messages import Octets, extract_cheap_parts, part_tabl
 from mic_mail.textextract.prefilter import is_clear
 from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
+
+T = TypeVar("T")
 
 CLAUSE = "4.1"
 NICE_INSIDE, NICE_OUTSIDE = 5, 10
@@ -59,7 +63,11 @@ Its scan takes 0.2 ms, or 20 to 30 ms if the message is made to be slow. A hop t
 """
 
 
-_GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000)
+TURN_SECONDS = 10.0
+"""The longest wait of a message in a file for its scan. Fifty at once take half of that."""
+MOST_WAITING = 1_000
+"""Messages in files that wait for their scan."""
+_GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000, whole_octets=1 << 18)
 """Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
 
 
@@ -120,8 +128,7 @@ class SecrecyCheck:
         self._readers_outside = WorkerPool(
             bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started
         )
-        self._large: Executor | None = None
-        """The thread for messages in files, started for the first: small messages do not wait behind them."""
+        self._files_inside, self._files_outside = FileScans(), FileScans()
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
@@ -135,8 +142,8 @@ class SecrecyCheck:
             readers.renew()
 
     async def close(self) -> None:
-        if self._large is not None:
-            self._large.end()
+        self._files_inside.close()
+        self._files_outside.close()
         await self._readers_inside.close()
         await self._readers_outside.close()
 
@@ -157,7 +164,7 @@ class SecrecyCheck:
     async def check(self, passage: Passage, source: Source, answers: Answers | None = None) -> SecrecyResult:
         """Check whether a message may pass; `answers` is its scan, if it was scanned already.
 
-        Waits for `secrecy.seconds` or a little more; never raises for anything in the message.
+        Waits for `secrecy.seconds` and `TURN_SECONDS`, or a little more; never raises for anything in the message.
         """
         if isinstance(source, bytes) and is_clear(source):
             return SecrecyResult(None)
@@ -198,8 +205,8 @@ class SecrecyCheck:
 
     async def _look(self, passage: Passage, source: Source, answers: Answers | None) -> tuple[Findings, Answers | None]:
         if not isinstance(source, bytes):
-            self._large = self._large or Executor("secrecy-large", 1)
-            glanced = await self._large.submit(visible_in_file, source, answers)
+            files, turn = self._by_direction(passage, self._files_inside, self._files_outside)
+            glanced = await files.scan(source, answers, turn)
         elif len(source) <= INLINE_OCTETS:
             glanced = visible_content(source, answers)
         else:
@@ -209,10 +216,15 @@ class SecrecyCheck:
         return await self._read(passage, source), glanced.answers
 
     async def _read(self, passage: Passage, source: Source) -> Findings:
-        """Read with a worker process, in the turn of the mailbox, or of the network outside."""
+        """Read with a worker process."""
+        readers, turn = self._by_direction(passage, self._readers_inside, self._readers_outside)
+        return await readers.extract(source, turn)
+
+    def _by_direction(self, passage: Passage, inside: T, outside: T) -> tuple[T, str]:
+        """Return what reads mail of this direction, and in whose turn: of the mailbox, or of the network outside."""
         if passage.way is Way.INBOUND:
-            return await self._readers_outside.extract(source, network_of(passage.peer or ""))
-        return await self._readers_inside.extract(source, passage.login or "")
+            return outside, network_of(passage.peer or "")
+        return inside, passage.login or ""
 
     # ------------------------------------------------------------ deciding
 
@@ -324,6 +336,34 @@ def visible_in_file(path: Path, answers: Answers | None) -> VisibleContent:
             return VisibleContent(*_glanced(octets, answers.parts if answers else part_table(octets)), answers)
     except (OSError, ReadFailed):
         return VisibleContent(NOTHING, True, answers)
+
+
+class FileScans:
+    """Scans messages in files one at a time, in a thread that is started for the first; sources take fair turns.
+
+    Small messages do not wait behind them. A message whose turn does not come within `TURN_SECONDS` is left to a worker
+    process.
+    """
+
+    def __init__(self) -> None:
+        self._turns = FairQueue(1, MOST_WAITING)
+        self._thread: Executor | None = None
+
+    async def scan(self, path: Path, answers: Answers | None, source: str) -> VisibleContent:
+        """Scan as `visible_in_file`."""
+        try:
+            await self._turns.take(TURN_SECONDS, source)
+        except Unavailable:
+            return VisibleContent(NOTHING, True, answers)
+        self._thread = self._thread or Executor("secrecy-large", 1)
+        try:
+            return await self._thread.submit(visible_in_file, path, answers)
+        finally:
+            self._turns.give_back()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.end()
 
 
 def _glanced(octets: Octets, parts: bytes) -> tuple[Findings, bool]:
