@@ -61,7 +61,8 @@ def preload() -> None:
     import mic_mail.app.server
     import mic_mail.directory.changes
     import mic_mail.directory.migration_plans
-    import mic_mail.directory.signatories  # noqa: F401 - all for the children; a `Directory` imports its registers late
+    import mic_mail.directory.signatories
+    import mic_mail.directory.writes  # noqa: F401 - all for the children; a `Directory` imports its registers late
 
     gc.enable()
     settle()

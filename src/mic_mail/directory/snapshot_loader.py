@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mic_mail.directory import downtimes, rows, snapshot
+from mic_mail.directory import downtimes, revisions, rows, snapshot
 from mic_mail.directory.connection import Rows
 from mic_mail.directory.instants import from_microseconds
 from mic_mail.directory.records import AddressRole
@@ -68,8 +68,10 @@ def load(read: Rows, previous: Snapshot) -> Snapshot:
 
 
 def version(read: Rows) -> int:
-    number: int = next(read("SELECT version FROM revision"))[0]
-    return number
+    found: tuple[int] | None = next(read("SELECT version FROM revision"), None)
+    if found is None:
+        raise revisions.unavailable("no revision")
+    return found[0]
 
 
 def facts_of(read: Rows, mailbox_id: int) -> list[Fact]:
@@ -89,10 +91,10 @@ def to_fact(row: FactColumns) -> Fact:
     mailbox_id, seq, kind, effective_at, recorded_at, actor, reason, document, data, digest = row
     try:
         known, effective, recorded = FactKind(kind), from_microseconds(effective_at), from_microseconds(recorded_at)
-        details = dict(json.loads(data))
+        details, octets = dict(json.loads(data)), bytes(memoryview(digest))
     except (ValueError, TypeError, OverflowError, RecursionError):
-        known, effective, recorded, details = FactKind.UNREADABLE, _EPOCH, _EPOCH, {}
-    return Fact(mailbox_id, seq, known, effective, recorded, actor, reason, document, details, bytes(digest))
+        known, effective, recorded, details, octets = FactKind.UNREADABLE, _EPOCH, _EPOCH, {}, b""
+    return Fact(mailbox_id, seq, known, effective, recorded, actor, reason, document, details, octets)
 
 
 def entry_of(read: Rows, mailbox_id: int) -> Entry | None:
@@ -168,7 +170,13 @@ def _app_passwords(read: Rows, wanted: str, number: int) -> dict[int, list[AppCr
 
 
 def _keys(salt: bytes | None, iterations: int, stored_key: bytes, server_key: bytes) -> ScramKeys | None:
-    return None if salt is None else ScramKeys(bytes(salt), iterations, bytes(stored_key), bytes(server_key))
+    """Return the keys for SCRAM; None where there are none, or damaged ones."""
+    if salt is None:
+        return None
+    try:
+        return ScramKeys(bytes(memoryview(salt)), iterations, bytes(memoryview(stored_key)), bytes(memoryview(server_key)))
+    except TypeError:  # a text in place of octets
+        return None
 
 
 def _usable(made: Sequence[AppCredential], facts: Sequence[Fact]) -> tuple[AppCredential, ...]:

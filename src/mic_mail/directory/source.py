@@ -5,6 +5,7 @@ worker does not share. A statement is SQL that SQLite and PostgreSQL understand,
 come as the database has them; `rows` makes them days, instants and octets.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,14 +81,20 @@ class Source:
             return self._idle.pop()
         except IndexError:
             made = sqlite3.connect(str(self._file), check_same_thread=False)
-            set_up(made)
+            try:
+                set_up(made)
+            except BaseException:
+                made.close()  # else the exception keeps it open until the next collection
+                raise
             return made
 
 
 def _plain_file(url: str) -> Path | None:
     """Return the SQLite file that a URL names without options; None for all else, which SQLAlchemy opens."""
     found = directory_file(url)
-    return None if found is None or str(found) in {".", ":memory:"} or "%" in url else found
+    if found is None or str(found) in {".", ":memory:"} or "%" in url:
+        return None
+    return Path(os.path.abspath(found))  # as SQLAlchemy does, by which changes go
 
 
 @contextmanager

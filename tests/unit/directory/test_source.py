@@ -1,8 +1,14 @@
 """Reads by plain SQL: the same from an SQLite file, without SQLAlchemy, and through SQLAlchemy, as of other databases."""
 
+import contextlib
+import gc
+import os
+import sqlite3
 import subprocess
 import sys
 from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +21,7 @@ from mic_mail.directory.source import Source
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime
+from mic_mail.policy.facts import FactKind
 
 READS = {
     "snapshot": lambda read: snapshot_loader.load(read, EMPTY),
@@ -110,3 +117,54 @@ def test_only_a_change_loads_sqlalchemy(filled: Directory) -> None:
     """Of a worker's memory it is what is written to, and not shared, while statements are compiled."""
     done = subprocess.run([sys.executable, "-c", READING, filled.url], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "is_read"),
+    [
+        ("UPDATE fact SET digest = 'abc'", lambda entry: {fact.kind for fact in entry.facts} == {FactKind.UNREADABLE}),
+        ("UPDATE credential SET scram_salt = 'abc'", lambda entry: entry.credential is None or entry.credential.scram is None),
+    ],
+    ids=["digest", "salt"],
+)
+def test_a_text_in_place_of_octets_concerns_one_mailbox(filled: Directory, damage: str, is_read: Any) -> None:
+    """All others can be read, and the servers start."""
+    with contextlib.closing(sqlite3.connect(filled.url.removeprefix("sqlite:///"))) as raw, raw:
+        raw.execute("DROP TRIGGER fact_no_update")
+        raw.execute(damage)
+    entry = filled.load_snapshot().entry(1)
+    assert entry is not None
+    assert is_read(entry)
+
+
+def test_an_open_that_fails_keeps_no_descriptor(tmp_path: Path) -> None:
+    """Not even until the next garbage collection: an idle process asks each two seconds."""
+    (tmp_path / "directory.sqlite").write_bytes(b"no database" * 1_000)
+    source = Source(f"sqlite:///{tmp_path}/directory.sqlite")
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            with pytest.raises(DirectoryUnavailable), source.reading():
+                pass
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()
+
+
+def test_reads_and_changes_are_of_one_file(tmp_path: Path) -> None:
+    """Also where the way leads through a link and back."""
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    directory = Directory(f"sqlite:///{tmp_path}/link/../directory.sqlite")
+    directory.migrate()
+    directory.add_domain("new.vn")
+    assert directory.domains() == ["new.vn"]
+    directory.close()
+
+
+def test_a_directory_without_a_revision(filled: Directory) -> None:
+    with contextlib.closing(sqlite3.connect(filled.url.removeprefix("sqlite:///"))) as raw, raw:
+        raw.execute("DELETE FROM revision")
+    with pytest.raises(DirectoryUnavailable):
+        filled.version()

@@ -232,9 +232,10 @@ def must_be_known(login: str, knows: Callable[[str], bool]) -> None:
             clause=CLAUSE,
             remedy=Text(
                 f"Tạo tài khoản trước (kiểm tra: getent passwd {login}). Nếu cán bộ không có tài khoản trên máy này, như trong "
-                "container, thêm --no-login: khi đó chỉ lệnh của root nêu --actor mới thực hiện thay được.",
+                "container, dùng `mic-mail officer add` với --no-login: khi đó chỉ lệnh của root nêu --actor mới thực hiện "
+                "thay được.",
                 f"Make the account first (see: getent passwd {in_ascii(login)}). Where the officer is to have none here, as in "
-                "a container, add --no-login: then only root can act for the officer, by --actor.",
+                "a container, use `mic-mail officer add` with --no-login: then only root can act for the officer, by --actor.",
             ),
         )
 
