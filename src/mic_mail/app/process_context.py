@@ -112,7 +112,8 @@ class ProcessContext:
 
     def spawn(self, errand: Coroutine[object, object, object]) -> None:
         """Start a background task; a failure is logged, and the work is repeated by the next poll or job."""
-        self._tasks.start(self._run_background(errand))
+        task = self._tasks.start(self._run_background(errand))
+        task.add_done_callback(lambda _: errand.close())  # what is cancelled before it began has awaited nothing
 
     async def _run_background(self, errand: Coroutine[object, object, object]) -> None:
         try:

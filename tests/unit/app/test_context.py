@@ -1,5 +1,6 @@
-"""What is told when the rooms of a process are opened."""
+"""What is told when a process opens its context, and what is left when it ends."""
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -29,3 +30,21 @@ def test_that_there_can_be_no_journal_is_told_once(serve: Callable[..., MailServ
     (told,) = (event for event in server.events() if "journal" in str(event))
     assert told["event"] == "journal_unavailable"
     assert "0x65735546" in told["error"]["en"]
+
+
+def test_an_errand_that_ends_before_it_began(serve: Callable[..., MailServer]) -> None:
+    """Nothing of it is left lying that Python would complain of."""
+    server = serve()
+    context = server.running.context
+
+    async def errand() -> None:
+        raise AssertionError("it was cancelled")
+
+    async def begin_and_end() -> str:
+        begun = errand()
+        context.spawn(begun)
+        context._tasks.cancel()
+        await context._tasks.settle()
+        return inspect.getcoroutinestate(begun)
+
+    assert server.call(begin_and_end()) == inspect.CORO_CLOSED
