@@ -95,6 +95,7 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     server.terminate()
     server.start()
     wait_for(lambda: reserve_status(server) == "whole")
+    wait_for(lambda: not list(server.config.mail_root.rglob("*-wal")), "an index stays open")
     disk.leave(0)
     assert disk.free == 0
 
