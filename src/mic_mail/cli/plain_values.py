@@ -23,7 +23,10 @@ _OTHER = object()
 
 
 class PlainValues:
-    """What a parameter asks for its value (`get_runtime_param`); `typers` returns Typer's own answer."""
+    """Stands for what a parameter asks for its value (`get_runtime_param`).
+
+    `typers` returns Typer's own answer.
+    """
 
     def __init__(self, typers: Callable[[], Any]) -> None:
         self._typers = typers

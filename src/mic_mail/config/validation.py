@@ -1,4 +1,6 @@
-"""Check the values of settings by their types, as lenient as people write TOML: `"7"` is a whole number, `"on"` is true.
+"""Check the values of settings by their types, as lenient as people write TOML.
+
+`"7"` is a whole number, `"on"` is true.
 
 `check_of(TYPE)` returns a function of a value and of the folder of the configuration file. It returns the value as the setting
 has it, or raises `Invalid`; a list or a table raises `InvalidSettings` with every fault in it. A code of a fault is a word that

@@ -1,4 +1,7 @@
-"""What both ways to read the directory's database share: `source` by sqlite3, `engine` by SQLAlchemy."""
+"""Connections to the directory's database, for both ways to read it.
+
+`source` reads by sqlite3, `engine` by SQLAlchemy.
+"""
 
 import sqlite3
 from collections.abc import Iterator

@@ -17,7 +17,10 @@ class DirectoryUnavailable(Trouble):
 
 
 def must_be_head(revision: str | None) -> None:
-    """Raise `DirectoryUnavailable` with what to do unless this is the revision of this program; None: there are no tables."""
+    """Raise `DirectoryUnavailable` with what to do unless this is the revision of this program.
+
+    None: there are no tables.
+    """
     if revision is None:
         raise empty()
     if revision < HEAD and is_known(revision):

@@ -1,4 +1,7 @@
-"""The base of the registers: reads by plain SQL, and changes, for which SQLAlchemy is loaded when the first is made."""
+"""The base of the registers: reads by plain SQL, and changes.
+
+SQLAlchemy is loaded for the first change.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -39,7 +39,10 @@ CLOSE_SECONDS = 2.0
 
 
 class Receiver(Protocol[T_contra]):
-    """Receives the end of a call on the loop, in the loop turn that brings it: a future, or what needs no task to wait."""
+    """Receives the end of a call on the loop, in the turn that brings it.
+
+    It is a future, or what needs no task to wait.
+    """
 
     def cancelled(self) -> bool:
         """Return whether nobody wants the result: a call not yet begun never begins."""

@@ -1,4 +1,6 @@
-"""Tell the kind of a document by its first octets; names and content types are trusted last, as they are often wrong.
+"""Tell the kind of a document by its first octets.
+
+Names and content types are trusted last, as they are often wrong.
 
 In: the beginning of an attachment, its name and content type. Out: the name of a reader (`detect`). Pure.
 """

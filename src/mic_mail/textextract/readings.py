@@ -125,7 +125,7 @@ def _hints_in_utf8(block: bytes) -> Iterator[int]:
 
 
 class _Utf8Check:
-    """Whether a text is UTF-8: strictly, or but for characters cut at its beginning and its end (`decode_as_written`)."""
+    """Checks whether a text is UTF-8, strictly, or but for characters cut at its ends (`decode_as_written`)."""
 
     def __init__(self, *, strict: bool) -> None:
         self._strict = strict

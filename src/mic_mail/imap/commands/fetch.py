@@ -197,7 +197,10 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
 
 
 def _from_cached_file(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
-    """Return the line of one small message requested whole, if no disk is needed for it: a mail program opens a message."""
+    """Return the line of one small message requested whole, if no disk is needed for it.
+
+    So a mail program opens a message.
+    """
     if plan.whole is None or plan.columns or plan.kept or len(places) != 1 or len(places[0]) != 1:
         return None
     at = places[0].start

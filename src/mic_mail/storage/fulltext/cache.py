@@ -1,4 +1,6 @@
-"""The search cache of one process: data of segments of all accounts, the keys of folders, and answers about large texts.
+"""The search cache of one process.
+
+It holds data of segments of all accounts, the keys of folders, and answers about large texts.
 
 Segments never change and their numbers are not reused, so cached values are never wrong; evicted ones are read again.
 """

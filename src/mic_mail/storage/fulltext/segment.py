@@ -50,7 +50,10 @@ _SIEVED_ZONES: frozenset[Zone] = frozenset({"body"})
 _MOST_WAYS = 64
 """Limit of the spellings of a phrase that are searched one by one."""
 LARGE_LETTERS = 1 << 20
-"""Letters of the different words of one text from which on it is a large one: no prose, and several milliseconds to read."""
+"""A text whose different words have so many letters is a large one.
+
+It is no prose, and takes several milliseconds to read.
+"""
 SIEVE_MODULUS = 16_777_213
 """A prime: two MiB of bits. A message of 27 MiB of random letters sets a twentieth of them."""
 _RUN = 4

@@ -29,7 +29,10 @@ from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
 LARGE_OCTETS = 64 << 10
-"""Octets a document from which on a segment's answers are kept: it holds texts of megabytes, read for each phrase."""
+"""Octets a document from which on a segment's answers are kept.
+
+Such a segment holds texts of megabytes, which are read for each phrase.
+"""
 _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
