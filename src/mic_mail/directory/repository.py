@@ -7,7 +7,7 @@ belongs to one mailbox for ever). Registers beside the mailboxes have modules of
 units, people and addresses are ordered in `changes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -288,9 +288,9 @@ class Directory(Registers):
             return False
         return self._writes.touch_activity(mailbox_id, used_at)
 
-    def mend_instants_ahead(self, now: datetime, tolerance: timedelta) -> Mended:
-        """Correct instants that are ahead of the clock: uses become `now`, notices become void.
+    def mend_instants_ahead(self, clock: Callable[[], datetime], tolerance: timedelta) -> Mended:
+        """Correct instants that are ahead of the clock: uses become the present, notices become void.
 
-        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
+        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted; it is read within the change.
         """
-        return self._writes.mend_instants_ahead(now, tolerance)
+        return self._writes.mend_instants_ahead(clock, tolerance)

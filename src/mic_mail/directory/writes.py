@@ -3,7 +3,7 @@
 Apart from it, so that a process that only reads loads no SQLAlchemy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -146,13 +146,15 @@ class Writes(BaseRegister):
         return True
 
     @transaction
-    def mend_instants_ahead(self, session: WriteSession, now: datetime, tolerance: timedelta) -> Mended:
-        """Correct instants that are ahead of the clock: uses become `now`, notices become void.
+    def mend_instants_ahead(self, session: WriteSession, clock: Callable[[], datetime], tolerance: timedelta) -> Mended:
+        """Correct instants that are ahead of the clock: uses become the present, notices become void.
 
-        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted.
+        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted. It is read within the change: what was
+        recorded before is then not ahead of a reading from before.
         """
         from mic_mail.directory import sent_notices
 
+        now = clock()
         late = now + tolerance
         used = list(session.scalars(select(Activity).where(Activity.last_used_at > late)))
         for activity in used:

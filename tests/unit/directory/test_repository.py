@@ -1,5 +1,6 @@
 """The directory in its database: what it holds to, and what a snapshot sees of it."""
 
+import contextlib
 import sqlite3
 import threading
 from datetime import timedelta
@@ -311,3 +312,17 @@ def test_a_change_that_can_never_be_made_is_tried_once(directory):
         with pytest.raises(error):
             directory._tables.change(work)
         assert len(made) == tries, statement
+
+
+def test_the_clock_by_which_instants_lie_ahead_is_read_within_the_change(directory, clock):
+    """No use can be recorded between a reading and the repair: it would be taken for one that lies ahead."""
+
+    def now():
+        with (
+            contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        return clock.now()
+
+    assert not any(directory.mend_instants_ahead(now, timedelta(0)))

@@ -51,7 +51,9 @@ class FalseInstants:
         is_trusted = await self._is_trusted() and self._runtime.clock.is_settled()  # half an hour behind is still trusted
         if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run
             return
-        mended = await self._runtime.executors.io(self._directory.mend_instants_ahead, now, timedelta(seconds=STEP_SECONDS))
+        mended = await self._runtime.executors.io(
+            self._directory.mend_instants_ahead, self._runtime.clock.now, timedelta(seconds=STEP_SECONDS)
+        )
         factors = await self._runtime.executors.io(self._mend_second_factors, now)
         self._mended_at = offset
         if any(mended) or factors:
