@@ -19,9 +19,10 @@ from pathlib import Path
 SEED = 2016
 VIETNAMESE = (
     "công văn quyết định thông báo kế hoạch báo cáo họp giao ban hồ sơ tài liệu dự án hợp đồng hóa đơn thanh toán nhân sự "
-    "phòng ban đơn vị trung tâm thông tin hệ thống thư điện tử công vụ máy chủ bảo mật mật khẩu đề nghị trân trọng kính gửi "
+    "phòng ban đơn vị trung tâm thông tin hệ thống thư điện tử công vụ máy chủ bảo_mật mật_khẩu đề nghị trân trọng kính gửi "
     "xin ý kiến phê duyệt thời hạn tháng quý năm ngày sáng chiều Hà Nội Đà Nẵng Cần Thơ phản hồi gấp cập nhật đính kèm"
 ).split()
+"""Syllables; those of words with "mật" stay together, which alone is a marking of secrecy and is looked at each time."""
 ENGLISH = (
     "meeting invoice report project contract schedule document plan monthly quarterly review update system server password "
     "security release deployment question answer agenda budget travel order delivery please find attached regards tomorrow"
@@ -33,7 +34,7 @@ GIVEN = "Anh Bình Châu Dũng Giang Hạnh Hùng Khánh Linh Mai Minh Nam Ngọ
 def prose(chance: random.Random, octets: int, words: list[str]) -> str:
     lines, size = [], 0
     while size < octets:
-        line = " ".join(chance.choice(words) for _ in range(chance.randint(6, 13))).capitalize() + "."
+        line = " ".join(chance.choice(words) for _ in range(chance.randint(6, 13))).replace("_", " ").capitalize() + "."
         lines.append(line)
         size += len(line.encode()) + 2
     return "\r\n".join(lines) + "\r\n"

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -322,8 +323,8 @@ CYRUS_CONF = """\
 configdirectory: {d}/conf
 defaultpartition: default
 partition-default: {d}/spool
-proc_path: {d}/proc
-mboxname_lockpath: {d}/lock
+proc_path: {memory}/proc
+mboxname_lockpath: {memory}/lock
 lmtpsocket: {d}/conf/socket/lmtp
 idlesocket: {d}/conf/socket/idle
 notifysocket: {d}/conf/socket/notify
@@ -377,7 +378,9 @@ def start_cyrus(folder: Path, base: int = 16000, *, users: int = USERS) -> Serve
     bin_folder = root / "usr/lib/cyrus/bin"
     need_free(base + 143)
     parts = ("db", "socket", "log", "msg", "ptclient", "proc", "quota", "user", "sync", "sieve")
-    own_mail(folder, "", "conf", *(f"conf/{part}" for part in parts), "spool", "proc", "lock")
+    own_mail(folder, "", "conf", *(f"conf/{part}" for part in parts), "spool")
+    memory = Path(tempfile.mkdtemp(prefix="mic-mail-bench-", dir="/dev/shm"))  # Debian's are in /run, which is in memory
+    own_mail(memory, "", "proc", "lock")
     make_certificate(folder)
     for number in range(users):
         command = [
@@ -392,7 +395,7 @@ def start_cyrus(folder: Path, base: int = 16000, *, users: int = USERS) -> Serve
         ]
         subprocess.run(command, input=PASSWORD.encode(), check=True, env=environment, capture_output=True)
     ports = {"imap": base + 143, "imaps": base + 993, "lmtp": base + 24}
-    (folder / "imapd.conf").write_text(CYRUS_CONF.format(d=folder))
+    (folder / "imapd.conf").write_text(CYRUS_CONF.format(d=folder, memory=memory))
     (folder / "cyrus.conf").write_text(CYRUS_SERVICES.format(d=folder, bin=bin_folder, **ports))
     for name in ("sasldb2", "key.pem", "cert.pem"):
         shutil.chown(folder / name, "vbench", "vbench")
@@ -407,6 +410,7 @@ def start_cyrus(folder: Path, base: int = 16000, *, users: int = USERS) -> Serve
     def stop() -> None:
         for pid in pids:
             terminate(pid)
+        shutil.rmtree(memory, ignore_errors=True)
 
     return Server(CYRUS, pids, imap=ports["imap"], imaps=ports["imaps"], smtp=ports["lmtp"], protocol="lmtp", stop=stop)
 
