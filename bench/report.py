@@ -64,9 +64,7 @@ def _figure(found: dict[str, float] | None, unit: str) -> str:
     if unit == "s" and value < 1:
         value, unit = value * 1000, "ms"
     shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-    return shown + (
-        "" if not unit else unit if unit[0] == "%" else unit.replace("messages/s", "/s") if "/s" in unit else f" {unit}"
-    )
+    return shown + ("" if not unit else unit if unit[0] == "%" else "/s" if unit.endswith("/s") else f" {unit}")
 
 
 def _times(value: float) -> str:

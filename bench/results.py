@@ -40,12 +40,15 @@ def machine(folder: Path) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of this tree, and whether the tree differs from it."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=8", "--exclude=*"],
-        cwd=FOLDER.parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return said.stdout.strip() or "unknown"
+    """The commit of this tree, and whether its programs differ from it."""
+    said = _git("describe", "--always", "--abbrev=8", "--exclude=*")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src", "bench/*.py", "requirements.lock")
+    return (f"{said}-dirty" if changed else said) or "unknown"
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=FOLDER.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def summary(work: Work, figures: Mapping[str, list[Mapping[str, float]]]) -> dict[str, Any]:
