@@ -69,6 +69,7 @@ class Table:
 
     @classmethod
     def model_validate(cls, given: object, *, folder: Path | None = None) -> Self:
+        """Return the checked table; `schema.Section`, the only kind, does it."""
         raise NotImplementedError
 
 

@@ -6,7 +6,7 @@ Standards: RFC 9051 §6.4.6-6.4.8, RFC 7162 §3.1.3 (UNCHANGEDSINCE), RFC 4315 (
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mic_mail.connection.actions import Steps
@@ -80,10 +80,31 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         # Only what is needed is returned: freeing the rest would take long in the loop.
         return failed, new, len(result.changed), b"".join(lines)
 
+    at_once = len(uids) if is_recorded or says_something else STORED_AT_ONCE  # what is recorded is done as a whole
+    failed, changed, stored = yield from _in_slices(ctx, uids, at_once, work)
+    if is_recorded:
+        named = format_set(uids).decode("ascii")
+        yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
+    yield from _taught_by_keywords(ctx, view, command, changed)
+    if failed:
+        return Reply("Some messages were changed by others.", code=responses.modified(failed))
+    # Another session's EXPUNGE is not this client's failure: OK, and the code says why not all were sent (RFC 5530 §3).
+    return Reply("Stored.", code=b"EXPUNGEISSUED" if stored < len(uids) else b"")
+
+
+def _in_slices(
+    ctx: ImapContext,
+    uids: list[int],
+    at_once: int,
+    work: Callable[[Account, list[int]], tuple[list[int], list[int], int, bytes]],
+) -> Steps[tuple[list[int], list[int], int]]:
+    """Change so many messages at a time and write the lines of each slice.
+
+    Returns the messages that were left alone, those whose new flags say something, and how many were changed.
+    """
     failed: list[int] = []
     changed: list[int] = []
     stored = 0
-    at_once = len(uids) if is_recorded or says_something else STORED_AT_ONCE  # what is recorded is done as a whole
     for start in range(0, len(uids), at_once):
         if start:
             yield from ctx.yield_output()
@@ -93,14 +114,7 @@ def store(ctx: ImapContext, command: Store) -> Steps[Reply]:
         failed += of_some[0]
         changed += of_some[1]
         stored += of_some[2]
-    if is_recorded:
-        named = format_set(uids).decode("ascii")
-        yield from ctx.record_shared_act("messages_passed_on", replace(view.place, name=view.name), uids=named)
-    yield from _taught_by_keywords(ctx, view, command, changed)
-    if failed:
-        return Reply("Some messages were changed by others.", code=responses.modified(failed))
-    # Another session's EXPUNGE is not this client's failure: OK, and the code says why not all were sent (RFC 5530 §3).
-    return Reply("Stored.", code=b"EXPUNGEISSUED" if stored < len(uids) else b"")
+    return failed, changed, stored
 
 
 def _marks_passed_on(ctx: ImapContext, command: Store) -> bool:
