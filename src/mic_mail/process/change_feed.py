@@ -8,7 +8,7 @@ accounts that it watches, the files of the directory, and the folder of its sibl
 version when these files have changed, and every `VERSION_SECONDS`.
 
 Most changes interest no sibling, because most people are signed in at one worker only. Each process therefore lists the
-accounts that it watches in a file (`Watchlist`), and is not woken for others.
+accounts that it watches in a file (`feed_sockets.Watchlist`), and is not woken for others.
 
 Broadcasts (`send`, `listen`) use the same sockets. They carry what siblings should know but can do without, such as a wrong
 password.
@@ -22,13 +22,24 @@ import contextlib
 import math
 import os
 import socket
-import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mic_mail.errors import MicMailError
 from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.feed_sockets import (
+    ACCOUNTS,
+    CHECK_ALL,
+    DATAGRAM_OCTETS,
+    DIRECTORY,
+    HERE,
+    PAIR,
+    PREFIX,
+    WORD,
+    Peers,
+)
+from mic_mail.process.file_traces import Traces
 from mic_mail.process.timer_grid import next_tick
 
 Callback = Callable[[int], None]
@@ -47,12 +58,6 @@ SETTLED_SECONDS = 10.0
 A commit changes it before it is durable, and nobody can read it until it is.
 """
 
-PREFIX = "feed."
-_WATCHLIST = "watched."
-_PAIR = struct.Struct("<QQ")
-_ACCOUNTS, _DIRECTORY, _CHECK_ALL, _WORD, _HERE = b"a", b"d", b"!", b"w", b"h"
-_PAIRS_PER_DATAGRAM = 500
-_DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * _PAIR.size
 _CALLED_AT_ONCE = 4
 """Subscribers called in one turn of the loop. Each is a session that starts to poll: 60 to 100 µs."""
 _RETRY_PENDING_SECONDS = 0.02
@@ -85,152 +90,6 @@ class _Watched:
         """Subscribers still to be called with `modseq`; None while no calls are scheduled."""
 
 
-class Watchlist:
-    """The accounts that a process watches, published to its siblings in `<run_dir>/watched.<name>`.
-
-    The file has one octet for each account, at the offset of its id. A session sets it before its first poll, and a writer
-    reads it after its commit: either the poll sees the change, or the writer sees the octet. The same file is used again after
-    a restart. A process without this file is notified of every change.
-    """
-
-    def __init__(self, folder: int, name: str) -> None:
-        self._folder, self._name = folder, name
-        self._fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        os.ftruncate(self._fd, 0)
-
-    def note(self, account_id: int, *, is_watched: bool) -> None:
-        if self._fd < 0:
-            return
-        try:
-            os.pwrite(self._fd, b"\1" if is_watched else b"\0", account_id)
-        except OSError:  # no space: siblings notice it when they next refresh their peers
-            self.close()
-            with contextlib.suppress(OSError):
-                os.unlink(self._name, dir_fd=self._folder)
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-class _Traces:
-    """The traces of something at the last polls; a change counts for several of them.
-
-    The times of files have the resolution of the kernel's tick (4 ms), so two changes may leave the same trace, and the second
-    would be missed if the first was seen in between. And a commit changes the file before others can read it: a disk may take
-    seconds to make it durable.
-    """
-
-    __slots__ = ("_last", "_left", "_polls")
-
-    def __init__(self, polls: int = 2) -> None:
-        self._polls = polls
-        self._last: object = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Count what is seen next as changed."""
-        self._left = self._polls
-
-    def have_changed(self, trace: object) -> bool:
-        """Take the trace of this poll, and return whether it has changed lately, or is None."""
-        if trace is None or trace != self._last:
-            self.forget()
-        self._last = trace
-        self._left -= 1
-        return self._left >= 0
-
-
-class Peers:
-    """The feed sockets of the other processes; datagrams are sent without ever waiting."""
-
-    def __init__(self, run_dir: Path, own_name: str | None) -> None:
-        self._folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
-        self._own = own_name and PREFIX + own_name
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._names: tuple[str, ...] = ()
-        self._watchlists: dict[str, int] = {}
-        self.undelivered: set[str] = set()
-        self._traces = _Traces()
-        self.refresh()
-
-    def refresh(self) -> None:
-        """List the feed sockets in the run_dir again."""
-        self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)
-        self.undelivered.intersection_update(self._names)
-        self._close_watchlists()
-        for name in self._names:
-            with contextlib.suppress(OSError):
-                at = _WATCHLIST + name.removeprefix(PREFIX)
-                self._watchlists[name] = os.open(at, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
-
-    def refresh_if_changed(self) -> None:
-        """Refresh if a file was made or removed in the run_dir since the last polls."""
-        has_changed = self._traces.have_changed(os.stat(self._folder).st_mtime_ns)
-        if has_changed or len(self._watchlists) < len(self._names):  # one could not be opened, or a process has none
-            try:
-                self.refresh()
-            except OSError:
-                self._traces.forget()
-                raise
-
-    def watchlist(self, name: str) -> Watchlist:
-        """Create the watchlist of this process under this name."""
-        return Watchlist(self._folder, _WATCHLIST + name)
-
-    def publish(self, changed: Mapping[int, int]) -> None:
-        """Send the new MODSEQs by account to the processes that watch these accounts."""
-        for name in self._names:
-            pairs = [
-                _PAIR.pack(account_id, modseq) for account_id, modseq in changed.items() if self._watches(name, account_id)
-            ]
-            chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
-            if pairs:
-                self.send([_ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks], [name])
-
-    def _watches(self, name: str, account_id: int) -> bool:
-        fd = self._watchlists.get(name)
-        try:
-            return fd is None or os.pread(fd, 1, account_id) == b"\1"
-        except OSError:
-            return True
-
-    def _close_watchlists(self) -> None:
-        for fd in self._watchlists.values():
-            os.close(fd)
-        self._watchlists.clear()
-
-    def address(self, name: str) -> str:
-        """Return a socket path that fits into 108 octets, however deep the run_dir lies."""
-        return f"/proc/self/fd/{self._folder}/{name}"
-
-    def send(self, datagrams: Sequence[bytes], only: Iterable[str] | None = None) -> None:
-        """Send to every peer, or to `only`.
-
-        A peer whose queue is full gets a pending "check all". A peer that is gone gets nothing.
-        """
-        for name in self._names if only is None else tuple(only):
-            due = [*datagrams, _CHECK_ALL] if name in self.undelivered else datagrams
-            self.undelivered.discard(name)
-            try:
-                for datagram in due:
-                    self._socket.sendto(datagram, self.address(name))
-            except BlockingIOError:
-                self.undelivered.add(name)
-            except OSError:  # restarting: it checks everything when it starts
-                continue
-
-    def close(self) -> None:
-        """Close the files; what is sent afterwards is dropped."""
-        self._names = ()
-        self.undelivered.clear()
-        self._close_watchlists()
-        self._socket.close()
-        os.close(self._folder)
-
-
 class Feed:
     """One process's end of the feed. Create it in the running loop; `start` it once the probes work."""
 
@@ -251,7 +110,7 @@ class Feed:
         self._directory_watchers: list[Callback] = []
         self._listeners: list[Callable[[bytes], None]] = []
         self._directory_version = -1
-        self._directory_traces = _Traces(max(2, math.ceil(SETTLED_SECONDS / poll_seconds)))
+        self._directory_traces = Traces(max(2, math.ceil(SETTLED_SECONDS / poll_seconds)))
         self._version_due = 0.0
         """The time of the loop from which the directory is asked, whether or not its files have changed."""
         self._poll_seconds = poll_seconds
@@ -271,7 +130,7 @@ class Feed:
             os.unlink(run_dir / (PREFIX + name))
         listening.bind(self._peers.address(PREFIX + name))
         self._loop.add_reader(listening.fileno(), self._receive, listening)
-        self._peers.send([_HERE])
+        self._peers.send([HERE])
         return listening
 
     def start(
@@ -359,7 +218,7 @@ class Feed:
     # Broadcasts
     def send(self, word: bytes) -> None:
         """Broadcast a message that is not a change to every sibling. It may be lost and is never sent again."""
-        self._send([_WORD + word])
+        self._send([WORD + word])
 
     def listen(self, callback: Callable[[bytes], None]) -> None:
         """Call `callback(word)` on the loop for each broadcast of a sibling."""
@@ -384,21 +243,21 @@ class Feed:
         check_all = directory = False
         for _ in range(64):  # then other tasks of the loop run
             try:
-                datagram = listening.recv(_DATAGRAM_OCTETS)
+                datagram = listening.recv(DATAGRAM_OCTETS)
             except BlockingIOError:
                 break
             kind, content = datagram[:1], datagram[1:]
-            if kind == _ACCOUNTS and len(content) % _PAIR.size == 0:
-                for account_id, modseq in _PAIR.iter_unpack(content):
+            if kind == ACCOUNTS and len(content) % PAIR.size == 0:
+                for account_id, modseq in PAIR.iter_unpack(content):
                     newest[account_id] = max(modseq, newest.get(account_id, 0))
-            elif kind == _WORD:
+            elif kind == WORD:
                 for listener in self._listeners:
                     listener(content)
-            elif kind == _HERE:
+            elif kind == HERE:
                 self._peers.refresh()
-            elif kind == _DIRECTORY:
+            elif kind == DIRECTORY:
                 directory = True
-            elif kind == _CHECK_ALL:
+            elif kind == CHECK_ALL:
                 check_all = directory = True
         for account_id, modseq in newest.items():
             self._call(account_id, modseq)
@@ -491,17 +350,17 @@ def _no_trace() -> object:
 
 def notify_directory_changed(run_dir: Path) -> None:
     """Notify running servers that a command has changed the directory. Does nothing when none runs."""
-    _send(run_dir, _DIRECTORY)
+    _send(run_dir, DIRECTORY)
 
 
 def notify_account_changed(run_dir: Path, account_id: int, modseq: int) -> None:
     """Notify running servers that a command has changed an account's mail. Does nothing when none runs."""
-    _send(run_dir, _ACCOUNTS + _PAIR.pack(account_id, modseq))
+    _send(run_dir, ACCOUNTS + PAIR.pack(account_id, modseq))
 
 
 def send_word(run_dir: Path, word: bytes) -> None:
     """Send a broadcast of `Feed.send` from a command."""
-    _send(run_dir, _WORD + word)
+    _send(run_dir, WORD + word)
 
 
 def _send(run_dir: Path, datagram: bytes) -> None:

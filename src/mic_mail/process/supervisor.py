@@ -35,8 +35,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
 from mic_mail.net.connection_balancer import new_page
 from mic_mail.net.listeners import WEB_DOORS, Listener
-from mic_mail.process.change_feed import PREFIX
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
+from mic_mail.process.feed_sockets import PREFIX
 from mic_mail.process.fork import Forked, fork
 from mic_mail.process.startup import certificate_problems
 from mic_mail.process.status import STATUS_SOCKET

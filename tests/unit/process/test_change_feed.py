@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.process import change_feed
-from mic_mail.process.change_feed import Feed, Subscription, _Traces, notify_account_changed, notify_directory_changed
+from mic_mail.process.change_feed import Feed, Subscription, notify_account_changed, notify_directory_changed
+from mic_mail.process.file_traces import Traces
 from waiting import stays_on_loop, wait_on_loop
 
 NEVER = 36_000.0
@@ -333,7 +334,7 @@ async def test_a_store_that_does_not_answer_does_not_end_the_polling(feeds: Call
 
 def test_a_change_counts_for_two_polls() -> None:
     """A second change within the same tick of the file system's clock leaves the same trace, and is seen all the same."""
-    traces = _Traces()
+    traces = Traces()
     assert [traces.have_changed(trace) for trace in (1, 1, 1, 2, 2, 2, 2)] == [True, True, False, True, True, False, False]
     assert [traces.have_changed(None) for _ in range(3)] == [True, True, True]
 
