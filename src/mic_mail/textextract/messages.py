@@ -180,6 +180,10 @@ class Leaf:
         Of plain text only the lines that may hold a marking and those around them.
         """
         yield from self._texts_of(lambda: self.pieces(MAX_TEXT_OCTETS), budget)
+        yield from self.texts_after_padding(budget)
+
+    def texts_after_padding(self, budget: Budget) -> Iterator[str]:
+        """Yield the decoded text of all base64 in it, if there is some behind the first padding."""
         if self.encoding.lower() == "base64" and self._goes_on_after_padding():
             pieces = self._raw(MAX_TEXT_OCTETS).split(b"=", _MOST_PIECES)
             yield from self._texts_of(lambda: (decode(piece, "base64") for piece in pieces), budget)
@@ -218,14 +222,29 @@ class Leaf:
                     yield _ENRICHED_TAG.sub("", _ENRICHED_LINE.sub("\n", text))
 
 
+class _Occurrence:
+    """Finds out whether a word occurs in octets on their way, also from one piece to the next."""
+
+    def __init__(self, word: bytes) -> None:
+        self._word = word
+        self.has_occurred = False
+        self.is_possible = True
+        """False once octets have passed to their end, and the word did not occur."""
+
+    def passed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the pieces."""
+        word, before = self._word, b""
+        for piece in pieces:
+            self.has_occurred = self.has_occurred or word in piece or word in before + piece[: len(word)]
+            before = (before + piece if len(piece) < len(word) else piece)[-len(word) :]
+            yield piece
+        self.is_possible = self.has_occurred
+
+
 def _occurs(word: bytes, pieces: Iterable[bytes]) -> bool:
     """Return whether a word occurs, also from one piece to the next."""
-    before = b""
-    for piece in pieces:
-        if word in piece or word in before + piece[: len(word)]:
-            return True
-        before = (before + piece if len(piece) < len(word) else piece)[-len(word) :]
-    return False
+    found = _Occurrence(word)
+    return any(found.has_occurred for _ in found.passed(pieces))
 
 
 def part_table(octets: Octets) -> bytes:
@@ -267,6 +286,8 @@ def _show_cheaply(look: Look, leaf: Leaf) -> bool:
     if leaf.is_text or leaf.kind.startswith(b"text/"):
         if is_large and not leaf.is_searched:
             return True
+        if leaf.is_searched and leaf.is_document and leaf.document_kind() == "text":
+            return _show_text_file(look, leaf)
         show_text(look, leaf)
     if leaf.encloses():
         return True
@@ -278,6 +299,18 @@ def _show_cheaply(look: Look, leaf: Leaf) -> bool:
         look.text(text)
     look.format = outer
     return False
+
+
+def _show_text_file(look: Look, leaf: Leaf) -> bool:
+    """Check a leaf that is shown as text and opened as a text file; return whether it needs a reader."""
+    outer, look.format = look.format, "text"
+    begins = _Occurrence(_BEGIN)
+    for text in hinted_readings(lambda: begins.passed(leaf.pieces()), leaf.charset, look.budget, is_file=True):
+        look.text(text)
+    for text in leaf.texts_after_padding(look.budget):
+        look.text(text)
+    look.format = outer
+    return begins.is_possible and leaf.encloses()
 
 
 def show_text(look: Look, leaf: Leaf) -> None:

@@ -80,8 +80,12 @@ def can_be_searched(charset: str) -> bool:
     return is_utf8(charset) is not False or _octet_search((charset,)) is not None
 
 
-def hinted_readings(pieces: Pieces, charset: str, budget: Budget) -> Iterator[str]:
-    """Yield of each of the `readings` the lines by which it is judged."""
+def hinted_readings(pieces: Pieces, charset: str, budget: Budget, *, is_file: bool = False) -> Iterator[str]:
+    """Yield of each of the `readings` the lines by which it is judged.
+
+    `is_file`: also of those without a declared charset, as programs read a file that a message declares as text. A text
+    in UTF-8 is searched once for both.
+    """
     beginning = b"".join(_until(pieces(), 4))
     if beginning.startswith(WIDE_MARKS) or not can_be_searched(charset):
         whole = b"".join(pieces())
@@ -89,26 +93,32 @@ def hinted_readings(pieces: Pieces, charset: str, budget: Budget) -> Iterator[st
         yield from readings(whole, charset)
         return
     always_utf8, has_mark = is_utf8(charset), beginning.startswith(_MARKS[0][0])
-    if always_utf8 or has_mark:
+    is_file = is_file and not has_mark  # without a declared charset, the mark says that it is UTF-8
+    if has_mark or (always_utf8 and not is_file):
         yield decode_as_written(hinted_lines(whole_lines(pieces(), budget), _hints_in_utf8, budget), "utf-8")
         if always_utf8 or not charset:
             return
-    check = _Utf8Check(strict=always_utf8 is False)
-    lines = hinted_lines(check.passed(whole_lines(pieces(), budget)), _hints_in_utf8, budget)
-    charsets: tuple[str, ...] = ()
-    if check.is_utf8:
+    check = _Utf8Check(strict=always_utf8 is False and not is_file)
+    blocks = whole_lines(pieces(), budget)
+    lines = hinted_lines(check.passed(blocks, to_end=bool(always_utf8)), _hints_in_utf8, budget)
+    if check.is_utf8 or always_utf8:
         yield decode_as_written(lines, "utf-8")
     if always_utf8 is False:
-        charsets = (charset,)
-    elif not check.is_whole:
-        charsets = (() if check.is_utf8 else (FALLBACK,)) + (() if charset else OLD_CHARSETS)
+        yield from _in_single_octets(pieces, (charset,), budget)
+    if not check.is_whole and (always_utf8 is None or is_file):
+        old = () if charset and not is_file else OLD_CHARSETS
+        yield from _in_single_octets(pieces, old if check.is_utf8 else (FALLBACK, *old), budget)
+
+
+def _in_single_octets(pieces: Pieces, charsets: tuple[str, ...], budget: Budget) -> Iterator[str]:
+    """Yield the lines to judge in each of these charsets, which are searched together."""
     if not charsets:
         return
     search = _octet_search(charsets)
     assert search is not None
     lines = hinted_lines(whole_lines(pieces(), budget), search, budget)
-    for each in charsets:
-        yield decode_as_written(lines, each)
+    for charset in charsets:
+        yield decode_as_written(lines, charset)
 
 
 def _until(pieces: Iterable[bytes], octets: int) -> Iterator[bytes]:
@@ -138,11 +148,11 @@ class _Utf8Check:
         """Return whether it is UTF-8 for `decode_as_written`."""
         return self.is_whole or not (self._strict or self._is_damaged or not self._has_letters)
 
-    def passed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield blocks of whole lines until the text is known not to be UTF-8."""
+    def passed(self, blocks: Iterable[bytes], *, to_end: bool = False) -> Iterator[bytes]:
+        """Yield blocks of whole lines, unless `to_end` only until the text is known not to be UTF-8."""
         for block in blocks:
             self._look_at(block)
-            if not self.is_whole and (self._strict or self._is_damaged):
+            if not to_end and not self.is_whole and (self._strict or self._is_damaged):
                 return
             yield block
 

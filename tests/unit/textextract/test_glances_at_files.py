@@ -136,3 +136,15 @@ def test_a_small_text_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     octets = message("text/plain; charset=utf-8", PROSE * 1_000, "a.txt")
     assert visible_content(octets) == (NOTHING, False, answers_of(octets))
     assert [size for size in decoded if size > 64] == [len(octets.partition(b"\r\n\r\n")[2])]
+
+
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=us-ascii"])
+def test_a_large_text_file_is_read_once(charset: str, tmp_path: Path, slices: list[int]) -> None:
+    """As a text, for files in it, and as a file of its own."""
+    octets = message(f"text/plain{charset}", PROSE * 40_000, "a.txt")
+    path = tmp_path / "message"
+    path.write_bytes(octets)
+    answers = answers_of(octets)
+    assert visible_in_file(path, answers) == (NOTHING, False, answers)
+    decoded, beginnings, padding = len(octets), 3 << 18, len(octets)
+    assert sum(slices) < decoded + padding + beginnings

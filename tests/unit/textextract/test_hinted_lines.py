@@ -75,6 +75,23 @@ def test_the_same_is_found(charset: str) -> None:
     assert found > 20
 
 
+@pytest.mark.parametrize("charset", [charset for charset in CHARSETS if can_be_searched(charset)])
+def test_a_text_file_is_judged_in_both_its_readings(charset: str) -> None:
+    """By its declared charset, and without it, as programs read a file: together as one after the other."""
+    chance = random.Random(f"file {charset}")
+    found = 0
+    for _ in range(400):
+        octets = a_text(chance).encode(chance.choice(("utf-8", "utf-8", "cp1258", "latin-1")), "replace")
+        octets = chance.choice((b"", b"", b"\xef\xbb\xbf", b"\xff", b"\xba\xad")) + octets
+        octets += chance.choice((b"", b"", b"\xe1\xba", b"\xff\n", b"\x80x"))
+        pieces = cut(octets, chance)
+        each = markings([*readings(octets, charset), *readings(octets, "")])
+        both = markings(list(hinted_readings(lambda pieces=pieces: iter(pieces), charset, budget(), is_file=True)))
+        assert both == each, octets
+        found += bool(each)
+    assert found > 20
+
+
 def test_lines_far_from_any_hint_are_left_out() -> None:
     """All that is kept of a text is its head and some lines around each hint."""
     text = b"".join(b"line %d\n" % number for number in range(100_000))
