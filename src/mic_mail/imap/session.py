@@ -31,7 +31,7 @@ from mic_mail.imap.parser.mailbox import Select
 from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
-from mic_mail.imap.selected.mailbox_view import OutOfStep
+from mic_mail.imap.selected.sequence_numbers import OutOfStep
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
 

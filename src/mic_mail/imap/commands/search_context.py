@@ -27,7 +27,8 @@ from mic_mail.imap.parser.search_keys import Age, And, InSet, Not, Or, SearchKey
 from mic_mail.imap.parser.sort import CancelUpdate, Sort, SortKey
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS, Context
-from mic_mail.imap.selected.mailbox_view import OutOfStep, View
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.imap.selected.sequence_numbers import OutOfStep
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.mailstore import Account
 

@@ -1,11 +1,8 @@
 """The selected mailbox as last reported to one client, apart from what the store holds.
 
-A client numbers messages by what it was told. So a session keeps the UIDs (and flags, MODSEQs, sizes) as of its last poll,
-and reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and adopts the new
-state. Where EXPUNGE is not allowed (RFC 9051 §7.5.1), expunged messages stay numbered as *pending expunges* until then.
-
-The arrays are the store's own `FolderView`, shared by every session at the same MODSEQ; a session has arrays of its own
-only while it has pending expunges. So an idle session costs a few hundred octets here, whatever the size of its mailbox.
+A client numbers messages by what it was told (`sequence_numbers`). So a session keeps the UIDs (and flags, MODSEQs, sizes) as
+of its last poll, and reads the rest by `poll`, in an executor. `View.catch_up` turns the difference into untagged lines and
+adopts the new state.
 
 In: a `FolderChange`. Out: lines, ready to send. Pure except for `poll`, which reads the store. Both run in an executor, where
 a mailbox of 100,000 messages delays nobody: no other code touches a view while its command is in progress.
@@ -17,32 +14,24 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
 
-from mic_mail.errors import MicMailError, Trouble
+from mic_mail.errors import MicMailError
 from mic_mail.imap.connection_state import Enabled, unsolicited
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import Ranges, format_set, merged
-from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.followed_searches import Contexts
+from mic_mail.imap.selected.sequence_numbers import NumberedMessages
 from mic_mail.storage.index.open_folders import OpenFolder
-from mic_mail.storage.index.view_cache import before_uid, position_after, runs_of
+from mic_mail.storage.index.view_cache import position_after, runs_of
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderInfo, FolderView
+from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderView
 
 FolderKey = tuple[int, int, int]
 """Account id, folder id and UIDVALIDITY: while these stand, a UID means one message."""
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Limits of polls in the loop: changes, and messages of a mailbox whose arrays have to be copied."""
-
-
-class OutOfStep(Trouble):
-    """The client's numbering cannot follow the mailbox: another UIDVALIDITY, or an older UID came back."""
-
-    def __init__(self) -> None:
-        super().__init__("The mailbox was rebuilt; please connect again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +59,12 @@ def claim_recent(account: Account, fresh: FolderView) -> Ranges:
     return ((first, info.uidnext - 1),) if first < info.uidnext else ()
 
 
-class View:
+class View(NumberedMessages):
     """The selected mailbox as its client knows it."""
 
     __slots__ = (
-        "_claims", "_fresh", "_hold_is_known", "_pending_expunges", "_presence", "_reported_before_expunges",
-        "_reported_rights", "_withheld", "account_id", "contexts", "flags", "folder_id", "is_excerpt", "keywords",
-        "mark", "modseq", "modseqs", "name", "names", "on_record", "place", "polled_modseq", "quiet", "read_only",
-        "recent", "rights", "sizes", "uids", "uidvalidity",
+        "_claims", "_hold_is_known", "_presence", "_reported_rights", "account_id", "contexts", "is_excerpt", "mark",
+        "on_record", "place", "polled_modseq", "quiet", "read_only", "recent", "rights",
     )  # fmt: skip
 
     def __init__(
@@ -93,14 +80,13 @@ class View:
         presence: OpenFolder | None = None,
         on_record: bool = False,
     ) -> None:
+        super().__init__(fresh)
         self.account_id = account_id
         self.place = place or Place(fresh.info.name)
         self.rights = self._reported_rights = self.place.rights
         """The client's rights here now; `_reported_rights` are the ones last reported to it."""
         self.on_record = on_record
         """True if reading in this mailbox has to be recorded (Reg. 12.3.a)."""
-        self.folder_id = fresh.info.folder_id
-        self.uidvalidity = fresh.info.uidvalidity
         self.read_only = read_only
         self.recent = recent or ()
         """UIDs that are \\Recent here (RFC 3501); the parameter is None in IMAP4rev2, which has no such flag."""
@@ -110,25 +96,13 @@ class View:
         """The account's MODSEQ at the last poll."""
         self.mark = mark
         """The account's change mark from before the last poll: while it is unchanged, so is the mailbox."""
-        self._pending_expunges: list[int] = []
-        self._withheld: int | None = None  # messages from this UID on do not exist for the client
         self.quiet = False
         """True if flags changed by others are not reported (NOTIFY without FlagChange); they are known here."""
-        self._reported_before_expunges = 0
         self._hold_is_known = False  # the client was told of held-back expunges, and is told when there are none
         self.is_excerpt = False
         """True if it holds only some messages of its folder, so no other session has the same ones."""
         self.contexts = Contexts()
         """The followed searches (RFC 5267)."""
-        self.uids: array[int]
-        self.flags: array[int]
-        self.modseqs: array[int]
-        self.sizes: array[int]
-        self.modseq: int
-        self.keywords: tuple[str, ...]
-        self.name: str
-        self._fresh: FolderView
-        self._adopt(fresh)
 
     @property
     def key(self) -> FolderKey:
@@ -149,14 +123,6 @@ class View:
     def marks_seen(self) -> bool:
         """True if reading a message sets \\Seen (RFC 4314 §4: not without `s`)."""
         return not self.read_only and "s" in self.rights
-
-    @property
-    def messages(self) -> int:
-        return len(self.uids)
-
-    @property
-    def uidnext(self) -> int:
-        return self._fresh.info.uidnext
 
     @property
     def recent_places(self) -> list[range]:
@@ -232,30 +198,11 @@ class View:
             return self.catch_up(self.poll(account, claimed, own_change=own_change), enabled, expunge=True, own=own)
         return []
 
-    @property
-    def has_pending_expunges(self) -> bool:
-        return bool(self._pending_expunges)
-
-    @property
-    def expunges_are_due(self) -> bool:
-        """True if there are expunges to be reported as soon as EXPUNGE is allowed."""
-        return bool(self._pending_expunges) and self._withheld is None
-
     def has_updates(self, *, expunge: bool) -> bool:
         """Return whether `catch_up` would report something even if nothing has changed."""
         if self.rights_moved or (expunge and (self._pending_expunges or self._hold_is_known)):
             return True
         return self._withheld is None and len(self._fresh.uids) + len(self._pending_expunges) != len(self.uids)
-
-    @property
-    def is_whole(self) -> bool:
-        """True if the client knows exactly the messages that exist, as of `info`."""
-        return self._withheld is None and not self._pending_expunges
-
-    @property
-    def info(self) -> FolderInfo:
-        """The folder at the last poll."""
-        return self._fresh.info
 
     def withhold(self) -> None:
         """Freeze the client's list of messages against changes by others (RFC 5465 §3.1)."""
@@ -267,11 +214,6 @@ class View:
         """Undo `withhold`: the next `catch_up` reports what was held back."""
         self._withheld = None
 
-    @property
-    def reported_modseq(self) -> int:
-        """The MODSEQ up to which everything was reported to the client, expunges included."""
-        return self._reported_before_expunges if self._pending_expunges else self.modseq
-
     def hold_line(self) -> bytes:
         """Return a line with the HIGHESTMODSEQ from which to resynchronise after a disconnect.
 
@@ -279,10 +221,6 @@ class View:
         """
         self._hold_is_known = True
         return b"* OK [HIGHESTMODSEQ %d] Expunges are held back.\r\n" % max(self.reported_modseq, 1)
-
-    def is_expunged(self, uid: int) -> bool:
-        """Return whether the message is gone, which was not reported to the client."""
-        return _has(self._pending_expunges, uid)
 
     def excerpt(self, positions: Sequence[int]) -> "View":
         """Return a view of these messages only, to search among them; it does not catch up."""
@@ -295,16 +233,6 @@ class View:
         some.recent = self.recent
         some.is_excerpt = True
         return some
-
-    def position(self, uid: int) -> int | None:
-        """Return the position of a UID (sequence number less one); None if the client does not know it."""
-        at = bisect_left(self.uids, uid)
-        return at if at < len(self.uids) and self.uids[at] == uid else None
-
-    def run_at(self, uids: Sequence[int]) -> int | None:
-        """Return the position of the first of these UIDs if they are in the view one after another, else None."""
-        at = bisect_left(self.uids, uids[0])
-        return at if self.uids[at : at + len(uids)] == array(self.uids.typecode, uids) else None
 
     def flags_text(self, position: int) -> bytes:
         """Return the flags of one message, without parentheses."""
@@ -404,63 +332,6 @@ class View:
         permanent = b" ".join([*mine, *new_ones])
         return [b"* FLAGS (%b)\r\n" % b" ".join(names), b"* OK [PERMANENTFLAGS (%b)] Permanent flags.\r\n" % permanent]
 
-    def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
-        """Move to `fresh`; return the previous flags of known messages that changed.
-
-        After `OutOfStep` everything is unchanged, so that the next poll raises it again.
-        """
-        if fresh.info.uidvalidity != self.uidvalidity:
-            raise OutOfStep
-        known, last = len(self.uids), self.uids[-1] if self.uids else 0
-        if changes.complete:
-            known_ones = chain.from_iterable(self.uids[begin:end] for begin, end in runs_of(self.uids, changes.vanished))
-            back = {uid for begin, end in runs_of(fresh.uids, changes.vanished) for uid in fresh.uids[begin:end]}
-            gone = [uid for uid in known_ones if uid not in back]
-        else:
-            gone = sorted(set(self.uids).difference(fresh.uids))
-        expunged = sorted({*self._pending_expunges, *gone}) if gone else self._pending_expunges
-        if bisect_right(fresh.uids, last) + len(expunged) != known:
-            raise OutOfStep
-        if gone:
-            self._reported_before_expunges = self.reported_modseq
-            self._pending_expunges = expunged
-        before: dict[int, int] = {}
-        uids, flags, at = self.uids, self.flags, 0
-        for uid, _, modseq, _ in changes.changed:
-            if uid > last:
-                break
-            at = position_after(uids, uid, at)
-            if modseq <= fresh.info.highest_modseq and uids[at] == uid:
-                before[uid] = flags[at]
-        self._adopt(fresh)
-        return before
-
-    def _adopt(self, fresh: FolderView) -> None:
-        """Share the arrays of `fresh`, or copy them with the unreported expunges at their places."""
-        self._fresh = fresh
-        if self._withheld is not None:
-            fresh = before_uid(fresh, self._withheld)
-        self.modseq = fresh.info.highest_modseq
-        self.keywords = fresh.info.keywords
-        self.names = flag_names(self.keywords)
-        self.name = fresh.info.name
-        if not self._pending_expunges:
-            self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
-            return
-        before = (self.uids, self.flags, self.modseqs, self.sizes)
-        after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)
-        kept = tuple(array(column.typecode) for column in after)
-        start = 0
-        for begin, end in runs_of(self.uids, self._pending_expunges):  # run by run: unchanged stretches are copied whole
-            at = bisect_left(fresh.uids, self.uids[begin], start)
-            for target, new, old in zip(kept, after, before, strict=True):
-                target.extend(new[start:at])
-                target.extend(old[begin:end])
-            start = at
-        for target, new in zip(kept, after, strict=True):
-            target.extend(new[start:])
-        self.uids, self.flags, self.modseqs, self.sizes = kept
-
     def _expunge_responses(self, enabled: Enabled, own: Collection[int]) -> list[bytes]:
         """Report pending expunges and drop their numbers: VANISHED (RFC 7162 §3.2.10), or EXPUNGE, last first."""
         expunged, self._pending_expunges = self._pending_expunges, []
@@ -516,8 +387,3 @@ class View:
                     continue
             lines.append(write(at, True))
         return lines
-
-
-def _has(uids: Sequence[int], uid: int) -> bool:
-    at = bisect_left(uids, uid)
-    return at < len(uids) and uids[at] == uid
