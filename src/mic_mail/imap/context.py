@@ -1,25 +1,23 @@
 """The state of one IMAP connection, and the small steps from which every command is built.
 
 A command's handler returns a `Reply`, the tagged line, or is a generator that does: it yields actions, is sent their results
-and writes untagged lines. Nothing here does I/O: `write` collects octets, and `Session.next` hands them out before any other
-action.
+and writes untagged lines (`response_writer`). Nothing here does I/O.
 
     handler(ctx, arguments) -> Reply | Steps[Reply]        in the modules of `commands/`
 
 Errors: a `MicMailError` becomes NO (`replies.refusal`); `CloseConnection` ends the connection with BYE.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar, cast
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Send, Steps, opening_slot
-from mic_mail.connection.session_core import CloseConnection, SessionContext
+from mic_mail.connection.actions import LogEvent, NeedInput, RecordActivity, Steps, opening_slot
+from mic_mail.connection.session_core import CloseConnection
 from mic_mail.errors import Refused, Text
-from mic_mail.i18n.spoken import spoken_on_one_line
-from mic_mail.imap.actions import SLICE_OCTETS, Decode, SubscribeAccounts, Waiting, Work
+from mic_mail.imap.actions import Decode, SubscribeAccounts, Waiting, Work
 from mic_mail.imap.compress import Credit
 from mic_mail.imap.connection_state import ConnectionState, Enabled
 from mic_mail.imap.host import ImapHost
@@ -27,8 +25,8 @@ from mic_mail.imap.mailbox_names import resolve
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.events import NEED_INPUT, BadLine, Event, LiteralRequested, LongCommand
 from mic_mail.imap.parser.reader import Limits, Reader
-from mic_mail.imap.replies import Reply, refuse
-from mic_mail.imap.responses import continuation, in_progress, no_update, ok, status_line
+from mic_mail.imap.response_writer import ResponseWriter
+from mic_mail.imap.responses import continuation, in_progress, ok, status_line
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session_settings import SessionSettings
@@ -93,7 +91,7 @@ def _still_in_progress(tag: bytes) -> bytes:
     return ok(b"*", "Still in progress.", in_progress(tag))
 
 
-class ImapContext(SessionContext):
+class ImapContext(ResponseWriter):
     """The state of a connection between two commands."""
 
     __slots__ = (
@@ -103,7 +101,6 @@ class ImapContext(SessionContext):
         "attending",
         "cache",
         "credit",
-        "enabled",
         "host",
         "introductions",
         "is_synced",
@@ -143,7 +140,6 @@ class ImapContext(SessionContext):
         """
         self.attending: AccountRef | None = None
         """The account whose changes are reported, if not the own one."""
-        self.enabled = Enabled.NOTHING
         self.saved: tuple[int, ...] = ()
         """UIDs of the last SEARCH RETURN (SAVE) (RFC 5182)."""
         self.known_modseq = 0
@@ -174,11 +170,6 @@ class ImapContext(SessionContext):
         if self.view is not None:
             return ConnectionState.SELECTED
         return ConnectionState.NOT_AUTHENTICATED if self.signed_in is None else ConnectionState.AUTHENTICATED
-
-    @property
-    def utf8(self) -> bool:
-        """Strings may be UTF-8: UTF8=ACCEPT or IMAP4rev2 is enabled (RFC 6855 §3, RFC 9051 §4.3)."""
-        return Enabled.UTF8 in self.enabled or Enabled.REV2 in self.enabled  # `&` of a Flag takes ten times as long
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -300,66 +291,6 @@ class ImapContext(SessionContext):
             raise CloseConnection(
                 Text("Dữ liệu nén chứa quá nhiều lệnh.", "The compressed data holds too many commands."), b"LIMIT"
             )
-
-    # ------------------------------------------------------------ output
-
-    def write_lines(self, lines: list[bytes]) -> None:
-        """Queue many lines at once.
-
-        They are joined first: 300,000 lines queued one by one block the loop for a tenth of a second.
-        """
-        self.write(b"".join(lines))
-
-    def take_output(self) -> bytes:
-        """Return the queued output, or a slice of it if there is much.
-
-        The rest is not copied again for each slice.
-        """
-        data, rest = b"", self.out
-        if self._octets <= 2 * SLICE_OCTETS:
-            data, rest = b"".join(rest), []
-        else:
-            taken = 0
-            for count, piece in enumerate(rest, 1):
-                taken += len(piece)
-                if taken >= SLICE_OCTETS:
-                    data, rest = b"".join(rest[:count]), rest[count:]
-                    break
-        if len(data) > 2 * SLICE_OCTETS:
-            rest[:0] = [data[at : at + SLICE_OCTETS] for at in range(SLICE_OCTETS, len(data), SLICE_OCTETS)]
-            data = data[:SLICE_OCTETS]
-        self.out = rest
-        self._octets -= len(data)
-        return data
-
-    def yield_output(self) -> Steps[None]:
-        """Send the queued output of a long response in slices; raise if the session was ended meanwhile."""
-        while self._octets >= SLICE_OCTETS:
-            yield Send(self.take_output())
-        if self.ending is not None:
-            raise self.ending
-
-    def write_in_slices(self, lines: Iterable[bytes]) -> Steps[None]:
-        """Write lines, however many, and send them as the client takes them."""
-        for line in lines:
-            self.write(line)
-            yield from self.yield_output()
-
-    def words(self, text: Text | str) -> bytes:
-        """Return text for people on one line (RFC 9051 §7.1, resp-text).
-
-        Vietnamese in UTF-8 where that is allowed, else both languages in ASCII.
-        """
-        if isinstance(text, str):
-            return text.encode("ascii", "replace")
-        return spoken_on_one_line(text, utf8=self.utf8)
-
-    def line(self, tag: bytes, reply: Reply) -> bytes:
-        return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
-
-    def write_no_update(self, tag: bytes, text: Text) -> None:
-        """Write NOUPDATE: the search under this tag is not followed (RFC 5267 §4.3.1)."""
-        self.write(self.line(b"*", refuse(text, no_update(tag))))
 
     # ------------------------------------------------------------ steps
 
