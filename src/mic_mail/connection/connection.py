@@ -10,12 +10,10 @@ classes from `Server` and `Connection`, and adds its own actions to `_do_now` an
 """
 
 import asyncio
-import weakref
-from abc import ABC, abstractmethod
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 from mic_mail.connection import peer
 from mic_mail.connection.actions import (
@@ -33,17 +31,14 @@ from mic_mail.connection.actions import (
     StartTls,
     Work,
 )
-from mic_mail.connection.services import Services
+from mic_mail.connection.process_host import ProcessHost
+from mic_mail.connection.server import GOING_DOWN, ServedConnection, Server
 from mic_mail.connection.session_core import Session
 from mic_mail.connection.slow_reader import SlowReader
 from mic_mail.errors import Text
-from mic_mail.ids import trace_id
-from mic_mail.log import error_fields
-from mic_mail.net.connection_registry import Changed, OpenConnections
 from mic_mail.net.tcp_ack import acknowledge, outstanding, reset
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.policy.unit_mail.handover import withheld
-from mic_mail.services.authentication.identity import Peer, SignedIn
+from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.sasl_exchange import SaslExchange
 from mic_mail.services.authentication.watches import Watch
@@ -70,37 +65,6 @@ NO_ROOM = Text(
     "Máy chủ hết chỗ cho kết nối chưa đăng nhập; đề nghị thử lại sau.",
     "Too many connections without a sign-in; please try again later.",
 )
-GOING_DOWN = Text("Máy chủ tạm ngừng; đề nghị kết nối lại.", "The server is shutting down; please connect again.")
-
-
-class Server:
-    """Create the connections of one process and end them together."""
-
-    connection: ClassVar[type["Connection"]]
-
-    def __init__(self, services: Services, changed: Changed = lambda by, strangers: None) -> None:
-        """Take the services; `changed` is called when a connection begins, ends, or signs in."""
-        self.services = services
-        self.open: OpenConnections[Connection] = OpenConnections(changed)
-        self.sessions: Counter[int] = Counter()
-        """Signed-in sessions by mailbox."""
-        self.draining = False
-
-    def configure(self, services: Services) -> None:
-        """Apply new settings (SIGHUP); open connections keep those of their greeting."""
-        self.services = services
-
-    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        return lambda: self.connection(self, door)
-
-    async def drain(self, seconds: float) -> None:
-        """Say goodbye to all: now where nothing is in progress, else after it, within `seconds`."""
-        self.draining = True
-        for connection in self.open:
-            connection.end(GOING_DOWN, RefusalKind.UNAVAILABLE)
-        if not await self.open.all_closed(seconds):
-            for connection in self.open:
-                connection.abort()
 
 
 def _name_of(run: Callable[..., object]) -> str:
@@ -132,13 +96,12 @@ class _WorkResult:
         self._connection._end_work(self._work, None, exception)
 
 
-class Connection(asyncio.Protocol, ABC):
+class Connection(ServedConnection, ProcessHost):
     """One connection; also the host that its session asks for what the process has in memory."""
 
     __slots__ = (
-        "__weakref__", "_account", "_door", "_eof", "_exchange", "_in_progress", "_loop", "_lost", "_paused", "_peer",
-        "_reading", "_server", "_services", "_session", "_session_id", "_signed_in", "_slow_reader", "_timer", "_timer_at",
-        "_transport", "_unanswered", "_waiting", "_watch",
+        "__weakref__", "_account", "_door", "_eof", "_exchange", "_in_progress", "_loop", "_lost", "_paused", "_reading",
+        "_server", "_session", "_slow_reader", "_timer", "_timer_at", "_transport", "_unanswered", "_waiting", "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
@@ -147,16 +110,13 @@ class Connection(asyncio.Protocol, ABC):
     """Codes sent besides the text when a session is ended from outside."""
 
     def __init__(self, server: Server, door: str) -> None:
+        ProcessHost.__init__(self, server.services)
         self._server = server
-        self._services = server.services
         self._door = door
         self._loop = asyncio.get_running_loop()
-        self._session_id = trace_id(self._services.runtime.clock.now_us())
         self._transport: asyncio.Transport
         self._session: Session
-        self._peer: Peer
         self._exchange: SaslExchange | None = None
-        self._signed_in: SignedIn | None = None
         self._account: Account | None = None
         self._watch: Watch[int] | None = None
         self._in_progress: object | None = None  # the task or the work that carries out an action now
@@ -327,16 +287,6 @@ class Connection(asyncio.Protocol, ABC):
             case _:
                 return False
         return True
-
-    def _used(self, signed_in: SignedIn, mailbox_id: int, how: str | None) -> None:
-        """Record the use of a mailbox; for a unit's also who opened it (Reg. 12.3.a)."""
-        access = self._services.access
-        access.used(mailbox_id)
-        if how is not None and self.records_access(mailbox_id):
-            self._services.runtime.log.event(
-                "mailbox_opened", mailbox=access.snapshot.entries[mailbox_id].address, actor=signed_in.actor, how=how,
-                peer=self._peer.address, session=self._session_id,
-            )  # fmt: skip
 
     def _write(self, data: bytes) -> None:
         if not self._lost:
@@ -520,34 +470,3 @@ class Connection(asyncio.Protocol, ABC):
         self._timer = None
         if self._waiting is not None:
             self._pump()
-
-    # ------------------------------------------------------------ session host, and the log
-
-    def _session_host(self) -> Any:
-        """This connection for its session, by a weak reference.
-
-        A strong one would form a reference cycle with the buffers of TLS until the collector runs.
-        """
-        return weakref.proxy(self)
-
-    def mechanisms(self) -> tuple[str, ...]:
-        """Return the SASL mechanisms to offer on this connection in its present state."""
-        return self._services.access.mechanisms(self._peer)
-
-    def records_access(self, mailbox_id: int) -> bool:
-        """Return whether openings and removals are recorded: a unit's or a group's mailbox (Reg. 12.3.a)."""
-        entry = self._services.access.snapshot.entry(mailbox_id)
-        return entry is not None and entry.kind is not MailboxKind.PERSONAL
-
-    def withheld(self, mailbox_id: int) -> str:
-        """Return the rights that nobody has in a mailbox while it is handed over (Reg. 12.3.d)."""
-        entry = self._services.access.snapshot.entry(mailbox_id)
-        return withheld(entry.facts) if entry is not None and entry.kind is MailboxKind.UNIT else ""
-
-    def _log(self, note: LogEvent) -> None:
-        """Log an event; a person who acts in another mailbox than the own one is named as its actor."""
-        own = self._signed_in.address if self._signed_in is not None else None
-        mailbox = note.fields.get("mailbox", own)
-        fields = {**note.fields, "mailbox": mailbox, "actor": own if mailbox != own else None}
-        where = error_fields.where(note.error) if note.error is not None else None
-        self._services.runtime.log.event(note.event, **fields, peer=self._peer.address, session=self._session_id, where=where)

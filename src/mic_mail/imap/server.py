@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from mic_mail.connection import actions, connection
 from mic_mail.connection.actions import Action, Send
+from mic_mail.connection.server import Server
 from mic_mail.connection.services import Services
 from mic_mail.errors import MicMailError, Text
 from mic_mail.imap.actions import (
@@ -380,7 +381,7 @@ class ImapConnection(connection.Connection):
         return self._services.access.sharing.holders(mailbox_id)
 
 
-class ImapServer(connection.Server):
+class ImapServer(Server):
     """The IMAP service of one process."""
 
     connection = ImapConnection

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from mic_mail.connection import connection
 from mic_mail.connection.actions import Action, BindAccount
+from mic_mail.connection.server import Server
 from mic_mail.connection.services import Services
 from mic_mail.ldap.actions import Consult, Leave, Turn
 from mic_mail.ldap.context import SessionSettings
@@ -104,7 +105,7 @@ class LdapConnection(connection.Connection):
             )  # fmt: skip
 
 
-class LdapServer(connection.Server):
+class LdapServer(Server):
     """The LDAP server of one process."""
 
     connection = LdapConnection

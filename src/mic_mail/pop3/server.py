@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mic_mail.connection import connection
+from mic_mail.connection.server import Server
 from mic_mail.connection.services import Services
 from mic_mail.pop3.auth import SIGN_IN_CODES
 from mic_mail.pop3.context import SessionSettings
@@ -36,7 +37,7 @@ class Pop3Connection(connection.Connection):
         )
 
 
-class Pop3Server(connection.Server):
+class Pop3Server(Server):
     """The POP3 server of one process."""
 
     connection = Pop3Connection
