@@ -345,6 +345,8 @@ class SmtpClient:
 
     async def _put(self, octets: bytes) -> None:
         self._wire.write(octets)
+        if self._wire.is_drained:
+            return
         try:
             async with asyncio.timeout(self._timeouts.slice):
                 await self._wire.drained()
@@ -383,8 +385,10 @@ class SmtpClient:
 
     async def _reply(self, step: Step = Step.TALK, seconds: float | None = None) -> Reply:
         try:
-            async with asyncio.timeout(seconds or self._timeouts.command):
-                reply = await self._wire.reply()
+            reply = self._wire.replies.next_reply()
+            if reply is None:  # the replies to pipelined commands arrive together: only the first is waited for
+                async with asyncio.timeout(seconds or self._timeouts.command):
+                    reply = await self._wire.reply()
         except TimeoutError as error:
             raise self._aborted(step, Text("không trả lời trong thời gian chờ", "no response in time")) from error
         except BadReply as error:

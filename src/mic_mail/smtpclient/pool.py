@@ -246,7 +246,7 @@ class Connections:
 
 def _key(address: str, requirements: TlsRequirements) -> _Key:
     """Return the key of idle connections, without the extension: the connection shows what it offers."""
-    return address, replace(requirements, extension="")
+    return address, replace(requirements, extension="") if requirements.extension else requirements
 
 
 def _unverified_context() -> ssl.SSLContext:

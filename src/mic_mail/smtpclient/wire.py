@@ -55,6 +55,11 @@ class Wire(asyncio.Protocol):
         if not (self.is_over or self.transport.is_closing()):  # uvloop rejects writes to a closed transport
             self.transport.write(octets)
 
+    @property
+    def is_drained(self) -> bool:
+        """True if `drained` would not wait."""
+        return self._room.is_set()
+
     async def drained(self) -> None:
         """Wait until the other side has taken most of what was written."""
         await self._room.wait()

@@ -67,6 +67,39 @@ async def sent(
         await peer.close()
 
 
+async def test_replies_that_arrive_together_are_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipelined message sets two timers: for the first of its replies, and for the one at its end."""
+    timers: list[float] = []
+    timeout = asyncio.timeout
+
+    def counted(seconds: float) -> asyncio.Timeout:
+        timers.append(seconds)
+        return timeout(seconds)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mx.example\r\n")
+        await reader.readline()
+        writer.write(ALL)
+        for _ in range(3):
+            await reader.readline()
+        writer.write(b"250 2.1.0 OK\r\n250 2.1.5 OK\r\n354 go\r\n")
+        await reader.readuntil(b"\r\n.\r\n")
+        writer.write(b"250 2.0.0 OK\r\n")
+        await reader.read()
+        writer.close()
+
+    server = Server()
+    server.serve = serve  # type: ignore[method-assign]
+    async with running(server):
+        peer = await connected(server)
+        monkeypatch.setattr(asyncio, "timeout", counted)
+        (result,) = await peer.send(SENDING, to("b"), pieces(MESSAGE))
+        monkeypatch.undo()
+        peer.abort()
+    assert result.outcome is RecipientResult.DELIVERED
+    assert len(timers) == 2
+
+
 @pytest.mark.parametrize("ehlo", [ALL, PLAIN], ids=["pipelined", "one by one"])
 async def test_a_message(ehlo: bytes) -> None:
     """Introduced, named, stuffed, ended; goodbye said."""

@@ -13,8 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.queue import Queue, QueueEntry
+from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob
+
+MAX_READ = 50
+"""Entries read together: a restart finds thousands, and each change of threads takes as long as the reading."""
 
 
 class ActiveQueue:
@@ -49,16 +52,27 @@ class ActiveQueue:
     async def add(self, entry_ids: Iterable[str], added: Callable[[QueueEntry], None]) -> None:
         """Read the entries that are new, and call `added` with each; an unreadable one is logged once."""
         async with self._changing:
-            for entry_id in entry_ids:
-                if entry_id in self._entries:
-                    continue
-                found = await self._runtime.executors.io(self._queue.look_at, entry_id)
-                if isinstance(found, QueueEntry):
-                    self._entries[entry_id] = found
-                    added(found)
-                elif found is not None and entry_id not in self._damaged:  # its files may be restored later
-                    self._damaged.add(entry_id)
-                    self._runtime.log.event("queue_entry_damaged", trace=entry_id, error=found.why)
+            new = [entry_id for entry_id in entry_ids if entry_id not in self._entries]
+            for some in (new[at : at + MAX_READ] for at in range(0, len(new), MAX_READ)):
+                looked, error = await self._runtime.executors.io(self._look_at, some)
+                for found in looked:
+                    if isinstance(found, QueueEntry):
+                        self._entries[found.entry_id] = found
+                        added(found)
+                    elif found.entry_id not in self._damaged:  # its files may be restored later
+                        self._damaged.add(found.entry_id)
+                        self._runtime.log.event("queue_entry_damaged", trace=found.entry_id, error=found.why)
+                if error is not None:
+                    raise error
+
+    def _look_at(self, entry_ids: Iterable[str]) -> tuple[list[QueueEntry | DamagedEntry], OSError | None]:
+        """Return the entries as they stand, up to the first error, and that error."""
+        looked: list[QueueEntry | DamagedEntry] = []
+        try:
+            looked.extend(found for entry_id in entry_ids if (found := self._queue.look_at(entry_id)) is not None)
+        except OSError as error:  # what came before it is in `looked`
+            return looked, error
+        return looked, None
 
     def known(self, entry_ids: Iterable[str]) -> list[QueueEntry]:
         """Return those of the entries that are in memory."""

@@ -13,11 +13,11 @@ from addresses import parsed
 from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executors
+from mic_mail.process.executors import Executor, Executors
 from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob
-from mic_mail.services.queue.active_queue import ActiveQueue
+from mic_mail.services.queue.active_queue import MAX_READ, ActiveQueue
 from runtimes import runtime
 
 
@@ -70,6 +70,44 @@ async def test_an_unreadable_entry_is_logged_once_and_added_when_it_is_restored(
     here.log.close()
     assert [entry.entry_id for entry in here.added] == ["A"]
     assert [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"] == ["A"]
+
+
+async def test_new_entries_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart with a long queue changes threads once for many entries, not for each."""
+    here = Fixture(tmp_path)
+    names = [f"{number:03}" for number in range(2 * MAX_READ + 1)]
+    here.put(*names)
+    calls = 0
+    submit = Executor.submit
+
+    def counted(executor: Executor, *call: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return submit(executor, *call)
+
+    monkeypatch.setattr(Executor, "submit", counted)
+    await here.add(*names)
+    assert [entry.entry_id for entry in here.added] == names
+    assert calls == 3
+
+
+async def test_an_entry_that_the_disk_refuses_costs_no_entry_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entries read before a disk error are added, and the error is raised: the next poll reads the rest."""
+    here = Fixture(tmp_path)
+    here.put("A", "B", "C")
+    look_at = here.queue.look_at
+
+    def fails_at_b(entry_id: str) -> Any:
+        if entry_id == "B":
+            raise OSError("disk")
+        return look_at(entry_id)
+
+    monkeypatch.setattr(here.queue, "look_at", fails_at_b)
+    with pytest.raises(OSError, match="disk"):
+        await here.add("A", "B", "C")
+    monkeypatch.undo()
+    await here.add("A", "B", "C")
+    assert [entry.entry_id for entry in here.added] == ["A", "B", "C"]
 
 
 async def test_decisions_of_another_process_are_read(tmp_path: Path) -> None:
