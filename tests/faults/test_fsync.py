@@ -185,6 +185,7 @@ def conversation(server: ProcessServer) -> list[tuple[str, tuple[str, ...]]]:
     deliver("the first message of a mailbox", message("first"), FRESH, durable=("/fresh",))
     deliver("a small message", message("small"), DVBE)
     deliver("a large message", large, DVBE)
+    deliver("a message that is read behind its reply", large * 5, DVBE, durable=(*MAIL, "/held/unread/"))
     deliver("a small message for two", message("two"), DVBE, TTLAN, durable=SPOOL)
     deliver("a large message for two", large, DVBE, TTLAN, durable=SPOOL)
     client = Imap(server.ports["imap"], DVBE, PASSWORD)
@@ -233,6 +234,8 @@ def test_nothing_is_acknowledged_before_it_is_on_disk(traced: tuple[ProcessServe
     assert len([answer for answer in forgets_folders if answer[2]]) >= 10
     forgets_files = list_of_lacks(without(found, lambda path: STAGED in path or "/spool/tmp/" in path), done)
     assert len([answer for answer in forgets_files if answer[2]]) >= 8
+    forgets_unread = list_of_lacks(without(found, lambda path: "/held/unread" in path), done)
+    assert [what for what, _, lacks in forgets_unread if lacks] == ["a message that is read behind its reply"]
     forgets_sidecars = list_of_lacks(without(found, lambda path: "/.mic-" in path), done)
     assert {what for what, _, lacks in forgets_sidecars if lacks and "METADATA" in what} == {
         "SETMETADATA", "SETMETADATA of the server",

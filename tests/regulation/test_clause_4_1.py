@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import MailServer
+from harness import MailServer, files_in
 from markings.documents import encrypted_zip, zipped
 from markings.large import LARGE
 from mic_mail.quarantine.held_messages import HeldMessages, HeldState
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
+from mic_mail.storage.errors import DiskFull
 from mic_mail.textextract.worker_pool import WorkerPool
 from population import PASSWORD
 from regulation.secrecy_setup import (
@@ -222,6 +223,64 @@ def test_clause_4_1_inbound(
     centre = SecrecyConsole(server, tmp_path, capsys)
     assert record.held_id[:8] in centre("list", "--inbound")[1]
     assert centre("ask", record.held_id, "--reason", "x")[0] == 1
+
+
+def unread(server: MailServer) -> list[Path]:
+    return files_in(server.config.held_dir / "unread")
+
+
+def test_clause_4_1_inbound_is_read_behind_the_reply(serve: Callable[..., MailServer]) -> None:
+    """A document that keeps its reader busy does not hold up the reply; then it is flagged, and the Centre told, as always."""
+    server = serve()
+    for local in ("ttlan", "support"):
+        server.issue(local)
+    secrecy = server.running.context.mailflow.checkers.secrecy
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, letter(files={"a.docx": ORDINARY}))[0] == 250  # a small one is read at once
+        with stopped(reader_of(server, secrecy._readers_outside)):
+            assert send(client, MARKED["large"])[0] == 250
+            assert (len(unread(server)), held(server), secrecy.report()["unread"]) == (2, [], 1)
+        assert len(received(server, "ttlan")) == 2
+        [record] = held(server)
+        assert (record.state, record.recipients, record.where) == (
+            HeldState.FLAGGED, ("ttlan@mic.gov.vn",), ("stamp/docx",)
+        )  # fmt: skip
+        [event] = logged(server, "marked_message_flagged")
+        assert (event["trace"], event["way"], event["digest"]) == (record.held_id, "inbound", record.digest)
+        assert event["peer"] is not None
+        assert (unread(server), secrecy.report()["unread"]) == ([], 0)
+        server.housekeep()
+        assert len(received(server, "support")) == 1
+
+
+def test_clause_4_1_ten_documents_at_once(serve: Callable[..., MailServer]) -> None:
+    """Each is read in its turn, and each flagged once."""
+    server = serve()
+    server.issue("ttlan")
+
+    def deliver(_: int) -> int:
+        with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 60) as client:
+            return send(client, MARKED["large"])[0]
+
+    with ThreadPoolExecutor(10) as threads:
+        assert list(threads.map(deliver, range(10))) == [250] * 10
+    assert len(received(server, "ttlan")) == len(held(server)) == len(logged(server, "marked_message_flagged")) == 10
+    assert unread(server) == []
+
+
+def test_clause_4_1_a_refused_message_is_not_read(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk refuses it at the last moment: nothing came in, and nothing is flagged."""
+    server = serve()
+    server.issue("ttlan")
+
+    async def full(*_: object, **__: object) -> None:
+        raise DiskFull("full")
+
+    monkeypatch.setattr(server.running.context.mailflow._acceptance, "accept", full)
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, MARKED["large"])[0] == 452
+    assert received(server, "ttlan") == []
+    assert (unread(server), held(server)) == ([], [])
 
 
 def test_clause_4_1_append_to_sent(mail_server: MailServer) -> None:

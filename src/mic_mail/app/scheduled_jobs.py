@@ -38,6 +38,7 @@ from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
 from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineJob
 from mic_mail.services.transport.inbound.spam_training import SpamTrainer
+from mic_mail.services.transport.secrecy import UNREAD_FOLDER
 from mic_mail.services.transport.secrecy_release import HeldMailServices, SecrecyReleases
 from mic_mail.services.unit_mail.document_handoff import DUTY as PASSED_ON
 from mic_mail.services.unit_mail.document_handoff import passed_on_reminders
@@ -67,7 +68,7 @@ def duties_of(
         renew_tickets = partial(context.executors.io, doors.renew_tls, silent=True)
         duties.append(Job("tickets", RENEWED_SECONDS_OF_TLS, renew_tickets))
         if first:
-            duties.append(_certificate_watch(context, doors))
+            duties += [_certificate_watch(context, doors), _unread_documents(context)]
     if sender:
         duties.append(_dkim(context))
     if indexer:  # in a server of one process; others have a process for it (`app.indexer`)
@@ -93,6 +94,14 @@ def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
     """Return the certificate job; for a process that has the certificates and their keys."""
     watch = CertificateWatch(context.runtime, doors.tls, _life_notices(context))
     return Job("certificate", DAY, watch.run_once, by_clock=True)
+
+
+def _unread_documents(context: ServerContext) -> Job:
+    """Return the job that reads what a killed process has left unread; for a process that may start document readers."""
+    folder = context.config.held_dir / UNREAD_FOLDER
+    return WhenChanged(context.mailflow.checkers.secrecy.unread.resume, lambda: trace_of(folder), context.clock).job(
+        "unread", 20.0
+    )
 
 
 def _dkim(context: ServerContext) -> Job:

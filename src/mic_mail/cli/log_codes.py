@@ -207,6 +207,7 @@ _JOBS: Codes = {
     "syslog": Text("gửi nhật ký tới máy chủ thu nhật ký", "send the log to collectors"),
     "teaching": Text("huấn luyện bộ lọc thư rác", "train the spam filter"),
     "tickets": Text("thay khóa phiên TLS", "renew TLS session keys"),
+    "unread": Text("đọc tiếp tài liệu trong thư đã nhận", "read the documents of accepted mail"),
     "usage": Text("tính dung lượng hộp thư", "add up the usage of mailboxes"),
     "working_calendar": Text("ghi lịch làm việc dự kiến", "record the expected working calendar"),
     # reminders of `services.unit_mail` whose duty is not called like its job

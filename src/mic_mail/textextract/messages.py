@@ -271,20 +271,23 @@ def show(look: Look, octets: Octets) -> None:
             look.document(content, leaf.name, leaf.declared)
 
 
-def extract_cheap_parts(look: Look, octets: Octets, parts: bytes) -> bool:
-    """Pass fields, names and texts to a look; return whether documents are left that need a reader."""
+def extract_cheap_parts(look: Look, octets: Octets, parts: bytes, most_text: int | None = None) -> bool:
+    """Pass fields, names and texts to a look; return whether documents are left that need a reader.
+
+    A text of more octets than `most_text` is left, too.
+    """
     more = False
     for leaf in leaves(look, octets, Sections(parts).root, most_octets=LARGE_OCTETS):
         look.budget.check_time()
-        more = _show_cheaply(look, leaf) or more
+        more = _show_cheaply(look, leaf, most_text) or more
     return more
 
 
-def _show_cheaply(look: Look, leaf: Leaf) -> bool:
+def _show_cheaply(look: Look, leaf: Leaf, most_text: int | None) -> bool:
     """Check the text of a leaf; return whether the leaf needs a reader."""
-    is_large = leaf.size > LARGE_OCTETS
+    is_large, is_too_long = leaf.size > LARGE_OCTETS, most_text is not None and leaf.size > most_text
     if leaf.is_text or leaf.kind.startswith(b"text/"):
-        if is_large and not leaf.is_searched:
+        if is_too_long or (is_large and not leaf.is_searched):
             return True
         if leaf.is_searched and leaf.is_document and leaf.document_kind() == "text":
             return _show_text_file(look, leaf)
@@ -292,7 +295,7 @@ def _show_cheaply(look: Look, leaf: Leaf) -> bool:
     if leaf.encloses():
         return True
     found = leaf.document_kind() if leaf.is_document else ""
-    if found != "text" or (is_large and leaf.is_wide):
+    if found != "text" or is_too_long or (is_large and leaf.is_wide):
         return found != ""
     outer, look.format = look.format, "text"
     for text in hinted_readings(leaf.pieces, "", look.budget):

@@ -1,6 +1,6 @@
 """`mic-mail status`: the state of the running server."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -80,6 +80,7 @@ def _sentences(status: Mapping[str, object]) -> Iterator[Text]:
     readers = next((process["readers"] for process in processes if "readers" in process), None)
     if isinstance(readers, Mapping):
         yield _readers(readers)
+    yield from _unread(processes)
     yield from _confinement(status)
     for process in processes:
         yield from _reserves(process)
@@ -99,6 +100,15 @@ def _readers(status: Mapping[str, object]) -> Text:
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
         f"Document readers are confined by {in_force.en}{without.en}",
     )
+
+
+def _unread(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
+    """Yield how many accepted messages still wait to be read for markings, if any."""
+    if number := sum(waiting for process in processes if isinstance(waiting := process.get("unread"), int)):
+        yield Text(
+            f"Chờ kiểm tra dấu độ mật sau khi đã nhận: {number} thư",
+            f"Accepted, to be read for secrecy markings: {number} messages",
+        )
 
 
 def _protection(status: Mapping[str, object]) -> tuple[Text, Text]:

@@ -75,6 +75,8 @@ class CompleteMessage:
     goes_by_spool: bool
     answers: Answers | None = None
     """Its scan, once it was scanned."""
+    is_unread: bool = False
+    """Set if what it holds is still to be read for markings, behind the reply."""
 
     @property
     def may_be_passed_over(self) -> bool:

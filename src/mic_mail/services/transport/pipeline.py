@@ -354,11 +354,17 @@ class Pipeline:
 
     async def _accept(self, message: CompleteMessage) -> Outcome:
         """Take the durable step of a message, in which it may still be refused."""
-        envelope = message.envelope
+        envelope, secrecy = message.envelope, self.checkers.secrecy
+        unread = await secrecy.leave_unread(message) if message.is_unread else None
         try:
-            return await self._acceptance.accept(message, passed_over=partial(self.checkers.senders.discount, envelope))
+            accepted = await self._acceptance.accept(message, passed_over=partial(self.checkers.senders.discount, envelope))
         except Exception as error:  # noqa: BLE001 - as in `_go_on`
+            if unread is not None:
+                self._tasks.start(secrecy.unread.discard(unread))
             return self._refused(envelope, self._refusal_of(envelope, error))
+        if unread is not None:
+            secrecy.unread.read(unread)
+        return accepted
 
     # ------------------------------------------------------------ refusals
 
@@ -390,3 +396,4 @@ class Pipeline:
     async def settle(self) -> None:
         """Wait until no task is running: the end of a drain."""
         await self._tasks.settle()
+        await self.checkers.secrecy.unread.settle()

@@ -12,6 +12,9 @@ three steps; the expensive ones run for few messages:
     is_clear         one pass over the octets of plain text: most mail ends here
     visible_content  fields, names and texts; in the loop while the message is small, else in a thread
     readers          a separate process that opens documents, within bounds of time and memory
+
+Mail from outside that is only flagged does not wait for what takes long: its documents and its long texts are read behind the
+reply (`unread_documents`, decision 0114).
 """
 
 import os
@@ -36,17 +39,19 @@ from mic_mail.process.fair_queue import FairQueue
 from mic_mail.process.protection import Protection
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
+from mic_mail.quarantine.unread_messages import UnreadMessage, UnreadMessages, UnreadRecord
 from mic_mail.queue.spool import SpoolEnvelope
 from mic_mail.services.transport.check import CompleteMessage, Source
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Envelope, Refusal
+from mic_mail.services.transport.unread_documents import UnreadDocuments
 from mic_mail.storage.errors import Unavailable
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.message_file import MessageFile, ReadFailed
 from mic_mail.textextract.messages import Octets, extract_cheap_parts, part_table
 from mic_mail.textextract.prefilter import is_clear
-from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Unread
+from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Missed, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
 
 T = TypeVar("T")
@@ -63,12 +68,19 @@ Its scan takes 0.2 ms, or 20 to 30 ms if the message is made to be slow. A hop t
 """
 
 
+UNREAD_FOLDER = "unread"
 TURN_SECONDS = 10.0
 """The longest wait of a message in a file for its scan. Fifty at once take half of that."""
 MOST_WAITING = 1_000
 """Messages in files that wait for their scan."""
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000, whole_octets=1 << 18)
 """Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
+_SHORT_TEXT = 1 << 20
+"""The longest text that mail from outside waits for: 6 ms."""
+
+
+_NOT_READ = Findings(missed=(Missed(Unread.CRASHED, "message"),))
+"""The findings of a message that ended the processes which read it."""
 
 
 class Way(StrEnum):
@@ -128,7 +140,8 @@ class SecrecyCheck:
         self._readers_outside = WorkerPool(
             bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started
         )
-        self._files_inside, self._files_outside = FileScans(), FileScans()
+        self._files_inside, self._files_outside, self._files_behind = FileScans(), FileScans(), FileScans()
+        self.unread = UnreadDocuments(runtime, UnreadMessages(config.held_dir / UNREAD_FOLDER), self._read_behind)
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
@@ -142,14 +155,15 @@ class SecrecyCheck:
             readers.renew()
 
     async def close(self) -> None:
-        self._files_inside.close()
-        self._files_outside.close()
+        await self.unread.close()
+        for files in (self._files_inside, self._files_outside, self._files_behind):
+            files.close()
         await self._readers_inside.close()
         await self._readers_outside.close()
 
     def report(self) -> dict[str, object]:
-        """Report to `mic-mail status` how the worker processes are, or would be, sandboxed."""
-        return {"readers": self._protection.log_fields()}
+        """Report to `mic-mail status` how the worker processes are, or would be, sandboxed, and how many messages wait."""
+        return {"readers": self._protection.log_fields(), "unread": len(self.unread)}
 
     def _reader_started(self, protection: Protection) -> None:
         """Log the sandbox once, and again when it has changed."""
@@ -175,21 +189,38 @@ class SecrecyCheck:
         self, message: CompleteMessage, spool_envelope: Callable[[Envelope, Sequence[LocalDelivery]], SpoolEnvelope]
     ) -> Refusal | None:
         """Check a message in transport; `spool_envelope` makes the envelope for releasing a submitted one."""
-        envelope = message.envelope
-        client = envelope.client
-        passage = Passage(
-            Way.SUBMISSION if envelope.is_submitted else Way.INBOUND,
-            envelope.trace_id,
-            str(envelope.sender),
-            tuple(str(recipient.address) for recipient in envelope.recipients),
-            login=client.signed_in.address if client.signed_in else None,
-            peer=client.peer.address,
-            session=client.peer.session_id,
-            spool_envelope=(lambda: spool_envelope(envelope, message.deliveries)) if envelope.is_submitted else None,
-        )
-        cause, answers = await self.check(passage, message.source, message.answers)
+        envelope, source = message.envelope, message.source
+        passage = _passage_of(envelope)
+        if envelope.is_submitted:
+            passage = replace(passage, spool_envelope=lambda: spool_envelope(envelope, message.deliveries))
+        elif isinstance(source, Path) and self._settings.inbound == "flag" and not envelope.checked.held_for:
+            glanced = await self._files_outside.scan(source, message.answers, _turn_of(passage), most_text=_SHORT_TEXT)
+            message.is_unread = glanced.has_more and not glanced.verdict.found
+            cause = None if message.is_unread else await self._decide(passage, source, glanced.verdict)
+            return envelope.refusal(cause) if cause is not None else None
+        cause, answers = await self.check(passage, source, message.answers)
         message.answers = message.answers or answers
         return envelope.refusal(cause) if cause is not None else None
+
+    async def leave_unread(self, message: CompleteMessage) -> UnreadMessage | None:
+        """Make it durable that a message is to be read behind its reply; one for which that is not possible is read now."""
+        passage, source = _passage_of(message.envelope), message.source
+        assert isinstance(source, Path)
+        record = UnreadRecord(passage.trace_id, passage.sender, passage.recipients, passage.peer, passage.session)
+        unread = await self.unread.keep(record, source)
+        if unread is None:
+            await self.check(passage, source, message.answers)
+        return unread
+
+    async def _read_behind(self, record: UnreadRecord, source: Path, may_be_read: bool) -> None:
+        """Read a message that was accepted, and flag it if it is marked."""
+        passage = Passage(
+            Way.INBOUND, record.trace_id, record.sender, record.recipients, peer=record.peer, session=record.session
+        )
+        verdict = (await self._look(passage, source, None, self._files_behind))[0] if may_be_read else _NOT_READ
+        self._log_missed(passage, verdict)
+        if verdict.worst is not None:
+            await self._flag(passage, source, verdict.worst, _places(verdict))
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
         """Return the error for a message that IMAP may not store in Sent, or None; `Trouble` if a retry helps."""
@@ -203,10 +234,13 @@ class SecrecyCheck:
 
     # ------------------------------------------------------------ reading
 
-    async def _look(self, passage: Passage, source: Source, answers: Answers | None) -> tuple[Findings, Answers | None]:
+    async def _look(
+        self, passage: Passage, source: Source, answers: Answers | None, files: "FileScans | None" = None
+    ) -> tuple[Findings, Answers | None]:
+        """Read a message; `files` scan it if it is in a file, by default those of its direction."""
         if not isinstance(source, bytes):
-            files, turn = self._by_direction(passage, self._files_inside, self._files_outside)
-            glanced = await files.scan(source, answers, turn)
+            files = files or self._by_direction(passage, self._files_inside, self._files_outside)
+            glanced = await files.scan(source, answers, _turn_of(passage))
         elif len(source) <= INLINE_OCTETS:
             glanced = visible_content(source, answers)
         else:
@@ -217,34 +251,30 @@ class SecrecyCheck:
 
     async def _read(self, passage: Passage, source: Source) -> Findings:
         """Read with a worker process."""
-        readers, turn = self._by_direction(passage, self._readers_inside, self._readers_outside)
-        return await readers.extract(source, turn)
+        readers = self._by_direction(passage, self._readers_inside, self._readers_outside)
+        return await readers.extract(source, _turn_of(passage))
 
-    def _by_direction(self, passage: Passage, inside: T, outside: T) -> tuple[T, str]:
-        """Return what reads mail of this direction, and in whose turn: of the mailbox, or of the network outside."""
-        if passage.way is Way.INBOUND:
-            return outside, network_of(passage.peer or "")
-        return inside, passage.login or ""
+    def _by_direction(self, passage: Passage, inside: T, outside: T) -> T:
+        return outside if passage.way is Way.INBOUND else inside
 
     # ------------------------------------------------------------ deciding
 
     async def _decide(self, passage: Passage, source: Source, verdict: Findings) -> Cause | None:
-        if verdict.missed:
-            self._log_event(
-                "message_not_inspected",
-                passage,
-                reasons=sorted({f"{missed.reason}/{missed.format}" for missed in verdict.missed}),
-            )
-        found = verdict.worst
+        self._log_missed(passage, verdict)
+        found, where = verdict.worst, _places(verdict)
         if found is None:
             return None if passage.way is Way.INBOUND else self._why_unread(verdict)
-        where = sorted({one.where for one in verdict.found})
         if passage.way is Way.INBOUND and self._settings.inbound == "flag":
             await self._flag(passage, source, found, where)
             return None
         held = await self._hold(passage, source, found, where)
         self._log_event("marked_message_refused", passage, degree=found.marking.degree, where=where, **held)
         return Cause.MARKED_SECRET
+
+    def _log_missed(self, passage: Passage, verdict: Findings) -> None:
+        if verdict.missed:
+            reasons = sorted({f"{missed.reason}/{missed.format}" for missed in verdict.missed})
+            self._log_event("message_not_inspected", passage, reasons=reasons)
 
     def _why_unread(self, verdict: Findings) -> Cause | None:
         """Return the cause that stops an outgoing message which could not be read completely, or None.
@@ -314,6 +344,28 @@ class SecrecyCheck:
         )
 
 
+def _passage_of(envelope: Envelope) -> Passage:
+    client = envelope.client
+    return Passage(
+        Way.SUBMISSION if envelope.is_submitted else Way.INBOUND,
+        envelope.trace_id,
+        str(envelope.sender),
+        tuple(str(recipient.address) for recipient in envelope.recipients),
+        login=client.signed_in.address if client.signed_in else None,
+        peer=client.peer.address,
+        session=client.peer.session_id,
+    )
+
+
+def _turn_of(passage: Passage) -> str:
+    """Return in whose turn a message is read: of the mailbox, or of the network outside."""
+    return network_of(passage.peer or "") if passage.way is Way.INBOUND else passage.login or ""
+
+
+def _places(verdict: Findings) -> list[str]:
+    return sorted({one.where for one in verdict.found})
+
+
 class VisibleContent(NamedTuple):
     """The content of a message that is visible without opening a document."""
 
@@ -328,12 +380,15 @@ def visible_content(octets: bytes, answers: Answers | None = None) -> VisibleCon
     return VisibleContent(*_glanced(octets, answers.parts), answers)
 
 
-def visible_in_file(path: Path, answers: Answers | None) -> VisibleContent:
-    """Scan the same of a message in a file; what the disk does not return is left to a worker process."""
+def visible_in_file(path: Path, answers: Answers | None, most_text: int | None = None) -> VisibleContent:
+    """Scan the same of a message in a file; what the disk does not return is left to a worker process.
+
+    A text of more octets than `most_text` is not scanned: there is more to read.
+    """
     try:
         with path.open("rb", buffering=0) as file:
             octets = MessageFile(file.fileno(), os.fstat(file.fileno()).st_size)
-            return VisibleContent(*_glanced(octets, answers.parts if answers else part_table(octets)), answers)
+            return VisibleContent(*_glanced(octets, answers.parts if answers else part_table(octets), most_text), answers)
     except (OSError, ReadFailed):
         return VisibleContent(NOTHING, True, answers)
 
@@ -349,7 +404,7 @@ class FileScans:
         self._turns = FairQueue(1, MOST_WAITING)
         self._thread: Executor | None = None
 
-    async def scan(self, path: Path, answers: Answers | None, source: str) -> VisibleContent:
+    async def scan(self, path: Path, answers: Answers | None, source: str, *, most_text: int | None = None) -> VisibleContent:
         """Scan as `visible_in_file`."""
         try:
             await self._turns.take(TURN_SECONDS, source)
@@ -357,7 +412,7 @@ class FileScans:
             return VisibleContent(NOTHING, True, answers)
         self._thread = self._thread or Executor("secrecy-large", 1)
         try:
-            return await self._thread.submit(visible_in_file, path, answers)
+            return await self._thread.submit(visible_in_file, path, answers, most_text)
         finally:
             self._turns.give_back()
 
@@ -366,11 +421,11 @@ class FileScans:
             self._thread.end()
 
 
-def _glanced(octets: Octets, parts: bytes) -> tuple[Findings, bool]:
+def _glanced(octets: Octets, parts: bytes, most_text: int | None = None) -> tuple[Findings, bool]:
     """Return what a glance finds, and whether there is more to read."""
     look = Look(Budget(_GLANCE, time.monotonic), _nobody)
     try:
-        has_more = extract_cheap_parts(look, octets, parts)
+        has_more = extract_cheap_parts(look, octets, parts, most_text)
     except (CannotRead, RecursionError):
         return NOTHING, True
     return look.findings, has_more

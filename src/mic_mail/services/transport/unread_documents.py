@@ -1,0 +1,95 @@
+"""Reads the documents of accepted messages from outside, behind the reply: Reg. 4.1 only flags them.
+
+In: a message that passed its checks, of which something is left to read. Out: before its acceptance, a durable entry
+(`quarantine.unread_messages`); after it, one call of `examine`, at least, also when this process is killed in between. In each
+process one message at a time is read, in fair turns of the networks outside. See decision 0114.
+"""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from mic_mail.log.error_fields import failure
+from mic_mail.net.connection_limits import network_of
+from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.fair_queue import FairQueue
+from mic_mail.process.runtime import Runtime
+from mic_mail.quarantine.unread_messages import UnreadMessage, UnreadMessages, UnreadRecord
+
+MOST_UNREAD = 200
+"""Messages that wait in one process; one more is read before its reply."""
+TURN_SECONDS = 86_400.0
+"""Nobody waits for a turn here, so it may take long."""
+MOST_RESUMED = 50
+"""Entries taken up together; each holds a file open."""
+
+Examine = Callable[[UnreadRecord, Path, bool], Awaitable[None]]
+"""Reads a message, and flags it if it is marked; the last argument is False where reading began too often."""
+
+
+class UnreadDocuments:
+    """The messages that one process has accepted and not read; belongs to the event loop."""
+
+    def __init__(self, runtime: Runtime, store: UnreadMessages, examine: Examine) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._examine = examine
+        self._turns = FairQueue(1, MOST_UNREAD)
+        self._tasks = BackgroundTasks()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def keep(self, record: UnreadRecord, source: Path) -> UnreadMessage | None:
+        """Make the entry durable; None where it must be read now: too many wait, or the disk takes no entry."""
+        if len(self) >= MOST_UNREAD:
+            return None
+        try:
+            return await self._runtime.executors.io(self._store.keep, record, source)
+        except OSError:
+            return None
+
+    async def discard(self, message: UnreadMessage) -> None:
+        """Remove the entry of a message that was not accepted."""
+        await self._runtime.executors.io(message.end)
+
+    def read(self, message: UnreadMessage) -> None:
+        """Read a message behind the reply."""
+        self._tasks.start(self._read(message))
+
+    async def resume(self) -> bool:
+        """Read what earlier processes accepted and did not read; return whether any message is unread now."""
+        entries, is_any_left = await self._runtime.executors.io(self._resumed, min(MOST_RESUMED, MOST_UNREAD - len(self)))
+        for entry in entries:
+            self.read(entry)
+        return is_any_left
+
+    def _resumed(self, most: int) -> tuple[list[UnreadMessage], bool]:
+        return self._store.resume(max(0, most)), self._store.count() > 0
+
+    async def settle(self) -> None:
+        """Wait until everything is read."""
+        await self._tasks.settle()
+
+    async def close(self) -> None:
+        """Stop; what is not read is resumed by the next process."""
+        self._tasks.cancel()
+        await self._tasks.settle()
+
+    async def _read(self, message: UnreadMessage) -> None:
+        record, io = message.record, self._runtime.executors.io
+        try:
+            await self._turns.take(TURN_SECONDS, network_of(record.peer or ""))
+            try:
+                await self._examine(record, message.path, await io(message.begin))
+            finally:
+                self._turns.give_back()
+            await io(self._end, message)
+        except Exception as error:  # noqa: BLE001 - the entry is durable, and the next round takes it up again
+            self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
+        finally:
+            message.release()
+
+    def _end(self, message: UnreadMessage) -> None:
+        """Remove an entry, the log first: nothing is reported again."""
+        self._runtime.log.flush()
+        message.end()
