@@ -3,6 +3,9 @@
 Nothing waits for it. In a server of several processes it has its own, of the lowest priority (app.indexer): on a busy
 machine deliveries and clients leave it no time, and it catches up later; a search reads itself what is not indexed yet.
 It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time.
+
+A mailbox that is still changing is left for the next round, for a while: each addition packs the smallest segments anew, so
+messages that are indexed together cost less than one by one.
 """
 
 import os
@@ -18,6 +21,8 @@ from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore, Visited
 
 ROUND_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 30.0
+"""A mailbox that changes in every round is visited after so long all the same."""
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 600.0
 """The most to which the pause after a failed visit doubles: a visit may read all messages again."""
@@ -32,6 +37,16 @@ class _Pause:
     until: float
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What the last round saw of a mailbox."""
+
+    mark: int
+    """Its change mark (`MailStore.change_mark`)."""
+    changing_since: float | None = None
+    """The first of the rounds in a row that have found another mark; None after one that has not."""
+
+
 class Indexing:
     """The indexing of all mailboxes, and the progress of each."""
 
@@ -44,15 +59,19 @@ class Indexing:
         self._visited: dict[int, Visited] = {}
         self._pauses: dict[int | None, _Pause] = {}
         """Pauses by mailbox; None is the disk."""
+        self._seen: dict[int, _Seen] = {}
+        self._is_left = False
+        """Set where this run has left a mailbox because it is changing."""
         self._over = threading.Event()
         self.indexed = 0
         """Messages indexed since the process began."""
 
     async def run_once(self) -> bool:
-        """Visit all mailboxes; return whether a visit has failed and is to be repeated."""
+        """Visit all mailboxes; return whether a visit has failed or was put off, and another run has to follow."""
         entries, begun = list(self._entries()), self._clock.monotonic()
+        self._is_left = False
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
-        return any(pause.until > begun for pause in self._pauses.values())
+        return self._is_left or any(pause.until > begun for pause in self._pauses.values())
 
     def end(self) -> None:
         """End a run after the current batch."""
@@ -60,6 +79,9 @@ class Indexing:
 
     def _visit(self, entry: Entry) -> int:
         if self._over.is_set() or self._pauses_for(None) or self._pauses_for(entry.mailbox_id):
+            return 0
+        if self._is_changing(entry.mailbox_id):
+            self._is_left = True
             return 0
         account = self._store.account_of(entry)
         try:
@@ -71,6 +93,20 @@ class Indexing:
         if done and self._pauses.pop(None, None) is not None:
             self._log.event("visit_resumed", visit="index", mailbox=entry.address)
         return done
+
+    def _is_changing(self, mailbox_id: int) -> bool:
+        """Return whether a mailbox has changed since the last round, and has not been left for long."""
+        mark, now = self._store.change_mark(mailbox_id), self._clock.monotonic()
+        seen = self._seen.setdefault(mailbox_id, _Seen(mark))
+        if mark == seen.mark:
+            seen.changing_since = None
+            return False
+        seen.mark = mark
+        since = seen.changing_since = now if seen.changing_since is None else seen.changing_since
+        if now - since < LONGEST_WAIT_SECONDS:
+            return True
+        seen.changing_since = None
+        return False
 
     def _pauses_for(self, what: int | None) -> bool:
         pause = self._pauses.get(what)

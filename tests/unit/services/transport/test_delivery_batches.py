@@ -6,7 +6,7 @@ import errno
 import os
 import smtplib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +17,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.services.transport import delivery, delivery_worker
 from mic_mail.services.transport.delivery import LocalDeliverer
-from mic_mail.services.transport.delivery_worker import LocalDelivery
+from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery
 from mic_mail.services.transport.envelope import Recipient
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, OverQuota, Unavailable
@@ -119,6 +119,50 @@ def test_many_for_several_mailboxes_are_there_once_each(office: Office) -> None:
         assert office.inbox(name) == sorted(mine)
         uids = [outcome.uid for (to, _), outcome in zip(wanted, outcomes, strict=True) if to == name]
         assert sorted(uids) == office.uids(name)
+
+
+def test_senders_that_are_answered_together_are_published_together(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each needs some turns of the loop until it sends again; after the first wave all of them share a batch and its flush."""
+    monkeypatch.setattr(delivery, "GATHER_SECONDS", 30.0)
+    sizes: list[int] = []
+    publish_batch = DeliveryWorker.publish_batch
+
+    def count(worker: DeliveryWorker, batch: Sequence[PendingDelivery], *, by_journal: bool) -> None:
+        sizes.append(len(batch))
+        publish_batch(worker, batch, by_journal=by_journal)
+
+    monkeypatch.setattr(DeliveryWorker, "publish_batch", count)
+    delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
+
+    async def send(sender: int) -> None:
+        for turn in range(4):
+            for _ in range(3 * sender if turn else 0):
+                await asyncio.sleep(0)
+            await delivering.small(office.parcel(NAMES[sender % 3], sender), message(10 * turn + sender))
+
+    async def all_senders() -> None:
+        await asyncio.gather(*(send(sender) for sender in range(5)))
+
+    office.server.call(all_senders())
+    assert sizes == [5, 5, 5, 5]
+
+
+def test_a_sender_who_stays_away_is_not_waited_for_again(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One pause without another message, and the next batch waits for nobody."""
+    pauses: list[float] = []
+
+    async def deliver() -> None:
+        loop = asyncio.get_running_loop()
+        delivering: LocalDeliverer = office.context.mailflow._acceptance.delivering
+        await asyncio.gather(*(delivering.small(office.parcel("dvbe", n), message(n)) for n in range(3)))
+        end_pause = delivering._end_pause
+        monkeypatch.setattr(delivering, "_end_pause", lambda pause: (pauses.append(loop.time()), end_pause(pause)))
+        for number in range(3, 6):
+            await delivering.small(office.parcel("dvbe", number), message(number))
+
+    office.server.call(deliver())
+    assert len(pauses) == 1
+    assert len(office.inbox("dvbe")) == 6
 
 
 def test_one_alone_needs_no_journal(office: Office) -> None:
