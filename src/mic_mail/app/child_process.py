@@ -73,15 +73,14 @@ def run_child(spec: ChildSpec) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.set_threshold(GARBAGE_THRESHOLD)
     os.umask(privileges.UMASK)
-    config = Config.model_validate_json(spec.config)
     try:
-        protection = confine(spec.role, config)
+        protection = confine(spec.role, spec.config)
     except OSError as error:
         return _failed(spec, error)
     for number in (signal.SIGINT, signal.SIGHUP):  # the supervisor gets them and passes them on as orders
         signal.signal(number, signal.SIG_IGN)
     try:
-        uvloop.run(_serve(spec, config, protection))
+        uvloop.run(_serve(spec, protection))
     except Exception as error:  # noqa: BLE001 - a process that cannot go on logs why, and is restarted
         return _failed(spec, error)
     return 0
@@ -92,13 +91,14 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
     known = isinstance(error, MicMailError)
     sys.stderr.write(f"mic-mail {spec.name}: {error if known else type(error).__name__}\n")
     with contextlib.suppress(OSError):
-        log = MailLog(Config.model_validate_json(spec.config).log_dir, spec.name, clock=SystemClock(), threaded=False)
+        log = MailLog(spec.config.log_dir, spec.name, clock=SystemClock(), threaded=False)
         log.event("process_failed", **failure(error))
         log.close()
     return 3
 
 
-async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> None:
+async def _serve(spec: ChildSpec, protection: Protection) -> None:
+    config = spec.config
     has_landlock, held = protection.landlock > 0, held_to(spec.role, config)
     orders = Orders(
         Channel(socket.socket(fileno=spec.channel)),
@@ -106,7 +106,7 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
         is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
     )
     gc.collect()  # garbage of the start; collected later, it would delay the loop
-    server = await _open(spec, config)
+    server = await _open(spec)
     settle()
     gc.freeze()
     orders.follow(server)
@@ -117,12 +117,12 @@ async def _serve(spec: ChildSpec, config: Config, protection: Protection) -> Non
         raise broken
 
 
-async def _open(spec: ChildSpec, config: Config) -> "ChildServer":
+async def _open(spec: ChildSpec) -> "ChildServer":
     """Open the server of this role.
 
     Each role imports its code here, so that a caller that only imports `run_child` has loaded none of it.
     """
-    clock, secret = SystemClock(), bytes.fromhex(spec.secret)
+    config, clock, secret = spec.config, SystemClock(), bytes.fromhex(spec.secret)
     listeners = [Listener(door, socket.socket(fileno=fd)) for door, fd in spec.listeners]
     if spec.role == "indexer":
         from mic_mail.app.indexer import Indexer

@@ -48,8 +48,10 @@ class ServerContext(ProcessContext):
     queue: Queue
     mailflow: Pipeline
 
-    def __init__(self, config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> None:
-        super().__init__(config, clock, name, secret=secret, tee=tee)
+    def __init__(
+        self, config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False, has_clients: bool = True
+    ) -> None:
+        super().__init__(config, clock, name, secret=secret, tee=tee, has_clients=has_clients)
         self.usage = ChangedAccounts(self.runtime, self.store, Notices(self.store, config, clock))
         self.queued = QueueNotifications(self.feed)
         self.learning = TrainingNotes(self.runtime, store=self.store)
@@ -148,9 +150,11 @@ class ServerContext(ProcessContext):
         self.counts.close()
 
 
-async def open_context(config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> ServerContext:
+async def open_context(
+    config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False, has_clients: bool = True
+) -> ServerContext:
     """Build the context of one process inside the running loop."""
-    context = ServerContext(config, clock, name, secret=secret, tee=tee)
+    context = ServerContext(config, clock, name, secret=secret, tee=tee, has_clients=has_clients)
     await context.open()
     return context
 

@@ -31,7 +31,7 @@ class Indexer:
         self._clock = clock
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
-        self._store = open_mail_store(config, clock)
+        self._store = open_mail_store(config, clock, has_clients=False)
         self._executor = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
         job = WhenChanged(self._run_once, self._store.change_marks, clock).job("index", ROUND_SECONDS)

@@ -49,8 +49,13 @@ class ProcessContext:
     auto_suspend: AutoSuspend
     clock_watcher: ClockWatcher
 
-    def __init__(self, config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> None:
-        """`secret` is the same in all processes of a server; with `tee` the log also goes to standard error."""
+    def __init__(
+        self, config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False, has_clients: bool = True
+    ) -> None:
+        """`secret` is the same in all processes of a server; with `tee` the log also goes to standard error.
+
+        A process without clients (`has_clients`) holds few mailboxes open.
+        """
         process = config.process
         shown = Tee(sys.stderr, name) if tee else None
         self.config = config
@@ -69,7 +74,7 @@ class ProcessContext:
         )
         self.feed = Feed(config.run_dir, name, poll_seconds=process.poll_seconds, measure_lag=self.lag.measure)
         self.directory = Directory(config.directory_url, clock=clock)
-        self.store = open_mail_store(config, clock, on_change=self._account_changed)
+        self.store = open_mail_store(config, clock, has_clients=has_clients, on_change=self._account_changed)
         self.secret = secret
         self._tasks = BackgroundTasks()
 

@@ -125,7 +125,7 @@ async def open_server(
 
     `first` is set in the first of several processes that serve.
     """
-    context = await open_context(config, clock, name, secret=secret, tee=tee)
+    context = await open_context(config, clock, name, secret=secret, tee=tee, has_clients=bool(listeners))
     try:
         doors, web = None, None
         if listeners:

@@ -19,6 +19,8 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mic_mail.config.model import Config
+
 LONGEST_LINE = 1 << 20
 LIFE_SIGN_SECONDS = 10.0
 """A child reports so often; the first time, half as much later at most (`process.timer_grid`)."""
@@ -33,8 +35,8 @@ class ChildSpec:
     role: str
     """`worker`, `housekeeper`, `sender`, `indexer` or `web`."""
     name: str
-    config: str
-    """The configuration as JSON."""
+    config: Config
+    """The supervisor's own object, which a child shares: one of its own would take 2 MiB of each."""
     channel: int
     listeners: tuple[tuple[str, int], ...] = ()
     """Pairs of listener name and descriptor."""

@@ -176,8 +176,9 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, lambda: self._on_message(child))
 
     def _fork(self, child: SupervisedChild, theirs: socket.socket) -> Forked:
-        config = self.config.model_dump_json()
-        spec = ChildSpec(child.role, child.name, config, theirs.fileno(), secret=self._secret, tee=self._tee, locks=self._locks)
+        spec = ChildSpec(
+            child.role, child.name, self.config, theirs.fileno(), secret=self._secret, tee=self._tee, locks=self._locks
+        )
         if child.role in ("worker", "web"):
             mine = [one for one in self._listeners if (one.door in WEB_DOORS) is (child.role == "web")]
             spec = replace(spec, listeners=tuple((one.door, one.socket.fileno()) for one in mine))

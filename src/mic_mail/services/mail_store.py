@@ -12,20 +12,29 @@ from mic_mail.storage.types import StorageSettings
 OPEN_BY_COMMANDS = 32
 """Accounts that a command holds open, about six descriptors each, of the 1,024 that a shell allows."""
 
+OPEN_WITHOUT_CLIENTS = 8
+"""Accounts that a process without clients holds open.
+
+It visits one mailbox after the other. An open index takes 0.2 to 0.5 MB, which would be that of all mailboxes after each round.
+"""
 
 FOLDERS_BY_COMMANDS = 10_000
 """Folders that a mailbox may have where a command makes them: imports bring the old ones (Reg. 10.4)."""
 
 
-def storage_settings(config: Config, *, open_accounts: int | None = None) -> StorageSettings:
-    """Return the storage settings; a command gives `open_accounts` instead of `storage.open_indexes`."""
+def storage_settings(config: Config, *, open_accounts: int | None = None, has_clients: bool = True) -> StorageSettings:
+    """Return the storage settings; a command gives `open_accounts` instead of `storage.open_indexes`.
+
+    A process without clients (`has_clients`) holds OPEN_WITHOUT_CLIENTS at most.
+    """
     storage = config.storage
+    by_process = storage.open_indexes if has_clients else min(storage.open_indexes, OPEN_WITHOUT_CLIENTS)
     by_command = open_accounts is not None
     folders = max(FOLDERS_BY_COMMANDS, storage.folders) if by_command else storage.folders
     return StorageSettings(
         synchronous=storage.synchronous,
         expunge_keep_seconds=int(storage.expunge_keep),
-        open_accounts=storage.open_indexes if open_accounts is None else open_accounts,
+        open_accounts=by_process if open_accounts is None else open_accounts,
         max_folders=folders,
         max_subscriptions=folders,  # names that do not exist may be subscribed, too (RFC 9051 §6.3.7)
         view_cache_octets=storage.view_memory,
@@ -35,8 +44,13 @@ def storage_settings(config: Config, *, open_accounts: int | None = None) -> Sto
 
 
 def open_mail_store(
-    config: Config, clock: Clock, *, open_accounts: int | None = None, on_change: OnChange = lambda account_id, modseq: None
+    config: Config,
+    clock: Clock,
+    *,
+    open_accounts: int | None = None,
+    has_clients: bool = True,
+    on_change: OnChange = lambda account_id, modseq: None,
 ) -> MailStore:
-    """Open the store; no disk is touched before an account is used."""
-    settings = storage_settings(config, open_accounts=open_accounts)
+    """Open the store; no disk is touched before an account is used. For the arguments see `storage_settings`."""
+    settings = storage_settings(config, open_accounts=open_accounts, has_clients=has_clients)
     return MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=settings, on_change=on_change)

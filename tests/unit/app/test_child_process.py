@@ -26,8 +26,8 @@ async def run(senders):
 
 QueueManager.run = run
 ours, theirs = socket.socketpair()
-config = Path(sys.argv[1]).read_text()
-make_ready(Config.model_validate_json(config))
+config = Config.model_validate_json(Path(sys.argv[1]).read_text())
+make_ready(config)
 sys.exit(run_child(ChildSpec("sender", "sender", config, theirs.detach())))
 """
 

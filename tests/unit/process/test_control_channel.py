@@ -2,6 +2,7 @@
 
 import socket
 
+from mic_mail.config.model import Config
 from mic_mail.process.control_channel import LONGEST_LINE, Channel, ChildSpec
 
 
@@ -82,6 +83,6 @@ def test_the_rest_of_a_message_waits_for_no_other_message() -> None:
 
 def test_a_spec_names_what_has_to_be_kept() -> None:
     """The descriptors by which a child is reached, and by which it reaches others."""
-    spec = ChildSpec("worker", "worker0", "{}", 7, (("smtp", 8), ("imaps", 9)), tally=10, secret="ab")
+    spec = ChildSpec("worker", "worker0", Config(), 7, (("smtp", 8), ("imaps", 9)), tally=10, secret="ab")
     assert spec.descriptors() == (7, 8, 9, 10)
     assert "'ab'" not in repr(spec), "the log may hold it"

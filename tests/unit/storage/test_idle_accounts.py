@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
+from mic_mail.config.model import Config
+from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, inbox, message, observe
@@ -67,6 +69,20 @@ def test_a_store_knows_without_a_look_whether_it_has_something_to_close(store: M
     account.view(inbox(account))
     assert store.uses > uses
     assert not store.is_closed
+
+
+def test_a_process_without_clients_holds_few_mailboxes_open(tmp_path: Path, clock: ManualClock) -> None:
+    """However many it visits in a round: an open index takes a quarter of a megabyte."""
+    settings = storage_settings(Config(), has_clients=False)
+    homes = [tmp_path / f"u{number}" for number in range(5 * OPEN_WITHOUT_CLIENTS)]
+    with closing(MailStore(tmp_path, clock=clock, host="h", settings=settings)) as store:
+        most = 0
+        for number, home in enumerate(homes):
+            store.account(AccountRef(1 + number, home.name)).folders()
+            most = max(most, sum(bool(open_files(visited)) for visited in homes))
+        assert 1 < most <= 2 * OPEN_WITHOUT_CLIENTS + 1
+        store.rest(60)
+        assert sum(bool(open_files(home)) for home in homes) <= OPEN_WITHOUT_CLIENTS
 
 
 def test_a_store_knows_whether_names_are_due(root: Root) -> None:
