@@ -16,6 +16,33 @@ print(sorted(unwanted & set(sys.modules)), loaded <= set(sys.modules))
 print(gc.isenabled())
 """
 
+LATE = """
+import ast, importlib.util
+
+def is_module(name):
+    try:
+        return importlib.util.find_spec(name) is not None  # loads the packages above it
+    except ModuleNotFoundError:  # what would be its package is a module
+        return False
+
+def imported(function):
+    for node in ast.walk(function):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{one.name}" for one in node.names]
+            yield from (name if is_module(name) else node.module for name in names)
+
+modules = dict(sys.modules)
+files = [(name, module.__file__) for name, module in modules.items() if name.startswith("mic_mail") and module.__file__]
+read = [(name, node) for name, file in files for node in ast.walk(ast.parse(Path(file).read_text()))]
+functions = [(name, node) for name, node in read if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+late = {(name, target) for name, function in functions for target in imported(function)}
+print(("mic_mail.directory.repository", "mic_mail.directory.writes") in late)
+print(sorted({(name, target.partition(".")[0] if target[:9] != "mic_mail." else target)
+    for name, target in late if target not in modules}))
+"""
+
 DICE = """
 import random
 print([one for one in gc.get_objects() if type(one) is random.Random and one is not random._inst])
@@ -84,7 +111,7 @@ print([each for name, module in ours for each in shared(name, module, True)])
 @pytest.fixture(scope="module")
 def told() -> dict[str, list[str]]:
     """What each program prints, one after the other in one process: loading takes a second."""
-    programs = {"loaded": LOADED, "dice": DICE, "counters": COUNTERS, "compared": COMPARED}
+    programs = {"loaded": LOADED, "late": LATE, "dice": DICE, "counters": COUNTERS, "compared": COMPARED}
     parts = run("".join(f"{code}\nprint('end of a part')\n" for code in programs.values())).split("end of a part\n")
     return {name: part.splitlines() for name, part in zip(programs, parts, strict=False)}
 
@@ -93,6 +120,22 @@ def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing(told: dict[st
     """The supervisor forks after it: a thread or an open file of a library would be each child's. Pages and readers of
     documents are loaded by those who need them."""
     assert told["loaded"] == ["1 []", "[] True", "True"]
+
+
+LOADED_LATE = [
+    ("mic_mail.app.child_process", "mic_mail.app.web_process"),  # in one process only
+    ("mic_mail.app.server", "mic_mail.app.web_process"),
+    ("mic_mail.auth.password_policy", "zxcvbn"),  # for a new password: commands and pages
+    ("mic_mail.directory.engine", "mic_mail.directory.migrate"),  # once, for a directory of an older version
+    ("mic_mail.documents.xlsx", "openpyxl"),  # for a spreadsheet: commands and pages
+    ("mic_mail.services.operations.working_calendar", "holidays"),  # for a year of the calendar: a command
+]
+"""Modules with what functions of theirs import and no child has at its start."""
+
+
+def test_what_requests_import_is_loaded_before_the_fork(told: dict[str, list[str]]) -> None:
+    """Whatever else a function imports, each child would load and keep for itself, with the first request that needs it."""
+    assert told["late"] == ["True", repr(LOADED_LATE)]
 
 
 def test_no_module_has_dice_of_its_own(told: dict[str, list[str]]) -> None:
