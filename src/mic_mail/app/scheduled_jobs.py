@@ -83,7 +83,7 @@ def for_itself(context: ServerContext) -> list[Job]:
     often, io, store = context.config.storage.names_after, context.executors.io, context.store
     journal = store.journal
     return [
-        Job("names", often, lambda: io(store.flush_names), is_idle=lambda: not store.has_names_due),
+        Job("names", often, lambda: io(store.flush_names, gives_way=True), is_idle=lambda: not store.has_names_due),
         Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store), is_idle=lambda: journal.is_settled),
         Job("usage", often, context.usage.run_once, is_idle=context.usage.is_empty),
         rest_job(context.runtime, store, 2.0, IDLE_SECONDS),

@@ -216,10 +216,13 @@ class MailStore:
         """Return whether `flush_names` has something to do. Does not block."""
         return bool(self._shared.names_due)
 
-    def flush_names(self) -> None:
-        """Rename files of accounts whose flags this process changed; called every 2 s and at drain."""
+    def flush_names(self, *, gives_way: bool = False) -> None:
+        """Rename files of accounts whose flags this process changed.
+
+        Called at drain, and with `gives_way` every 2 s, when other writers of an account come first.
+        """
         for store in tuple(self._shared.names_due):
-            _flush_if_free(store)
+            _flush_if_free(store, gives_way=gives_way)
 
     def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
         """Rename files that a killed process left pending, in accounts written after `since` (epoch seconds)."""
@@ -291,7 +294,7 @@ class MailStore:
         self._shared.marks.close()
 
 
-def _flush_if_free(store: Store) -> None:
+def _flush_if_free(store: Store, *, gives_way: bool = False) -> None:
     """Flush the names of one account; they stay pending where it is locked or damaged."""
     with contextlib.suppress(MicMailError):
-        flush_names(store, None)
+        flush_names(store, None, gives_way=gives_way)

@@ -107,6 +107,8 @@ class Store:
         self.opening = threading.Lock()
         self.opened_identity: int | None = None
         """Inode of the index that was found good; None before the first use."""
+        self.names_put_off = 0
+        """Rounds in succession that the background flush of names ended early, for other writers."""
         self.polled: Polled | None = None
         """The last answer to the change feed; valid while no watched file has changed."""
 

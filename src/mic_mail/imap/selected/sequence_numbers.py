@@ -123,11 +123,16 @@ class NumberedMessages:
             at = position_after(uids, uid, at)
             if modseq <= fresh.info.highest_modseq and uids[at] == uid:
                 before[uid] = flags[at]
-        self._adopt(fresh)
+        is_same = not changes.changed and changes.complete and bisect_right(fresh.uids, last) == len(fresh.uids)
+        self._adopt(fresh, is_same=is_same)
         return before
 
-    def _adopt(self, fresh: FolderView) -> None:
-        """Share the arrays of `fresh`, or copy them with the unreported expunges at their places."""
+    def _adopt(self, fresh: FolderView, *, is_same: bool = False) -> None:
+        """Share the arrays of `fresh`, or copy them with the unreported expunges at their places.
+
+        `is_same`: of the messages that the client knows, nothing but expunges has changed, and there are no new ones. While
+        expunges are unreported, the arrays then stay as they are: an EXPUNGE in slices would copy a large mailbox for each.
+        """
         self._fresh = fresh
         if self._withheld is not None:
             fresh = before_uid(fresh, self._withheld)
@@ -137,6 +142,8 @@ class NumberedMessages:
         self.name = fresh.info.name
         if not self._pending_expunges:
             self.uids, self.flags, self.modseqs, self.sizes = fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes
+            return
+        if is_same:
             return
         before = (self.uids, self.flags, self.modseqs, self.sizes)
         after = (fresh.uids, fresh.flags, fresh.modseqs, fresh.sizes)

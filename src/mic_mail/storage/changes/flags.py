@@ -5,6 +5,7 @@ and `flush_names` renames later (after 2 s, at CLOSE, at drain): 1,000 renames i
 whole STORE elsewhere. The flags in the name of a dirty row are never read: that would undo an acknowledged STORE.
 """
 
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,12 @@ from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, SEEN, SYST
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
+
+PAUSE_SECONDS = 0.005
+"""Pause of a background flush between two slices, in which threads that wait for the account get it."""
+
+PUT_OFF_ROUNDS = 15
+"""Rounds in succession that a background flush ends early while others change the account: half a minute."""
 
 MANY_MESSAGES = 256
 """Messages from which on a STORE of UIDs in succession takes their flags from memory."""
@@ -59,7 +66,7 @@ _DIRTY = SqlStatement(
     select(_M.uid, _M.flags, _M.name)
     .where(_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
     .order_by(_M.uid)
-    .limit(NAMES_AT_ONCE)
+    .limit(bindparam("most"))
 )
 _DIRTY_FOLDERS = SqlStatement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
 _SET_NAME = SqlStatement(
@@ -239,24 +246,45 @@ def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
         yield uid_list(uids), new_flags
 
 
-def flush_names(store: Store, folder_id: int | None = None) -> int:
-    """Rename files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames."""
+def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool = False) -> int:
+    """Rename files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames.
+
+    With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
+    STORE or EXPUNGE of a large mailbox is done in slices, too, and would wait for a slice of names before each of its own; what
+    it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
+    """
     store.ready()
     store.names_due = False
     renamed = 0
+    may_stop = gives_way and store.names_put_off < PUT_OFF_ROUNDS
     try:
+        is_whole = True
         for each in [folder_id] if folder_id is not None else _dirty_folders(store):
-            after = 0
-            while True:
-                done, after = _flush_slice(store, each, after)
-                renamed += done
-                if not after:
-                    break
+            done, is_whole = _flush_folder(store, each, pauses=gives_way, may_stop=may_stop)
+            renamed += done
+            if not is_whole:
+                break
         seen.write_out(store)
+        store.names_put_off = 0 if is_whole else store.names_put_off + 1
+        store.names_due = store.names_due or not is_whole
     except BaseException:
         store.names_due = True
         raise
     return renamed
+
+
+def _flush_folder(store: Store, folder_id: int, *, pauses: bool, may_stop: bool) -> tuple[int, bool]:
+    """Return how many were renamed, and whether those were all."""
+    renamed = after = 0
+    while True:
+        done, after, mark = _flush_slice(store, folder_id, after)
+        renamed += done
+        if not after:
+            return renamed, True
+        if pauses:
+            time.sleep(PAUSE_SECONDS)
+        if may_stop and store.shared.marks.read(store.account_id) != mark:
+            return renamed, False
 
 
 def _dirty_folders(store: Store) -> list[int]:
@@ -264,13 +292,15 @@ def _dirty_folders(store: Store) -> list[int]:
         return [folder for (folder,) in _DIRTY_FOLDERS.on(connection, account=store.account_id)]
 
 
-def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
-    """Return how many were renamed, and the UID to continue after (0: that was all)."""
+def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, int]:
+    """Return how many were renamed, the UID to continue after (0: that was all), and the account's change mark then."""
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)
-        rows = _DIRTY.on(write.connection, account=store.account_id, folder=folder_id, after=after).fetchall()
+        rows = _DIRTY.on(
+            write.connection, account=store.account_id, folder=folder_id, after=after, most=NAMES_AT_ONCE
+        ).fetchall()
         if folder is None or not rows:
-            return 0, 0
+            return 0, 0, write.mark
         cur = store.paths.cur(folder.directory)
         present = locate(cur, (name for _, _, name in rows))
         renames: list[tuple[str, str]] = []
@@ -281,7 +311,7 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int]:
                 renames.append((f"{cur}/{now}", f"{cur}/{new_name}"))
             _SET_NAME.on(write.connection, account=store.account_id, folder=folder_id, at=uid, new_name=new_name)
         write.rename(renames, durable=False)  # losing such a rename loses nothing
-        return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0
+        return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0, write.mark
 
 
 def name_with_flags(name: str, flags: int) -> str:

@@ -24,6 +24,8 @@ _MOST_STEPS = 64
 _MOST_ROWS = 512
 """Limit of the rows of all steps to one view; a step with more is not kept."""
 _ROW_OCTETS = 200
+_FEW_RUNS = 4
+"""Runs of expunged messages up to which each is cut from a copy, which moves the rest of it."""
 
 
 class _Step(NamedTuple):
@@ -153,6 +155,8 @@ def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], van
     """Return the view after these changes (both lists ascending by UID)."""
     if not changed and not vanished:
         return replace(view, info=info)
+    if not changed:
+        return FolderView(info, *_without(vanished, view.uids, view.flags, view.modseqs, view.sizes))
     uids, flags, modseqs, sizes = view.uids[:], view.flags[:], view.modseqs[:], view.sizes[:]
     at = 0
     for uid, flag_bits, modseq, size in changed:
@@ -212,12 +216,19 @@ def runs_of(uids: array[int], some: Sequence[int]) -> Iterator[tuple[int, int]]:
 def _without(
     vanished: Sequence[int], uids: array[int], *columns: array[int]
 ) -> tuple[array[int], array[int], array[int], array[int]]:
-    """Copy what stays, run by run between the removed UIDs."""
-    kept = [array(column.typecode) for column in (uids, *columns)]
-    start = 0
-    for begin, end in [*runs_of(uids, vanished), (len(uids), len(uids))]:
-        for target, column in zip(kept, (uids, *columns), strict=True):
-            target.extend(column[start:begin])
-        start = end
+    """Copy what stays: whole columns, from which a few runs are cut, or run by run between many."""
+    runs = [*runs_of(uids, vanished)]
+    if len(runs) <= _FEW_RUNS:
+        kept = [column[:] for column in (uids, *columns)]
+        for begin, end in reversed(runs):
+            for column in kept:
+                del column[begin:end]
+    else:
+        kept = [array(column.typecode) for column in (uids, *columns)]
+        start = 0
+        for begin, end in [*runs, (len(uids), len(uids))]:
+            for target, column in zip(kept, (uids, *columns), strict=True):
+                target.extend(column[start:begin])
+            start = end
     kept_uids, flags, modseqs, sizes = kept
     return kept_uids, flags, modseqs, sizes

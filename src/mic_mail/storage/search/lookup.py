@@ -96,13 +96,16 @@ class _LookedUp:
 
     def _matches(self, held: "_Held") -> list[int]:
         """Return the positions of the messages of a segment that match: of those left, and perhaps of others."""
-        wanted = held.places
-        if self._left.count(1, held.low, held.high) < held.high - held.low:
-            wanted = array("H", compress(held.places, map(self._left.__getitem__, held.positions)))
-        hits = _Segment(self._store, held).having(self._test, self._query, wanted) if wanted else ()
+        hits = _Segment(self._store, held).having(self._test, self._query, lambda: self._wanted_places(held))
         if held.is_whole:
             return [held.positions[hit] for hit in hits]
         return list(compress(held.positions, map(hits.__contains__, held.places))) if hits else []
+
+    def _wanted_places(self, held: "_Held") -> "array[int]":
+        """Return the places of the messages of a segment that are left: a step for each of its messages."""
+        if self._left.count(1, held.low, held.high) == held.high - held.low:
+            return held.places
+        return array("H", compress(held.places, map(self._left.__getitem__, held.positions)))
 
     def _take(self, places: "Places", matches: list[int], unanswered: "list[_Held]") -> None:
         known = bytearray(_combined(int.__and__, self._left, places.known))
@@ -128,8 +131,11 @@ class _Segment:
         self._held = held
         self._segment_id = held.segment_id
 
-    def having(self, test: TextTest, query: SearchValue, wanted: Collection[int]) -> Collection[int]:
-        """Return the documents that match, among `wanted` and perhaps others."""
+    def having(self, test: TextTest, query: SearchValue, wanted: Callable[[], Collection[int]]) -> Collection[int]:
+        """Return the documents that match, among `wanted` and perhaps others.
+
+        Only a phrase asks for `wanted`: the documents with a word are known at once.
+        """
         zones = _zones_of(test)
         if not self._held.is_large:
             return self._having(zones, query, wanted)
@@ -137,11 +143,11 @@ class _Segment:
         key = (self._segment_id, zones, query)
         hits = self._store.shared.searched.answer(key)
         if hits is None:
-            hits = self._having(zones, query, range(self._held.documents))
+            hits = self._having(zones, query, lambda: range(self._held.documents))
             self._store.shared.searched.keep_answer(key, hits, 4 * len(query.text))
         return hits
 
-    def _having(self, zones: Iterable[Zone], query: SearchValue, wanted: Collection[int]) -> set[int]:
+    def _having(self, zones: Iterable[Zone], query: SearchValue, wanted: Callable[[], Collection[int]]) -> set[int]:
         found: set[int] = set()
         for zone in zones:
             if self._held.is_large and self._is_sieved_out(zone, query):
@@ -151,7 +157,7 @@ class _Segment:
                 found |= words.having(words.numbers(needle(query.text), folded=query.folded))
                 continue
             phrase = Phrase(query, words)
-            candidates = phrase.candidates.intersection(wanted) - found
+            candidates = phrase.candidates.intersection(wanted()) - found if phrase.candidates else phrase.candidates
             if candidates:
                 found |= phrase.among(candidates, self._flow(zone))
         return found

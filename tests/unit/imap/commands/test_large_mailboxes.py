@@ -13,6 +13,7 @@ from mic_mail.storage.changes import flags
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.mailstore import MailStore, Visited
 from mic_mail.storage.search import lookup
+from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN
 from session_harness import REF, Talk, open_store
 
 MESSAGE = b"Subject: x\r\n\r\nabc\r\n"
@@ -136,3 +137,88 @@ def test_a_search_asks_each_segment_once(store: MailStore, monkeypatch: pytest.M
     asked.clear()
     ctx.say(b"c SEARCH SUBJECT x\r\n")
     assert len(asked) == 4
+
+
+def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush ends after the slice during which another writer came, for a bounded number of rounds; at drain it does not."""
+    fill(store, 40)
+    monkeypatch.setattr(flags, "NAMES_AT_ONCE", 10)
+    monkeypatch.setattr(flags, "PUT_OFF_ROUNDS", 2)
+    account = store.account(REF)
+    inbox = account.folder("INBOX").folder_id
+    slices: list[int] = []
+    flush_slice, are_others_busy = flags._flush_slice, True
+
+    def watched(*question: int) -> tuple[int, int, int]:
+        made = flush_slice(*question)  # type: ignore[arg-type]
+        slices.append(made[0])
+        if are_others_busy:
+            account.store_flags(inbox, [1], "-" if len(slices) % 2 else "+", SEEN)
+        return made
+
+    def flush(*, gives_way: bool) -> int:
+        slices.clear()
+        store.flush_names(gives_way=gives_way)
+        return len(slices)
+
+    account.store_flags(inbox, range(1, 41), "=", FLAGGED)
+    monkeypatch.setattr(flags, "_flush_slice", watched)
+    assert [flush(gives_way=True) for _ in range(2)] == [1, 1]
+    assert store.has_names_due
+    assert flush(gives_way=True) > 1  # put off often enough
+    account.store_flags(inbox, range(1, 41), "=", ANSWERED)
+    assert flush(gives_way=True) == 1
+    assert flush(gives_way=False) > 1
+    account.store_flags(inbox, range(1, 41), "=", FLAGGED)
+    are_others_busy = False
+    assert flush(gives_way=True) == 5
+    assert not store.has_names_due
+
+
+def test_a_word_is_looked_up_without_a_step_for_each_message(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a phrase asks which messages of a segment are meant, however the mailbox is cut into slices."""
+    fill(store, 40)
+    assert store.account(REF).index_text(Visited()) == 40
+    asked: list[int] = []
+    wanted_places = lookup._LookedUp._wanted_places
+
+    def watched(self: lookup._LookedUp, held: lookup._Held) -> object:
+        asked.append(held.segment_id)
+        return wanted_places(self, held)
+
+    monkeypatch.setattr(lookup._LookedUp, "_wanted_places", watched)
+    monkeypatch.setattr(search_run, "LOOK_UP_MESSAGES", 10)
+    ctx = Talk(store).sign_in()
+    ctx.say(b"s SELECT INBOX\r\n")
+    everyone = b" ".join(b"%d" % number for number in range(1, 41))
+    assert b"* SEARCH " + everyone + b"\r\n" in ctx.say(b"c SEARCH SUBJECT x\r\n")
+    assert b"* SEARCH 2 3 30\r\n" in ctx.say(b"c SEARCH 2,3,30 BODY abc\r\n")
+    assert b"* SEARCH\r\n" in ctx.say(b'c SEARCH SUBJECT "zz zz"\r\n')
+    assert not asked
+    ctx.say(b'c SEARCH TEXT "x x"\r\n')
+    assert asked
+
+
+def test_unreported_expunges_alone_copy_no_columns(store: MailStore) -> None:
+    """A slice of an EXPUNGE copies a mailbox once, in the store; a session's own list stays until it is told."""
+    fill(store, 40)
+    ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
+    for each in (ctx, other):
+        each.say(b"s SELECT INBOX\r\n")
+    view = ctx.session._context.selected
+    other.say(b"c STORE 1:* FLAGS.SILENT ()\r\n")
+    other.say(b"c STORE 5:8,11,20 +FLAGS.SILENT (\\Deleted)\r\n")
+    ctx.say(b"n NOOP\r\n")
+    uids, flags_before = view.uids, view.flags
+    other.say(b"c EXPUNGE\r\n")
+    assert b"EXPUNGE" not in ctx.say(b"f FETCH 1 FLAGS\r\n")
+    ctx.say(b"u STORE 1 +FLAGS.SILENT ()\r\n")
+    assert view.has_pending_expunges
+    assert view.uids is uids
+    assert view.flags is flags_before
+    other.say(b"c STORE 1 +FLAGS.SILENT (\\Answered)\r\n")
+    ctx.say(b"f FETCH 1 FLAGS\r\n")
+    assert view.uids == uids
+    assert view.flags != flags_before
+    assert ctx.say(b"n NOOP\r\n").count(b"EXPUNGE") == 6
+    assert list(view.uids) == [uid for uid in range(1, 41) if uid not in {5, 6, 7, 8, 11, 20}]
