@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from imaplib import IMAP4_SSL
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from markings.large import LARGE
 from mic_mail.quarantine.held_messages import HeldMessages, HeldState
 from mic_mail.services.transport.incoming_message import SMALL_OCTETS
 from mic_mail.storage.errors import DiskFull
+from mic_mail.textextract.result import Findings, Missed, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
 from population import PASSWORD
 from regulation.secrecy_setup import (
@@ -251,6 +253,25 @@ def test_clause_4_1_inbound_is_read_behind_the_reply(serve: Callable[..., MailSe
         assert (unread(server), secrecy.report()["unread"]) == ([], 0)
         server.housekeep()
         assert len(received(server, "support")) == 1
+
+
+def test_clause_4_1_inbound_waits_for_a_reader(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was accepted is read once there is a reader, however many try in vain before."""
+    server = serve()
+    server.issue("ttlan")
+    readers = server.running.context.mailflow.checkers.secrecy._readers_outside
+    real, asked = readers.extract, []
+
+    async def taken(*arguments: Any) -> Findings:
+        asked.append(arguments)
+        return await real(*arguments) if len(asked) == 3 else Findings(missed=(Missed(Unread.UNAVAILABLE, "message"),))
+
+    monkeypatch.setattr(readers, "extract", taken)
+    monkeypatch.setattr("mic_mail.services.transport.secrecy.PATIENT_SECONDS", 0)
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, MARKED["large"])[0] == 250
+    assert len(received(server, "ttlan")) == len(held(server)) == 1
+    assert (len(asked), logged(server, "message_not_inspected")) == (3, [])
 
 
 def test_clause_4_1_ten_documents_at_once(serve: Callable[..., MailServer]) -> None:

@@ -17,7 +17,7 @@ from pypdf import PdfWriter
 from harness import MailServer
 from markings.documents import FORMATS
 from markings.sample import Sample
-from mic_mail.cli.commands.status import _readers
+from mic_mail.cli.commands.status import _readers, _unread
 from mic_mail.process import sandbox
 from mic_mail.process.executors import Executors
 from mic_mail.process.protection import Protection
@@ -218,3 +218,10 @@ def test_what_is_missing_is_said_loudly() -> None:
     assert "WARNING, without landlock, seccomp" in shown.en
     assert "CẢNH BÁO, không có: Landlock, seccomp" in shown.vi
     assert "chặn nâng quyền" in shown.vi
+
+
+def test_status_tells_how_many_accepted_messages_are_unread() -> None:
+    """Of all processes together, and nothing while none waits."""
+    assert list(_unread([{"unread": 0}, {"name": "sender"}])) == []
+    [sentence] = _unread([{"unread": 2}, {"name": "sender"}, {"unread": 1}])
+    assert sentence.en == "Accepted, to be read for secrecy markings: 3 messages"

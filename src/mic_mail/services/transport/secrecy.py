@@ -17,6 +17,7 @@ Mail from outside that is only flagged does not wait for what takes long: its do
 reply (`unread_documents`, decision 0114).
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -73,6 +74,8 @@ TURN_SECONDS = 10.0
 """The longest wait of a message in a file for its scan. Fifty at once take half of that."""
 MOST_WAITING = 1_000
 """Messages in files that wait for their scan."""
+PATIENT_ATTEMPTS, PATIENT_SECONDS = 10, 5.0
+"""Attempts to read a message behind its reply while no worker process is available, and the pause between them."""
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000, whole_octets=1 << 18)
 """Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
 _SHORT_TEXT = 1 << 20
@@ -217,10 +220,19 @@ class SecrecyCheck:
         passage = Passage(
             Way.INBOUND, record.trace_id, record.sender, record.recipients, peer=record.peer, session=record.session
         )
-        verdict = (await self._look(passage, source, None, self._files_behind))[0] if may_be_read else _NOT_READ
+        verdict = await self._patiently(passage, source) if may_be_read else _NOT_READ
         self._log_missed(passage, verdict)
         if verdict.worst is not None:
             await self._flag(passage, source, verdict.worst, _places(verdict))
+
+    async def _patiently(self, passage: Passage, source: Path) -> Findings:
+        """Read a message that nobody waits for: while the worker processes are taken by others, try again."""
+        for _ in range(PATIENT_ATTEMPTS):
+            verdict, _ = await self._look(passage, source, None, self._files_behind)
+            if all(missed.reason is not Unread.UNAVAILABLE for missed in verdict.missed):
+                break
+            await asyncio.sleep(PATIENT_SECONDS)
+        return verdict
 
     async def check_append(self, source: Source, *, login: str, peer: str, session: str) -> MicMailError | None:
         """Return the error for a message that IMAP may not store in Sent, or None; `Trouble` if a retry helps."""
