@@ -301,7 +301,7 @@ def test_clause_4_1_a_refused_message_is_not_read(serve: Callable[..., MailServe
     with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
         assert send(client, MARKED["large"])[0] == 452
     assert received(server, "ttlan") == []
-    assert (unread(server), held(server)) == ([], [])
+    assert (unread(server), held(server), len(server.running.context.mailflow.checkers.secrecy.unread)) == ([], [], 0)
 
 
 def test_clause_4_1_append_to_sent(mail_server: MailServer) -> None:

@@ -355,8 +355,10 @@ class Pipeline:
     async def _accept(self, message: CompleteMessage) -> Outcome:
         """Take the durable step of a message, in which it may still be refused."""
         envelope, secrecy = message.envelope, self.checkers.secrecy
-        unread = await secrecy.leave_unread(message) if message.is_unread else None
+        unread = None
         try:
+            if message.is_unread:
+                unread = await secrecy.leave_unread(message)
             accepted = await self._acceptance.accept(message, passed_over=partial(self.checkers.senders.discount, envelope))
         except Exception as error:  # noqa: BLE001 - as in `_go_on`
             if unread is not None:

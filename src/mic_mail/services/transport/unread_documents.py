@@ -35,21 +35,29 @@ class UnreadDocuments:
         self._examine = examine
         self._turns = FairQueue(1, MOST_UNREAD)
         self._tasks = BackgroundTasks()
+        self._owned = 0
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        """The number of messages that this process has to read, also those that are being accepted."""
+        return self._owned
 
     async def keep(self, record: UnreadRecord, source: Path) -> UnreadMessage | None:
         """Make the entry durable; None where it must be read now: too many wait, or the disk takes no entry."""
         if len(self) >= MOST_UNREAD:
             return None
+        self._owned += 1
         try:
             return await self._runtime.executors.io(self._store.keep, record, source)
         except OSError:
+            self._owned -= 1
             return None
+        except BaseException:
+            self._owned -= 1
+            raise
 
     async def discard(self, message: UnreadMessage) -> None:
         """Remove the entry of a message that was not accepted."""
+        self._owned -= 1
         await self._runtime.executors.io(message.end)
 
     def read(self, message: UnreadMessage) -> None:
@@ -58,10 +66,11 @@ class UnreadDocuments:
 
     async def resume(self) -> bool:
         """Read what earlier processes accepted and did not read; return whether any message is unread now."""
-        entries, is_any_left = await self._runtime.executors.io(self._resumed, min(MOST_RESUMED, MOST_UNREAD - len(self)))
+        entries, is_any_unread = await self._runtime.executors.io(self._resumed, min(MOST_RESUMED, MOST_UNREAD - len(self)))
+        self._owned += len(entries)
         for entry in entries:
             self.read(entry)
-        return is_any_left
+        return is_any_unread
 
     def _resumed(self, most: int) -> tuple[list[UnreadMessage], bool]:
         return self._store.resume(max(0, most)), self._store.count() > 0
@@ -87,6 +96,7 @@ class UnreadDocuments:
         except Exception as error:  # noqa: BLE001 - the entry is durable, and the next round takes it up again
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
         finally:
+            self._owned -= 1
             message.release()
 
     def _end(self, message: UnreadMessage) -> None:
