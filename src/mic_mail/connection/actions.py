@@ -67,6 +67,11 @@ class Send(Action):
     """Write `data`."""
 
     data: bytes
+    then: NeedInput | None = field(default=None, compare=False, repr=False)
+    """The input that the session waits for once all of its output is written.
+
+    A connection that has written it at once need not ask for the next step: nothing has happened meanwhile.
+    """
 
 
 @dataclass(frozen=True, slots=True)

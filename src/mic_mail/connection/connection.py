@@ -219,15 +219,13 @@ class Connection(ServedConnection, ProcessHost):
                 self._loop.call_soon(self._pump)
                 return
             step = self._session.next()
+            if isinstance(step, NeedInput):
+                if self._await_input(step):
+                    return
+                steps += 1
+                continue
             octets = len(step.data) if isinstance(step, Send) else 0
             steps += STEPS_AT_ONCE if isinstance(step, Pause) else 1 + octets * STEPS_AT_ONCE // LARGE_OCTETS
-            if isinstance(step, NeedInput):
-                self._waiting = step
-                self._arm(step.until)
-                if self._has_more():
-                    continue
-                self._listen()
-                return
             self._waiting = None
             if isinstance(step, Hangup):
                 if self._lost:
@@ -236,6 +234,9 @@ class Connection(ServedConnection, ProcessHost):
                 return
             if self._do_now(step):
                 self._session.done(step)
+                then = step.then if isinstance(step, Send) else None
+                if then is not None and not (self._paused or self._transport.is_closing()) and self._await_input(then):
+                    return
                 continue
             if isinstance(step, BindAccount):
                 self._bind(step)
@@ -253,6 +254,15 @@ class Connection(ServedConnection, ProcessHost):
             self._session.close()
             self._closed()
             self._server.open.discard(self)
+
+    def _await_input(self, step: NeedInput) -> bool:
+        """Let the session wait; return False if input that was held back has been fed to it instead."""
+        self._waiting = step
+        self._arm(step.until)
+        if self._has_more():
+            return False
+        self._listen()
+        return True
 
     def _closed(self) -> None:
         """Handle the end of the session."""

@@ -193,7 +193,8 @@ class Session(ABC):
             except StopIteration:
                 self._held = Hangup()
         if self._context.out and not isinstance(self._held, Send):  # output follows a held Send
-            return Send(self._context.take_output())
+            data = self._context.take_output()
+            return Send(data, self._held if isinstance(self._held, NeedInput) and not self._context.out else None)
         return self._held
 
     def done(self, action: Action, result: object = None) -> None:

@@ -319,21 +319,22 @@ class ImapContext(ResponseWriter):
             if self.signed_in is None and self.now() >= self.sign_in_until:  # even if octets have arrived
                 raise CloseConnection(Text("Kết nối bị đóng vì quá lâu chưa đăng nhập.", "Autologout; no sign-in in time."))
             event = self.read_next()
-            if isinstance(event, LiteralRequested):
+            if event is NEED_INPUT:
+                if self.now() >= until:
+                    raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Autologout; idle for too long."))
+                if self.notifier is not None and meanwhile is not None:
+                    yield Waiting(min(until, self.notifier.pause()))
+                else:
+                    yield NeedInput(until)
+            elif isinstance(event, LiteralRequested):
                 self.write(continuation())
             elif isinstance(event, LongCommand):
                 event = cast("Event", (yield Decode(event.read)))
                 if self.ending is not None:  # set while the command was decoded
                     raise self.ending
                 return event
-            elif event is not NEED_INPUT:
-                return event
-            elif self.now() >= until:
-                raise CloseConnection(Text("Kết nối bị đóng vì quá lâu không có lệnh.", "Autologout; idle for too long."))
-            elif self.notifier is not None and meanwhile is not None:
-                yield Waiting(min(until, self.notifier.pause()))
             else:
-                yield NeedInput(until)
+                return event
 
     def ask(self, run: Callable[[Account], T], place: Place | None = None) -> Steps[T]:
         """Run a read on the store of `place`, else on that of the current command."""

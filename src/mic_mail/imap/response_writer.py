@@ -13,7 +13,7 @@ from mic_mail.i18n.spoken import spoken_on_one_line
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.replies import Reply, refuse
-from mic_mail.imap.responses import no_update, status_line
+from mic_mail.imap.responses import no_update, plain_line, status_line
 from mic_mail.imap.session_settings import SessionSettings
 
 
@@ -83,6 +83,8 @@ class ResponseWriter(SessionContext):
         return spoken_on_one_line(text, utf8=self.utf8)
 
     def line(self, tag: bytes, reply: Reply) -> bytes:
+        if isinstance(reply.text, str) and not reply.code:
+            return plain_line(tag, reply.status, reply.text)
         return status_line(tag, reply.status, self.words(reply.text), reply.code or None)
 
     def write_no_update(self, tag: bytes, text: Text) -> None:

@@ -117,6 +117,16 @@ def status_line(tag: bytes, status: bytes, text: bytes | str, code: bytes | None
     return b"%b %b [%b] %b\r\n" % (tag, status, code, _text(text))
 
 
+def plain_line(tag: bytes, status: bytes, text: str) -> bytes:
+    """Return a status response without a code; what stands behind the tag of frequent ones is kept."""
+    return tag + _behind_tag(status, text)
+
+
+@lru_cache(maxsize=256)
+def _behind_tag(status: bytes, text: str) -> bytes:
+    return b" %b %b\r\n" % (status, _text(text.encode("ascii", "replace")))
+
+
 def ok(tag: bytes, text: bytes | str, code: bytes | None = None) -> bytes:
     """Return an OK response."""
     return status_line(tag, b"OK", text, code)

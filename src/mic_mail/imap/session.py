@@ -146,7 +146,8 @@ class Session(session_core.Session):
             while not ctx.severed:
                 before = ctx.reader.used
                 event = yield from ctx.event(ctx.input_until, self._notify)
-                ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # skipped octets cost little
+                if ctx.credit is not None:
+                    ctx.pay(min(ctx.reader.used - before, ctx.reader.limits.command_octets))  # skipped octets cost little
                 yield from self._take(event)
                 if ctx.has_full_packet:
                     yield Send(ctx.take_output())
@@ -179,14 +180,14 @@ class Session(session_core.Session):
     def _take(self, event: Event) -> Steps[None]:
         """Handle one event of the reader."""
         ctx = self._context
-        if isinstance(event, BadLine):
+        if isinstance(event, Command):
+            yield from self._guarded(event.tag, self._command(event))
+        elif isinstance(event, BadLine):
             ctx.write(responses.status_line(event.tag, event.status, event.text, event.code))
             self._count(invalid=event.status == b"BAD")
         elif isinstance(event, AppendMessage):
             ctx.account = None
             yield from self._guarded(event.tag, self._append(event))
-        elif isinstance(event, Command):
-            yield from self._guarded(event.tag, self._command(event))
         else:
             assert isinstance(event, Line), event
             ctx.write(responses.bad(b"*", "No line was expected."))
@@ -231,7 +232,8 @@ class Session(session_core.Session):
             if ctx.view is not None and not isinstance(command.arguments, Select):
                 last = ctx.line(command.tag, reply)
                 expunge = spec.may_expunge(command.arguments)
-                yield from search_context.send_selected_changes(ctx, last, expunge=expunge)
+                if not search_context.is_reported(ctx, ctx.view, expunge=expunge):
+                    yield from search_context.send_selected_changes(ctx, last, expunge=expunge)
         self._count(invalid=reply.status == b"BAD")
         if ctx.view is not None and ctx.view.has_pending_expunges and Enabled.QRESYNC in ctx.enabled:
             ctx.write(ctx.view.hold_line())
@@ -242,9 +244,10 @@ class Session(session_core.Session):
         ctx = self._context
         if spec.capability and not capability.is_offered(spec.capability, ctx.hidden):
             return bad("Unknown command.")
-        if ctx.state not in spec.states:
-            return bad(_WRONG_STATE[ctx.state])
-        if Enabled.UIDONLY in ctx.enabled and arguments.uses_numbers:
+        state = ctx.state
+        if state is not spec.states and state not in spec.states:
+            return bad(_WRONG_STATE[state])
+        if ctx.enabled is not Enabled.NOTHING and Enabled.UIDONLY in ctx.enabled and arguments.uses_numbers:
             return bad("UIDONLY is on: there are no message numbers.", b"UIDREQUIRED")
         if ctx.view is not None and ctx.view.read_only and spec.writes:
             return refuse(Text("Thư mục chỉ được mở để đọc.", "The mailbox is selected read-only."), b"READ-ONLY")

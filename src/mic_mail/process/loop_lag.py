@@ -61,14 +61,13 @@ class LoopLag:
 
     def measure(self) -> None:
         """Measure the loop's lateness now, since work begins on it."""
-        self._measure(1)
+        self._beats_due = self._beats_due or 1
+        if self._is_resting:
+            self._end_rest()
 
     def measure_client(self) -> None:
         """Measure the loop's lateness for a second, since a client connects or sends."""
-        self._measure(CLIENT_BEATS)
-
-    def _measure(self, beats: int) -> None:
-        self._beats_due = max(self._beats_due, beats)
+        self._beats_due = CLIENT_BEATS
         if self._is_resting:
             self._end_rest()
 

@@ -91,8 +91,9 @@ def send_capability(ctx: ImapContext, arguments: Arguments) -> Reply:
 
 def noop(ctx: ImapContext, arguments: Arguments) -> Steps[Reply]:
     """Handle NOOP and CHECK: a poll for changes (RFC 9051 §6.1.2)."""
-    yield from ctx.sync(expunge=True)
-    yield from ctx.polling(None if ctx.view is None else ctx.view.place)
+    if ctx.view is not None:
+        yield from ctx.sync(expunge=True)
+        yield from ctx.polling(ctx.view.place)
     return Reply("NOOP completed.")
 
 

@@ -83,6 +83,11 @@ def fixed(key: SearchKey, view: View, saved: Sequence[int]) -> SearchKey:
             return key
 
 
+def is_reported(ctx: ImapContext, view: View, *, expunge: bool) -> bool:
+    """Return whether the client knows all of the selected mailbox, so that `send_selected_changes` would do nothing."""
+    return ctx.is_synced and not view.has_updates(expunge=expunge) and not view.contexts.due
+
+
 def send_selected_changes(ctx: ImapContext, last: bytes, *, expunge: bool) -> Steps[None]:
     """Report changes of the selected mailbox, between a command's work and `last`, its tagged line.
 

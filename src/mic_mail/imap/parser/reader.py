@@ -171,12 +171,14 @@ class Reader:
     # -------------------------------------------------------------- commands
 
     def _read_command(self) -> Event | None:
+        buffer = self._buffer
+        if not buffer:
+            return NEED_INPUT
         stop = self._line_end()
         if stop == _NOT_YET:
             return NEED_INPUT
         if stop == _TOO_LONG:
             return self._overlong()
-        buffer = self._buffer
         end = stop - 1 if stop > self._line and buffer[stop - 1] == 0x0D else stop
         if end > self._line and buffer[end - 1] == 0x7D:  # }
             literal = _LITERAL_AT_END.search(buffer[max(self._line, end - _LITERAL_MAX) : end])
