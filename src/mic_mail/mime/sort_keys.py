@@ -88,6 +88,19 @@ def decode(value: bytes) -> Ordering:
     return Ordering(subject, sender, to, cc, display_from, display_to, bool(marks & _REPLY), rest[1 : 1 + own], rest[1 + own :])
 
 
+ThreadKeys = tuple[bytes, bytes, bytes, bool]
+"""Of one message, what THREAD needs: `message_id`, `references`, `subject` and `is_reply` of its `Ordering`."""
+
+
+def thread_keys(value: bytes) -> ThreadKeys:
+    """Decode of a value of `ordering` what THREAD needs, in a third of the time."""
+    parts = value.split(b"\0", 6)
+    rest = parts[6]
+    marks = rest[0]
+    begin = 1 + ID_OCTETS if marks & _HAS_ID else 1
+    return rest[1:begin], rest[begin:], parts[0], marks & _REPLY != 0
+
+
 def keys(values: Iterable[bytes], place: int) -> list[bytes]:
     """Return one of the first six members of each value."""
     return [value.split(b"\0", place + 1)[place] for value in values]

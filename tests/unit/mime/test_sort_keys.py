@@ -3,7 +3,18 @@
 import pytest
 
 from mic_mail.mime.headers import fields
-from mic_mail.mime.sort_keys import ID_OCTETS, MAX_REFERENCES, NOTHING, Ordering, decode, keys, message_ids, ordering, thread_of
+from mic_mail.mime.sort_keys import (
+    ID_OCTETS,
+    MAX_REFERENCES,
+    NOTHING,
+    Ordering,
+    decode,
+    keys,
+    message_ids,
+    ordering,
+    thread_keys,
+    thread_of,
+)
 
 
 def ordered(header: str) -> Ordering:
@@ -106,6 +117,14 @@ def test_octets_that_part_the_members() -> None:
     found = decode(ordering(b"Subject: a\0b =?utf-8?Q?c=00d?=\r\nFrom: =?utf-8?Q?e=00f?= <g\0h@i>\r\n"))
     assert found.subject == b"AB CD"
     assert b"\0" not in found.display_from + found.sender
+
+
+@pytest.mark.parametrize("header", ["", "Subject: Re: a\nMessage-ID: <1@a>\nReferences: <2@a> <3@a>\n", "In-Reply-To: <4@a>\n"])
+def test_keys_of_threads_are_those_of_all(header: str) -> None:
+    """Also of a message that is gone."""
+    for value in (ordering(header.replace("\n", "\r\n").encode()), NOTHING):
+        every = decode(value)
+        assert thread_keys(value) == (every.message_id, every.references, every.subject, every.is_reply)
 
 
 def test_nothing() -> None:

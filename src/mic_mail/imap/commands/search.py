@@ -21,7 +21,7 @@ from mic_mail.imap.parser.search_keys import CHARSETS, And, InSet, ModSeq, nodes
 from mic_mail.imap.parser.sort import Criterion, Sort, SortKey, Thread, ThreadAlgorithm
 from mic_mail.imap.replies import Reply, bad, refuse
 from mic_mail.imap.selected import folder_order, threading
-from mic_mail.imap.selected.folder_order import FolderOrder, Scores
+from mic_mail.imap.selected.folder_order import FolderOrder, KeptThreads, Scores
 from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.storage.mailstore import Account
 
@@ -71,7 +71,7 @@ def _sorted_by_relevancy(
 
 
 def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
-    """Handle THREAD and UID THREAD; the threads of a whole mailbox are cached for the next request."""
+    """Handle THREAD and UID THREAD; the threads of the whole mailbox and of the last other search are kept."""
     view, saved = ctx.selected, ctx.saved
     refused = yield from begin(ctx, command)
     if refused is not None:
@@ -79,15 +79,15 @@ def thread(ctx: ImapContext, command: Thread) -> Steps[Reply]:
     progress = Progress(ctx, ctx.tag)
     found = yield from find_scored(ctx, command, view, saved, progress)
     order = yield from order_of(ctx, view, progress)
-    positions, key = found.positions, (command.algorithm, command.by_uid)
-    known = order.forests.get(key) if len(positions) == view.messages else None
+    positions = found.positions
+    kept = KeptThreads(command.algorithm, by_uid=command.by_uid, whole=len(positions) == view.messages)
+    known = order.threads_of(kept, positions)
     if known is None:
         job = _thread(command, view, order, positions)
         while known is None:
             known = yield from ctx.ask(lambda account: next(job), view.place)
             yield from ctx.yield_output()
-        if len(positions) == view.messages:
-            order.forests[key] = known
+        order.keep_threads(kept, positions, known)
     ctx.write(known)
     return Reply("Threaded.")
 
@@ -96,17 +96,16 @@ def _thread(command: Thread, view: View, order: FolderOrder, positions: Sequence
     """Yield None for each slice of work, and at the end the THREAD response."""
     messages = threading.Messages()
     for start in range(0, len(positions), threading.SLICE_MESSAGES):
-        for each in order.details(positions[start : start + threading.SLICE_MESSAGES]):
-            messages.add(each.message_id, each.references, each.subject, is_reply=each.is_reply)
-        yield None
+        messages.extend(order.thread_keys(positions[start : start + threading.SLICE_MESSAGES]))
+        yield from threading.pause(messages)
     places = {at: place for place, at in enumerate(positions)}
     messages.by_date.extend([places[at] for at in order.pick(positions, (Criterion(SortKey.DATE),), view.sizes)])
-    yield None
+    yield from threading.pause(messages)
     if command.algorithm is ThreadAlgorithm.ORDEREDSUBJECT:
         forest = threading.ordered_subject(messages)
     else:
         forest = yield from threading.references(messages, by_subject=command.algorithm is ThreadAlgorithm.REFERENCES)
-    yield None
+    yield from threading.pause(messages)
     yield threading.write(forest, [view.uids[at] for at in positions] if command.by_uid else [at + 1 for at in positions])
 
 

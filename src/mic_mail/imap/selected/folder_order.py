@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import compress, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from mic_mail.imap.parser.sort import Criterion, SortKey, ThreadAlgorithm
 from mic_mail.mime import sort_keys
@@ -25,6 +25,8 @@ from mic_mail.storage.reads.sort_keys import Ordered
 
 ORDERS_KEPT = 8
 """Orders cached per folder."""
+COMPARED_MESSAGES = 20_000
+"""Most messages of a search whose threads are kept: they are compared with the next one's on the loop, in 0.3 ms."""
 _RUN = 4096
 _OVERHEAD_OCTETS = 100
 """Memory per message: an object, two instants, its place in some orders."""
@@ -116,10 +118,19 @@ class StoredSortValues:
             self.received[uid] = received_at
 
 
+class KeptThreads(NamedTuple):
+    """The kind of a THREAD response; of each kind the last one is kept."""
+
+    algorithm: ThreadAlgorithm
+    by_uid: bool
+    whole: bool
+    """It is that for all messages of the folder."""
+
+
 class FolderOrder:
     """All messages of a view, in any order; thread-safe, since concurrent results are equal."""
 
-    __slots__ = ("_orders", "_received", "_values", "forests", "octets", "sent", "uids")
+    __slots__ = ("_orders", "_received", "_threads", "_values", "octets", "sent", "uids")
 
     def __init__(self, uids: array[int], values: list[bytes], sent: array[int], received: array[int]) -> None:
         self.uids = uids
@@ -128,8 +139,7 @@ class FolderOrder:
         self._values = values
         self._received = received
         self._orders: OrderedDict[tuple[Criterion, ...], array[int]] = OrderedDict()
-        self.forests: dict[tuple[ThreadAlgorithm, bool], bytes] = {}
-        """THREAD responses for all messages, by algorithm and kind of number."""
+        self._threads: dict[KeptThreads, tuple[array[int], bytes]] = {}
         self.octets = sum(map(len, values)) + _OVERHEAD_OCTETS * len(values)
 
     @classmethod
@@ -188,9 +198,23 @@ class FolderOrder:
             return order.tolist()
         return list(compress(order, map(_mask(found, len(order)).__getitem__, order)))
 
-    def details(self, positions: Iterable[int]) -> list[sort_keys.Ordering]:
-        """Return all sort keys of these messages."""
-        return [sort_keys.decode(self._values[at]) for at in positions]
+    def thread_keys(self, positions: Iterable[int]) -> list[sort_keys.ThreadKeys]:
+        """Return the keys of these messages by which they are threaded."""
+        return [sort_keys.thread_keys(self._values[at]) for at in positions]
+
+    def threads_of(self, kept: KeptThreads, positions: Sequence[int]) -> bytes | None:
+        """Return the THREAD response for these messages, if it is kept."""
+        of, response = self._threads.get(kept, (array("I"), None))
+        if kept.whole:
+            return response
+        return response if len(of) == len(positions) and of == array("I", positions) else None
+
+    def keep_threads(self, kept: KeptThreads, positions: Sequence[int], response: bytes) -> None:
+        """Keep a THREAD response in place of the one of the same kind."""
+        if kept.whole:
+            self._threads[kept] = array("I"), response
+        elif len(positions) <= COMPARED_MESSAGES:
+            self._threads[kept] = array("I", positions), response
 
 
 def sort(positions: Sequence[int], columns: Sequence[tuple[Sequence[int] | Sequence[bytes], bool]]) -> list[int]:

@@ -2,15 +2,17 @@
 
 In: columns of the messages that a search found, in mailbox order. Out: a `Forest`, and its octets. Pure. Time is close to
 linear for any references: roots are found by walking up with path compression, and nothing recurses.
-REFERENCES pauses as it goes, so that a large mailbox is threaded in slices.
+REFERENCES pauses as it goes, so that a large mailbox is threaded in slices; few messages are threaded without a pause.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mic_mail.mime.sort_keys import ID_OCTETS
+from mic_mail.mime.sort_keys import ID_OCTETS, ThreadKeys
 
 SLICE_MESSAGES = 2000
+AT_ONCE = 4000
+"""Messages that are threaded without a pause, in 10 ms; each pause is a way to the loop and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +29,22 @@ class Messages:
     by_date: list[int] = field(default_factory=list)
     """All messages in the order of their sent dates."""
 
-    def add(self, own: bytes, references: bytes, subject: bytes, *, is_reply: bool) -> None:
-        """Add the next message in mailbox order."""
-        self.ids.append(own)
-        self.references.append(references)
-        self.subjects.append(subject)
-        self.replies.append(is_reply)
+    def extend(self, keys: Iterable[ThreadKeys]) -> None:
+        """Add the next messages in mailbox order."""
+        ids, references, subjects, replies = zip(*keys, strict=True)
+        self.ids.extend(ids)
+        self.references.extend(references)
+        self.subjects.extend(subjects)
+        self.replies.extend(replies)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def pause(messages: Messages) -> Generator[None, None, None]:
+    """Let others have their turn, where there are many messages."""
+    if len(messages) > AT_ONCE:
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
     """
     count = len(messages)
     links = _Links(count)
+    parents = links.parents
     nodes: dict[bytes, int] = {}
     for at, own in enumerate(messages.ids):
         if own:
@@ -109,14 +119,15 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
             node = nodes.get(ref)
             if node is None:
                 node = nodes[ref] = links.add()
-            if last >= 0:
+            if last >= 0 and parents[node] < 0:
                 links.link(last, node)
             last = node
-        links.relink(last, at)
+        if parents[at] != last:
+            links.relink(last, at)
         if at % SLICE_MESSAGES == SLICE_MESSAGES - 1:
-            yield
-    forest = _pruned(count, links.parents)  # (2), (3)
-    yield
+            yield from pause(messages)
+    forest = _pruned(count, parents)  # (2), (3)
+    yield from pause(messages)
     ranks = [0] * count
     for rank, at in enumerate(messages.by_date):
         ranks[at] = rank
@@ -128,10 +139,10 @@ def references(messages: Messages, *, by_subject: bool = True) -> Generator[None
         if root >= count:
             forest.children[root].sort(key=ranks.__getitem__)
     _arrange(forest, first)
-    yield
+    yield from pause(messages)
     if by_subject:
         _merge_subjects(forest, messages)  # (5)
-        yield
+        yield from pause(messages)
     for below in forest.children.values():  # (6)
         if len(below) > 1:
             below.sort(key=ranks.__getitem__)

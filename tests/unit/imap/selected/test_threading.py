@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mic_mail.imap.selected.threading import Forest, Messages, ordered_subject, references, write
+from mic_mail.imap.selected.folder_order import FolderOrder
+from mic_mail.imap.selected.threading import AT_ONCE, SLICE_MESSAGES, Forest, Messages, ordered_subject, references, write
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.staging import Delivery
 from session_harness import Talk
@@ -309,3 +310,34 @@ def test_threads_are_kept_and_made_anew(ctx: Talk) -> None:
     assert b"* THREAD ((2)(3))\r\n" in ctx.say(b"h UID THREAD REFERENCES UTF-8 ALL\r\n")
     assert b"* THREAD ((1)(2))\r\n" in ctx.say(b"i THREAD REFERENCES UTF-8 ALL\r\n")
     assert b"* THREAD (2)\r\n" in ctx.say(b"j THREAD REFERENCES UTF-8 SUBJECT c\r\n")
+
+
+def test_threads_of_a_part_are_kept(ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last search's are answered again without being made; another part, or other numbers, have threads of their own."""
+    made: list[list[int]] = []
+    thread_keys = FolderOrder.thread_keys
+
+    def counted(order: FolderOrder, positions: Sequence[int]) -> object:
+        made.append(list(positions))
+        return thread_keys(order, positions)
+
+    monkeypatch.setattr(FolderOrder, "thread_keys", counted)
+    append(ctx, *(b"Subject: a\r\nMessage-ID: <%d@x>\r\nReferences: <0@x>\r\n\r\n" % number for number in range(4)))
+    ctx.say(b"a SELECT INBOX\r\nb STORE 1 +FLAGS (\\Seen)\r\n")
+    for _ in range(2):
+        assert b"* THREAD ((2)(3)(4))\r\n" in ctx.say(b"c THREAD REFERENCES UTF-8 UNSEEN\r\n")
+        assert b"* THREAD (1 (2)(3)(4))\r\n" in ctx.say(b"d THREAD REFERENCES UTF-8 ALL\r\n")
+    assert made == [[1, 2, 3], [0, 1, 2, 3]]
+    ctx.say(b"e STORE 2 +FLAGS (\\Seen)\r\n")
+    assert b"* THREAD ((3)(4))\r\n" in ctx.say(b"f THREAD REFERENCES UTF-8 UNSEEN\r\n")
+    ctx.say(b"g STORE 2 -FLAGS (\\Seen)\r\nh STORE 4 +FLAGS (\\Seen)\r\n")
+    assert b"* THREAD ((2)(3))\r\n" in ctx.say(b"i THREAD REFERENCES UTF-8 UNSEEN\r\n")
+    assert made[2:] == [[2, 3], [1, 2]]
+
+
+@pytest.mark.parametrize(("count", "pauses"), [(AT_ONCE, False), (AT_ONCE + 1, True)])
+def test_many_messages_are_threaded_in_slices(count: int, pauses: bool) -> None:
+    """Few are not, since each pause is a way to the loop and back."""
+    letters = [Letter(at, (), "", False, at) for at in range(count)]
+    assert len(list(references(columns(letters)))) >= count // SLICE_MESSAGES * pauses
+    assert bool(list(references(columns(letters)))) is pauses
