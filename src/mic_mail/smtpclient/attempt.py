@@ -1,8 +1,9 @@
 """One attempt to deliver a message to a destination: choice of server and connection, and the replies.
 
 In: a queue entry, a destination, the indexes of recipients. Out: an `AttemptResult`. Nothing is written to disk here, and no
-retry is decided. Bound to an event loop; the message is signed and opened in one call of the CPU executor, and its rest is
-read in the I/O executor.
+retry is decided. Bound to an event loop; the message is signed, opened and checked in one call of the CPU executor, which
+closes the file of a short one; the rest of a longer one is read in the I/O executor. A call of the system on the loop would
+hand the interpreter lock to another thread.
 
 The first server that can be reached decides, whatever it replies. If the reply to the end of a message is lost, no other
 server is tried: the message may have been accepted, and another server would duplicate it.
@@ -20,7 +21,7 @@ from mic_mail.mime.line_limits import LineCheck
 from mic_mail.net.dns import DnsUnavailable
 from mic_mail.process.executors import Executors
 from mic_mail.queue.binary_domains import BinaryDomains
-from mic_mail.queue.queue import QueueEntry, QueueEnvelope
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.scheduler import End
 from mic_mail.smtpclient import commands
 from mic_mail.smtpclient.client import SmtpClient
@@ -61,27 +62,40 @@ class AttemptResult:
     """The consequence for the scheduling of the destination."""
 
 
-class _File:
-    """An outgoing message file, opened and its first piece read in one call.
+class _SignedMessage:
+    """An outgoing message with the fields to put in front of it; its first piece is read when it is made.
 
-    The caller must `close` it. Blocking.
+    The file of a message of one piece is closed then, too; the caller must `close` any other. Blocking.
     """
 
-    def __init__(self, entry: QueueEntry) -> None:
-        before = entry.envelope.return_path_octets
+    def __init__(self, signature: bytes, entry: QueueEntry) -> None:
+        self.signature = signature
+        self.entry = entry
+        self._before = entry.envelope.return_path_octets
         self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by the owner
+        self._checked: tuple[bool, Text | None] | None = None
         try:
-            self.octets = os.fstat(self._file.fileno()).st_size - before
-            self._file.seek(before)
+            self.octets = os.fstat(self._file.fileno()).st_size - self._before
+            """Size without the signature."""
+            self._file.seek(self._before)
             self._left = self.octets
             self.first = self.read()
+            self.is_short = self.is_read
+            if self.is_short:
+                self.check()
+                self.close()
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     @property
     def is_read(self) -> bool:
         return self._left <= 0
+
+    @property
+    def is_at_first(self) -> bool:
+        """Return whether the first piece, and no other, has been read."""
+        return self._left == self.octets - len(self.first)
 
     def read(self) -> bytes:
         """Read the next piece.
@@ -94,19 +108,27 @@ class _File:
         self._left -= len(octets)
         return octets
 
+    def rewind(self) -> None:
+        """Go back to the end of the first piece, to send the message once more."""
+        self._file.seek(self._before + len(self.first))
+        self._left = self.octets - len(self.first)
+
     def check(self) -> tuple[bool, Text | None]:
-        """Return whether the whole file is ASCII, and why DATA cannot carry it, if so; the read position stays."""
-        lines, is_ascii = LineCheck(), self.first.isascii()
-        lines.feed(self.first)
-        at = self._file.tell()
-        try:
-            for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""):
-                is_ascii = is_ascii and octets.isascii()
-                lines.feed(octets)
-        finally:
-            self._file.seek(at)
-        lines.end()
-        return is_ascii, lines.fault
+        """Return whether the whole message is ASCII, and why DATA cannot carry it, if so; the read position stays."""
+        if self._checked is None:
+            lines, is_ascii = LineCheck(), self.first.isascii()
+            lines.feed(self.first)
+            if not self.is_short:
+                at = self._file.tell()
+                try:
+                    for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""):
+                        is_ascii = is_ascii and octets.isascii()
+                        lines.feed(octets)
+                finally:
+                    self._file.seek(at)
+            lines.end()
+            self._checked = is_ascii, lines.fault
+        return self._checked
 
     def close(self) -> None:
         self._file.close()
@@ -125,7 +147,7 @@ class DeliveryAttempt:
     ) -> None:
         """`sign` returns the fields to put in front of a message.
 
-        It is called in the CPU executor, again for each attempt; raises `KeyUnusable`.
+        It is called in the CPU executor, once in each attempt; raises `KeyUnusable`.
         """
         self._binary_domains = binary_domains
         self._router = router
@@ -136,8 +158,9 @@ class DeliveryAttempt:
     async def attempt(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
         """Attempt delivery; return a result for each recipient, from a server or from this one."""
         try:
-            await self._executors.cpu(self._sign, entry)  # before any connection is made
-            return await self._send(entry, destination, places)
+            message = await self._executors.cpu(self._signed, entry)  # before any connection is made
+            with contextlib.closing(message):
+                return await self._send(destination, places, message)
         except KeyUnusable:  # logged already; the text of a report goes to the sender
             return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)
         except NoRoute as error:
@@ -149,14 +172,15 @@ class DeliveryAttempt:
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
             return AttemptResult([Result(RecipientResult.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
-    async def _send(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
+    async def _send(self, destination: str, places: Sequence[int], message: _SignedMessage) -> AttemptResult:
         """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
         route = await self._router.to(destination)
         for host in route.hosts:
             for address in host.addresses:
                 try:
-                    return await self._send_to(address, self._router.requirements(route, host, entry.envelope), entry, places)
+                    terms = self._router.requirements(route, host, message.entry.envelope)
+                    return await self._send_to(address, terms, places, message)
                 except PeerTrouble as error:
                     if error.step is Step.END:  # it may have been accepted: another server would duplicate it
                         raise
@@ -166,20 +190,28 @@ class DeliveryAttempt:
         self._router.forget(destination)  # it may have moved: the next attempt asks the DNS once the cached answers expire
         raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
-    async def _send_to(self, address: str, terms: TlsRequirements, entry: QueueEntry, places: Sequence[int]) -> AttemptResult:
+    async def _send_to(
+        self, address: str, terms: TlsRequirements, places: Sequence[int], message: _SignedMessage
+    ) -> AttemptResult:
         while (peer := self._connections.take_idle(address, terms)) is not None:
             try:
-                return await self._record_replies(address, terms, peer, entry, places)
+                return await self._record_replies(address, terms, peer, places, message)
             except PeerTrouble as error:
                 if error.step is Step.END:
                     raise
-        return await self._record_replies(address, terms, await self._connections.new(address, terms), entry, places)
+        peer = await self._connections.new(address, terms)
+        return await self._record_replies(address, terms, peer, places, message)
 
     async def _record_replies(
-        self, address: str, terms: TlsRequirements, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]
+        self,
+        address: str,
+        terms: TlsRequirements,
+        peer: SmtpClient,
+        places: Sequence[int],
+        message: _SignedMessage,
     ) -> AttemptResult:
         nth = peer.sent + 1
-        results = await self._in_parts(peer, entry, places)
+        results = await self._in_parts(peer, places, message)
         reports = peer.offer.has("DSN")
         if (trouble := self._refusal_of_us(peer, results)) is not None:
             peer.abort()  # it would reply the same to the next message
@@ -197,13 +229,13 @@ class DeliveryAttempt:
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
 
-    async def _in_parts(self, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]) -> list[Result]:
+    async def _in_parts(self, peer: SmtpClient, places: Sequence[int], message: _SignedMessage) -> list[Result]:
         """Send again, immediately, to recipients that exceeded the transaction's limit (RFC 5321 §4.5.3.1.10)."""
-        results = await self._over_peer(peer, entry, places)
+        results = await self._over_peer(peer, places, message)
         while any(result.outcome is RecipientResult.DELIVERED for result in results) and not peer.is_over:
             left = [number for number, result in enumerate(results) if result.is_one_too_many]
             try:
-                more = await self._over_peer(peer, entry, [places[number] for number in left]) if left else []
+                more = await self._over_peer(peer, [places[number] for number in left], message) if left else []
             except Exception:  # noqa: BLE001 - whatever it is, the other recipients' results stand; these are retried
                 break
             for number, result in zip(left, more, strict=True):
@@ -212,22 +244,22 @@ class DeliveryAttempt:
                 break
         return results
 
-    async def _over_peer(self, peer: SmtpClient, entry: QueueEntry, places: Sequence[int]) -> list[Result]:
-        recipients = [entry.envelope.recipients[place] for place in places]
+    async def _over_peer(self, peer: SmtpClient, places: Sequence[int], message: _SignedMessage) -> list[Result]:
+        recipients = [message.entry.envelope.recipients[place] for place in places]
         try:
             await self._note_binary({recipient.domain for recipient in recipients}, peer)
-            signature, file = await self._executors.cpu(self._signed_file, entry)
-            with contextlib.closing(file):
-                sending = await self._mail_parameters(entry.envelope, file, len(signature), peer)
-                async with contextlib.aclosing(self._signed_chunks(file, signature)) as chunks:
-                    return await peer.send(sending, recipients, chunks)
+            if not message.is_at_first:  # it was sent to others, or over a connection that has ended
+                await self._executors.io(message.rewind)
+            sending = await self._mail_parameters(message, peer)
+            async with contextlib.aclosing(self._chunks(message)) as chunks:
+                return await peer.send(sending, recipients, chunks)
         except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
 
-    def _signed_file(self, entry: QueueEntry) -> tuple[bytes, _File]:
-        """Return the fields to put in front of a message, and its file, in one change of threads."""
-        return self._sign(entry), _File(entry)
+    def _signed(self, entry: QueueEntry) -> _SignedMessage:
+        """Sign and open a message, in one change of threads."""
+        return _SignedMessage(self._sign(entry), entry)
 
     async def _note_binary(self, domains: Iterable[str], peer: SmtpClient) -> None:
         """Record whether the server of these domains accepts BINARYMIME."""
@@ -236,15 +268,14 @@ class DeliveryAttempt:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _mail_parameters(
-        self, envelope: QueueEnvelope, file: _File, more_octets: int, peer: SmtpClient
-    ) -> MailParameters:
+    async def _mail_parameters(self, message: _SignedMessage, peer: SmtpClient) -> MailParameters:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
         without SMTPUTF8 (RFC 6531 §3.2). Content that DATA cannot carry goes as BINARYMIME or not at all (RFC 3030 §3).
         """
-        is_ascii, fault = file.check() if file.is_read else await self._executors.io(file.check)
+        is_ascii, fault = message.check() if message.is_short else await self._executors.io(message.check)
+        envelope = message.entry.envelope
         body = envelope.body
         if fault is not None:
             body = BINARYMIME
@@ -252,7 +283,7 @@ class DeliveryAttempt:
             body = "8BITMIME"
         return MailParameters(
             envelope.sender,
-            file.octets + more_octets,
+            message.octets + len(message.signature),
             body,
             envelope.smtputf8 and (peer.offer.has("SMTPUTF8") or not is_ascii),
             envelope.ret,
@@ -261,7 +292,7 @@ class DeliveryAttempt:
             requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
         )
 
-    async def _signed_chunks(self, file: "_File", signature: bytes) -> AsyncGenerator[bytes]:
-        yield signature + file.first
-        while not file.is_read and (octets := await self._executors.io(file.read)):
+    async def _chunks(self, message: _SignedMessage) -> AsyncGenerator[bytes]:
+        yield message.signature + message.first
+        while not message.is_read and (octets := await self._executors.io(message.read)):
             yield octets

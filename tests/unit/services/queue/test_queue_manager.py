@@ -10,6 +10,7 @@ import pytest
 
 from addresses import parsed
 from harness import read_events
+from mic_mail.process.executors import Executor
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.smtpclient.tls_requirements import TlsRequirements
@@ -344,14 +345,14 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
         (office.folder / "message").write_bytes(HEAD + MESSAGE + b"x\r\n" * 70_000)
         office.put("A", "b@two.example")
         senders = office.senders()
-        pieces = senders._attempt._delivery._signed_chunks
+        pieces = senders._attempt._delivery._chunks
 
-        async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
-            async for piece in pieces(file, signature):
+        async def broken(message: Any) -> AsyncGenerator[bytes]:
+            async for piece in pieces(message):
                 yield piece
                 raise OSError(5, "Input/output error")
 
-        senders._attempt._delivery._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._attempt._delivery._chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await wait_on_loop(lambda: server.messages)
         await senders.end()
@@ -359,6 +360,49 @@ async def test_a_message_that_cannot_be_read(tmp_path: Path) -> None:
     assert len(server.messages) == 1, "it began"
     assert all(not message.endswith(b".\r\n") for message in server.messages)
     assert office.queue.names() == ["A"]
+
+
+async def test_a_long_message_is_sent_whole_once_more(tmp_path: Path) -> None:
+    """A second transaction, to a recipient that was one too many, has the message from its beginning."""
+    server = Server(OPEN)
+    usual, begun = server.answer, [0]
+
+    def answer(line: bytes) -> bytes:
+        begun[0] += line.startswith(b"MAIL")
+        is_second = line.startswith(b"RCPT TO:<c") and begun[0] == 1
+        return b"452 4.5.3 too many\r\n" if is_second else usual(line)
+
+    server.answer = answer  # type: ignore[method-assign]
+    long = MESSAGE + b"x\r\n" * 70_000
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        (office.folder / "message").write_bytes(HEAD + long)
+        office.put("A", "b@two.example", "c@two.example")
+        async with office.sending():
+            await office.until()
+    assert server.messages == [long.replace(b"\r\n.", b"\r\n..") + b".\r\n"] * 2
+
+
+async def test_a_short_message_changes_threads_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read what was decided, to be signed and opened, and for its result: a change costs more than what is done there."""
+    calls = 0
+    submit = Executor.submit
+
+    def counted(executor: Executor, *call: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return submit(executor, *call)
+
+    monkeypatch.setattr(Executor, "submit", counted)
+    counts = []
+    for messages in (10, 20):
+        async with offices(tmp_path / str(messages), {"127.0.0.4": Server(OPEN)}, ZONE) as office:
+            for number in range(messages):
+                office.put(f"{number:02}", "b@two.example")
+            calls = 0
+            async with office.sending():
+                await office.until()
+            counts.append(calls)
+    assert counts[1] - counts[0] == 3 * 10
 
 
 async def test_many_messages_to_many_domains_of_which_some_are_dead(tmp_path: Path) -> None:

@@ -344,15 +344,15 @@ async def test_trouble_in_the_second_transaction(tmp_path: Path, authority: Auth
     async with relaying(tmp_path, relay, authority) as office:
         office.put("A", "b@one.example", "c@two.example")
         senders = office.senders()
-        pieces = senders._attempt._delivery._signed_chunks
+        pieces = senders._attempt._delivery._chunks
 
-        async def broken(file: Any, signature: bytes) -> AsyncGenerator[bytes]:
+        async def broken(message: Any) -> AsyncGenerator[bytes]:
             if begun[0] == 2 and how == "disk":
                 raise OSError(5, "Input/output error")
-            async for piece in pieces(file, signature):
+            async for piece in pieces(message):
                 yield piece
 
-        senders._attempt._delivery._signed_chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
+        senders._attempt._delivery._chunks = broken  # type: ignore[method-assign]  # a disk that fails under a file that is open
         running = asyncio.create_task(senders.run())
         await office.tried("A")
         await senders.end()
