@@ -255,6 +255,32 @@ def test_a_file_of_another_version_is_made_anew(root: Root) -> None:
     assert root.use(known) == 2
 
 
+@pytest.mark.parametrize("stamp", ["user_version = 3", "user_version = 77"])
+def test_a_file_of_another_version_is_not_damaged(root: Root, stamp: str) -> None:
+    """After an upgrade `mailbox repair` has nothing to say about it: the indexer has not come to it yet."""
+    root.use(lambda account: publish(account, "mot"))
+    index(root)
+    with sqlite3.connect(root.home / "search.sqlite") as connection:
+        connection.execute(f"PRAGMA {stamp}")
+    connection.close()
+    for check in (True, False):
+        assert root.use(lambda account, check=check: account.repair(check=check)).clean
+        assert (root.home / "search.sqlite").exists()
+    index(root)
+    assert not (root.home / "search.sqlite").exists()
+    index(root)
+    assert root.use(known) == 1
+
+
+def test_a_file_of_another_program_is_damage(root: Root) -> None:
+    root.use(lambda account: publish(account, "mot"))
+    index(root)
+    with sqlite3.connect(root.home / "search.sqlite") as connection:
+        connection.execute("PRAGMA application_id = 7")
+    connection.close()
+    assert [finding.kind for finding in root.use(lambda account: account.repair(check=True)).findings] == ["search-damaged"]
+
+
 def test_an_indexer_notices_that_somebody_threw_the_file_away(root: Root) -> None:
     """Though the index has not been written since."""
     store = root.store()

@@ -108,6 +108,10 @@ class DamagedSearchFile(Exception):
     """The file does not hold what was written to it."""
 
 
+class OtherVersion(DamagedSearchFile):
+    """Another version of this program made the file: whoever finds it makes it anew, but nothing is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """An existing segment."""
@@ -219,9 +223,9 @@ class SearchFile:
                 raise self._damaged(error) from error
             raise
 
-    def _damaged(self, what: object) -> DamagedSearchFile:
+    def _damaged(self, what: object, kind: type[DamagedSearchFile] = DamagedSearchFile) -> DamagedSearchFile:
         self._suspect = self._index.identity()
-        return DamagedSearchFile(f"{self._path}: {what}")
+        return kind(f"{self._path}: {what}")
 
     def _follow(self) -> int | None:
         identity = self._index.identity()
@@ -241,7 +245,8 @@ class SearchFile:
                 raise self._damaged(error) from error
             raise
         if found != (APPLICATION_ID, VERSION):
-            raise self._damaged(f"version {found[1]}")
+            kind = OtherVersion if found[0] == APPLICATION_ID else DamagedSearchFile
+            raise self._damaged(f"version {found[1]}", kind)
 
     # Writing
 
@@ -352,7 +357,7 @@ class SearchFile:
             self._identity = self._written = None
 
     def damage(self) -> list[str]:
-        """Return what is wrong with the file, checking every octet."""
+        """Return what is wrong with the file, checking every octet; nothing if another version of the program made it."""
         try:
             if self._follow() is None:
                 return []
@@ -361,6 +366,8 @@ class SearchFile:
             for each in self.live():
                 with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))
+        except OtherVersion:
+            return []
         except DamagedSearchFile as error:
             return [str(error)]
         return []
