@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.index import view_cache
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
 from store_harness import REF, Root, deliver
@@ -233,3 +235,32 @@ def test_a_delivery_copies_no_large_folder_for_who_may_listen(two: Two, monkeypa
     assert told is not None
     assert [uid for uid, *_ in told.changed] == [1, 2, 3]
     del presence
+
+
+@pytest.mark.parametrize("long_run", [2, 64])
+def test_a_changed_view_has_each_change_in_its_place(two: Two, monkeypatch: pytest.MonkeyPatch, long_run: int) -> None:
+    """Flags of a run or of some, new messages and expunges in runs or one by one: as from a table of the messages."""
+    monkeypatch.setattr(view_cache, "_LONG_RUN", long_run)
+    info, dice = two.here.view(two.folder_id).info, random.Random(long_run)
+    for _ in range(300):
+        uids = sorted(dice.sample(range(1, 40), dice.randint(1, 20)))
+        known = {uid: (dice.randint(0, 8), dice.randint(1, 99), dice.randint(1, 5)) for uid in uids}
+        view = FolderView(info, array("I", uids), *(array("Q", column) for column in zip(*known.values(), strict=True)))
+        before = columns(view)
+        first, count = dice.randint(0, len(uids)), dice.randint(0, 6)
+        some = uids[first : first + count] if dice.random() < 0.5 else dice.sample(range(1, 45), count)
+        changed = [(uid, dice.randint(0, 8), 100, known[uid][2] if uid in known else 7) for uid in sorted(some)]
+        gone = (
+            uids[first + count :][: dice.randint(0, 4)]
+            if dice.random() < 0.5
+            else dice.sample(uids, dice.randint(0, len(uids)))
+        )
+        vanished = sorted(set(gone) - set(some))
+        after = {uid: row for uid, row in known.items() if uid not in vanished} | {uid: tuple(row) for uid, *row in changed}
+        fresh = view_cache.with_changes(view, info, changed, vanished)
+        assert columns(fresh) == tuple(map(list, zip(*((uid, *after[uid]) for uid in sorted(after)), strict=True))) or not after
+        assert len(fresh.uids) == len(after)
+        assert columns(view) == before
+        if not vanished and set(some) <= set(uids):
+            assert fresh.uids is view.uids
+            assert fresh.sizes is view.sizes

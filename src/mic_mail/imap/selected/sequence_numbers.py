@@ -14,8 +14,11 @@ from itertools import chain
 
 from mic_mail.errors import Trouble
 from mic_mail.imap.selected.flag_names import flag_names
-from mic_mail.storage.index.view_cache import before_uid, position_after, runs_of
+from mic_mail.storage.index.view_cache import before_uid, position_after, run_at, runs_of
 from mic_mail.storage.types import Changes, FolderInfo, FolderView
+
+_LONG_RUN = 64
+"""Changed messages from which on they are compared with the view as a whole."""
 
 
 class OutOfStep(Trouble):
@@ -92,8 +95,7 @@ class NumberedMessages:
 
     def run_at(self, uids: Sequence[int]) -> int | None:
         """Return the position of the first of these UIDs if they are in the view one after another, else None."""
-        at = bisect_left(self.uids, uids[0])
-        return at if self.uids[at : at + len(uids)] == array(self.uids.typecode, uids) else None
+        return run_at(self.uids, uids)
 
     def _take(self, fresh: FolderView, changes: Changes) -> dict[int, int]:
         """Move to `fresh`; return the previous flags of known messages that changed.
@@ -115,16 +117,27 @@ class NumberedMessages:
         if gone:
             self._reported_before_expunges = self.reported_modseq
             self._pending_expunges = expunged
+        before = self._flags_before(changes, fresh.info.highest_modseq)
+        is_same = not changes.changed and changes.complete and bisect_right(fresh.uids, last) == len(fresh.uids)
+        self._adopt(fresh, is_same=is_same)
+        return before
+
+    def _flags_before(self, changes: Changes, highest_modseq: int) -> dict[int, int]:
+        """Return the present flags of known messages among the changed ones, up to a MODSEQ."""
+        uids, flags, changed = self.uids, self.flags, changes.changed
+        if len(changed) >= _LONG_RUN:
+            some = [row[0] for row in changed]
+            run = run_at(uids, some)
+            if run is not None and max(row[2] for row in changed) <= highest_modseq:
+                return dict(zip(some, flags[run : run + len(some)], strict=True))
         before: dict[int, int] = {}
-        uids, flags, at = self.uids, self.flags, 0
-        for uid, _, modseq, _ in changes.changed:
+        last, at = uids[-1] if uids else 0, 0
+        for uid, _, modseq, _ in changed:
             if uid > last:
                 break
             at = position_after(uids, uid, at)
-            if modseq <= fresh.info.highest_modseq and uids[at] == uid:
+            if modseq <= highest_modseq and uids[at] == uid:
                 before[uid] = flags[at]
-        is_same = not changes.changed and changes.complete and bisect_right(fresh.uids, last) == len(fresh.uids)
-        self._adopt(fresh, is_same=is_same)
         return before
 
     def _adopt(self, fresh: FolderView, *, is_same: bool = False) -> None:

@@ -5,11 +5,16 @@ and `flush_names` renames later (after 2 s, at CLOSE, at drain): 1,000 renames i
 whole STORE elsewhere. The flags in the name of a dirty row are never read: that would undo an acknowledged STORE.
 """
 
+from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
+
 import time
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import compress, repeat
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, literal_column, select, update
 
@@ -103,28 +108,29 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
             operand |= write.keyword_bits(folder, keywords, add=operation != "-")
         asked = sorted(uids)
         run = None if reader is not None else _run_in_memory(write, folder, asked)
-        rows = _read_flags(write, folder_id, asked) if run is None else run
-        common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
-        if reader is not None:
-            known = reader_seen_rows.states(write.connection, reader, folder_id, common)
-            rows = reader_seen_rows.as_seen(rows, known, reader)
         failed: list[int] = []
-        if unchanged_since is not None:  # RFC 7162 §3.1.3: newer ones are left as they are
-            failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
-            rows = [row for row in rows if row[2] <= unchanged_since]
-        after = {old: _apply(operation, old, operand, allowed) for old in {row[1] for row in rows}}
-        wanted = [(uid, after[old], old, modseq, size) for uid, old, modseq, size in rows]
-        changing = [row for row in wanted if row[1] != row[2]]
-        if reader is not None:
-            _write_own_flags(write, folder, reader, changing, common)
-        elif changing and run is not None and not failed:
-            _write_range(write, folder, changing, (asked[0], asked[-1]), _apply_to_bits(operation, operand, allowed))
-        elif changing:
-            _write_flags(write, folder, changing)
-        now = write.modseq if changing else 0
-        result = [(uid, new, modseq if new == old else now) for uid, new, old, modseq, _ in wanted]
+        if run is not None and (unchanged_since is None or max(run.modseqs) <= unchanged_since):
+            result, reported = _change_run(write, folder, run, operation, operand, allowed)
+        else:
+            rows = _read_flags(write, folder_id, asked) if run is None else list(zip(*run, strict=True))
+            common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
+            if reader is not None:
+                known = reader_seen_rows.states(write.connection, reader, folder_id, common)
+                rows = reader_seen_rows.as_seen(rows, known, reader)
+            if unchanged_since is not None:  # RFC 7162 §3.1.3: newer ones are left as they are
+                failed = [uid for uid, _, modseq, _ in rows if modseq > unchanged_since]
+                rows = [row for row in rows if row[2] <= unchanged_since]
+            after = {old: _apply(operation, old, operand, allowed) for old in {row[1] for row in rows}}
+            wanted = [(uid, after[old], old, modseq, size) for uid, old, modseq, size in rows]
+            changing = [row for row in wanted if row[1] != row[2]]
+            if reader is not None:
+                _write_own_flags(write, folder, reader, changing, common)
+            elif changing:
+                _write_flags(write, folder, changing)
+            now = write.modseq if changing else 0
+            result = [(uid, new, modseq if new == old else now) for uid, new, old, modseq, _ in wanted]
+            reported = [(uid, new, now, size) for uid, new, _, _, size in changing]
         names = folder.keyword_names()
-    reported = [(uid, new, now, size) for uid, new, _, _, size in changing]
     return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=reported))
 
 
@@ -152,7 +158,16 @@ def _apply_to_bits(operation: FlagOperation, operand: int, allowed: int) -> tupl
     return kept, 0 if operation == "-" else operand
 
 
-def _run_in_memory(write: Write, folder: FolderRow, uids: Sequence[int]) -> list[Row] | None:
+class _Run(NamedTuple):
+    """Columns of messages between whose UIDs there are no others."""
+
+    uids: Sequence[int]
+    flags: array[int]
+    modseqs: array[int]
+    sizes: array[int]
+
+
+def _run_in_memory(write: Write, folder: FolderRow, uids: Sequence[int]) -> _Run | None:
     """Return the messages of many UIDs in succession from the folder's view, if that is current.
 
     None: query the index; there are others in between, or some of these do not exist.
@@ -166,7 +181,33 @@ def _run_in_memory(write: Write, folder: FolderRow, uids: Sequence[int]) -> list
     end = at + len(uids)
     if view.uids[at:end] != array(view.uids.typecode, uids):
         return None
-    return list(zip(uids, view.flags[at:end], view.modseqs[at:end], view.sizes[at:end], strict=True))
+    return _Run(uids, view.flags[at:end], view.modseqs[at:end], view.sizes[at:end])
+
+
+def _change_run(  # noqa: PLR0917 - as `store_flags`
+    write: Write, folder: FolderRow, run: _Run, operation: FlagOperation, operand: int, allowed: int
+) -> tuple[list[tuple[int, int, int]], list[Row]]:
+    """Change the flags of a run, column by column: the statement and the loops of Python are few.
+
+    Return `StoreResult.changed`, and (uid, flags, modseq, size) of the messages whose flags are others now.
+    """
+    after = {old: _apply(operation, old, operand, allowed) for old in set(run.flags)}
+    moved = {old for old, new in after.items() if old != new}
+    new_flags = list(map(after.__getitem__, run.flags))
+    if not moved:
+        return list(zip(run.uids, new_flags, run.modseqs, strict=True)), []
+    counts, octets = Counter(run.flags), dict.fromkeys(after, 0)
+    for old, size in zip(run.flags, run.sizes, strict=True):
+        octets[old] += size
+    for old in moved:
+        folder.recount(old, after[old], counts[old], octets[old])
+    _write_range(write, folder, (run.uids[0], run.uids[-1]), _apply_to_bits(operation, operand, allowed))
+    rows = zip(run.uids, new_flags, repeat(write.modseq), run.sizes)
+    if len(moved) == len(after):
+        return list(zip(run.uids, new_flags, repeat(write.modseq))), list(rows)
+    are_moved = list(map(moved.__contains__, run.flags))
+    modseqs = [write.modseq if is_moved else modseq for is_moved, modseq in zip(are_moved, run.modseqs, strict=True)]
+    return list(zip(run.uids, new_flags, modseqs, strict=True)), list(compress(rows, are_moved))
 
 
 _Changing = tuple[int, int, int, int, int]
@@ -186,12 +227,9 @@ def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> 
     write.store.names_due = True
 
 
-def _write_range(
-    write: Write, folder: FolderRow, changing: list[_Changing], uids: tuple[int, int], bits: tuple[int, int]
-) -> None:
+def _write_range(write: Write, folder: FolderRow, uids: tuple[int, int], bits: tuple[int, int]) -> None:
     """Write the changes of messages between which there are no others: one statement, however many they are."""
     write.touch(folder)
-    _count_anew(folder, changing)
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     low, high = uids
     kept, added = bits

@@ -24,6 +24,8 @@ _MOST_STEPS = 64
 _MOST_ROWS = 512
 """Limit of the rows of all steps to one view; a step with more is not kept."""
 _ROW_OCTETS = 200
+_LONG_RUN = 64
+"""Changed messages from which on they are compared with the view as a whole."""
 _FEW_RUNS = 4
 """Runs of expunged messages up to which each is cut from a copy, which moves the rest of it."""
 
@@ -157,17 +159,24 @@ def with_changes(view: FolderView, info: FolderInfo, changed: Sequence[Row], van
         return replace(view, info=info)
     if not changed:
         return FolderView(info, *_without(vanished, view.uids, view.flags, view.modseqs, view.sizes))
-    uids, flags, modseqs, sizes = view.uids[:], view.flags[:], view.modseqs[:], view.sizes[:]
+    uids, flags, modseqs, sizes = view.uids, view.flags[:], view.modseqs[:], view.sizes
+    run = run_at(uids, [row[0] for row in changed]) if len(changed) >= _LONG_RUN else None
+    if run is not None:
+        end = run + len(changed)
+        flags[run:end] = array(flags.typecode, [row[1] for row in changed])
+        modseqs[run:end] = array(modseqs.typecode, [row[2] for row in changed])
     at = 0
-    for uid, flag_bits, modseq, size in changed:
+    for uid, flag_bits, modseq, size in changed if run is None else ():
         at = position_after(uids, uid, at)
         if at < len(uids) and uids[at] == uid:
             flags[at], modseqs[at] = flag_bits, modseq
-        else:
-            uids.insert(at, uid)
-            flags.insert(at, flag_bits)
-            modseqs.insert(at, modseq)
-            sizes.insert(at, size)
+            continue
+        if uids is view.uids:  # the columns that flags do not change are shared until a message comes
+            uids, sizes = uids[:], sizes[:]
+        uids.insert(at, uid)
+        flags.insert(at, flag_bits)
+        modseqs.insert(at, modseq)
+        sizes.insert(at, size)
     if vanished:
         uids, flags, modseqs, sizes = _without(vanished, uids, flags, modseqs, sizes)
     return FolderView(info, uids, flags, modseqs, sizes)
@@ -187,6 +196,12 @@ def position_after(uids: Sequence[int], uid: int, last: int) -> int:
         if at < len(uids) and uids[at] == uid:
             return at
     return bisect_left(uids, uid, min(last, len(uids)))
+
+
+def run_at(uids: array[int], some: Sequence[int]) -> int | None:
+    """Return the position of the first of some UIDs if all of them lie there one after another, else None."""
+    at = bisect_left(uids, some[0])
+    return at if uids[at : at + len(some)] == array(uids.typecode, some) else None
 
 
 def runs_of(uids: array[int], some: Sequence[int]) -> Iterator[tuple[int, int]]:
