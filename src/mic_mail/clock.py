@@ -141,6 +141,9 @@ class SystemClock(Clock):
     def now_us(self) -> int:
         return time.time_ns() // 1000
 
+    def step_seconds(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - self._believed
+
     monotonic = staticmethod(time.monotonic)  # each command of a session reads it some times
 
     @property
@@ -219,8 +222,11 @@ class TimedCache(Generic[K, V]):
     def get(self, key: K, made_of: tuple[object, ...], now: datetime) -> V | None:
         """Return the answer for `key` if it was made from these very objects and holds at `now`."""
         known = self._known.get(key)
-        if known is None or not known[1].holds(now) or any(a is not b for a, b in zip(known[0], made_of, strict=True)):
+        if known is None or not known[1].holds(now):
             return None
+        for before, present in zip(known[0], made_of, strict=True):
+            if before is not present:
+                return None
         return known[2]
 
     def put(self, key: K, made_of: tuple[object, ...], validity: Validity, answer: V) -> V:

@@ -67,6 +67,8 @@ def plain(name: str, value: object) -> object:
         return HIDDEN
     if type(value) is str and len(value) <= LONGEST_TEXT:  # most are; the chain below costs more
         return value
+    if type(value) is MailboxAddress:  # so are most of the others
+        return str(value)
     if isinstance(value, int):
         return value if value.bit_length() <= NUMBER_BITS else HIDDEN
     if value is None or isinstance(value, float):
@@ -134,6 +136,8 @@ def _json(name: str, value: object) -> str:
             return "null"
         if type(value) is int and value.bit_length() <= NUMBER_BITS:
             return repr(value)
+        if type(value) is MailboxAddress:
+            return quoted(str(value))
         if type(value) is list:
             return f"[{','.join([_json(name, item) for item in value[:1000]])}]"
     return _JSON.encode(plain(name, value))

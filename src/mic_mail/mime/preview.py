@@ -53,10 +53,14 @@ def preview(raw: bytes, part: Part) -> str:
 def _first_line(text: str) -> str:
     """Return the beginning of the text on one line, below the limit only where there is no more."""
     line = " ".join(text[:_ENOUGH].split())[:LIMIT]
-    if len(line) < LIMIT or _INVISIBLE.search(line):
+    if len(line) == LIMIT and not _INVISIBLE.search(line):
+        return line
+    for enough in (_ENOUGH, 4 * _ENOUGH):  # the line of a beginning is the beginning of the line
         # U+FFFD is removed separately: a text in a wrong charset has hundreds, and a match for each would dominate the cost.
-        visible = _INVISIBLE.sub("", text[: 4 * _ENOUGH].replace("\ufffd", ""))
+        visible = _INVISIBLE.sub("", text[:enough].replace("\ufffd", ""))
         line = " ".join(visible.split())[:LIMIT]
+        if len(line) == LIMIT or len(text) <= enough:
+            break
     return line
 
 

@@ -50,14 +50,22 @@ def hinted_lines(blocks: Iterable[bytes], hints: Callable[[bytes], Iterable[int]
     """
     kept = _KeptLines()
     found = 0
-    for block in blocks:
+    first_block: bytes | None = None  # while nothing is hinted in it: most texts have no other, and nothing of it is kept
+    for number, block in enumerate(blocks):
         budget.check_time()
         budget.take_work(len(block) // OCTETS_A_STEP)
-        kept.begin(block)
         offsets = list(islice(hints(block), budget.bounds.hints + 1 - found))
         found += len(offsets)
         if found > budget.bounds.hints:
             raise CannotRead(Unread.OVER_BOUNDS)
+        if not (number or offsets) and len(block) <= budget.bounds.whole_octets:
+            first_block = block
+            continue
+        if first_block is not None:
+            kept.begin(first_block)
+            kept.end()
+            first_block = None
+        kept.begin(block)
         budget.take_work(len(offsets) * _STEPS_OF_A_HINT)
         for first, last in _groups(offsets):
             kept.keep_around(first, last)

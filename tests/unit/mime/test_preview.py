@@ -2,6 +2,7 @@
 
 import binascii
 import quopri
+import re
 import unicodedata
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from messages import strategies
 from messages.hard import HARD, HEAD, HTML, PLAIN, SENTENCE, crlf, multipart, part
+from mic_mail.mime import preview as preview_module
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.mime.preview import _first_line
 
 
 def preview(message: bytes) -> str:
@@ -89,3 +92,29 @@ def test_any_octets_have_a_preview(message: bytes) -> None:
 def test_any_html_has_a_preview(page: str) -> None:
     """Tags that never close, comments that never end: one line of text."""
     assert "\n" not in preview(HEAD + part("text/html; charset=utf-8", crlf(page), "8bit"))
+
+
+@given(st.text(st.sampled_from("ab \n\t\u00ad\ufeff\ufffd\u200b\u00a0"), max_size=2_500).map(lambda text: text * 3))
+def test_the_line_of_a_beginning_is_the_beginning_of_the_line(text: str) -> None:
+    """White space and invisible characters are folded in the first characters only where they give a whole line."""
+    folded = " ".join(re.sub("[\u00ad\ufeff\ufffd\u200b]", "", text[:4_000]).split())[:200]
+    assert _first_line(text).rstrip() == folded.rstrip()
+
+
+def test_a_text_in_a_wrong_charset_is_looked_at_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every other character is unreadable, the first thousand hold the line."""
+    seen: list[int] = []
+
+    class Invisible:
+        @staticmethod
+        def search(text: str) -> object:
+            return "\ufffd" in text
+
+        @staticmethod
+        def sub(_: str, text: str) -> str:
+            seen.append(len(text))
+            return text
+
+    monkeypatch.setattr(preview_module, "_INVISIBLE", Invisible)
+    assert _first_line("a\ufffdb " * 2_000) == ("ab " * 67)[:200]
+    assert seen == [750]

@@ -35,7 +35,7 @@ class StagedFile:
     Unpublished ones are swept away. `DiskFull` leaves nothing behind.
     """
 
-    __slots__ = ("_fd", "_is_durable", "_reserve", "path", "size")
+    __slots__ = ("_fd", "_is_checked", "_is_durable", "_reserve", "path", "size")
 
     def __init__(self, path: str, fd: int, reserve: Reserve, size: int = 0, *, durable: bool = False) -> None:
         """`fd` is -1 for a file that is already complete. Nothing is written while `reserve` is given up."""
@@ -44,6 +44,8 @@ class StagedFile:
         self.size = size
         self._fd = fd
         self._is_durable = durable
+        self._is_checked = True
+        """True before the first write: whoever made the file has just looked at the reserve."""
 
     @property
     def base(self) -> str:
@@ -53,7 +55,9 @@ class StagedFile:
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         view = memoryview(octets)
         try:
-            self._reserve.require_whole()
+            if not self._is_checked:
+                self._reserve.require_whole()
+            self._is_checked = False
             while view:
                 written = os.write(self._fd, view)
                 self.size += written

@@ -24,6 +24,7 @@ from mic_mail.storage.errors import Busy, OverQuota, Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.journal import FOLDER, LOCK
 from mic_mail.storage.maildir.account_lock import AccountLock
+from mic_mail.storage.reserve import Reserve
 from mic_mail.storage.types import AccountRef, Published
 from store_harness import arrivals_in
 from waiting import wait_for, wait_on_loop
@@ -163,6 +164,16 @@ def test_a_sender_who_stays_away_is_not_waited_for_again(office: Office, monkeyp
     office.server.call(deliver())
     assert len(pauses) == 1
     assert len(office.inbox("dvbe")) == 6
+
+
+def test_the_reserve_is_looked_at_twice_a_message(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its file is made, and before the change of its mailbox: each look is a system call."""
+    office.deliver(*((name, message(number)) for number, name in enumerate(NAMES)))
+    looks: list[str] = []
+    octets = Reserve._octets
+    monkeypatch.setattr(Reserve, "_octets", lambda reserve: (looks.append(reserve.folder), octets(reserve))[1])
+    office.deliver(*((name, message(number)) for number, name in enumerate(NAMES)))
+    assert len(looks) == 2 * len(NAMES)
 
 
 def test_one_alone_needs_no_journal(office: Office) -> None:
