@@ -68,6 +68,7 @@ def large(bench: Bench, server: Server) -> Figures:
     """One text body in base64: 20 MiB of octets."""
     with _growth(server) as growth:
         wall = bench.load(server, 1, 1, bench.sizes.large_octets)["wall_s"]
+        _wait_until_read(server)
     return {"s": wall, "grown_mib": growth()}
 
 
@@ -76,6 +77,7 @@ def large_at_once(bench: Bench, server: Server) -> Figures:
     count = bench.sizes.large_at_once
     with _growth(server) as growth:
         wall = bench.load(server, count, count, bench.sizes.large_octets)["wall_s"]
+        _wait_until_read(server)
     return {"s": wall, "grown_mib": growth()}
 
 
@@ -85,9 +87,18 @@ def attachment(kind: str) -> Turn:
     def turn(bench: Bench, server: Server) -> Figures:
         path = bench.once(("attachment", kind), lambda: _write_attachment(bench, kind))
         assert isinstance(path, Path)
-        return {"s": bench.load(server, 1, 1, path)["wall_s"]}
+        wall = bench.load(server, 1, 1, path)["wall_s"]
+        _wait_until_read(server)
+        return {"s": wall}
 
     return turn
+
+
+def _wait_until_read(server: Server) -> None:
+    """Wait for what our server reads behind its reply, which would disturb the next server's turn."""
+    end = time.monotonic() + 60
+    while server.status and any(one.get("unread") for one in server.processes()) and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def _write_attachment(bench: Bench, kind: str) -> Path:
