@@ -1,8 +1,9 @@
 """The command `mic-mail`: root options, and the handling of errors.
 
 In: arguments and environment. Out: an exit code (0 done, 1 refused by a rule, 2 usage error, 3 trouble: try later, 130 stopped
-by Ctrl-C) and never a traceback: an unexpected error gets a reference number, and its traceback goes to a file that the message
-names. On a terminal that cannot show Vietnamese the output is English. The commands are in `nouns`.
+by Ctrl-C, 141 output not read to its end) and never a traceback: an unexpected error gets a reference number, and its traceback
+goes to a file that the message names. On a terminal that cannot show Vietnamese the output is English. The commands are in
+`nouns`.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ from mic_mail.ids import trace_id
 EXIT_REFUSED, EXIT_USAGE, EXIT_TROUBLE = Refused.exit_code, BadInput.exit_code, Trouble.exit_code
 EXIT_STOPPED = 130
 """The exit code that a shell shows for a process that Ctrl-C ended (128 + SIGINT)."""
+EXIT_READER_GONE = 141
+"""The exit code that a shell shows for a process whose reader ended first, as in `| head` (128 + SIGPIPE)."""
 
 
 def build() -> typer.Typer:
@@ -123,8 +126,8 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
     except typer.Abort:  # a question was answered with no, or not at all
         return _stopped(EXIT_REFUSED)
     except (output.ReaderGone, BrokenPipeError):
-        output.silence_stdout()
-        return 0
+        output.leave_reader()
+        return EXIT_READER_GONE
     except OSError as error:
         if not output.is_lost():
             return _unexpected()
@@ -133,7 +136,9 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
         return EXIT_TROUBLE
     except Exception:  # noqa: BLE001  the last line of defence: a person gets a reference, the file gets the traceback
         return _unexpected()
-    return _stopped(code) if code == EXIT_STOPPED else code
+    if code == EXIT_STOPPED:
+        return _stopped(code)
+    return EXIT_READER_GONE if code == 0 and output.reader_is_gone() else code
 
 
 def _stopped(code: int) -> int:

@@ -49,10 +49,11 @@ _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
 
 class _Speech:
-    """The language of this run, and the program as its reader types it."""
+    """The language of this run, the program as its reader types it, and whether the reader has closed the pipe."""
 
     language = language_of(os.environ)
     program = prose.PROGRAM
+    reader_is_gone = False
 
 
 _UNACCENTED = "unaccented"
@@ -88,6 +89,7 @@ def settle(language: Language) -> None:
     """
     _Speech.language = language
     _Speech.program = prose.PROGRAM
+    _Speech.reader_is_gone = False
     _settle_streams()
     if not all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr)):
         _Speech.language = Language.EN
@@ -196,6 +198,17 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def leave_reader() -> None:
+    """Note that the reader has closed the pipe, and discard what it has not read."""
+    _Speech.reader_is_gone = True
+    silence_stdout()
+
+
+def reader_is_gone() -> bool:
+    """Return whether the reader has closed the pipe before it had all of the output."""
+    return _Speech.reader_is_gone
+
+
 def is_lost() -> bool:
     """Return whether standard output still holds what it could not write."""
     try:
@@ -214,7 +227,7 @@ def _result(*, ends: bool = False) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        silence_stdout()
+        leave_reader()
         if ends:
             raise ReaderGone from error
     except OSError as error:

@@ -263,12 +263,12 @@ def test_a_program_whose_result_cannot_be_written_ends_with_its_code(environment
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_a_reader_who_has_seen_enough_is_no_trouble(form: tuple[str, ...], environment: dict[str, str]) -> None:
-    """`mic-mail ... | head`: exit 0, and not a word."""
+    """`mic-mail ... | head`: not a word, and the exit code of a program that SIGPIPE ends."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
         told = program("config", "reference", *form, stdout=pipe, environment=environment)
-    assert (told.returncode, told.stderr) == (0, b"")
+    assert (told.returncode, told.stderr) == (141, b"")
 
 
 def test_an_act_is_done_to_its_end_whoever_has_left(made: Path) -> None:
@@ -278,9 +278,18 @@ def test_an_act_is_done_to_its_end_whoever_has_left(made: Path) -> None:
     assert program("--config", made, "unit", "add", "KHTC", "Vụ Kế hoạch", "--document", "1/QĐ").returncode == 0
     with os.fdopen(writing, "wb") as pipe:
         told = program("--config", made, "mailbox", "issue", "--unit", "KHTC", "--document", "1/CV", stdout=pipe)
-    assert (told.returncode, told.stderr) == (0, b"")
+    assert (told.returncode, told.stderr) == (141, b"")
     [home] = made.parent.parent.glob("data/mail/*/khtc")
     assert [path for folder in ("new", "cur") for path in (home / "Maildir" / folder).iterdir()]
+
+
+def test_a_refusal_is_told_by_its_code_whoever_has_left(made: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        told = program("--config", made, "mailbox", "show", "khong.ai@mic.gov.vn", stdout=pipe)
+    assert told.returncode in {1, 2}
+    assert told.stderr
 
 
 @pytest.mark.parametrize("number", [1, 2])
