@@ -4,7 +4,7 @@ A step is taken by one statement that succeeds once, so of ten clients with the 
 after a restart (RFC 6238 §5.2). Facts of a mailbox are written in the same transaction as the rows that they describe.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -117,12 +117,14 @@ class SecondFactors(BaseRegister):
         return True
 
     @transaction
-    def mend_steps_ahead(self, session: Session, present: int, latest: int) -> int:
-        """Reset factors whose last code is of a step after `latest`; return how many there are.
+    def mend_steps_ahead(self, session: Session, clock: Callable[[], int], tolerance: int) -> int:
+        """Reset factors whose last code is of a step that lies ahead; return how many there are.
 
-        Codes after the step `present` are accepted again.
+        Steps up to `tolerance` ahead stay. Codes after the present step are accepted again. `clock` returns that step, and is
+        called within the change: a code that was used before is then not ahead of a reading from before.
         """
-        ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > latest).values(last_step=present)
+        present = clock()
+        ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > present + tolerance).values(last_step=present)
         return len(session.scalars(ahead.returning(SecondFactorRow.holder)).all())
 
     @transaction

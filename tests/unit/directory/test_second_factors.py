@@ -1,5 +1,7 @@
 """Second factors in the directory: a code is used once, whoever brings it at the same time."""
 
+import contextlib
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -38,6 +40,32 @@ def test_a_step_is_taken_once_and_none_before_it(directory, enrolled):
     assert not factors.take(holder, number, 102)
     assert not factors.take(holder, number, 101)
     assert not factors.take(holder, number + 1, 103)  # another factor has been set meanwhile
+
+
+def test_codes_that_lie_ahead_are_accepted_again(directory, enrolled):
+    """Up to a tolerance they stay used: clocks of telephones are ahead, too."""
+    _, holder, number = enrolled
+    assert directory.second_factors.mend_steps_ahead(lambda: 90, 10) == 0
+    assert not directory.second_factors.take(holder, number, 100)
+    assert directory.second_factors.mend_steps_ahead(lambda: 90, 9) == 1
+    assert not directory.second_factors.take(holder, number, 90)
+    assert directory.second_factors.take(holder, number, 91)
+
+
+def test_the_clock_by_which_codes_lie_ahead_is_read_within_the_change(directory, enrolled):
+    """No code can be used between a reading and the repair: it would be taken for one that lies ahead, and be valid again."""
+    _, holder, number = enrolled
+
+    def step():
+        with (
+            contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+        return 100
+
+    assert directory.second_factors.mend_steps_ahead(step, 0) == 0
+    assert not directory.second_factors.take(holder, number, 100)
 
 
 def test_it_is_set_at_the_instant_of_the_clock(url, clock, directory, issue):

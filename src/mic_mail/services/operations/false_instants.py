@@ -8,7 +8,7 @@ as unused, so that the present codes are valid (`docs/decisions/0094`). Facts an
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from mic_mail.auth import totp
 from mic_mail.clock import STEP_SECONDS
@@ -16,6 +16,8 @@ from mic_mail.directory.repository import Directory
 from mic_mail.process.runtime import Runtime
 
 _UNCHANGED_SECONDS = 0.5
+_STEPS_AHEAD = totp.WINDOW + int(STEP_SECONDS // totp.STEP_SECONDS)
+"""Steps of codes by which a right one may be ahead of the clock."""
 
 
 class FalseInstants:
@@ -40,21 +42,23 @@ class FalseInstants:
 
     def is_idle(self) -> bool:
         """Return whether the clock was not set since the last repair."""
-        return self._mended_at is not None and abs(self._now()[1] - self._mended_at) <= _UNCHANGED_SECONDS
+        return self._mended_at is not None and abs(self._offset() - self._mended_at) <= _UNCHANGED_SECONDS
 
     async def run_once(self) -> None:
         """Repair instants that lie ahead, if the clock was set since the last repair."""
         if self.is_idle():
             return
-        now, offset = self._now()
+        offset = self._offset()
         self._mended_at = None  # a clock that is set back to where it was had another time meanwhile
         is_trusted = await self._is_trusted() and self._runtime.clock.is_settled()  # half an hour behind is still trusted
-        if not is_trusted or abs(self._now()[1] - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run
+        if not is_trusted or abs(self._offset() - offset) > _UNCHANGED_SECONDS:  # set meanwhile: the next run
             return
         mended = await self._runtime.executors.io(
             self._directory.mend_instants_ahead, self._runtime.clock.now, timedelta(seconds=STEP_SECONDS)
         )
-        factors = await self._runtime.executors.io(self._mend_second_factors, now)
+        factors = await self._runtime.executors.io(
+            self._directory.second_factors.mend_steps_ahead, self._present_step, _STEPS_AHEAD
+        )
         self._mended_at = offset
         if any(mended) or factors:
             self._runtime.log.event(
@@ -67,12 +71,9 @@ class FalseInstants:
             await self._refresh()
         await self._correct()
 
-    def _now(self) -> tuple[datetime, float]:
-        """Return the wall clock, and how far it is ahead of the time since boot."""
-        now = self._runtime.clock.now()
-        return now, now.timestamp() - self._runtime.clock.boottime()
+    def _offset(self) -> float:
+        """Return how far the wall clock is ahead of the time since boot."""
+        return self._runtime.clock.now().timestamp() - self._runtime.clock.boottime()
 
-    def _mend_second_factors(self, now: datetime) -> int:
-        present = int(now.timestamp() // totp.STEP_SECONDS)
-        latest = present + totp.WINDOW + int(STEP_SECONDS // totp.STEP_SECONDS)
-        return self._directory.second_factors.mend_steps_ahead(present, latest)
+    def _present_step(self) -> int:
+        return int(self._runtime.clock.now().timestamp() // totp.STEP_SECONDS)
