@@ -455,7 +455,7 @@ def cell(value: object) -> str:
         case datetime():
             return dates.short(value)
         case date():
-            return localized(dates.day(value))
+            return dates.short_day(value)
         case float() if value.is_integer():
             return str(int(value))
         case str() | int() | float():

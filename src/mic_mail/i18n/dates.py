@@ -37,6 +37,11 @@ def instant(moment: datetime) -> Text:
     return Text(f"{t:%H} giờ {t:%M} phút ngày {date_text.vi}", f"{date_text.en}, {t:%H:%M}")
 
 
+def short_day(moment: date) -> str:
+    """Return the day for a table cell, the same in both languages: "03/02/2026"."""
+    return f"{moment:%d/%m/%Y}"
+
+
 def short(moment: datetime) -> str:
     """Return the minute for a table cell, the same in both languages: "03/02/2026 10:05"."""
     return f"{local(moment):%d/%m/%Y %H:%M}"
@@ -50,7 +55,7 @@ def readable(value: str) -> str:
     if not _DAY_OR_INSTANT.fullmatch(value):
         return value
     try:
-        return short(datetime.fromisoformat(value)) if "T" in value else day(date.fromisoformat(value)).vi
+        return short(datetime.fromisoformat(value)) if "T" in value else short_day(date.fromisoformat(value))
     except ValueError:
         return value
 

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,6 +16,7 @@ from mic_mail.cli import output
 from mic_mail.cli.output import Column, Part
 from mic_mail.cli.table_layout import column_widths
 from mic_mail.errors import Text
+from mic_mail.i18n.language import Language
 
 ADDRESSES = ("dvbe@mic.gov.vn", "phatthanhtruyenhinh@mic.gov.vn")
 PROGRAM = (
@@ -121,6 +123,19 @@ def test_a_record_shows_what_is_empty(capsys: pytest.CaptureFixture[str]) -> Non
     assert record.splitlines() == ["By         -", "Last used  -"]
     assert [line.strip("│ ") for line in table.splitlines() if "│" in line] == ["302", "0.5"]
     assert table.startswith("Lag")
+
+
+@pytest.mark.parametrize("language", Language)
+def test_a_day_is_one_word_in_both_languages(
+    language: Language, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table has the form of an instant for it, which no narrow column breaks into two lines."""
+    monkeypatch.setattr(output._Speech, "language", language)
+    columns = [Column("day", "Ngày", "Day"), Column("at", "Lúc", "At"), Column("recorded", "Ghi", "Recorded")]
+    at = datetime(2026, 9, 30, 3, tzinfo=UTC)
+    output.listing(columns, [{"day": at.date(), "at": at, "recorded": "2026-09-30"}], as_json=False)
+    [row] = [line for line in capsys.readouterr().out.splitlines() if "30" in line]
+    assert row.replace("│", " ").split() == ["30/09/2026", "30/09/2026", "10:00", "30/09/2026"]
 
 
 def test_a_list_without_rows_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
