@@ -31,8 +31,10 @@ from mic_mail.storage.types import AccountRef, Published
 
 MAX_BATCH = 50
 """Messages in one publication: bounds how long an account's lock is held and a batch delays the next."""
-GATHER_SECONDS, GATHER_TIMES = 0.001, 5
+GATHER_SECONDS, GATHER_TIMES = 0.002, 5
 """The pause in which a batch waits for more messages, and the maximum number of such pauses."""
+GATHER_SECONDS_PER_OCTET = 0.003 / 102_400
+"""What is added to the pause for each octet of the first message: larger ones take longer to receive and to check."""
 MOST_WAITING = 2_000
 MOST_WAITING_OCTETS = 256 << 20
 """Small messages waiting in memory, with the index data of their headers; beyond that the client gets 451."""
@@ -171,12 +173,13 @@ class LocalDeliverer:
         """
         self._wanted = min(self._together, MAX_BATCH)
         loop = asyncio.get_running_loop()
+        seconds = GATHER_SECONDS + GATHER_SECONDS_PER_OCTET * len(self._next_batch[0].octets)
         for _ in range(GATHER_TIMES):
             size = len(self._next_batch)
             if size >= self._wanted:
                 return
             self._enough = loop.create_future()
-            timer = loop.call_later(GATHER_SECONDS, self._end_pause, self._enough)
+            timer = loop.call_later(seconds, self._end_pause, self._enough)
             await self._enough
             self._enough = None
             timer.cancel()
