@@ -207,3 +207,14 @@ def test_a_client_that_leaves_within_answers(server: MailServer, user: str, capl
 def test_nothing_went_wrong_inside(server: MailServer) -> None:
     """All that was refused above was refused on purpose: no unexpected exception is in the log."""
     assert [event for event in server.events() if "SERVERBUG" in str(event) or "traceback" in str(event).lower()] == []
+
+
+def test_many_exchanges_in_one_packet(server: MailServer) -> None:
+    """Sign-ins that are cancelled before anything has to be waited for: each ends before the next begins, at no depth."""
+    connection = Connection(server, "imaps")
+    connection.response()
+    connection.send(b"".join(b"a%d AUTHENTICATE PLAIN\r\n*\r\nb%d NOOP\r\n" % (at, at) for at in range(2000)) + b"c LOGOUT\r\n")
+    assert answer(connection, b"a0").startswith(b"a0 BAD")
+    assert answer(connection, b"b1999").startswith(b"b1999 OK")
+    assert answer(connection, b"c").startswith(b"c OK")
+    connection.close()

@@ -35,6 +35,11 @@ class SprayCounter:
             _, gone = self._tried.popitem(last=False)
             self._counted -= len(gone)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no password was wrong, so that nobody need compute what `count` takes."""
+        return not self._tried
+
     def count(self, password: bytes, own: bytes, now: float, window: float) -> int:
         """Return at how many other addresses it was wrong within `window` seconds."""
         at = self._tried.get(password)

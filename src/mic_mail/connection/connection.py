@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import ClassVar, cast
 
+from mic_mail import eager_task
 from mic_mail.connection import peer
 from mic_mail.connection.actions import (
     Action,
@@ -241,19 +242,28 @@ class Connection(ServedConnection, ProcessHost):
             if isinstance(step, BindAccount):
                 self._bind(step)
                 continue
-            if isinstance(step, StartTls):
-                self._transport.pause_reading()
             if isinstance(step, Work):
                 try:
                     self._in_progress = self._begin_work(step)
                 except Exception as error:  # noqa: BLE001 - the session makes an answer of it
                     self._session.failed(step, error)
             else:
-                self._in_progress = self._loop.create_task(self._carry_out(step))
+                self._begin_task(step)
         if self._lost and self._in_progress is None:  # else the work in progress ends first: it is not undone
             self._session.close()
             self._closed()
             self._server.open.discard(self)
+
+    def _begin_task(self, step: Action) -> None:
+        """Begin an action that takes time, in a task; it may end at once, as a sign-in with a known password does."""
+        if isinstance(step, StartTls):
+            self._transport.pause_reading()
+            self._in_progress = self._loop.create_task(self._carry_out(step))
+            return
+        self._in_progress = step
+        task = eager_task.begin(self._carry_out(step), self._loop)
+        if self._in_progress is step:
+            self._in_progress = task
 
     def _await_input(self, step: NeedInput) -> bool:
         """Let the session wait; return False if input that was held back has been fed to it instead."""
@@ -314,8 +324,10 @@ class Connection(ServedConnection, ProcessHost):
             self._session.failed(action, error)
         else:
             self._session.done(action, result)
+        has_ended_at_once = self._in_progress is action
         self._in_progress = None
-        self._pump()
+        if not has_ended_at_once:  # else the pump that has begun it goes on
+            self._pump()
 
     def _begin_work(self, work: Work[object]) -> object:
         """Begin work on the store; `_end_work` follows on the loop. It is never cancelled, either."""

@@ -258,9 +258,9 @@ class ImapConnection(connection.Connection):
         return True
 
     def _give_back(self) -> None:
-        self._watch_account(None)
-        self._subscribe_accounts(SubscribeAccounts())
-        if self._subscription is not None:
+        if self._subscription is not None:  # without it there are none of the others
+            self._watch_account(None)
+            self._subscribe_accounts(SubscribeAccounts())
             self._subscription.close()
             self._subscription = None
         super()._give_back()

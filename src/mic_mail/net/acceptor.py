@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from mic_mail import eager_task
 from mic_mail.net.connection_balancer import Share
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener
@@ -138,7 +139,7 @@ class Acceptor:
             return True
         coming = PendingConnection(accepted, str(peer[0]), self.coming)
         self.coming.add(coming)
-        task = self._loop.create_task(self._begin(accepted))
+        task = eager_task.begin(self._begin(accepted), self._loop)
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._has_come(task, coming, ended))
         return True

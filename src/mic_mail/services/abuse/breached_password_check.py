@@ -106,6 +106,8 @@ class BreachedPasswordCheck:
         return how is not None and await self._act(entry, how)
 
     def _tried_elsewhere(self, entry: Entry, password: str) -> str | None:
+        if self._sprays.is_empty:
+            return None
         anomaly, now = self._runtime.config().anomaly, self._runtime.clock.monotonic()
         count = self._sprays.count(self._mark(password), self._mark(entry.address), now, anomaly.window)
         return SPRAYED if count >= anomaly.sprayed else None
