@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from mic_mail.errors import Text
 from mic_mail.i18n.labels import LabelledEnum, labels
+from mic_mail.policy.credentials.app_passwords import AppPasswordScope
 from mic_mail.policy.directory_changes import FIELDS
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Level
-from mic_mail.policy.requests import Item
+from mic_mail.policy.requests import Item, RequestChannel
 from mic_mail.policy.unit_mail.delegation import Part
 
 FINDINGS: Mapping[str, Text] = {
@@ -87,6 +88,7 @@ FACT_DATA: Mapping[str, Text] = {
     "signatory": Text("người ký", "signatory"),
     "asked_by": Text("người yêu cầu", "asked_by"),
     "channel": Text("kênh", "channel"),
+    **{f"channel={channel}": channel.label for channel in RequestChannel},
     "until": Text("đến", "until"),
     "clause": Text("theo", "clause"),
     "octets": Text("dung lượng (byte)", "octets"),
@@ -125,6 +127,7 @@ FACT_DATA: Mapping[str, Text] = {
     "request": Text("yêu cầu số", "request"),
     "name": Text("tên", "name"),
     "doors": Text("chỉ dùng cho", "doors"),
+    **{f"doors={scope}": scope.label for scope in AppPasswordScope},
     "app_password": Text("mục mật khẩu ứng dụng", "app_password"),
     "ends_app_passwords": Text("thu hồi mọi mật khẩu ứng dụng", "ends_app_passwords"),
     "address_before": Text("địa chỉ trước", "address_before"),

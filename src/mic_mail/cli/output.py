@@ -334,11 +334,17 @@ def _named(value: Cell, names: Mapping[Any, Text]) -> Cell:
             return names.get(value) or dates.readable(value)
         case Mapping():
             return {
-                localized(names[key]) if key in names else key: names.get(f"{key}={item}") or _readable(item)
-                for key, item in value.items()
+                localized(names[key]) if key in names else key: _named_member(key, item, names) for key, item in value.items()
             }
         case _:
             return value
+
+
+def _named_member(key: str, value: object, names: Mapping[Any, Text]) -> object:
+    """Return a member's value in words; several codes have blanks between them, their names semicolons."""
+    codes = value.split(" ") if isinstance(value, str) else [value]
+    found = [names[code] for each in codes if (code := f"{key}={each}") in names]
+    return "; ".join(map(localized, found)) if len(found) == len(codes) else _readable(value)
 
 
 def _readable(value: object) -> object:

@@ -76,6 +76,9 @@ def test_the_data_of_a_fact_are_told_in_words(capsys: pytest.CaptureFixture[str]
     assert column.display_value(row) == "nguyên nhân=nghỉ hưu, cấp=cấp phòng, ban trở xuống, người ký=cause"
     output.listing([column], [row], as_json=True)
     assert json.loads(capsys.readouterr().out) == [row]
+    row = {"data": {"channel": "letter", "doors": "imap submission", "name": "imap", "recipients": 3}}
+    assert column.display_value(row) == "kênh=văn bản, chỉ dùng cho=IMAP; gửi thư, tên=imap, số người nhận=3"
+    assert column.display_value({"data": {"doors": "imap x"}}) == "chỉ dùng cho=imap x"
 
 
 def test_every_member_of_a_fact_has_a_word() -> None:
