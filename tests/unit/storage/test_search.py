@@ -3,9 +3,11 @@ scan does, whatever became of it, of the messages and of the index."""
 
 import math
 import os
+import random
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from pathlib import Path
@@ -19,8 +21,10 @@ from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.fulltext import file as fulltext_file
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
+from mic_mail.storage.fulltext.segment import Words
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.reads.reader import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
@@ -374,6 +378,7 @@ def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch, a
         monkeypatch.setattr(segment, "LARGE_LETTERS", 20)
         monkeypatch.setattr(Searching, "most_segments", math.inf)
         monkeypatch.setattr(segment, "SIEVE_MODULUS", 8_191)
+        monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 32)
 
     run_state_machine_as_test(
         Searching,
@@ -451,4 +456,73 @@ def test_a_query_that_large_texts_lack_reads_none_of_their_words(tmp_path: Path,
     for value in ("zxqwabsent", "30d40z 30d41z"):
         search(account, "INBOX", TextTest("BODY", value))
     assert read == []
+    store.close()
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("piece_octets", [64, 1_000, 1 << 16])
+def test_a_new_word_is_read_up_to_its_first_occurrence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_octets: int
+) -> None:
+    """In pieces with checksums, not the whole words of each large text; the answers are those of the words."""
+    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", piece_octets)
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    accents = " ".join(f"đ\u1ea5t{each:x}" for each in range(2_000))
+    deliver(account, large_message(1), f"Content-Type: text/plain; charset=utf-8\r\n\r\n{accents}\r\n".encode())
+    assert account.index_text(Visited()) == 2
+    file = store.store(REF).search
+    read: list[int] = []
+    real = SearchFile._piece
+
+    def watched(self: SearchFile, blob: sqlite3.Blob, checksums: "array[int]", number: int) -> bytes:
+        read.append(number)
+        return real(self, blob, checksums, number)
+
+    monkeypatch.setattr(SearchFile, "_piece", watched)
+    monkeypatch.setattr(SearchFile, "words", lambda self, segment_id, zone: pytest.fail("read as a whole"))
+    assert search(account, "INBOX", TextTest("BODY", "186a0z")) == ([1], 0)
+    assert read == [0]
+    read.clear()
+    assert search(account, "INBOX", TextTest("BODY", "1963fz")) == ([1], 0)
+    assert read == list(range(max(read) + 1))
+    for value, found in (("đất7cf", [2]), ("dat7cf", [2]), ("ất7c", [2]), ("9z", [1]), ("z", [1]), ("zz", []), ("q", [])):
+        assert search(account, "INBOX", TextTest("BODY", value)) == (found, 0)
+    monkeypatch.undo()
+    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", piece_octets)
+    dice = random.Random(piece_octets)
+    for live in file.live():
+        words = Words.unpack(file.words(live.segment_id, "body"))
+        for folded, text in ((False, words.text), (True, words.folded)):
+            for _ in range(60):
+                at, length = dice.randrange(len(text)), dice.randint(1, 9)
+                for part in (text[at : at + length], text[at : at + length] + b"\xff", b"z" + text[at : at + length]):
+                    assert file.has_word(live.segment_id, "body", part, folded=folded) == (part in text)
+    store.close()
+
+
+@pytest.mark.usefixtures("large")
+def test_a_damaged_piece_of_words_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither that a word occurs nor that it does not: the file is discarded, and the messages are read."""
+    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 1_000)
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    deliver(account, large_message(1))
+    assert account.index_text(Visited()) == 1
+    damage = (
+        "UPDATE zone SET words = CAST(replace(words, ' 1963fz', ' 1963fq') AS BLOB) WHERE sieved",
+        "UPDATE zone SET words_checksums = zeroblob(4 * 29) WHERE sieved",
+        "UPDATE zone SET words_checksums = zeroblob(7) WHERE sieved",
+        "UPDATE zone SET words_checksums = 'text' WHERE sieved",
+    )
+    for statement in damage:
+        with closing(sqlite3.connect(root.home / "search.sqlite")) as connection, connection:
+            assert connection.execute(statement).rowcount == 1
+        assert search(account, "INBOX", TextTest("BODY", "1963fz")) == ([1], 1)
+        assert account.index_text(Visited()) == 1
+        assert search(account, "INBOX", TextTest("BODY", "1963ez")) == ([1], 0)
     store.close()

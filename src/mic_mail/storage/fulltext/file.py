@@ -1,7 +1,7 @@
 """`search.sqlite`: the packed text of an account's messages, and the only module that opens it.
 
     segment   some messages that were packed together: their keys, in the order of their places, and a value for each
-    zone      by segment and zone: the blob of words and the blob of flows (segment.py), each with its checksum
+    zone      by segment and zone: the blob of words and the blob of flows (segment.py), with checksums
     sieve     the sieve of a zone with one large text, in pieces that are read one by one
 
 The file lies beside the account's index. A segment never changes: it is added, and later replaced by another, under a number
@@ -24,16 +24,29 @@ import zlib
 from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
-from mic_mail.storage.fulltext.segment import Packed
+from mic_mail.storage.fulltext.segment import Packed, words_span
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
 from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
 
-VERSION = 5 if sys.byteorder == "little" else 6
+VERSION = 7 if sys.byteorder == "little" else 8
 """Version of the text (what counts as words), of the values and of the blobs.
 
 A file of another version is discarded.
@@ -44,6 +57,8 @@ BUSY_SECONDS = 0.25
 """Longest wait for the file; after it a search reads the messages, and an indexer comes again."""
 SIEVE_OCTETS = 2_048
 """Octets of a sieve that are read at once: one page of the file holds them."""
+WORDS_OCTETS = 64 << 10
+"""Octets of words that are read at once, where a query stops at the first occurrence; each piece has a checksum."""
 FREED_PAGES = 2_000
 """Pages given back to the file system in one transaction: 8 MB."""
 
@@ -68,6 +83,7 @@ zone = table(
     *columns(Integer, "zone"),
     *columns(BigInteger, "words_checksum", "flow_checksum"),
     *columns(Integer, "sieved"),  # pieces of its sieve
+    *columns(LargeBinary, "words_checksums"),  # those of pieces of the words
     *columns(LargeBinary, "words", "flow"),  # the flow last, so that reading the words never touches its pages
     key=["segment_id", "zone"],
     with_rowid=True,
@@ -89,6 +105,9 @@ _LIVE = SqlStatement(select(_S.segment_id, _S.octets, _S.dead_since_us).where(_S
 _KEYS = SqlStatement(select(_S.checksum, _S.messages).where(*_THIS))
 _VALUES = SqlStatement(select(_S.values_checksum, _S.values_blob).where(*_THIS))
 _WORDS = SqlStatement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
+_WORDS_PLACE = SqlStatement(
+    select(literal_column("rowid"), _Z.words_checksums).where(*_THIS_ZONE, _Z.zone == bindparam("place"))
+)
 _FLOW = SqlStatement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _SIEVED = SqlStatement(select(_Z.sieved).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _THIS_SIEVE = (_P.account_id == bindparam("account"), _P.segment_id == bindparam("at"))
@@ -166,6 +185,39 @@ class SearchFile:
     def words(self, segment_id: int, zone: Zone) -> bytes:
         return self._blob(_WORDS, at=segment_id, place=ZONES.index(zone))
 
+    def has_word(self, segment_id: int, zone: Zone, part: bytes, *, folded: bool) -> bool:
+        """Return whether `part` occurs in the words of a zone (`Words.text`, `Words.folded`).
+
+        They are read in pieces, up to the first occurrence: for a text with megabytes of different words.
+        """
+        with self._reading(in_snapshot=True) as connection:
+            rowid, octets = self._row(connection, _WORDS_PLACE, at=segment_id, place=ZONES.index(zone))
+            assert connection is not None
+            checksums = array("I")
+            if not isinstance(octets, bytes) or len(octets) % checksums.itemsize:
+                raise self._damaged(f"segment {segment_id}")
+            checksums.frombytes(octets)
+            with connection.blobopen("zone", "words", rowid, readonly=True) as blob:
+                first = self._piece(blob, checksums, 0)
+                start, end = words_span(first, folded=folded)
+                before = b""
+                for number in range(start // WORDS_OCTETS, -(-end // WORDS_OCTETS)):
+                    piece = self._piece(blob, checksums, number) if number else first
+                    at = number * WORDS_OCTETS
+                    some = before + piece[max(0, start - at) : end - at]
+                    if part in some:
+                        return True
+                    before = some[max(0, len(some) - len(part) + 1) :]
+        return False
+
+    def _piece(self, blob: sqlite3.Blob, checksums: "array[int]", number: int) -> bytes:
+        """Return so many octets of words, checked."""
+        blob.seek(number * WORDS_OCTETS)
+        octets = blob.read(WORDS_OCTETS)
+        if number >= len(checksums) or zlib.crc32(octets) != checksums[number]:
+            raise self._damaged(f"piece {number} of words")
+        return octets
+
     def flow(self, segment_id: int, zone: Zone) -> bytes:
         return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
 
@@ -196,27 +248,27 @@ class SearchFile:
 
     def _blob(self, statement: SqlStatement, **at: int) -> bytes:
         with self._reading() as connection:
-            row = None if connection is None else statement.on(connection, account=self._account_id, **at).fetchone()
-            if (
-                row is None
-                and connection is not None
-                and _KEYS.on(connection, account=self._account_id, at=at["at"]).fetchone()
-            ):
-                raise self._damaged(f"segment {at['at']} lacks a part")  # segments come and go as a whole
-        if row is None:
-            raise KeyError(at["at"])
-        checksum, blob = row
+            checksum, blob = self._row(connection, statement, **at)
         if zlib.crc32(blob) != checksum:
             raise self._damaged(f"segment {at['at']}")
         return bytes(blob)
 
+    def _row(self, connection: sqlite3.Connection | None, statement: SqlStatement, **at: int) -> tuple[Any, Any]:
+        """Return the row of a part of a segment; `KeyError` if the segment is gone."""
+        row = None if connection is None else statement.on(connection, account=self._account_id, **at).fetchone()
+        if row is not None:
+            return cast("tuple[Any, Any]", row)
+        if connection is not None and _KEYS.on(connection, account=self._account_id, at=at["at"]).fetchone():
+            raise self._damaged(f"segment {at['at']} lacks a part")  # segments come and go as a whole
+        raise KeyError(at["at"])
+
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+    def _reading(self, *, in_snapshot: bool = False) -> Iterator[sqlite3.Connection | None]:
         if self._follow() is None:
             yield None
             return
         try:
-            with self._index.reading() as connection:
+            with self._index.snapshot() if in_snapshot else self._index.reading() as connection:
                 yield connection
         except SQLITE_ERRORS as error:
             if is_damage(error) or "no such" in str(error):
@@ -417,11 +469,16 @@ def _rows(packed: Packed) -> list[dict[str, object]]:
             "words_checksum": zlib.crc32(packed.zones[name][0]),
             "flow_checksum": zlib.crc32(packed.zones[name][1]),
             "sieved": -(-len(packed.sieves.get(name, b"")) // SIEVE_OCTETS),
+            "words_checksums": _checksums(packed.zones[name][0]),
             "words": packed.zones[name][0],
             "flow": packed.zones[name][1],
         }
         for place, name in enumerate(ZONES)
     ]
+
+
+def _checksums(words: bytes) -> bytes:
+    return array("I", [zlib.crc32(words[at : at + WORDS_OCTETS]) for at in range(0, len(words), WORDS_OCTETS)]).tobytes()
 
 
 def _sieve_rows(packed: Packed) -> list[dict[str, object]]:

@@ -172,6 +172,16 @@ class Words:
         return found
 
 
+def words_span(blob: bytes, *, folded: bool) -> tuple[int, int]:
+    """Return where `Words.text`, or `Words.folded`, lies in the blob that begins with these octets."""
+    text_octets, folded_octets, count, _, _ = _LENGTHS.unpack_from(blob)
+    start = _LENGTHS.size
+    if not folded or not folded_octets:
+        return start, start + text_octets
+    start += text_octets + array("I").itemsize * count
+    return start, start + folded_octets
+
+
 class _Reader:
     __slots__ = ("_at", "_blob")
 

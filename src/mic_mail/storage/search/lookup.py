@@ -149,11 +149,17 @@ class _Segment:
 
     def _having(self, zones: Iterable[Zone], query: SearchValue, wanted: Callable[[], Collection[int]]) -> set[int]:
         found: set[int] = set()
+        is_word = " " not in query.text.strip(" ")
         for zone in zones:
-            if self._held.is_large and self._is_sieved_out(zone, query):
+            is_sieved = self._held.is_large and self._is_sieved(zone)
+            if is_sieved and self._is_sieved_out(zone, query):
+                continue
+            if is_word and is_sieved and self._store.shared.searched.get(Words, (self._segment_id, zone)) is None:
+                if self._store.search.has_word(self._segment_id, zone, needle(query.text), folded=query.folded):
+                    found.add(0)  # such a text is alone in its segment
                 continue
             words = self._words(zone)
-            if " " not in query.text.strip(" "):
+            if is_word:
                 found |= words.having(words.numbers(needle(query.text), folded=query.folded))
                 continue
             phrase = Phrase(query, words)
@@ -162,12 +168,13 @@ class _Segment:
                 found |= phrase.among(candidates, self._flow(zone))
         return found
 
+    def _is_sieved(self, zone: Zone) -> bool:
+        search, segment_id = self._store.search, self._segment_id
+        return self._store.shared.searched.of(bool, (segment_id, zone), lambda: (search.is_sieved(segment_id, zone), 0))
+
     def _is_sieved_out(self, zone: Zone, query: SearchValue) -> bool:
         """Return whether the sieve of a large text shows that the query does not occur in it."""
-        search, segment_id = self._store.search, self._segment_id
-        cached = self._store.shared.searched.of
-        if not cached(bool, (segment_id, zone), lambda: (search.is_sieved(segment_id, zone), 0)):
-            return False
+        segment_id, cached = self._segment_id, self._store.shared.searched.of
         for place in sieve_places(query):
             number, at = divmod(place >> 3, SIEVE_OCTETS)
             piece = cached(bytes, (segment_id, zone, number), lambda: self._sieve_piece(zone, number))  # noqa: B023 - called at once
