@@ -52,7 +52,7 @@ from mic_mail.web.monitoring import Monitor
 from mic_mail.web.page_context import CODE, MAILBOX, PASSWORD, PageContext, Visit, WebServices, first_page, redirect
 from mic_mail.web.request_body import ResponseReady
 from mic_mail.web.second_factor import SecondFactorPages
-from mic_mail.web.templating import ICON, STYLE, STYLE_PATH
+from mic_mail.web.templating import ICON, ICON_PATH, STYLE, STYLE_PATH
 from mic_mail.web.view_models import STATUS, delegated_mailbox_row, program_settings, state_text
 
 
@@ -82,7 +82,7 @@ class Application:
             Route("/forgot", self.show_forgot),
             Route("/.well-known/change-password", self.to_change),  # W3C: password managers open this path
             Route("/robots.txt", _robots),
-            Route("/icon.svg", _icon),
+            Route(ICON_PATH, _icon),
             Route(STYLE_PATH, _style),
             *self._books.routes(),
         ]
@@ -94,7 +94,13 @@ class Application:
         }
         inner = Starlette(routes=routes, exception_handlers=handlers)
         inner.router.redirect_slashes = False
-        self._guard = Guard(inner, now=services.runtime.clock.now, failed=self._failed, refuse=context.refuse)
+        self._guard = Guard(
+            inner,
+            now=services.runtime.clock.now,
+            failed=self._failed,
+            refuse=context.refuse,
+            files=(STYLE_PATH, ICON_PATH),
+        )
         self.configure(services)
 
     @property
@@ -106,7 +112,7 @@ class Application:
         config = services.runtime.config()
         self._context.configure(services)
         self._books.configure(services.book, is_open=config.web.carddav)
-        page = config.password_page or f"https://{config.server.hostname}/"
+        page = self._context.address
         own = page.partition("//")[2].partition("/")[0]
         loopback = all(address in ("127.0.0.1", "::1") for address in config.listen.addresses)
         names = [config.server.hostname, own.partition(":")[0], *config.web.more_names]

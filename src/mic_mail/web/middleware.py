@@ -14,7 +14,7 @@ request.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from email.utils import format_datetime
 
@@ -71,9 +71,14 @@ class Guard:
         now: Callable[[], datetime],
         failed: Callable[[Exception, str], None],
         refuse: Callable[[Scope, int], Response],
+        files: Collection[str] = (),
     ) -> None:
-        """Take the callbacks: `failed` logs an exception and its path; `refuse` makes the page for a status."""
+        """Take the callbacks: `failed` logs an exception and its path; `refuse` makes the page for a status.
+
+        `files` are the paths of what such a page needs itself: the same for everybody, under whatever name it is asked for.
+        """
         self._app = app
+        self._files = frozenset(files)
         self._now = now
         self._failed = failed
         self._refuse = refuse
@@ -111,7 +116,7 @@ class Guard:
         if scope["scheme"] != "https":
             return self._to_https(scope["method"])
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or name_of(hosts[0]) not in self.names:
+        if (len(hosts) != 1 or name_of(hosts[0]) not in self.names) and scope["path"] not in self._files:
             return self._refuse(scope, 421)
         if "transfer-encoding" in headers:
             return self._refuse(scope, 411)

@@ -96,7 +96,10 @@ class PageContext:
         """Apply the settings that a reload may change; sessions go on."""
         self.services = services
         self.sessions.patience = _patience(services.runtime.config())
-        self._pages = Pages(services.runtime.config())
+        config = services.runtime.config()
+        self._pages = Pages(config)
+        self.address = config.password_page or f"https://{config.server.hostname}/"
+        """The URL of the first page, under the name by which people know it."""
 
     # ------------------------------------------------------------ visits
 
@@ -219,13 +222,14 @@ class PageContext:
             cookies.put(response, cookies.LANGUAGE, language, max_age=YEAR)
         return response
 
-    def error_page(self, request: Request, status: int, text: Text, path: str = "/") -> Response:
-        """Return a page with a message about an error; `path` is the page to go back to."""
-        return self.page("message", request, status, text=text, title=pages.ERROR, path=path, is_error=True)
+    def error_page(self, request: Request, status: int, text: Text, path: str = "/", home: str = "/") -> Response:
+        """Return a page with a message about an error; `path` is the page to go back to, `home` where to sign in."""
+        return self.page("message", request, status, text=text, title=pages.ERROR, path=path, home=home, is_error=True)
 
     def refuse(self, scope: Scope, status: int) -> Response:
         request = Request(scope)
-        return self.error_page(request, status, ERRORS.get(status) or pages.failed(caller_of(request).peer.session_id))
+        text = ERRORS.get(status) or pages.failed(caller_of(request).peer.session_id)
+        return self.error_page(request, status, text, home=self.address if status == 421 else "/")
 
     def event(self, name: str, request: Request, **what: Text | str | int | None) -> None:
         peer = caller_of(request).peer

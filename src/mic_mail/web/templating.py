@@ -31,6 +31,7 @@ STYLE = asset("style.css")
 STYLE_PATH = f"/style-{urlsafe_b64encode(sha256(STYLE).digest()[:9]).decode()}.css"
 """The name changes with the content, so browsers may cache it for ever."""
 ICON = asset("icon.svg")
+ICON_PATH = "/icon.svg"
 
 
 @pass_context
@@ -52,6 +53,7 @@ class Pages:
         self._environment.globals.update(
             words=pages,
             style=STYLE_PATH,
+            home="/",
             organisation=Text(config.regulation.ministry, config.web.ministry_en),
             help_line=pages.help_line(config.support),
             support=config.support,

@@ -144,6 +144,21 @@ def test_a_language_is_chosen_once(site: MailServer, browsers: Open) -> None:
     assert '<html lang="en">' in browser.get("/?lang=xx").text
 
 
+def test_under_another_name_the_page_is_whole_and_leads_to_the_right_one(site: MailServer, browsers: Open) -> None:
+    """It looks like the others, since its style and image are served under whatever name; nothing else is."""
+    other = {"host": "mail.example"}
+    browser = browsers(site)
+    page = browser.get("/", headers=other)
+    assert page.status_code == 421
+    needed = set(re.findall(r'<(?:link|img)[^>]+(?:href|src)="([^"]+)"', page.text))
+    assert len(needed) == 2
+    assert {path: browser.get(path, headers=other).status_code for path in needed} == dict.fromkeys(needed, 200)
+    assert set(re.findall(r'class="(?:brand|button quiet)" href="([^"]+)"', page.text)) == {"https://mail.mic.gov.vn/"}
+    assert 'class="brand" href="/"' in browser.get("/").text
+    for path in ("/robots.txt", "/sign-in", "/mailbox"):
+        assert browser.get(path, headers=other).status_code == 421
+
+
 def test_a_lost_password_is_no_matter_of_this_page(site: MailServer, browsers: Open) -> None:
     """It says whom to tell and what is needed, and has no form (Reg. 15.2)."""
     text = browsers(site).get("/forgot").text
