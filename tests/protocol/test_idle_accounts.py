@@ -1,6 +1,8 @@
-"""A session in IDLE whose account has given its handles back."""
+"""Sessions in IDLE: their accounts have given their handles back, and they take little memory."""
 
+import gc
 import os
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import imapclient
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
     from harness import MailServer
 
 MESSAGE = b"From: dvbe@mic.gov.vn\r\nSubject: 1\r\n\r\nN\xe1\xbb\x99i dung.\r\n"
+TLS_BUFFER_OCTETS = 256 << 10
+MOST_OCTETS = 11 << 10
+"""Of the server's own objects for one idle session, in memory."""
 
 
 def signed_in(server: "MailServer") -> imapclient.IMAPClient:
@@ -54,3 +59,34 @@ def test_idle_session_of_a_resting_account_hears_of_changes(mail_server: "MailSe
     assert listener.fetch([1], ["BODY[TEXT]"])[1][b"BODY[TEXT]"] == b"N\xe1\xbb\x99i dung.\r\n"
     listener.logout()
     other.logout()
+
+
+def octets_of_sessions() -> int:
+    """What the code of connections holds now; a buffer of TLS, of which a page is in memory, is left out."""
+    gc.collect()
+    kinds = [tracemalloc.Filter(True, f"*/mic_mail/{package}/*") for package in ("connection", "imap", "net")]
+    traces = tracemalloc.take_snapshot().filter_traces(kinds).traces
+    return sum(trace.size for trace in traces if trace.size < TLS_BUFFER_OCTETS)
+
+
+def test_an_idle_session_takes_few_octets(mail_server: "MailServer") -> None:
+    """Beside its TLS, which takes 33 KiB in OpenSSL and a page or two in uvloop."""
+    few, many = 5, 25
+    sessions = [signed_in(mail_server) for _ in range(few)]
+    for session in sessions:
+        session.idle()
+    tracemalloc.start()
+    try:
+        sessions += [signed_in(mail_server) for _ in range(few)]
+        begun = octets_of_sessions()
+        sessions += [signed_in(mail_server) for _ in range(many)]
+        for session in sessions[few:]:
+            session.idle()
+        rest(mail_server)
+        taken = octets_of_sessions() - begun
+    finally:
+        tracemalloc.stop()
+    for session in sessions:
+        session.idle_done()
+        session.logout()
+    assert 4 << 10 < taken / many < MOST_OCTETS, taken / many

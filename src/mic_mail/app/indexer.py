@@ -43,7 +43,9 @@ class Indexer:
 
     async def _run_once(self) -> bool:
         self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-        return await self._indexing.run_once()
+        has_more = await self._indexing.run_once()
+        await self._executor.submit(self._store.rest, 0.0)  # the next round may be hours away
+        return has_more
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -84,6 +84,13 @@ class _ChangeNotifier:
                 self._tell(account_id, modseq)
 
 
+READER_IDLE_SECONDS = 4.0
+"""Seconds after which a reader is closed.
+
+Each takes 170 KB, and reopens in 0.3 ms. Sessions that wait in IDLE need none. The writer stays for longer: a change often
+follows a change, and closing the last handle makes SQLite move its log into the index.
+"""
+
 __all__ = ["Account", "MailStore", "Visited"]
 
 
@@ -192,14 +199,15 @@ class MailStore:
     def rest(self, idle_seconds: float) -> int:
         """Close handles idle for so long or beyond the limit; return how many. May sync: needs an executor.
 
-        A handle that a thread is using is closed by a later call.
+        Readers are closed earlier. A handle that a thread is using is closed by a later call.
         """
-        before = self._shared.clock.monotonic() - idle_seconds
+        now = self._shared.clock.monotonic()
+        before, readers_before = now - idle_seconds, now - min(idle_seconds, READER_IDLE_SECONDS)
         with self._lock:
             surplus = self._surplus(self._shared.settings.open_accounts)
             stores = list(self._stores.values())
         closed = sum(store.rest(math.inf) for store in surplus)
-        closed += sum(store.rest(before) for store in stores)
+        closed += sum(store.rest(before, readers_before) for store in stores)
         if closed:  # most of their memory would stay in the arenas of sixteen threads
             heap.give_back()
         return closed

@@ -163,8 +163,8 @@ class Store:
         """Return whether `rest` has nothing to close, except what a thread is using."""
         return self.index.rests and self.search.rests
 
-    def rest(self, before: float) -> int:
-        """Close the handles unused since `before`; return how many.
+    def rest(self, before: float, readers_before: float | None = None) -> int:
+        """Close the handles unused since `before`, readers those unused since `readers_before`; return how many.
 
         The store stays open: the next use only reconnects (0.3 ms). The last process to close a WAL makes SQLite move it into
         the index, so this belongs in an executor. Only idle readers are closed. The writer is closed, together with the lock's
@@ -175,7 +175,7 @@ class Store:
         upon.
         """
         self.search.rest(before)
-        closed = self.index.rest_readers(before)
+        closed = self.index.rest_readers(before if readers_before is None else readers_before)
         if self.index.writer_rests(before) and self.lock.close(self.index.close_writer):
             closed += 1
         return closed

@@ -13,7 +13,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.mailstore import READER_IDLE_SECONDS, Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, inbox, message, observe
 
@@ -104,11 +104,19 @@ def test_a_store_knows_whether_names_are_due(root: Root) -> None:
 
 
 def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:
-    """After the idle time, and not before, nothing of an account is open; then it reads, flags and delivers as ever."""
+    """After the idle time, and not before, nothing of an account is open; then it reads, flags and delivers as ever.
+
+    Its readers are closed before its writer.
+    """
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b"])
     view = account.view(inbox(account))
-    later(clock, 9)
+    later(clock, READER_IDLE_SECONDS - 1)
+    assert store.rest(10) == 0
+    later(clock, 2)
+    assert store.rest(10) == 1
+    assert open_files(root.home)
+    later(clock, 8 - READER_IDLE_SECONDS)
     assert store.rest(10) == 0
     assert open_files(root.home)
     later(clock, 2)
