@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from mic_mail.cli import output, typer_i18n
+from mic_mail.cli import output, standard_output, typer_i18n
 from mic_mail.cli.context import ACTOR_VARIABLE, CODE_VARIABLE, CONFIG_VARIABLE, DEFAULT_CONFIG, CliContext
 from mic_mail.cli.nouns import LazyGroup, listed_nouns
 from mic_mail.cli.options import Commands, option
@@ -118,27 +118,27 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
         return _usage(usage)
     except MicMailError as error:
         output.failure(error)
-        if isinstance(error, output.Unwritable):
-            output.silence_stdout()
+        if isinstance(error, standard_output.Unwritable):
+            standard_output.silence()
         return error.exit_code
     except KeyboardInterrupt:
         code = EXIT_STOPPED
     except typer.Abort:  # a question was answered with no, or not at all
         return _stopped(EXIT_REFUSED)
-    except (output.ReaderGone, BrokenPipeError):
-        output.leave_reader()
+    except (standard_output.ReaderGone, BrokenPipeError):
+        standard_output.leave_reader()
         return EXIT_READER_GONE
     except OSError as error:
-        if not output.is_lost():
+        if not standard_output.is_lost():
             return _unexpected()
-        output.failure(output.unwritable(error))
-        output.silence_stdout()
+        output.failure(standard_output.unwritable(error))
+        standard_output.silence()
         return EXIT_TROUBLE
     except Exception:  # noqa: BLE001  the last line of defence: a person gets a reference, the file gets the traceback
         return _unexpected()
     if code == EXIT_STOPPED:
         return _stopped(code)
-    return EXIT_READER_GONE if code == 0 and output.reader_is_gone() else code
+    return EXIT_READER_GONE if code == 0 and standard_output.reader_is_gone() else code
 
 
 def _stopped(code: int) -> int:

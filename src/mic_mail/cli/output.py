@@ -6,7 +6,6 @@ None, str, tuple): the table shows them in Vietnamese form, JSON as ISO 8601 in 
 """
 
 import codecs
-import contextlib
 import errno
 import io
 import json
@@ -14,7 +13,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mic_mail.cli import prose
+from mic_mail.cli import prose, standard_output
 from mic_mail.cli.table_layout import column_widths, print_record
 from mic_mail.errors import MicMailError, Text, Trouble, as_written
 from mic_mail.i18n import dates
@@ -32,7 +31,6 @@ from mic_mail.i18n.clause_names import clause
 from mic_mail.i18n.invisible_chars import UNSEEN
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.i18n.language import Language, in_language, language_of
-from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.i18n.spoken import unaccented
 
 if TYPE_CHECKING:  # for commands that read a configuration: `--help` needs none
@@ -49,11 +47,10 @@ _VIETNAMESE_LETTERS = "ĐđẾếỘộƯư"
 
 
 class _Speech:
-    """The language of this run, the program as its reader types it, and whether the reader has closed the pipe."""
+    """The language of this run, and the program as its reader types it."""
 
     language = language_of(os.environ)
     program = prose.PROGRAM
-    reader_is_gone = False
 
 
 _UNACCENTED = "unaccented"
@@ -89,7 +86,7 @@ def settle(language: Language) -> None:
     """
     _Speech.language = language
     _Speech.program = prose.PROGRAM
-    _Speech.reader_is_gone = False
+    standard_output.begin()
     _settle_streams()
     if not all(_holds_vietnamese(stream) for stream in (sys.stdout, sys.stderr)):
         _Speech.language = Language.EN
@@ -176,67 +173,9 @@ def console_of(*, stderr: bool = False) -> Console:
     return _PipedConsole(file=stream, width=_width_of(stream), soft_wrap=False, highlight=False, emoji=False)
 
 
-class Unwritable(Trouble):
-    """Standard output cannot be written, as on a full disk."""
-
-
-class ReaderGone(Exception):
-    """The reader has closed the pipe (`| head`). Not an OSError, which Typer would turn into exit code 1."""
-
-
-def unwritable(error: OSError) -> Unwritable:
-    """Return the error to show when standard output failed with `error`."""
-    why = system_reason(error)
-    return Unwritable(
-        Text(f"Không ghi được kết quả: {why.vi}.", f"The result cannot be written: {why.en}."),
-        remedy=Text("Kiểm tra nơi kết quả được chuyển đến.", "Check where the output is sent."),
-    )
-
-
-def silence_stdout() -> None:
-    """Discard what is left in the buffer: Python would fail again when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def leave_reader() -> None:
-    """Note that the reader has closed the pipe, and discard what it has not read."""
-    _Speech.reader_is_gone = True
-    silence_stdout()
-
-
-def reader_is_gone() -> bool:
-    """Return whether the reader has closed the pipe before it had all of the output."""
-    return _Speech.reader_is_gone
-
-
-def is_lost() -> bool:
-    """Return whether standard output still holds what it could not write."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def _result(*, ends: bool = False) -> Iterator[None]:
-    """Translate errors of writing to standard output.
-
-    A reader that has seen enough ends the command only where the output is all that is left to do.
-    """
-    try:
-        yield
-    except BrokenPipeError as error:
-        leave_reader()
-        if ends:
-            raise ReaderGone from error
-    except OSError as error:
-        raise unwritable(error) from error
-
-
 def line(result: Text | str) -> None:
     """Print one line of the result: a sentence is wrapped at spaces, anything else is unchanged."""
-    with _result():
+    with standard_output.written():
         if isinstance(result, Text):
             _print_sentence(console_of(), result)
         else:
@@ -361,7 +300,7 @@ def listing(columns: Sequence[Column], rows: Iterable[Row], *, as_json: bool, ti
     cells = [[visible(c.display_value(row)) for c in shown] for row in rows]
     console = console_of()
     widths = column_widths([headings, *cells], console.width)
-    with _result():
+    with standard_output.written():
         if widths is None:
             _print_records(console, headings, cells, title)
             return
@@ -419,7 +358,7 @@ def record(columns: Sequence[Column], row: Row, *parts: Part, as_json: bool, tit
         return
     shown = [column for column in columns if not column.json_only]
     headings, values = [spoken(c.vi, c.en) for c in shown], [visible(c.display_value(row)) for c in shown]
-    with _result():
+    with standard_output.written():
         _print_records(console_of(), headings, [values], title)
     for part in parts:
         if part.rows:
@@ -485,7 +424,7 @@ def _json(value: object) -> str:
 
 
 def _write(text: str, *, ends: bool = False) -> None:
-    with _result(ends=ends):
+    with standard_output.written(ends=ends):
         sys.stdout.write(text)
 
 
