@@ -4,6 +4,7 @@ As in `test_delivery_kills`. What is left to read is a long text, for which no r
 """
 
 import asyncio
+import fcntl
 import os
 import shutil
 import smtplib
@@ -24,6 +25,7 @@ from mic_mail.services.transport.envelope import Accepted, Envelope, Recipient
 from mic_mail.services.transport.incoming_message import IncomingMessage
 from mic_mail.services.transport.secrecy import UNREAD_FOLDER
 from mic_mail.services.transport.unread_documents import UnreadDocuments
+from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.types import AccountRef
 from regulation.secrecy_setup import MARKED, send
 from waiting import wait_for
@@ -34,13 +36,13 @@ MESSAGE = HEADER + LINE * 15_000 + "TỐI MẬT\r\n".encode() + LINE * 15_000
 RECORD = UnreadRecord("TRACE-1", "lan@one.example", ("dvbe@mic.gov.vn",), "192.0.2.1", "session")
 
 
-async def take_in(context: ServerContext, mailboxes: int) -> bool:
+async def take_in(context: ServerContext, mailboxes: int, message: bytes = MESSAGE) -> bool:
     recipients = tuple(
         Recipient(parsed(mailbox.address), (mailbox.mailbox_id,)) for mailbox in list(context.access.snapshot)[:mailboxes]
     )
     incoming = IncomingMessage(Envelope("TRACE-1", CLIENT, parsed("lan@one.example"), recipients))
-    for at in range(0, len(MESSAGE), 1 << 18):
-        await context.mailflow.write(incoming, MESSAGE[at : at + (1 << 18)])
+    for at in range(0, len(message), 1 << 18):
+        await context.mailflow.write(incoming, message[at : at + (1 << 18)])
     return isinstance(await context.mailflow.finish(incoming), Accepted)
 
 
@@ -143,6 +145,80 @@ def test_a_message_that_ends_each_process_is_not_read_for_ever(tmp_path: Path) -
         begun.append(entry.begin())
         entry.release()  # as by a kill
     assert begun == [True] * MOST_ATTEMPTS + [False] * 2
+
+
+async def test_an_orderly_stop_is_no_attempt(tmp_path: Path) -> None:
+    context = await open_context(prepare(tmp_path), SystemClock(), "server", secret=SECRET)
+    store = kept(tmp_path)
+    store.keep(RECORD, tmp_path / "message").release()
+    begun = []
+    for _ in range(MOST_ATTEMPTS + 2):
+        is_reading = asyncio.Event()
+
+        async def read(record: UnreadRecord, path: Path, may_be_read: bool, is_reading: asyncio.Event = is_reading) -> None:
+            begun.append(may_be_read)
+            is_reading.set()
+            await asyncio.Event().wait()
+
+        unread = UnreadDocuments(context.runtime, store, read)
+        assert await unread.resume()
+        await is_reading.wait()
+        await unread.close()
+    await context.close()
+    assert begun == [True] * (MOST_ATTEMPTS + 2)
+
+
+async def test_a_disk_in_trouble_is_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message is flagged once its record can be written, however often that failed; until then its entry stays."""
+    config = prepare(tmp_path)
+    context = await open_context(config, SystemClock(), "server", secret=SECRET)
+
+    def full(*_: object) -> None:
+        raise DiskFull("full")
+
+    with monkeypatch.context() as bad:
+        bad.setattr(HeldMessages, "flag", full)
+        assert await take_in(context, 1)
+        for _ in range(MOST_ATTEMPTS + 1):
+            await context.mailflow.settle()
+            assert await context.mailflow.checkers.secrecy.unread.resume()
+        await context.mailflow.settle()
+    assert list(HeldMessages(config.held_dir).records()) == []
+    await context.mailflow.checkers.secrecy.unread.resume()
+    await context.mailflow.settle()
+    assert len(list(HeldMessages(config.held_dir).records())) == 1
+    assert files_in(config.held_dir / UNREAD_FOLDER) == []
+    await context.close()
+    names = [event["event"] for event in read_events(config.log_dir)]
+    assert (names.count("message_not_flagged"), names.count("marked_message_flagged")) == (MOST_ATTEMPTS + 2, 1)
+
+
+def test_a_leftover_that_becomes_an_entry_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner renames it, and goes, in the moment in which it is taken for a leftover."""
+    store = kept(tmp_path)
+    entry = store.keep(RECORD, tmp_path / "message")
+    mark, draft = (tmp_path / "held" / "unread" / f"TRACE-1.{ending}" for ending in ("json", "json~"))
+    entry.release()
+    mark.rename(draft)
+    lock = fcntl.flock
+
+    def lock_late(descriptor: int, operation: int) -> None:
+        if draft.exists():
+            draft.rename(mark)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    assert store.resume(0) == []
+    assert [each.record for each in store.resume(10)] == [RECORD]
+
+
+async def test_the_degree_of_a_marked_message_is_that_of_its_long_text(tmp_path: Path) -> None:
+    config = prepare(tmp_path)
+    context = await open_context(config, SystemClock(), "server", secret=SECRET)
+    assert await take_in(context, 1, MESSAGE.replace(b"Subject: x", "Subject: Độ mật: Mật".encode()))
+    [record] = HeldMessages(config.held_dir).records()
+    await context.close()
+    assert (record.degree, set(record.where)) == ("secret", {"stamp/text", "subject/message"})
 
 
 def test_leftovers_are_removed_and_foreign_files_stay(tmp_path: Path) -> None:

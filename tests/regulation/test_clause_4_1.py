@@ -238,8 +238,9 @@ def test_clause_4_1_inbound_is_read_behind_the_reply(serve: Callable[..., MailSe
         server.issue(local)
     secrecy = server.running.context.mailflow.checkers.secrecy
     with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
-        assert send(client, letter(files={"a.docx": ORDINARY}))[0] == 250  # a small one is read at once
-        with stopped(reader_of(server, secrecy._readers_outside)):
+        assert send(client, letter(text="Kính gửi anh chị.\n" * 10_000, files={"a.docx": ORDINARY}))[0] == 250
+        received(server, "ttlan")
+        with stopped(reader_of(server, secrecy._readers_behind)):
             assert send(client, MARKED["large"])[0] == 250
             assert (len(unread(server)), held(server), secrecy.report()["unread"]) == (2, [], 1)
         assert len(received(server, "ttlan")) == 2
@@ -259,7 +260,7 @@ def test_clause_4_1_inbound_waits_for_a_reader(serve: Callable[..., MailServer],
     """What was accepted is read once there is a reader, however many try in vain before."""
     server = serve()
     server.issue("ttlan")
-    readers = server.running.context.mailflow.checkers.secrecy._readers_outside
+    readers = server.running.context.mailflow.checkers.secrecy._readers_behind
     real, asked = readers.extract, []
 
     async def taken(*arguments: Any) -> Findings:

@@ -68,7 +68,7 @@ class UnreadRecord:
 class UnreadMessage:
     """An entry that this process owns."""
 
-    __slots__ = ("_attempts", "_guard", "_lock", "_mark", "path", "record")
+    __slots__ = ("_attempts", "_guard", "_has_begun", "_lock", "_mark", "path", "record")
 
     def __init__(self, record: UnreadRecord, mark: Path, path: Path, lock: int, attempts: int = 0) -> None:
         self.record = record
@@ -77,6 +77,7 @@ class UnreadMessage:
         self._mark = mark
         self._lock = lock
         self._attempts = attempts
+        self._has_begun = False
         self._guard = threading.Lock()
         """Held while the descriptor is used: a cancelled task releases it on the loop while a thread still begins or ends."""
 
@@ -90,7 +91,15 @@ class UnreadMessage:
                 return False
             self._attempts += 1
             write_all(self._lock, _LINE_END)
+            self._has_begun = True
             return True
+
+    def take_back(self) -> None:
+        """Uncount an attempt that did not end this process."""
+        with self._guard:
+            if self._has_begun and self._lock >= 0:
+                os.ftruncate(self._lock, os.fstat(self._lock).st_size - len(_LINE_END))
+                self._has_begun = False
 
     def end(self) -> None:
         """Remove the entry."""
@@ -163,8 +172,10 @@ class UnreadMessages:
         with contextlib.suppress(OSError):
             if path.suffix == ".json~":
                 if (lock := _locked(path)) is not None:
-                    path.unlink()
-                    os.close(lock)
+                    try:
+                        path.unlink()
+                    finally:
+                        os.close(lock)
             # in this order: an owner renames the one to the other
             elif path.suffix == ".msg" and not path.with_suffix(".json~").exists() and not mark.exists():
                 path.unlink()

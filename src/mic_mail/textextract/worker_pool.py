@@ -142,12 +142,18 @@ class WorkerPool:
         *,
         most: int = 1,
         nice: int = 5,
+        most_seconds: float | None = None,
         started: Callable[[Protection], None] = lambda protection: None,
     ) -> None:
-        """Call `started` with the protection of each new worker."""
+        """Call `started` with the protection of each new worker.
+
+        `most_seconds` of wall-clock time are allowed for an answer that nobody waits for; by default a little more than
+        `bounds.seconds`.
+        """
         self.bounds = bounds
         self._executors = executors
         self._nice = nice
+        self._most_seconds = most_seconds
         self._started = started
         self._turns = FairQueue(most, MOST_WAITING)
         self._costs = ReadingCosts()
@@ -162,7 +168,7 @@ class WorkerPool:
         """Read a message of `sender` (a mailbox, a network) in its turn, within `bounds.seconds` of CPU."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
-        until = now() + max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS)
+        until = now() + (self._most_seconds or max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS))
         try:
             await self._turns.take(patience, sender, lambda: self._costs.suspicion(sender, now()))
         except Unavailable:
@@ -173,11 +179,15 @@ class WorkerPool:
                 return _missed(Unread.UNAVAILABLE)
             began = now()
             try:
-                return await self._read(worker, source, min(CLOCK_FACTOR * self.bounds.seconds + GRACE_SECONDS, until - began))
+                return await self._read(worker, source, self._reading_seconds(until - began))
             finally:
                 self._costs.add(sender, now() - began, now())
         finally:
             self._turns.give_back()
+
+    def _reading_seconds(self, left: float) -> float:
+        """Return how long a message may be read, of the seconds left until the answer."""
+        return left if self._most_seconds else min(CLOCK_FACTOR * self.bounds.seconds + GRACE_SECONDS, left)
 
     async def _ready_worker(self, patience: float) -> _Worker | None:
         """Return an idle worker or a new one; None if none is ready in time. A late one is kept for the next."""

@@ -74,8 +74,10 @@ TURN_SECONDS = 10.0
 """The longest wait of a message in a file for its scan. Fifty at once take half of that."""
 MOST_WAITING = 1_000
 """Messages in files that wait for their scan."""
+BEHIND_SECONDS = 60.0
+"""The longest reading of a message behind its reply, by the clock: on a busy machine a worker process gets little of a CPU."""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 10, 5.0
-"""Attempts to read a message behind its reply while no worker process is available, and the pause between them."""
+"""Attempts to read a message behind its reply while no worker process can be started, and the pause between them."""
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000, whole_octets=1 << 18)
 """Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
 _SHORT_TEXT = 1 << 20
@@ -143,6 +145,9 @@ class SecrecyCheck:
         self._readers_outside = WorkerPool(
             bounds, runtime.executors, most=most, nice=NICE_OUTSIDE, started=self._reader_started
         )
+        self._readers_behind = WorkerPool(
+            bounds, runtime.executors, nice=NICE_OUTSIDE, most_seconds=BEHIND_SECONDS, started=self._reader_started
+        )
         self._files_inside, self._files_outside, self._files_behind = FileScans(), FileScans(), FileScans()
         self.unread = UnreadDocuments(runtime, UnreadMessages(config.held_dir / UNREAD_FOLDER), self._read_behind)
         self._protection = sandbox.available()
@@ -153,7 +158,7 @@ class SecrecyCheck:
         config = self._runtime.config()
         self._settings = config.secrecy
         self._support = config.support
-        for readers in (self._readers_inside, self._readers_outside):
+        for readers in (self._readers_inside, self._readers_outside, self._readers_behind):
             readers.bounds = bounds_of(config)
             readers.renew()
 
@@ -161,8 +166,8 @@ class SecrecyCheck:
         await self.unread.close()
         for files in (self._files_inside, self._files_outside, self._files_behind):
             files.close()
-        await self._readers_inside.close()
-        await self._readers_outside.close()
+        for readers in (self._readers_inside, self._readers_outside, self._readers_behind):
+            await readers.close()
 
     def report(self) -> dict[str, object]:
         """Report to `mic-mail status` how the worker processes are, or would be, sandboxed, and how many messages wait."""
@@ -199,8 +204,12 @@ class SecrecyCheck:
         elif isinstance(source, Path) and self._settings.inbound == "flag" and not envelope.checked.held_for:
             glanced = await self._files_outside.scan(source, message.answers, _turn_of(passage), most_text=_SHORT_TEXT)
             message.is_unread = glanced.has_more and not glanced.verdict.found
-            cause = None if message.is_unread else await self._decide(passage, source, glanced.verdict)
-            return envelope.refusal(cause) if cause is not None else None
+            if message.is_unread:
+                return None
+            if not glanced.has_more:
+                cause = await self._decide(passage, source, glanced.verdict)
+                return envelope.refusal(cause) if cause is not None else None
+            # it is marked: its long texts, too, count for the degree
         cause, answers = await self.check(passage, source, message.answers)
         message.answers = message.answers or answers
         return envelope.refusal(cause) if cause is not None else None
@@ -223,12 +232,12 @@ class SecrecyCheck:
         verdict = await self._patiently(passage, source) if may_be_read else _NOT_READ
         self._log_missed(passage, verdict)
         if verdict.worst is not None:
-            await self._flag(passage, source, verdict.worst, _places(verdict))
+            await self._flag(passage, source, verdict.worst, _places(verdict), is_tried_again=True)
 
     async def _patiently(self, passage: Passage, source: Path) -> Findings:
-        """Read a message that nobody waits for: while the worker processes are taken by others, try again."""
+        """Read a message that nobody waits for: while no worker process can be started, try again."""
         for _ in range(PATIENT_ATTEMPTS):
-            verdict, _ = await self._look(passage, source, None, self._files_behind)
+            verdict, _ = await self._look(passage, source, None, is_behind=True)
             if all(missed.reason is not Unread.UNAVAILABLE for missed in verdict.missed):
                 break
             await asyncio.sleep(PATIENT_SECONDS)
@@ -247,11 +256,15 @@ class SecrecyCheck:
     # ------------------------------------------------------------ reading
 
     async def _look(
-        self, passage: Passage, source: Source, answers: Answers | None, files: "FileScans | None" = None
+        self, passage: Passage, source: Source, answers: Answers | None, *, is_behind: bool = False
     ) -> tuple[Findings, Answers | None]:
-        """Read a message; `files` scan it if it is in a file, by default those of its direction."""
+        """Read a message; what `is_behind` its reply has a turn and a worker process of its own."""
+        files, readers = self._by_direction(
+            passage, (self._files_inside, self._readers_inside), (self._files_outside, self._readers_outside)
+        )
+        if is_behind:
+            files, readers = self._files_behind, self._readers_behind
         if not isinstance(source, bytes):
-            files = files or self._by_direction(passage, self._files_inside, self._files_outside)
             glanced = await files.scan(source, answers, _turn_of(passage))
         elif len(source) <= INLINE_OCTETS:
             glanced = visible_content(source, answers)
@@ -259,12 +272,7 @@ class SecrecyCheck:
             glanced = await self._runtime.executors.cpu(visible_content, source, answers)
         if glanced.verdict.found or not glanced.has_more:
             return glanced.verdict, glanced.answers
-        return await self._read(passage, source), glanced.answers
-
-    async def _read(self, passage: Passage, source: Source) -> Findings:
-        """Read with a worker process."""
-        readers = self._by_direction(passage, self._readers_inside, self._readers_outside)
-        return await readers.extract(source, _turn_of(passage))
+        return await readers.extract(source, _turn_of(passage)), glanced.answers
 
     def _by_direction(self, passage: Passage, inside: T, outside: T) -> T:
         return outside if passage.way is Way.INBOUND else inside
@@ -316,12 +324,19 @@ class SecrecyCheck:
             return {"held": False}
         return {"held": True, "digest": record.digest, "octets": record.octets}
 
-    async def _flag(self, passage: Passage, source: Source, found: FoundMarking, where: list[str]) -> None:
-        """Record incoming marked mail; the housekeeper notifies the Centre, once."""
+    async def _flag(
+        self, passage: Passage, source: Source, found: FoundMarking, where: list[str], *, is_tried_again: bool = False
+    ) -> None:
+        """Record incoming marked mail; the housekeeper notifies the Centre, once.
+
+        Where that fails, `is_tried_again` raises the error instead of only logging it.
+        """
         record = await self._runtime.executors.io(_measured, self._record(passage, found, where, HeldState.FLAGGED), source)
         try:
             await self._runtime.executors.io(self._held.flag, record)
         except (MicMailError, OSError) as error:
+            if is_tried_again:
+                raise
             self._log_event("message_not_flagged", passage, error=described(error))
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 

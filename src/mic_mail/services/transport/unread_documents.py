@@ -5,9 +5,11 @@ In: a message that passed its checks, of which something is left to read. Out: b
 process one message at a time is read, in fair turns of the networks outside. See decision 0114.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import failure
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process.background_tasks import BackgroundTasks
@@ -66,14 +68,20 @@ class UnreadDocuments:
 
     async def resume(self) -> bool:
         """Read what earlier processes accepted and did not read; return whether any message is unread now."""
-        entries, is_any_unread = await self._runtime.executors.io(self._resumed, min(MOST_RESUMED, MOST_UNREAD - len(self)))
-        self._owned += len(entries)
+        most = max(0, min(MOST_RESUMED, MOST_UNREAD - len(self)))
+        self._owned += most  # also while they are taken up, when more may be accepted
+        taken = 0
+        try:
+            entries, is_any_unread = await self._runtime.executors.io(self._resumed, most)
+            taken = len(entries)
+        finally:
+            self._owned -= most - taken
         for entry in entries:
             self.read(entry)
         return is_any_unread
 
     def _resumed(self, most: int) -> tuple[list[UnreadMessage], bool]:
-        return self._store.resume(max(0, most)), self._store.count() > 0
+        return self._store.resume(most), self._store.count() > 0
 
     async def settle(self) -> None:
         """Wait until everything is read."""
@@ -93,6 +101,12 @@ class UnreadDocuments:
             finally:
                 self._turns.give_back()
             await io(self._end, message)
+        except asyncio.CancelledError:  # an orderly stop, which the next process must not take for a crash
+            message.take_back()
+            raise
+        except (MicMailError, OSError) as error:  # as a full disk: it is tried again for as long as that lasts
+            self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
+            message.take_back()
         except Exception as error:  # noqa: BLE001 - the entry is durable, and the next round takes it up again
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
         finally:
