@@ -21,7 +21,7 @@ from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import Ranges, format_set, merged
 from mic_mail.imap.selected.followed_searches import Contexts
-from mic_mail.imap.selected.sequence_numbers import NumberedMessages
+from mic_mail.imap.selected.sequence_numbers import LONG_RUN, NumberedMessages
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.index.view_cache import position_after, runs_of
 from mic_mail.storage.mailstore import Account
@@ -373,6 +373,8 @@ class View(NumberedMessages):
         uids, flags, at = self.uids, self.flags, 0
         has_modseq, write = Enabled.CONDSTORE in enabled, self._fetch_writer(enabled, with_uid=with_uid)
         asked_for = asked if isinstance(asked, set) else set(asked)
+        if not asked_for and not has_modseq and self._are_known(before, expected):
+            return lines
         for uid in sorted(before.keys() | asked_for):
             at = position_after(uids, uid, at)
             if at == len(uids) or uids[at] != uid:
@@ -387,3 +389,12 @@ class View(NumberedMessages):
                     continue
             lines.append(write(at, True))
         return lines
+
+    def _are_known(self, before: Mapping[int, int], expected: Mapping[int, int]) -> bool:
+        """Return whether the client knows the flags of many changed messages, which is seen only of a run."""
+        some = list(before)
+        run = self.run_at(some) if len(some) >= LONG_RUN else None
+        if run is None:
+            return False
+        known = [expected.get(uid, flags) for uid, flags in before.items()]
+        return array(self.flags.typecode, known) == self.flags[run : run + len(some)]

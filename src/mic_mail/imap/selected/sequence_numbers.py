@@ -17,7 +17,7 @@ from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.storage.index.view_cache import before_uid, position_after, run_at, runs_of
 from mic_mail.storage.types import Changes, FolderInfo, FolderView
 
-_LONG_RUN = 64
+LONG_RUN = 64
 """Changed messages from which on they are compared with the view as a whole."""
 
 
@@ -125,7 +125,7 @@ class NumberedMessages:
     def _flags_before(self, changes: Changes, highest_modseq: int) -> dict[int, int]:
         """Return the present flags of known messages among the changed ones, up to a MODSEQ."""
         uids, flags, changed = self.uids, self.flags, changes.changed
-        if len(changed) >= _LONG_RUN:
+        if len(changed) >= LONG_RUN:
             some = [row[0] for row in changed]
             run = run_at(uids, some)
             if run is not None and max(row[2] for row in changed) <= highest_modseq:

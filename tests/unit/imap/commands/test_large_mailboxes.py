@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from mic_mail.imap.commands import search_run, select, store_copy_move
+from mic_mail.imap.selected import mailbox_view, sequence_numbers
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import flags
 from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.index import view_cache
 from mic_mail.storage.mailstore import MailStore, Visited
 from mic_mail.storage.search import lookup
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN
@@ -69,6 +71,9 @@ def test_slices_change_nothing_that_a_client_sees(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(store_copy_move, "STORED_AT_ONCE", at_once)
     monkeypatch.setattr(select, "EXPUNGED_AT_ONCE", at_once)
     monkeypatch.setattr(flags, "MANY_MESSAGES", 2)
+    monkeypatch.setattr(view_cache, "_LONG_RUN", 2)
+    monkeypatch.setattr(sequence_numbers, "LONG_RUN", 2)
+    monkeypatch.setattr(mailbox_view, "LONG_RUN", 2)
     assert told(sliced) == expected
     for store in (whole, sliced):
         store.close()
