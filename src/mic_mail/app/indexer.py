@@ -31,7 +31,7 @@ class Indexer:
         self._clock = clock
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
-        self._store = open_mail_store(config, clock, has_clients=False)
+        self._store = open_mail_store(config, clock)
         self._executor = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
         job = WhenChanged(self._run_once, self._store.change_marks, clock).job("index", ROUND_SECONDS)
@@ -43,9 +43,7 @@ class Indexer:
 
     async def _run_once(self) -> bool:
         self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-        has_more = await self._indexing.run_once()
-        await self._executor.submit(self._store.rest, 0.0)  # the next round may be hours away
-        return has_more
+        return await self._indexing.run_once()
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -14,6 +14,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
 from mic_mail.storage.mailstore import READER_IDLE_SECONDS, Account, MailStore
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, inbox, message, observe
 
@@ -101,6 +102,28 @@ def test_a_store_knows_whether_names_are_due(root: Root) -> None:
             assert store.has_names_due
         store.flush_names()
         assert not store.has_names_due
+
+
+def test_names_stay_due_that_become_so_during_a_flush(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flush comes between what a STORE writes and its commit: it sees no new flags, and leaves the names due."""
+    root.settings["lock_seconds"] = 0.05
+    with closing(root.store()) as store:
+        account = store.account(REF)
+        deliver(account, inbox(account), ["a"])
+        store.flush_names()
+        plain, flushes = Store.names_due, []
+
+        def become_due(self: Store, is_due: bool) -> None:
+            plain.__set__(self, is_due)
+            if is_due and not flushes:
+                flushes.append(is_due)
+                store.flush_names()
+
+        monkeypatch.setattr(Store, "names_due", property(plain.fget, become_due))
+        account.store_flags(inbox(account), [1], "+", FLAGGED)
+        assert (flushes, store.has_names_due) == ([True], True)
+        store.flush_names()
+        assert [file.name[-1] for file in (root.home / "Maildir/cur").iterdir()] == ["F"]
 
 
 def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:

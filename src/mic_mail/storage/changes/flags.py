@@ -38,7 +38,7 @@ PAUSE_SECONDS = 0.005
 """Pause of a background flush between two slices, in which threads that wait for the account get it."""
 
 PUT_OFF_ROUNDS = 15
-"""Rounds in succession that a background flush ends early while others change the account: half a minute."""
+"""Rounds in succession, one in `storage.names_after`, that a background flush ends early while others change the account."""
 
 MANY_MESSAGES = 256
 """Messages from which on a STORE of UIDs in succession takes their flags from memory."""
@@ -292,7 +292,8 @@ def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool =
     it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
     """
     store.ready()
-    store.names_due = False
+    with store.lock.held():  # a STORE sets it before its commit, whose rows cannot be seen yet
+        store.names_due = False
     renamed = 0
     may_stop = gives_way and store.names_put_off < PUT_OFF_ROUNDS
     try:
@@ -304,7 +305,8 @@ def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool =
                 break
         seen.write_out(store)
         store.names_put_off = 0 if is_whole else store.names_put_off + 1
-        store.names_due = store.names_due or not is_whole
+        if not is_whole:  # else it is left as it is: another thread may set it at any time
+            store.names_due = True
     except BaseException:
         store.names_due = True
         raise

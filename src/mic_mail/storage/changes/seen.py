@@ -254,4 +254,5 @@ def adopt_seen_sidecars(write: Write) -> None:
                 reader_seen_rows.take_ranges(write.connection, reader, folder.folder_id, found.seen)
             else:
                 reader_seen_rows.owe(write.connection, account_id, folder.folder_id, [reader])
-    write.store.names_due = write.store.names_due or bool(write.account.seen_each)
+    if write.account.seen_each:
+        write.store.names_due = True
