@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 def begin(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> "asyncio.Task[T]":
-    """Return the task of a coroutine, which has run up to its first wait where Python can do that, perhaps to its end."""
+    """Return the task of a coroutine, run up to its first wait where Python can do that.
+
+    A coroutine that waits for nothing has ended.
+    """
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True)
     return loop.create_task(coroutine)

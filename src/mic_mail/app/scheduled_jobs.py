@@ -97,7 +97,10 @@ def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
 
 
 def _unread_documents(context: ServerContext) -> Job:
-    """Return the job that reads what a killed process has left unread; for a process that may start document readers."""
+    """Return the job that reads what a killed process has left unread.
+
+    Only a process that may start document readers can do it.
+    """
     folder = context.config.held_dir / UNREAD_FOLDER
     return WhenChanged(context.mailflow.checkers.secrecy.unread.resume, lambda: trace_of(folder), context.clock).job(
         "unread", 20.0

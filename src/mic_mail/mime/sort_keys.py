@@ -89,7 +89,7 @@ def decode(value: bytes) -> Ordering:
 
 
 ThreadKeys = tuple[bytes, bytes, bytes, bool]
-"""Of one message, what THREAD needs: `message_id`, `references`, `subject` and `is_reply` of its `Ordering`."""
+"""The part of an `Ordering` that THREAD needs: `message_id`, `references`, `subject` and `is_reply`."""
 
 
 def thread_keys(value: bytes) -> ThreadKeys:

@@ -1,7 +1,7 @@
-"""The sockets of the change feed: datagrams to the other processes, and the lists of accounts that each of these watches.
+"""The sockets of the change feed: datagrams to the other processes, and their watchlists.
 
-A datagram is one octet for its kind and the content of that kind. It is sent without ever waiting, and may be lost: the polls
-of the change feed find what was missed.
+A watchlist names the accounts that a process watches. A datagram is one octet for its kind and the content of that kind. It
+is sent without ever waiting, and may be lost: the polls of the change feed find what was missed.
 """
 
 import contextlib
@@ -16,7 +16,10 @@ from mic_mail.process.file_traces import Traces
 PREFIX = "feed."
 """The first letters of the names of the sockets."""
 ACCOUNTS, DIRECTORY, CHECK_ALL, WORD, HERE = b"a", b"d", b"!", b"w", b"h"
-"""The first octet of a datagram: changed accounts, a changed directory, "check all", a broadcast, a socket that is new."""
+"""The kinds of datagrams, their first octet.
+
+Changed accounts, a changed directory, "check all", a broadcast, a socket that is new.
+"""
 PAIR = struct.Struct("<QQ")
 """Account id and MODSEQ: `ACCOUNTS` is followed by any number of them."""
 _WATCHLIST = "watched."

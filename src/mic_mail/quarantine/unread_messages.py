@@ -1,4 +1,4 @@
-"""Accepted messages from outside whose documents are still to be read, each with the facts that flagging it needs.
+"""Accepted messages from outside whose documents are still to be read, each with its facts.
 
 In: a message's file, durable and complete, and its record. Out: an `UnreadMessage` that survives `kill -9` at any step, and its
 end once its documents were read. One entry is two files named by its id, in files of this account alone:
@@ -79,7 +79,10 @@ class UnreadMessage:
         self._attempts = attempts
         self._has_begun = False
         self._guard = threading.Lock()
-        """Held while the descriptor is used: a cancelled task releases it on the loop while a thread still begins or ends."""
+        """Held while the descriptor is used.
+
+        A cancelled task releases it on the loop while a thread still begins or ends.
+        """
 
     def begin(self) -> bool:
         """Count an attempt; return False where there were too many.

@@ -26,7 +26,10 @@ from mic_mail.storage.reads.sort_keys import Ordered
 ORDERS_KEPT = 8
 """Orders cached per folder."""
 COMPARED_MESSAGES = 20_000
-"""Most messages of a search whose threads are kept: they are compared with the next one's on the loop, in 0.3 ms."""
+"""Most messages of a search whose threads are kept.
+
+They are compared with those of the next search on the loop, in 0.3 ms.
+"""
 _RUN = 4096
 _OVERHEAD_OCTETS = 100
 """Memory per message: an object, two instants, its place in some orders."""

@@ -39,7 +39,7 @@ class _Pause:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the last round saw of a mailbox."""
+    """A mailbox as the last round saw it."""
 
     mark: int
     """Its change mark (`MailStore.change_mark`)."""

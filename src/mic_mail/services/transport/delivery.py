@@ -34,7 +34,10 @@ MAX_BATCH = 50
 GATHER_SECONDS, GATHER_TIMES = 0.002, 5
 """The pause in which a batch waits for more messages, and the maximum number of such pauses."""
 GATHER_SECONDS_PER_OCTET = 0.003 / 102_400
-"""What is added to the pause for each octet of the first message: larger ones take longer to receive and to check."""
+"""The growth of the pause with each octet of the first message.
+
+Larger messages take longer to receive and to check.
+"""
 MOST_WAITING = 2_000
 MOST_WAITING_OCTETS = 256 << 20
 """Small messages waiting in memory, with the index data of their headers; beyond that the client gets 451."""

@@ -75,9 +75,12 @@ TURN_SECONDS = 10.0
 MOST_WAITING = 1_000
 """Messages in files that wait for their scan."""
 BEHIND_SECONDS = 60.0
-"""The longest reading of a message behind its reply, by the clock: on a busy machine a worker process gets little of a CPU."""
+"""The longest reading of a message behind its reply, by the clock.
+
+On a busy machine a worker process gets little of a CPU.
+"""
 PATIENT_ATTEMPTS, PATIENT_SECONDS = 10, 5.0
-"""Attempts to read a message behind its reply while no worker process can be started, and the pause between them."""
+"""Attempts to read a message behind its reply while no reader starts, and the pause between them."""
 _GLANCE = Bounds(seconds=1.0, parts=200, work=1 << 40, hints=2_000, whole_octets=1 << 18)
 """Bounds of the scan of visible content, 10 ms for that many hints; a worker process reads what needs more."""
 _SHORT_TEXT = 1 << 20

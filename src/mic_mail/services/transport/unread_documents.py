@@ -20,7 +20,7 @@ from mic_mail.quarantine.unread_messages import UnreadMessage, UnreadMessages, U
 MOST_UNREAD = 200
 """Messages that wait in one process; one more is read before its reply."""
 TURN_SECONDS = 86_400.0
-"""Nobody waits for a turn here, so it may take long."""
+"""The longest wait for a turn; no client waits for it."""
 MOST_RESUMED = 50
 """Entries taken up together; each holds a file open."""
 

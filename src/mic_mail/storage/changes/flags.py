@@ -38,7 +38,10 @@ PAUSE_SECONDS = 0.005
 """Pause of a background flush between two slices, in which threads that wait for the account get it."""
 
 PUT_OFF_ROUNDS = 15
-"""Rounds in succession, one in `storage.names_after`, that a background flush ends early while others change the account."""
+"""Rounds in succession that a background flush ends early while others change the account.
+
+There is one in `storage.names_after`.
+"""
 
 MANY_MESSAGES = 256
 """Messages from which on a STORE of UIDs in succession takes their flags from memory."""
