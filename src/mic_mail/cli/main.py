@@ -128,6 +128,11 @@ def main(arguments: list[str], clock: Clock | None = None) -> int:
     except (standard_output.ReaderGone, BrokenPipeError):
         standard_output.leave_reader()
         return EXIT_READER_GONE
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        standard_output.leave_reader()  # the console that prints the help has ended the program
+        return EXIT_READER_GONE
     except OSError as error:
         if not standard_output.is_lost():
             return _unexpected()

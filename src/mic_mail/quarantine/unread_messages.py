@@ -97,24 +97,22 @@ class UnreadMessage:
             self._has_begun = True
             return True
 
-    def take_back(self) -> None:
-        """Uncount an attempt that did not end this process."""
-        with self._guard:
-            if self._has_begun and self._lock >= 0:
-                os.ftruncate(self._lock, os.fstat(self._lock).st_size - len(_LINE_END))
-                self._has_begun = False
-
     def end(self) -> None:
         """Remove the entry."""
         self._mark.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
         self.release()
 
-    def release(self) -> None:
-        """Leave the entry to the next that resumes; harmless after `end`."""
+    def release(self, *, is_attempt: bool = True) -> None:
+        """Leave the entry to the next that resumes; harmless after `end`. An attempt may be taken back."""
         with self._guard:
             lock, self._lock = self._lock, -1
-            if lock >= 0:
+            if lock < 0:
+                return
+            try:
+                if self._has_begun and not is_attempt:
+                    os.ftruncate(lock, os.fstat(lock).st_size - len(_LINE_END))
+            finally:
                 os.close(lock)
 
 

@@ -147,8 +147,7 @@ class WorkerPool:
     ) -> None:
         """Call `started` with the protection of each new worker.
 
-        `most_seconds` of wall-clock time are allowed for an answer that nobody waits for; by default a little more than
-        `bounds.seconds`.
+        `most_seconds` of wall-clock time are allowed for an answer that nobody waits for, or more if `bounds.seconds` are many.
         """
         self.bounds = bounds
         self._executors = executors
@@ -168,7 +167,7 @@ class WorkerPool:
         """Read a message of `sender` (a mailbox, a network) in its turn, within `bounds.seconds` of CPU."""
         now = asyncio.get_running_loop().time
         patience = self.bounds.seconds * WAIT_SHARE
-        until = now() + (self._most_seconds or max(patience + self.bounds.seconds + GRACE_SECONDS, ANSWER_SECONDS))
+        until = now() + self.answer_seconds
         try:
             await self._turns.take(patience, sender, lambda: self._costs.suspicion(sender, now()))
         except Unavailable:
@@ -184,6 +183,11 @@ class WorkerPool:
                 self._costs.add(sender, now() - began, now())
         finally:
             self._turns.give_back()
+
+    @property
+    def answer_seconds(self) -> float:
+        """The longest time until an answer, by the clock."""
+        return max((WAIT_SHARE + 1) * self.bounds.seconds + GRACE_SECONDS, self._most_seconds or ANSWER_SECONDS)
 
     def _reading_seconds(self, left: float) -> float:
         """Return how long a message may be read, of the seconds left until the answer."""

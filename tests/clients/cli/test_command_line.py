@@ -261,13 +261,13 @@ def test_a_program_whose_result_cannot_be_written_ends_with_its_code(environment
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
-@pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_reader_who_has_seen_enough_is_no_trouble(form: tuple[str, ...], environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("command", [("config", "reference"), ("config", "reference", "--json"), ("queue", "--help")])
+def test_a_reader_who_has_seen_enough_is_no_trouble(command: tuple[str, ...], environment: dict[str, str]) -> None:
     """`mic-mail ... | head`: not a word, and the exit code of a program that SIGPIPE ends."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as pipe:
-        told = program("config", "reference", *form, stdout=pipe, environment=environment)
+        told = program(*command, stdout=pipe, environment=environment)
     assert (told.returncode, told.stderr) == (141, b"")
 
 

@@ -1,5 +1,6 @@
 """Resting: an account that nobody uses gives its handles back, and is none the worse for it."""
 
+import errno
 import fcntl
 import os
 import threading
@@ -124,6 +125,26 @@ def test_names_stay_due_that_become_so_during_a_flush(root: Root, monkeypatch: p
         assert (flushes, store.has_names_due) == ([True], True)
         store.flush_names()
         assert [file.name[-1] for file in (root.home / "Maildir/cur").iterdir()] == ["F"]
+
+
+def test_names_wait_for_a_lock_that_cannot_be_opened(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay due, and neither the other accounts nor the end of the store suffer."""
+    store = root.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    account.store_flags(inbox(account), [1], "+", FLAGGED)
+    store.store(REF).lock.close()
+    real_open = os.open
+
+    def open_no_lock(path: str, *arguments: int, **options: int) -> int:
+        if str(path).endswith("account.lock"):
+            raise OSError(errno.EMFILE, "too many open files", path)
+        return real_open(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_no_lock)
+    store.flush_names()
+    assert store.has_names_due
+    store.close()
 
 
 def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:

@@ -518,10 +518,12 @@ def test_a_damaged_piece_of_words_answers_nothing(tmp_path: Path, monkeypatch: p
         "UPDATE zone SET words_checksums = zeroblob(4 * 29) WHERE sieved",
         "UPDATE zone SET words_checksums = zeroblob(7) WHERE sieved",
         "UPDATE zone SET words_checksums = 'text' WHERE sieved",
+        "UPDATE zone SET words = substr(words, 1, 1500) WHERE sieved",
     )
     for statement in damage:
         with closing(sqlite3.connect(root.home / "search.sqlite")) as connection, connection:
             assert connection.execute(statement).rowcount == 1
+        assert store.store(REF).search.damage()
         assert search(account, "INBOX", TextTest("BODY", "1963fz")) == ([1], 1)
         assert account.index_text(Visited()) == 1
         assert search(account, "INBOX", TextTest("BODY", "1963ez")) == ([1], 0)

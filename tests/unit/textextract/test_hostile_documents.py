@@ -176,6 +176,15 @@ async def readers_of(executors: Executors, **bounds: float) -> WorkerPool:
     return WorkerPool(Bounds(**bounds), executors)  # type: ignore[arg-type]
 
 
+def test_what_nobody_waits_for_is_never_given_less_time(executors: Executors) -> None:
+    for seconds in (0.5, 5, 30, 60):
+        waited, behind = (
+            WorkerPool(Bounds(seconds=seconds), executors, most_seconds=most).answer_seconds for most in (None, 60.0)
+        )
+        assert behind >= max(waited, 60.0)
+        assert waited >= seconds
+
+
 async def test_the_process_reads(executors: Executors, tmp_path: Path) -> None:
     """From memory and from a file, one after the other, by one process."""
     readers = await readers_of(executors, seconds=20)

@@ -94,6 +94,7 @@ class UnreadDocuments:
 
     async def _read(self, message: UnreadMessage) -> None:
         record, io = message.record, self._runtime.executors.io
+        is_attempt = True
         try:
             await self._turns.take(TURN_SECONDS, network_of(record.peer or ""))
             try:
@@ -102,16 +103,16 @@ class UnreadDocuments:
                 self._turns.give_back()
             await io(self._end, message)
         except asyncio.CancelledError:  # an orderly stop, which the next process must not take for a crash
-            message.take_back()
+            is_attempt = False
             raise
         except (MicMailError, OSError) as error:  # as a full disk: it is tried again for as long as that lasts
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
-            message.take_back()
+            is_attempt = False
         except Exception as error:  # noqa: BLE001 - the entry is durable, and the next round takes it up again
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
         finally:
             self._owned -= 1
-            message.release()
+            message.release(is_attempt=is_attempt)
 
     def _end(self, message: UnreadMessage) -> None:
         """Remove an entry, the log first: nothing is reported again."""

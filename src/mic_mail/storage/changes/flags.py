@@ -24,7 +24,7 @@ from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
+from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
@@ -295,7 +295,8 @@ def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool =
     it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
     """
     store.ready()
-    with store.lock.held():  # a STORE sets it before its commit, whose rows cannot be seen yet
+    # a STORE sets it before its commit, whose rows cannot be seen yet
+    with translated("renaming files"), store.lock.held():
         store.names_due = False
     renamed = 0
     may_stop = gives_way and store.names_put_off < PUT_OFF_ROUNDS

@@ -212,7 +212,7 @@ class SearchFile:
 
     def _piece(self, blob: sqlite3.Blob, checksums: "array[int]", number: int) -> bytes:
         """Return so many octets of words, checked."""
-        blob.seek(number * WORDS_OCTETS)
+        blob.seek(min(number * WORDS_OCTETS, len(blob)))  # a damaged row may be shorter
         octets = blob.read(WORDS_OCTETS)
         if number >= len(checksums) or zlib.crc32(octets) != checksums[number]:
             raise self._damaged(f"piece {number} of words")
@@ -223,6 +223,9 @@ class SearchFile:
 
     def is_sieved(self, segment_id: int, zone: Zone) -> bool:
         """Return whether a zone has a sieve."""
+        return self._sieve_pieces(segment_id, zone) > 0
+
+    def _sieve_pieces(self, segment_id: int, zone: Zone) -> int:
         with self._reading() as connection:
             row = (
                 None
@@ -231,7 +234,7 @@ class SearchFile:
             )
         if row is None:
             raise KeyError(segment_id)
-        return bool(row[0])
+        return int(row[0])
 
     def sieve_piece(self, segment_id: int, zone: Zone, number: int) -> bytes:
         """Return SIEVE_OCTETS of the sieve of a zone."""
@@ -418,11 +421,22 @@ class SearchFile:
             for each in self.live():
                 with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))
+                    for zone in ZONES:
+                        self._check_pieces(each.segment_id, zone)
         except OtherVersion:
             return []
         except DamagedSearchFile as error:
             return [str(error)]
         return []
+
+    def _check_pieces(self, segment_id: int, zone: Zone) -> None:
+        """Read what searches read in pieces."""
+        with self._reading() as connection:
+            _, checksums = self._row(connection, _WORDS_PLACE, at=segment_id, place=ZONES.index(zone))
+        if checksums != _checksums(self.words(segment_id, zone)):
+            raise self._damaged(f"segment {segment_id}")
+        for number in range(self._sieve_pieces(segment_id, zone)):
+            self.sieve_piece(segment_id, zone, number)
 
     @property
     def rests(self) -> bool:
