@@ -199,6 +199,7 @@ service imap-login {{
 }}
 service imap {{
   process_limit = 10000
+  vsz_limit = 4G
 }}
 service lmtp {{
   inet_listener lmtp {{
