@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import corpus
-from measure import ImapClient
+from measure import ImapClient, cpu_seconds
 from servers import Server
 from work import Bench, Figures
 
@@ -74,11 +74,16 @@ def fill_office(bench: Bench, servers: Sequence[Server], user: int, count: int) 
 
 
 def wait_for_indexer(bench: Bench, server: Server, most_seconds: float = 600) -> None:
-    """Until our indexer has found nothing new for two of its rounds, or the time is over."""
-    still, last, end = 0, -1, time.monotonic() + most_seconds
+    """Until our indexer has found nothing new for two of its rounds, or the time is over.
+
+    It counts the messages of a mailbox when it has done all of them, so it has to be at rest, too.
+    """
+    still, last, spent, end = 0, -1, -1.0, time.monotonic() + most_seconds
     while server.status and still < bench.sizes.settle + 2 and time.monotonic() < end:
-        now = sum(one.get("indexed", 0) for one in server.processes() if one["name"] == "index")
-        still, last = (still + 1, last) if now == last else (0, now)
+        indexers = [one for one in server.processes() if one["name"] == "index"]
+        now, cpu = sum(one.get("indexed", 0) for one in indexers), cpu_seconds([one["pid"] for one in indexers])
+        still = still + 1 if now == last and cpu - spent < 0.1 else 0
+        last, spent = now, cpu
         time.sleep(1)
 
 

@@ -14,9 +14,9 @@ from work import Bench, Figures
 
 
 def prepare(bench: Bench, servers: Sequence[Server]) -> None:
-    """Wait until what a start, or the last load, has left to do is done; our indexer may take longer for texts of gigabytes."""
+    """Wait until what a start, or the last load, has left to do is done."""
     for server in servers:
-        wait_for_indexer(bench, server, most_seconds=180)
+        wait_for_indexer(bench, server)
     time.sleep(5 * bench.sizes.settle)
 
 
