@@ -133,6 +133,12 @@ def letters_of(client: ImapClient) -> list[int]:
     return [number for number, _ in sorted(sizes, key=lambda each: abs(each[1] - LETTER_OCTETS))[: max(1, len(sizes) // 100)]]
 
 
+def prepare_appends(bench: Bench, servers: Sequence[Server]) -> None:
+    """Wait until what the works before have left to do is done."""
+    for server in servers:
+        wait_for_indexer(bench, server)
+
+
 def append_letters(bench: Bench, server: Server) -> Figures:
     """Messages of 37 KB, made beforehand, one APPEND each with nothing selected."""
     made = bench.once("letters", functools.partial(_letters, bench.sizes.appends))

@@ -91,6 +91,7 @@ WORKS: tuple[Work, ...] = (
         mailboxes.append_letters,
         (Row("APPEND of 37 KB one by one", "per_s", "messages/s", {DOVECOT: 1.2}, checked=True),),
         IMAP_SERVERS,
+        mailboxes.prepare_appends,
         warm_ups=1,
     ),
     Work(
