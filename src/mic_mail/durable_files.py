@@ -1,6 +1,10 @@
-"""Files that survive a power loss whole, contents and names fsynced. Blocking; raises OSError."""
+"""Files that survive a power loss whole, and their owner's lock.
+
+Contents and names are fsynced. Blocking; raises OSError.
+"""
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +38,23 @@ def make_durable(folder: str | Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_locked(path: str | Path, flags: int = os.O_RDONLY) -> int | None:
+    """Open a file with its flock; None if another process holds it, or the file is gone."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def replace_durably(path: str, content: bytes) -> None:

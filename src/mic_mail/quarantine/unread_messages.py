@@ -31,13 +31,14 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from mic_mail.durable_files import make_durable, write_all
+from mic_mail.durable_files import make_durable, open_locked, write_all
 
 FORMAT = 1
 MODE, FOLDER_MODE = 0o600, 0o700
 MOST_ATTEMPTS = 3
 """Times that reading begins: a document that ends the whole process does so no more often."""
 _LINE_END = b"\n"
+_TO_COUNT = os.O_RDWR | os.O_APPEND
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class UnreadMessages:
         mark = path.with_suffix(".json")
         with contextlib.suppress(OSError):
             if path.suffix == ".json~":
-                if (lock := _locked(path)) is not None:
+                if (lock := open_locked(path, _TO_COUNT)) is not None:
                     try:
                         path.unlink()
                     finally:
@@ -188,7 +189,7 @@ class UnreadMessages:
                     yield entry
 
     def _adopted(self, mark: Path) -> UnreadMessage | None:
-        lock = _locked(mark)
+        lock = open_locked(mark, _TO_COUNT)
         if lock is None:
             return None
         try:
@@ -207,20 +208,3 @@ class UnreadMessages:
             raise
         os.close(lock)
         return None
-
-
-def _locked(path: Path) -> int | None:
-    """Return a descriptor with the lock of a file; None if another process holds it, or it is gone."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock

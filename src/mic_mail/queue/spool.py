@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
 
-from mic_mail.durable_files import write_all, write_durably
+from mic_mail.durable_files import open_locked, write_all, write_durably
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolUnavailable, trouble
@@ -175,7 +175,7 @@ class Spool:
         message = next(
             (path for path in (self._tmp / (spool_id + MESSAGE), self._live / (spool_id + MESSAGE)) if path.exists()), None
         )
-        lock = None if message is None else _lock(message)
+        lock = None if message is None else open_locked(message)
         if message is not None and lock is None:
             return
         try:
@@ -187,7 +187,7 @@ class Spool:
 
     def _adopt(self, spool_id: str) -> "SpoolEntry | None":
         message, path = self._live / (spool_id + MESSAGE), self._live / (spool_id + ENVELOPE)
-        lock = _lock(message)
+        lock = open_locked(message)
         if lock is None:
             if not message.exists():
                 path.unlink(missing_ok=True)
@@ -401,19 +401,3 @@ def _create_locked(path: Path) -> int:
         if os.fstat(fd).st_nlink:
             return fd
         os.close(fd)
-
-
-def _lock(path: Path) -> int | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

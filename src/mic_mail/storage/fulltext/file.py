@@ -26,25 +26,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Integer,
-    LargeBinary,
-    MetaData,
-    bindparam,
-    delete,
-    insert,
-    literal_column,
-    select,
-    update,
-)
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
+from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
 from mic_mail.storage.fulltext.segment import Packed, words_span
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
-from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
+from mic_mail.storage.index.tables import creation, stamp, stamps
 
 VERSION = 7 if sys.byteorder == "little" else 8
 """Version of the text (what counts as words), of the values and of the blobs.
@@ -62,42 +51,6 @@ WORDS_OCTETS = 64 << 10
 FREED_PAGES = 2_000
 """Pages given back to the file system in one transaction: 8 MB."""
 
-metadata = MetaData()
-
-segment = table(
-    metadata,
-    "segment",
-    *columns(BigInteger, "segment_id"),
-    Column("dead_since_us", BigInteger),
-    *columns(BigInteger, "octets", "checksum"),
-    *columns(LargeBinary, "messages"),
-    *columns(BigInteger, "values_checksum"),
-    *columns(LargeBinary, "values_blob"),  # last, as below
-    key=["segment_id"],
-    with_rowid=True,
-)
-zone = table(
-    metadata,
-    "zone",
-    *columns(BigInteger, "segment_id"),
-    *columns(Integer, "zone"),
-    *columns(BigInteger, "words_checksum", "flow_checksum"),
-    *columns(Integer, "sieved"),  # pieces of its sieve
-    *columns(LargeBinary, "words_checksums"),  # those of pieces of the words
-    *columns(LargeBinary, "words", "flow"),  # the flow last, so that reading the words never touches its pages
-    key=["segment_id", "zone"],
-    with_rowid=True,
-)
-sieve = table(
-    metadata,
-    "sieve",
-    *columns(BigInteger, "segment_id"),
-    *columns(Integer, "zone", "piece"),
-    *columns(BigInteger, "checksum"),
-    *columns(LargeBinary, "bits"),
-    key=["segment_id", "zone", "piece"],
-    with_rowid=True,
-)
 _S, _Z, _P = segment.c, zone.c, sieve.c
 _THIS = (_S.account_id == bindparam("account"), _S.segment_id == bindparam("at"))
 _THIS_ZONE = (_Z.account_id == bindparam("account"), _Z.segment_id == bindparam("at"))
@@ -223,9 +176,9 @@ class SearchFile:
 
     def is_sieved(self, segment_id: int, zone: Zone) -> bool:
         """Return whether a zone has a sieve."""
-        return self._sieve_pieces(segment_id, zone) > 0
+        return self._sieve_length(segment_id, zone) > 0
 
-    def _sieve_pieces(self, segment_id: int, zone: Zone) -> int:
+    def _sieve_length(self, segment_id: int, zone: Zone) -> int:
         with self._reading() as connection:
             row = (
                 None
@@ -422,20 +375,20 @@ class SearchFile:
                 with contextlib.suppress(KeyError):  # repacked meanwhile
                     self.packed(each.segment_id, len(self.keys(each.segment_id)))
                     for zone in ZONES:
-                        self._check_pieces(each.segment_id, zone)
+                        self._verify_checksums(each.segment_id, zone)
         except OtherVersion:
             return []
         except DamagedSearchFile as error:
             return [str(error)]
         return []
 
-    def _check_pieces(self, segment_id: int, zone: Zone) -> None:
+    def _verify_checksums(self, segment_id: int, zone: Zone) -> None:
         """Read what searches read in pieces."""
         with self._reading() as connection:
             _, checksums = self._row(connection, _WORDS_PLACE, at=segment_id, place=ZONES.index(zone))
         if checksums != _checksums(self.words(segment_id, zone)):
             raise self._damaged(f"segment {segment_id}")
-        for number in range(self._sieve_pieces(segment_id, zone)):
+        for number in range(self._sieve_length(segment_id, zone)):
             self.sieve_piece(segment_id, zone, number)
 
     @property

@@ -13,7 +13,7 @@ from addresses import parsed
 from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
-from mic_mail.process.executors import Executor, Executors
+from mic_mail.process.executors import Executors
 from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob
@@ -72,23 +72,15 @@ async def test_an_unreadable_entry_is_logged_once_and_added_when_it_is_restored(
     assert [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"] == ["A"]
 
 
-async def test_new_entries_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_entries_are_read_together(tmp_path: Path, executor_calls: list[Any]) -> None:
     """A restart with a long queue changes threads once for many entries, not for each."""
     here = Fixture(tmp_path)
     names = [f"{number:03}" for number in range(2 * MAX_READ + 1)]
     here.put(*names)
-    calls = 0
-    submit = Executor.submit
-
-    def counted(executor: Executor, *call: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return submit(executor, *call)
-
-    monkeypatch.setattr(Executor, "submit", counted)
+    executor_calls.clear()
     await here.add(*names)
     assert [entry.entry_id for entry in here.added] == names
-    assert calls == 3
+    assert len(executor_calls) == 3
 
 
 async def test_an_entry_that_the_disk_refuses_costs_no_entry_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from addresses import parsed
 from harness import read_events
-from mic_mail.process.executors import Executor
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.smtpclient.tls_requirements import TlsRequirements
@@ -382,26 +381,17 @@ async def test_a_long_message_is_sent_whole_once_more(tmp_path: Path) -> None:
     assert server.messages == [long.replace(b"\r\n.", b"\r\n..") + b".\r\n"] * 2
 
 
-async def test_a_short_message_changes_threads_three_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_short_message_changes_threads_three_times(tmp_path: Path, executor_calls: list[Any]) -> None:
     """To read what was decided, to be signed and opened, and for its result: a change costs more than what is done there."""
-    calls = 0
-    submit = Executor.submit
-
-    def counted(executor: Executor, *call: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return submit(executor, *call)
-
-    monkeypatch.setattr(Executor, "submit", counted)
     counts = []
     for messages in (10, 20):
         async with offices(tmp_path / str(messages), {"127.0.0.4": Server(OPEN)}, ZONE) as office:
             for number in range(messages):
                 office.put(f"{number:02}", "b@two.example")
-            calls = 0
+            executor_calls.clear()
             async with office.sending():
                 await office.until()
-            counts.append(calls)
+            counts.append(len(executor_calls))
     assert counts[1] - counts[0] == 3 * 10
 
 
