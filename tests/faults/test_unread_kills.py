@@ -9,6 +9,7 @@ import os
 import shutil
 import smtplib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,6 @@ from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldStat
 from mic_mail.quarantine.unread_messages import MOST_ATTEMPTS, UnreadMessages, UnreadRecord
 from mic_mail.services.transport.envelope import Accepted, Envelope, Recipient
 from mic_mail.services.transport.incoming_message import IncomingMessage
-from mic_mail.services.transport.secrecy import UNREAD_FOLDER
 from mic_mail.services.transport.unread_documents import UnreadDocuments
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.types import AccountRef
@@ -64,7 +64,7 @@ def look(config: Config) -> tuple[list[int], list[HeldRecord]]:
             await context.close()
 
     found = asyncio.run(after())
-    assert files_in(config.spool_dir) == files_in(config.held_dir / UNREAD_FOLDER) == []
+    assert files_in(config.spool_dir) == files_in(config.unread_dir) == []
     return found, list(HeldMessages(config.held_dir).records())
 
 
@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_reads_after_its_restart(serve_processes: Callab
         server.kill()
     server.start()
     wait_for(lambda: list(HeldMessages(server.config.held_dir).records()))
-    wait_for(lambda: not files_in(server.config.held_dir / UNREAD_FOLDER))
+    wait_for(lambda: not files_in(server.config.unread_dir))
     [record] = HeldMessages(server.config.held_dir).records()
     assert (record.state, record.where) == (HeldState.FLAGGED, ("stamp/docx",))
     assert [event["event"] for event in server.events()].count("marked_message_flagged") in (1, 2)
@@ -187,7 +187,7 @@ async def test_a_disk_in_trouble_is_no_attempt(tmp_path: Path, monkeypatch: pyte
     await context.mailflow.checkers.secrecy.unread.resume()
     await context.mailflow.settle()
     assert len(list(HeldMessages(config.held_dir).records())) == 1
-    assert files_in(config.held_dir / UNREAD_FOLDER) == []
+    assert files_in(config.unread_dir) == []
     await context.close()
     names = [event["event"] for event in read_events(config.log_dir)]
     assert (names.count("message_not_flagged"), names.count("marked_message_flagged")) == (MOST_ATTEMPTS + 2, 1)
@@ -230,6 +230,71 @@ def test_leftovers_are_removed_and_foreign_files_stay(tmp_path: Path) -> None:
     assert store.resume(10) == []
     assert {path.name for path in folder.iterdir()} == {"TRACE-1.json", "TRACE-1.msg", "D.json", "D.msg"}
     living.end()
+
+
+async def test_an_unreadable_record_stays_and_is_reported_once(tmp_path: Path) -> None:
+    """Its message waits, the others are read, and it is read once its record is repaired."""
+    config = prepare(tmp_path)
+    store = UnreadMessages(config.unread_dir)
+    (tmp_path / "message").write_bytes(MESSAGE)
+    store.keep(RECORD, tmp_path / "message").release()
+    mark = config.unread_dir / "TRACE-1.json"
+    octets = mark.read_bytes()
+    mark.write_bytes(octets[:20])
+    context = await open_context(config, SystemClock(), "server", secret=SECRET)
+    secrecy = context.mailflow.checkers.secrecy
+    for _ in range(2):
+        assert not await secrecy.unread.resume()
+        await context.mailflow.settle()
+        assert (secrecy.report()["unread_damaged"], store.damaged()) == (1, 1)
+    assert {path.name for path in config.unread_dir.iterdir()} == {"TRACE-1.json", "TRACE-1.msg"}
+    mark.write_bytes(octets)
+    assert await secrecy.unread.resume()
+    await context.mailflow.settle()
+    assert not await secrecy.unread.resume()
+    await context.close()
+    [record] = HeldMessages(config.held_dir).records()
+    assert record.held_id == "TRACE-1"
+    assert ("unread_damaged" in secrecy.report(), store.damaged()) == (False, 0)
+    [event] = [event for event in read_events(config.log_dir) if event["event"] == "unread_record_damaged"]
+    assert (event["trace"], event["file"], event["clause"]) == ("TRACE-1", str(mark), "4.1")
+
+
+async def test_a_backup_has_what_is_unread(tmp_path: Path) -> None:
+    """Copied back, an entry is read like one that a killed process has left; one that ends meanwhile is left out."""
+    config = prepare(tmp_path)
+    store = kept(tmp_path)
+    assert UnreadMessages(config.unread_dir).copy_into(tmp_path / "0") == 0
+    owned = store.keep(RECORD, tmp_path / "message")
+    store.keep(replace(RECORD, trace_id="TRACE-2"), tmp_path / "message").release()
+    assert store.copy_into(tmp_path / "1") == 2
+    (tmp_path / "held" / "unread" / "TRACE-2.msg").unlink()
+    assert store.copy_into(tmp_path / "2", tmp_path / "1") == 1
+    assert (tmp_path / "1" / "TRACE-1.msg").samefile(tmp_path / "2" / "TRACE-1.msg")
+    owned.release()
+    shutil.rmtree(config.unread_dir)
+    shutil.copytree(tmp_path / "2", config.unread_dir)
+    context = await open_context(config, SystemClock(), "restored", secret=SECRET)
+    assert await context.mailflow.checkers.secrecy.unread.resume()
+    await context.mailflow.settle()
+    await context.close()
+    [record] = HeldMessages(config.held_dir).records()
+    assert (record.held_id, record.sender) == ("TRACE-1", "lan@one.example")
+
+
+async def test_a_flag_that_fails_before_the_reply_is_no_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says what was found, and that nobody is notified of it; it never says both."""
+    config = prepare(tmp_path)
+    context = await open_context(config, SystemClock(), "server", secret=SECRET)
+
+    def full(*_: object) -> None:
+        raise DiskFull("full")
+
+    monkeypatch.setattr(HeldMessages, "flag", full)
+    assert await take_in(context, 1, HEADER.replace(b"Subject: x", "Subject: Độ mật: Mật".encode()) + LINE)
+    await context.close()
+    flagging = [event for event in read_events(config.log_dir) if str(event["event"]).endswith("_flagged")]
+    assert [(event["event"], event["degree"]) for event in flagging] == [("message_not_flagged", "confidential")]
 
 
 def test_nothing_is_left_where_no_entry_can_be_made(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
+from mic_mail.quarantine.unread_messages import UnreadMessages, UnreadRecord
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
 from mic_mail.services.authentication.second_factors import CodeResult, SecondFactors
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
@@ -81,6 +82,7 @@ def copied_back(backup: Path, data: Path) -> None:
         ["cp", str(backup / "directory.sqlite"), str(data / "directory")],
         ["cp", "-r", f"{backup}/keys/.", str(data)],
         ["cp", "-r", str(backup / "quarantine"), str(data)],
+        ["cp", "-r", str(backup / "held"), str(data)],
     ):
         subprocess.run(words, check=True)
 
@@ -91,6 +93,9 @@ def test_keys_and_quarantine_come_back(site: QuarantineServer, tmp_path: Path) -
     (record,) = site.console.json("dkim", "key", "add", "--selector", "s1")
     site.console.done("dkim", "key", "use", "s1", "--now")
     reference = site.keep("ttlan")
+    unread = UnreadRecord("TRACE-1", "lan@one.example", ("ttlan@mic.gov.vn",), None, None)
+    (tmp_path / "message").write_bytes(MESSAGE)
+    UnreadMessages(site.server.config.unread_dir).keep(unread, tmp_path / "message")
     backup = tmp_path / "backup"
     site.console.done("backup", backup)
     decoys = (site.server.config.server.data_dir / "decoy.key").read_bytes()
@@ -119,6 +124,7 @@ def test_keys_and_quarantine_come_back(site: QuarantineServer, tmp_path: Path) -
     path = kept.message(kept.record(reference))
     assert path is not None
     assert path.read_bytes() == MESSAGE
+    assert [entry.record for entry in UnreadMessages(config.unread_dir).resume(10)] == [unread]
     assert (data / "decoy.key").read_bytes() == decoys
     for folder in ("dkim", "quarantine"):
         assert {mode for name, mode in modes(data / folder).items() if name != "."} == {0o600}

@@ -228,7 +228,7 @@ def test_clause_4_1_inbound(
 
 
 def unread(server: MailServer) -> list[Path]:
-    return files_in(server.config.held_dir / "unread")
+    return files_in(server.config.unread_dir)
 
 
 def test_clause_4_1_inbound_is_read_behind_the_reply(serve: Callable[..., MailServer]) -> None:
@@ -254,6 +254,22 @@ def test_clause_4_1_inbound_is_read_behind_the_reply(serve: Callable[..., MailSe
         assert (unread(server), secrecy.report()["unread"]) == ([], 0)
         server.housekeep()
         assert len(received(server, "support")) == 1
+
+
+def test_clause_4_1_a_stop_does_not_wait_for_readers(serve: Callable[..., MailServer]) -> None:
+    """What is unread has a durable entry, and is read after the next start."""
+    server = serve({"secrecy": {"seconds": 60}, "process": {"drain_seconds": 600}})
+    for local in ("ttlan", "support"):
+        server.issue(local)
+    secrecy = server.running.context.mailflow.checkers.secrecy
+    with smtplib.SMTP(server.host, server.ports["smtp"], "client.example", 30) as client:
+        assert send(client, letter(text="Kính gửi anh chị.\n" * 10_000, files={"a.docx": ORDINARY}))[0] == 250
+        received(server, "ttlan")
+        reader = reader_of(server, secrecy._readers_behind)
+        os.kill(reader, signal.SIGSTOP)
+        assert send(client, MARKED["large"])[0] == 250
+    server.stop()
+    assert (len(unread(server)), held(server)) == (2, [])
 
 
 def test_clause_4_1_inbound_waits_for_a_reader(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,6 +183,16 @@ def test_what_the_checks_came_to_today(ministry: Ministry) -> None:
 
 
 @pytest.mark.clause("15.5")
+def test_a_record_that_nobody_can_read_has_to_be_looked_at(ministry: Ministry) -> None:
+    """A message from outside waits to be read for markings, and what is to be known of it is damaged."""
+    folder = ministry.config.unread_dir
+    folder.mkdir(parents=True)
+    assert ministry.overdue("4.1") == []
+    (folder / "1K1.json").write_bytes(b"{")
+    (folder / "1K1.msg").write_bytes(b"")
+    assert ministry.overdue("4.1") == ["messages from outside with a damaged record, not inspected"]
+
+
 def test_malware_of_this_month(ministry: Ministry) -> None:
     """From the first of the month, Ho Chi Minh City's."""
     what = "messages with malware refused this month"

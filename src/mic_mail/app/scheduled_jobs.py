@@ -38,7 +38,6 @@ from mic_mail.services.requests.overdue import remind
 from mic_mail.services.transport.delivery import settle_journal
 from mic_mail.services.transport.inbound.quarantine_jobs import QuarantineJob
 from mic_mail.services.transport.inbound.spam_training import SpamTrainer
-from mic_mail.services.transport.secrecy import UNREAD_FOLDER
 from mic_mail.services.transport.secrecy_release import HeldMailServices, SecrecyReleases
 from mic_mail.services.unit_mail.document_handoff import DUTY as PASSED_ON
 from mic_mail.services.unit_mail.document_handoff import passed_on_reminders
@@ -101,7 +100,7 @@ def _unread_documents(context: ServerContext) -> Job:
 
     Only a process that may start document readers can do it.
     """
-    folder = context.config.held_dir / UNREAD_FOLDER
+    folder = context.config.unread_dir
     return WhenChanged(context.mailflow.checkers.secrecy.unread.resume, lambda: trace_of(folder), context.clock).job(
         "unread", 20.0
     )

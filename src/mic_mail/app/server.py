@@ -65,7 +65,7 @@ class Server:
         await asyncio.gather(*(open_.drain(seconds) for open_ in (self.doors, self.web) if open_ is not None))
         with contextlib.suppress(TimeoutError):  # what is not done by then is in the spool, for recovery
             async with asyncio.timeout_at(deadline):
-                await self.context.mailflow.settle()
+                await self.context.mailflow.drain()
                 await self.context.learning.settle()
         await self.duties.close()
         await self.context.close()

@@ -354,6 +354,10 @@ EVENTS: Mapping[str, tuple[str, str]] = {
         "Không ghi lại được thư đến {trace} có dấu độ mật: {error}",
         "Incoming message {trace} with a secrecy marking could not be recorded: {error}",
     ),
+    "unread_record_damaged": (
+        "Chưa kiểm tra dấu độ mật trong thư {trace}: không đọc được {file} ({error}); tệp giữ nguyên, cần quản trị viên xem",
+        "Message {trace} is not read for secrecy markings: {file} cannot be read ({error}); it stays, for an administrator",
+    ),
     "sending_refused": (
         "Từ chối cho {mailbox} gửi thư từ {peer}: {reason}, mã {ref}",
         "Sending by {mailbox} from {peer} refused: {reason}, reference {ref}",

@@ -294,6 +294,11 @@ class Config(Section):
         return self.server.data_dir / "held"
 
     @property
+    def unread_dir(self) -> Path:
+        """Accepted messages from outside that are still to be read for markings, with their records."""
+        return self.held_dir / "unread"
+
+    @property
     def quarantine_dir(self) -> Path:
         """Messages that were accepted and are not delivered."""
         return self.server.data_dir / "quarantine"

@@ -62,6 +62,8 @@ SECURITY: Mapping[str, tuple[Severity, str]] = {
     "message_not_scanned": (Severity.WARNING, "Chưa quét được mã độc trong thư"),
     "marked_message_refused": (Severity.WARNING, "Từ chối thư có dấu độ mật"),
     "marked_message_flagged": (Severity.WARNING, "Thư đến có dấu độ mật"),
+    "message_not_flagged": (Severity.ERROR, "Không ghi được thư đến có dấu độ mật"),
+    "unread_record_damaged": (Severity.ERROR, "Hồ sơ thư chờ kiểm tra dấu độ mật không đọc được"),
     "reader_unprotected": (Severity.WARNING, "Tiến trình đọc tài liệu không được cô lập đủ"),
     "held_message_submitted": (Severity.NOTICE, "Giải tỏa thư bị giữ"),
     "web_password_changed": (Severity.NOTICE, "Đổi mật khẩu"),

@@ -17,6 +17,7 @@ Legal orders (each step may be the last thing that happened before a kill):
     ID.json~, or ID.msg alone         `250` never sent, or read to the end           removes it
     ID.json without ID.msg            read, and a power cut brought it back          removes it
     both                              accepted or about to be; perhaps flagged       yields it
+    both, and ID.json is unreadable   the disk damaged it, or it is foreign          leaves it to administrators
 
 A living owner holds the flock of ID.json, so entries of a killed owner are free at once. Blocking; no clock.
 """
@@ -26,12 +27,13 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from mic_mail.durable_files import make_durable, open_locked, write_all
+from mic_mail.durable_files import make_durable, open_locked, write_all, write_durably
+from mic_mail.storage.backup.files import copy_file, make_folder
 
 FORMAT = 1
 MODE, FOLDER_MODE = 0o600, 0o700
@@ -157,8 +159,35 @@ class UnreadMessages:
         except FileNotFoundError:
             return 0
 
-    def resume(self, most: int) -> list[UnreadMessage]:
-        """Return at most so many entries that no living process owns, and own them from now on; remove leftovers."""
+    def damaged(self) -> int:
+        """Return the number of entries with an unreadable record; blocks nobody."""
+        return sum(_is_damaged(mark) for mark in self._root.glob("*.json") if mark.with_suffix(".msg").exists())
+
+    # ------------------------------------------------------------ a backup
+
+    def copy_into(self, folder: Path, earlier: Path | None = None) -> int:
+        """Copy all entries durably into a new folder; return their number. It blocks nobody.
+
+        An entry that ends meanwhile is left out. Messages that the copy `earlier` has are linked.
+        """
+        try:
+            marks = [self._root / name for name in sorted(os.listdir(self._root)) if name.endswith(".json")]
+        except FileNotFoundError:
+            return 0
+        make_folder(folder)
+        copied = sum(_copy_entry(mark, folder, earlier) for mark in marks)
+        make_durable(folder)
+        return copied
+
+    # ------------------------------------------------------------ the next process
+
+    def resume(
+        self, most: int, unreadable: Callable[[Path, Exception], None] = lambda mark, error: None
+    ) -> list[UnreadMessage]:
+        """Return at most so many entries that no living process owns, and own them from now on; remove leftovers.
+
+        An entry whose record cannot be read stays; `unreadable` is called with the record's file.
+        """
         try:
             names = sorted(os.listdir(self._root))
         except FileNotFoundError:
@@ -166,7 +195,7 @@ class UnreadMessages:
         for name in names:
             if not name.endswith(".json"):
                 self._sweep(self._root / name)
-        return list(islice(self._free(name for name in names if name.endswith(".json")), most))
+        return list(islice(self._free((name for name in names if name.endswith(".json")), unreadable), most))
 
     def _sweep(self, path: Path) -> None:
         """Remove a leftover, unless its owner lives."""
@@ -182,11 +211,16 @@ class UnreadMessages:
             elif path.suffix == ".msg" and not path.with_suffix(".json~").exists() and not mark.exists():
                 path.unlink()
 
-    def _free(self, names: Iterator[str]) -> Iterator[UnreadMessage]:
+    def _free(self, names: Iterator[str], unreadable: Callable[[Path, Exception], None]) -> Iterator[UnreadMessage]:
         for name in names:
-            with contextlib.suppress(OSError, ValueError):  # what cannot be read stays, for administrators
-                if (entry := self._adopted(self._root / name)) is not None:
-                    yield entry
+            mark = self._root / name
+            try:
+                entry = self._adopted(mark)
+            except (OSError, ValueError) as error:  # it stays, for administrators
+                unreadable(mark, error)
+                continue
+            if entry is not None:
+                yield entry
 
     def _adopted(self, mark: Path) -> UnreadMessage | None:
         lock = open_locked(mark, _TO_COUNT)
@@ -208,3 +242,25 @@ class UnreadMessages:
             raise
         os.close(lock)
         return None
+
+
+def _copy_entry(mark: Path, folder: Path, earlier: Path | None) -> bool:
+    """Copy the message, then the record; False if the entry ended meanwhile."""
+    message = mark.with_suffix(".msg")
+    try:
+        copy_file(message, folder / message.name, earlier / message.name if earlier else None)
+        write_durably(folder / mark.name, mark.read_bytes(), MODE, new=True)
+    except FileNotFoundError:
+        (folder / message.name).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def _is_damaged(mark: Path) -> bool:
+    try:
+        UnreadRecord.decode(mark.read_bytes())
+    except FileNotFoundError:  # it ended meanwhile
+        return False
+    except (OSError, ValueError):
+        return True
+    return False

@@ -225,3 +225,5 @@ def test_status_tells_how_many_accepted_messages_are_unread() -> None:
     assert list(_unread([{"unread": 0}, {"name": "sender"}])) == []
     [sentence] = _unread([{"unread": 2}, {"name": "sender"}, {"unread": 1}])
     assert sentence.en == "Accepted, to be read for secrecy markings: 3 messages"
+    [alarm] = _unread([{"unread": 0, "unread_damaged": 1}, {"unread": 0}])
+    assert alarm.en.startswith("ALARM: 1 accepted messages are not read")

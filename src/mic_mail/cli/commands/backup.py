@@ -5,15 +5,17 @@
     <target>/handovers/                the inventories of mailboxes that were handed over (Reg. 12.3.d)
     <target>/imports/                  the ledgers of imports by source (Reg. 10.4)
     <target>/quarantine/               the messages in quarantine, with their records (Reg. 4.2)
+    <target>/held/unread/              accepted messages that are still to be read for markings (Reg. 4.1)
     <target>/keys/                     keys that a restored server needs (services.operations.backup_keys)
     <target>/directory.sqlite          the directory, where it is an SQLite file
     <target>/mic-mail.toml             the configuration
 
-Quarantine and keys are only in a backup of all mailboxes. Everything is durable when the command ends. The certificate's key
-and the log are not included (docs/decisions/0087).
+Quarantine, unread messages and keys are only in a backup of all mailboxes. Everything is durable when the command ends. The
+certificate's key and the log are not included (docs/decisions/0087).
 
 The order matters. The quarantine is copied before the mail, so that a message released meanwhile is in one of them, or in both,
-of which a mailbox takes one. The keys are copied after the directory, so that the key of every secret in it is included.
+of which a mailbox takes one. The unread messages are copied after the mail, so that each message in the copy was read by then,
+or is read after the restore. The keys are copied after the directory, so that the key of every secret in it is included.
 """
 
 import shutil
@@ -38,6 +40,7 @@ from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
 from mic_mail.quarantine.quarantine import Quarantine
+from mic_mail.quarantine.unread_messages import UnreadMessages
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importers.ledger import folder_of, ledgers
 from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
@@ -88,7 +91,9 @@ def backup(
         for mailbox in mailboxes if addresses else here.directory.mailboxes():  # all that freed ones still have
             _copy_inventories(here, mailbox, target)
             _copy_archives(here, mailbox, target)
-        if whole:  # last: everything else must be complete even if a key cannot be used
+        if whole:
+            _copy_unread(here, target, earlier)
+            # last: everything else must be complete even if a key cannot be used
             _copy_keys(here, target)
     return ResultTable(COLUMNS, rows)
 
@@ -183,6 +188,12 @@ def _copy_quarantine(here: CliContext, target: Path, earlier: Path | None) -> No
     source = here.config.quarantine_dir
     with _copying(Text("thư cách ly", "The quarantine")):
         Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
+
+
+def _copy_unread(here: CliContext, target: Path, earlier: Path | None) -> None:
+    folder = here.config.unread_dir.relative_to(here.config.server.data_dir)
+    with _copying(Text("thư chờ kiểm tra dấu độ mật", "The messages to be read for markings")):
+        UnreadMessages(here.config.unread_dir).copy_into(target / folder, earlier / folder if earlier else None)
 
 
 def _copy_keys(here: CliContext, target: Path) -> None:

@@ -109,6 +109,13 @@ def _unread(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
             f"Chờ kiểm tra dấu độ mật sau khi đã nhận: {number} thư",
             f"Accepted, to be read for secrecy markings: {number} messages",
         )
+    if number := sum(damaged for process in processes if isinstance(damaged := process.get("unread_damaged"), int)):
+        yield Text(
+            f"CẢNH BÁO: {number} thư đã nhận không kiểm tra được dấu độ mật vì hồ sơ không đọc được. "
+            "Xem: mic-mail log search --event unread_record_damaged",
+            f"ALARM: {number} accepted messages are not read for secrecy markings, since their records cannot be read. "
+            "See: mic-mail log search --event unread_record_damaged",
+        )
 
 
 def _protection(status: Mapping[str, object]) -> tuple[Text, Text]:

@@ -10,6 +10,7 @@ from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.quarantine import held_messages
 from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineState
+from mic_mail.quarantine.unread_messages import UnreadMessages
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
 
 
@@ -27,6 +28,9 @@ def marked(records: Records) -> Iterator[Finding]:
     if any(record.state is stages.ASKED for record in messages):
         what = Text("đề nghị chờ người thứ hai", "requests that wait for a second person")
         yield counted(what, stages.ASKED, overdue=True)
+    if damaged := UnreadMessages(records.config.unread_dir).damaged():
+        what = Text("thư đến chưa kiểm tra được, hồ sơ hỏng", "messages from outside with a damaged record, not inspected")
+        yield Finding(what, damaged, overdue=True)
 
 
 @evidence("10.2", "15.5")

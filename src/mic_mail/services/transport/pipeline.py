@@ -395,7 +395,11 @@ class Pipeline:
         """Empty the journal if it is full; called after something was stored."""
         self._acceptance.delivering.look_at_journal()
 
-    async def settle(self) -> None:
-        """Wait until no task is running: the end of a drain."""
+    async def drain(self) -> None:
+        """Wait until no delivery is running. What is unread has a durable entry, and is read after the next start."""
         await self._tasks.settle()
+
+    async def settle(self) -> None:
+        """Wait until no delivery is running, and everything is read."""
+        await self.drain()
         await self.checkers.secrecy.unread.settle()

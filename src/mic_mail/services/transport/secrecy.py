@@ -69,7 +69,6 @@ Its scan takes 0.2 ms, or 20 to 30 ms if the message is made to be slow. A hop t
 """
 
 
-UNREAD_FOLDER = "unread"
 TURN_SECONDS = 10.0
 """The longest wait of a message in a file for its scan. Fifty at once take half of that."""
 MOST_WAITING = 1_000
@@ -152,7 +151,7 @@ class SecrecyCheck:
             bounds, runtime.executors, nice=NICE_OUTSIDE, most_seconds=BEHIND_SECONDS, started=self._reader_started
         )
         self._files_inside, self._files_outside, self._files_behind = FileScans(), FileScans(), FileScans()
-        self.unread = UnreadDocuments(runtime, UnreadMessages(config.held_dir / UNREAD_FOLDER), self._read_behind)
+        self.unread = UnreadDocuments(runtime, UnreadMessages(config.unread_dir), self._read_behind)
         self._protection = sandbox.available()
         self._protection_logged: Protection | None = None
 
@@ -174,7 +173,8 @@ class SecrecyCheck:
 
     def report(self) -> dict[str, object]:
         """Report to `mic-mail status` how the worker processes are, or would be, sandboxed, and how many messages wait."""
-        return {"readers": self._protection.log_fields(), "unread": len(self.unread)}
+        report = {"readers": self._protection.log_fields(), "unread": len(self.unread)}
+        return report | {"unread_damaged": self.unread.damaged} if self.unread.damaged else report
 
     def _reader_started(self, protection: Protection) -> None:
         """Log the sandbox once, and again when it has changed."""
@@ -340,7 +340,9 @@ class SecrecyCheck:
         except (MicMailError, OSError) as error:
             if is_tried_again:
                 raise
-            self._log_event("message_not_flagged", passage, error=described(error))
+            fields = {"degree": found.marking.degree, "where": where, "digest": record.digest, "error": described(error)}
+            self._log_event("message_not_flagged", passage, **fields)
+            return
         self._log_event("marked_message_flagged", passage, degree=found.marking.degree, where=where, digest=record.digest)
 
     def _record(self, passage: Passage, found: FoundMarking, where: list[str], state: HeldState) -> HeldRecord:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from mic_mail.errors import MicMailError
-from mic_mail.log.error_fields import failure
+from mic_mail.log.error_fields import described, failure
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.fair_queue import FairQueue
@@ -38,6 +38,10 @@ class UnreadDocuments:
         self._turns = FairQueue(1, MOST_UNREAD)
         self._tasks = BackgroundTasks()
         self._owned = 0
+        self.damaged = 0
+        """The number of entries with an unreadable record, as of the last `resume`."""
+        self._logged: set[Path] = set()
+        """Unreadable records that have been logged."""
 
     def __len__(self) -> int:
         """The number of messages that this process has to read, also those that are being accepted."""
@@ -67,21 +71,33 @@ class UnreadDocuments:
         self._tasks.start(self._read(message))
 
     async def resume(self) -> bool:
-        """Read what earlier processes accepted and did not read; return whether any message is unread now."""
+        """Read what earlier processes accepted and did not read; return whether any message is unread now.
+
+        An entry with an unreadable record is logged once, and does not count: it waits for an administrator.
+        """
         most = max(0, min(MOST_RESUMED, MOST_UNREAD - len(self)))
         self._owned += most  # also while they are taken up, when more may be accepted
         taken = 0
         try:
-            entries, is_any_unread = await self._runtime.executors.io(self._resumed, most)
+            entries, unreadable, unread = await self._runtime.executors.io(self._resumed, most)
             taken = len(entries)
         finally:
             self._owned -= most - taken
         for entry in entries:
             self.read(entry)
-        return is_any_unread
+        for mark, error in unreadable:
+            if mark not in self._logged:  # it may be repaired later
+                self._logged.add(mark)
+                fields = {"file": str(mark), "error": described(error)}
+                self._runtime.log.event("unread_record_damaged", trace=mark.stem, clause="4.1", **fields)
+        return unread > self.damaged
 
-    def _resumed(self, most: int) -> tuple[list[UnreadMessage], bool]:
-        return self._store.resume(most), self._store.count() > 0
+    def _resumed(self, most: int) -> tuple[list[UnreadMessage], list[tuple[Path, Exception]], int]:
+        """Return the entries taken up, the unreadable records with their errors, and the number of all entries."""
+        unreadable: list[tuple[Path, Exception]] = []
+        entries = self._store.resume(most, lambda mark, error: unreadable.append((mark, error)))
+        self.damaged = self._store.damaged()
+        return entries, unreadable, self._store.count()
 
     async def settle(self) -> None:
         """Wait until everything is read."""
