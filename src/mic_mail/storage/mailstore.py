@@ -305,4 +305,4 @@ class MailStore:
 def _flush_if_free(store: Store, *, gives_way: bool = False) -> None:
     """Flush the names of one account; they stay pending where it is locked or damaged."""
     with contextlib.suppress(MicMailError):
-        flush_names(store, None, gives_way=gives_way)
+        flush_names(store, gives_way=gives_way)

@@ -287,8 +287,8 @@ def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
         yield uid_list(uids), new_flags
 
 
-def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool = False) -> int:
-    """Rename files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames.
+def flush_names(store: Store, *, gives_way: bool = False) -> int:
+    """Rename the account's files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames.
 
     With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
     STORE or EXPUNGE of a large mailbox is done in slices, too, and would wait for a slice of names before each of its own; what
@@ -302,8 +302,8 @@ def flush_names(store: Store, folder_id: int | None = None, *, gives_way: bool =
     may_stop = gives_way and store.names_put_off < PUT_OFF_ROUNDS
     try:
         is_whole = True
-        for each in [folder_id] if folder_id is not None else _dirty_folders(store):
-            done, is_whole = _flush_folder(store, each, pauses=gives_way, may_stop=may_stop)
+        for folder_id in _dirty_folders(store):
+            done, is_whole = _flush_folder(store, folder_id, pauses=gives_way, may_stop=may_stop)
             renamed += done
             if not is_whole:
                 break

@@ -59,7 +59,7 @@ def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> None:
     Without a `trusted` clock, nothing is removed. What `keep` or a hold protects stays.
     """
     with contextlib.suppress(DiskFull):  # the names stay pending; what follows frees space
-        flush_names(store, None)
+        flush_names(store)
     if trusted:
         _drop(store, store.clock.steady_us(), keep=keep)
     checkpoint(store)
