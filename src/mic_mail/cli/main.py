@@ -165,7 +165,8 @@ def _language_option(arguments: list[str]) -> str | None:
 def _usage(error: TyperException) -> int:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":  # typed without a command: the help is the answer
-        sys.stderr.write(error.format_message() + "\n")
+        with standard_output.beside():
+            sys.stderr.write(error.format_message() + "\n")
         return EXIT_USAGE
     output.note(f"{output.spoken('Lệnh chưa đúng', 'Wrong command')}: {typer_i18n.in_our_words(error.format_message())}")
     path = context.command_path if context is not None else "mic-mail"

@@ -185,11 +185,17 @@ def line(result: Text | str) -> None:
 def note(sentence: Text | str, en: str | None = None) -> None:
     """Print one sentence beside the result: a `Text`, or its Vietnamese and its English."""
     text = Text(sentence, en) if isinstance(sentence, str) and en is not None else sentence
-    _print_sentence(console_of(stderr=True), text)
+    with standard_output.beside():
+        _print_sentence(console_of(stderr=True), text)
 
 
 def failure(error: MicMailError) -> None:
     """Print an error: what, by which clause, and what to do; each mistake of a configuration."""
+    with standard_output.beside():
+        _print_failure(error)
+
+
+def _print_failure(error: MicMailError) -> None:
     console = console_of(stderr=True)
     _print_sentence(console, error.text, label=spoken("Lỗi", "Error"), style="bold red")
     mistakes: Sequence[Mistake] = getattr(error, "mistakes", ())

@@ -1,9 +1,13 @@
-"""Standard output that fails: a full disk, and a reader that ends before it has read everything (`| head`)."""
+"""Standard output that fails: a full disk, and a reader that ends before it has read everything (`| head`).
+
+Where standard error fails, nobody can be told, and nothing else changes.
+"""
 
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 from mic_mail.errors import Text, Trouble
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -39,7 +43,23 @@ def unwritable(error: OSError) -> Unwritable:
 
 def silence() -> None:
     """Discard what is left in the buffer: Python would fail again when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@contextlib.contextmanager
+def beside() -> Iterator[None]:
+    """Let writing to standard error fail: neither the command nor its exit code depends on it."""
+    try:
+        yield
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
 
 
 def leave_reader() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from mic_mail.cli import output
+from mic_mail.cli import output, standard_output
 from mic_mail.cli.output import spoken
 from mic_mail.cli.plain_values import PlainValues
 from mic_mail.i18n.keywords import keyword
@@ -282,4 +282,5 @@ def _format_help(original: Any, ctx: typer.Context, formatter: Any) -> None:
 
     for name, (vi, en) in _HELP_STRINGS.items():
         setattr(rich_utils, name, spoken(vi, en))
-    original(ctx, formatter)
+    with standard_output.written(ends=True):
+        original(ctx, formatter)

@@ -252,12 +252,28 @@ def test_a_result_that_cannot_be_written_is_trouble(
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_a_program_whose_result_cannot_be_written_ends_with_its_code(environment: dict[str, str], made: Path) -> None:
-    """Python's own flush at the end of the process changes nothing about it."""
+@pytest.mark.parametrize("arguments", [("unit", "list"), ("--help",), ("queue", "--help"), ("--version",)])
+def test_a_program_whose_result_cannot_be_written_ends_with_its_code(
+    arguments: tuple[str, ...], environment: dict[str, str], made: Path
+) -> None:
+    """Python's own flush at the end of the process changes nothing about it; nor does who prints the help."""
     with Path("/dev/full").open("wb") as full:
-        told = program("--config", made, "unit", "list", stdout=full, environment=environment)
+        told = program("--config", made, *arguments, stdout=full, environment=environment)
     assert (told.returncode, b"cannot be written" in told.stderr) == (3, True), told.stderr
     assert told.stderr.count(b"\n") == 2, told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("nosuch",), 2), ((), 2), (("mailbox", "show", "khong.ai@mic.gov.vn"), 2), (("mailbox", "list"), 0)],
+)
+def test_an_error_that_nobody_can_be_told_keeps_its_code(arguments: tuple[str, ...], code: int, made: Path) -> None:
+    """`mic-mail ... 2>&1 | true`, and a full disk behind `2>`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe, Path("/dev/full").open("wb") as full:
+        for stream in (pipe, full):
+            assert program("--config", made, *arguments, stderr=stream).returncode == code
 
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
