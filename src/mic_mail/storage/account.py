@@ -163,11 +163,7 @@ class Account:
         """Return the folder's current view, shared between the sessions of a process."""
         return reader.view(self._store, self._person, folder_id)[1]
 
-    @despite_full_disk
-    def opened(self, name: str) -> tuple[int, FolderView]:
-        """Return `highest_modseq` and a folder's `view`, of one instant, or raise `NoSuchFolder`."""
-        return reader.view(self._store, self._person, self.folder_id(name))
-
+    opened = despite_full_disk(_by_person(reader.opened))
     changes = despite_full_disk(_by_person(reader.changes))
     folder_delta = despite_full_disk(_by_person(reader.folder_delta))
     rows = despite_full_disk(_operation(reader.rows))

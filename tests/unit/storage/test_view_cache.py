@@ -14,7 +14,7 @@ from mic_mail.imap.selected.mailbox_view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
 from mic_mail.storage.changes.staging import Delivery
-from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.index import view_cache
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
@@ -78,6 +78,12 @@ def test_what_is_remembered_is_what_the_index_tells(root: Root, two: Two, seed: 
             fresh_process = root.store()
             stack.callback(fresh_process.close)
             truth = fresh_process.account(REF).folder_delta(two.folder_id, since, -1)
+            opened, true_opened = two.here.opened("INBOX"), fresh_process.account(REF).opened("INBOX")
+        assert opened.fresh is not None
+        assert true_opened.fresh is not None
+        assert columns(opened.fresh) == columns(true_opened.fresh)
+        assert opened.fresh.info == true_opened.fresh.info
+        assert opened.account_modseq == true_opened.account_modseq
         if news is None:
             silent += 1
             news = two.here.folder_delta(two.folder_id, since, -1)
@@ -155,6 +161,57 @@ def test_no_view_of_a_replaced_index_is_built_upon(root: Root, two: Two, ask: st
     assert columns(view) == columns(truth)
     deliver(two.there, two.folder_id, ["next"])
     assert columns(two.here.view(two.folder_id)) == columns(two.there.view(two.folder_id))
+
+
+# Opening by name
+
+
+@pytest.fixture
+def settled(root: Root, two: Two) -> Two:
+    """The same, INBOX with a message; nobody has put anything into `new/` for long, and INBOX was opened here."""
+    deliver(two.here, two.folder_id, ["a"])
+    os.utime(root.home / "Maildir" / "new", (1_500_000_000, 1_500_000_000))
+    for _ in range(2):  # the first notes the time of `new/`, which is a change
+        two.here.opened("INBOX")
+    return two
+
+
+def test_a_known_folder_is_opened_without_the_index(settled: Two) -> None:
+    """Readers of a mailbox that rests stay closed, until another process has changed something."""
+    settled.own.rest(0)
+    view = settled.here.opened("inbox").fresh
+    assert view is settled.here.opened("INBOX").fresh
+    assert settled.own.is_closed
+    settled.there.create("Elsewhere")
+    assert settled.here.opened("INBOX").fresh is view
+    assert not settled.own.is_closed
+
+
+def test_a_file_that_another_tool_puts_into_new_is_there_at_once(root: Root, settled: Two) -> None:
+    """One stat shows it, though no change was announced."""
+    (root.home / "Maildir" / "new" / "1.foreign").write_bytes(b"Subject: foreign\r\n\r\n")
+    view = settled.here.opened("INBOX").fresh
+    assert view is not None
+    assert view.uids.tolist() == [1, 2]
+
+
+def test_a_name_leads_to_the_folder_that_has_it_now(settled: Two) -> None:
+    """Renamed, deleted and made anew, here or in another process."""
+    for account in (settled.here, settled.there):
+        first = settled.here.create("A")
+        settled.here.opened("A")
+        account.rename("A", "B")
+        with pytest.raises(NoSuchFolder):
+            settled.here.opened("A")
+        second = settled.here.create("A")
+        for name, info in (("A", second), ("B", first)):
+            view = settled.here.opened(name).fresh
+            assert view is not None
+            assert view.info.mailbox_id == info.mailbox_id
+        for name in "AB":
+            account.delete(name)
+            with pytest.raises(NoSuchFolder):
+                settled.here.opened(name)
 
 
 # \Recent

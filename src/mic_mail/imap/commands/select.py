@@ -40,12 +40,10 @@ EXPUNGED_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The data that SELECT reads from the store in one call.
-
-    `mark` was read first, so that no later change is missed.
-    """
+    """The data that SELECT reads from the store in one call."""
 
     mark: int
+    """The account's change mark from before the read, so that no later change is missed."""
     polled_modseq: int
     """The account's MODSEQ that `fresh` reflects."""
     fresh: FolderView
@@ -58,8 +56,8 @@ class Opened:
 
 def _open(account: Account, command: Select, name: str, *, read_only: bool, claims: bool) -> Opened:
     """Open a folder by its name in the account; `claims`: new messages can be \\Recent to this session."""
-    mark = account.change_mark()
-    polled_modseq, fresh = account.opened(name)
+    polled_modseq, fresh, _, mark = account.opened(name)
+    assert fresh is not None
     info = fresh.info
     presence = account.enter(info.folder_id, claims=claims)
     recent = ((info.recent_from, MAX_NUMBER),) if read_only else claim_recent(account, fresh)

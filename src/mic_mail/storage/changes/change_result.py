@@ -44,6 +44,6 @@ def change_result(
     if info != known.info or changed or vanished:
         fresh = with_changes(known, info, *difference)
         shared.views.put(account_id, folder.folder_id, fresh, after=known, changed=difference[0], vanished=difference[1])
-    shared.views.confirm_current(account_id, folder.folder_id, fresh, write.account.modseq, write.mark)
+    shared.views.confirm_current(folder, fresh, write.account.modseq, write.mark)
     changes = Changes(info.highest_modseq, info.keywords, *difference, complete=True)
     return ChangeResult(write.account.modseq, since, fresh, changes, write.mark)

@@ -5,7 +5,8 @@ of sessions can hold the same object by reference, and each keeps a consistent o
 
 Beside the newest view lie the steps that led to it, and the account's change mark from when it was known to be the newest.
 While that mark stands, a session that knew the folder at the beginning of one of the steps gets the changes since from memory
-(`changes_since`). So only the first session of a process queries the index, and none where this process made the change.
+(`changes_since`). So only the first session of a process queries the index, and none where this process made the change. A
+session that opens the folder by its name gets the view itself (`newest`).
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView, Row
 from mic_mail.weighted_cache import WeightedCache
 
@@ -24,6 +26,7 @@ _MOST_STEPS = 64
 _MOST_ROWS = 512
 """Limit of the rows of all steps to one view; a step with more is not kept."""
 _ROW_OCTETS = 200
+_MOST_NAMES = 20_000
 _LONG_RUN = 64
 """Changed messages from which on they are compared with the view as a whole."""
 _FEW_RUNS = 4
@@ -50,6 +53,9 @@ class _CachedView:
     account_modseq: int = 0
     mark: int = 0
     """The account's change mark while `view` is the newest; 0: not known."""
+    directory: str = ""
+    new_mtime_ns: int = 0
+    """The folder's directory, and the last time of its `new/`, while that mark stands."""
 
     @property
     def octets(self) -> int:
@@ -78,11 +84,23 @@ class _CachedView:
         return Changes(info.highest_modseq, info.keywords, rows, sorted(vanished), complete=True)
 
 
+class NewestView(NamedTuple):
+    """A folder's newest view in the common state, with what tells whether another tool has added files to it."""
+
+    account_modseq: int
+    view: FolderView
+    directory: str
+    new_mtime_ns: int
+    """As in `rows.FolderRow`."""
+
+
 class ViewCache:
     """Views by account, folder and reader ("": the common state), evicted by age; safe from any thread."""
 
     def __init__(self, max_octets: int) -> None:
         self._views: WeightedCache[tuple[int, int, str], _CachedView] = WeightedCache(max_octets)
+        self._named: WeightedCache[tuple[int, str], int] = WeightedCache(_MOST_NAMES)
+        """The folder that last had a name, by account and name. A hint: the folder's view tells its name."""
         self._lock = threading.Lock()
         """Held while a view and its steps are compared, replaced or dropped together."""
 
@@ -116,12 +134,28 @@ class ViewCache:
                         cached.add(since, _Step(until, changed, vanished))
             self._views.put(key, cached, cached.octets)
 
-    def confirm_current(self, account_id: int, folder_id: int, view: FolderView, account_modseq: int, mark: int) -> None:
-        """Record that this view of the common state is the newest while this change mark stands."""
+    def confirm_current(self, folder: FolderRow, view: FolderView, account_modseq: int, mark: int) -> None:
+        """Record that this view of the common state is the newest while this change mark stands, and `folder` its row."""
         with self._lock:
-            cached = self._views.get((account_id, folder_id, ""))
+            cached = self._views.get((folder.account_id, folder.folder_id, ""))
             if mark and cached is not None and cached.view is view:
                 cached.account_modseq, cached.mark = account_modseq, mark
+                cached.directory, cached.new_mtime_ns = folder.directory, folder.new_mtime_ns
+                self._named.put((folder.account_id, folder.name), folder.folder_id, 1)
+
+    def newest(self, account_id: int, name: str, mark: int) -> NewestView | None:
+        """Return the view of the folder that has this name, or None where the index must be queried.
+
+        `mark` is the account's change mark now. The result is of the common state, the same for every session.
+        """
+        folder_id = self._named.get((account_id, name))
+        if folder_id is None or not mark:
+            return None
+        with self._lock:
+            cached = self._views.get((account_id, folder_id, ""))
+            if cached is None or cached.mark != mark or cached.view.info.name != name:
+                return None
+            return NewestView(cached.account_modseq, cached.view, cached.directory, cached.new_mtime_ns)
 
     def changes_since(self, account_id: int, folder_id: int, since: int, mark: int) -> FolderDelta | None:
         """Return the folder's changes after HIGHESTMODSEQ `since`, or None where the index must be queried.
@@ -147,6 +181,7 @@ class ViewCache:
         """Drop an account's views, because its index was rebuilt."""
         with self._lock:
             self._views.drop_where(lambda key: key[0] == account_id)
+            self._named.drop_where(lambda key: key[0] == account_id)
 
 
 def octets_of(view: FolderView) -> int:

@@ -15,6 +15,7 @@ from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folders
+from mic_mail.storage.index.view_cache import NewestView
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in, parse_name
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
 from mic_mail.storage.maintenance.repair import rescan
@@ -45,13 +46,23 @@ def new_changed(store: Store, folder: FolderRow) -> int:
 
     Return `_LOST` if `new/` is gone, and 0 also where access is denied.
     """
+    return _changed_since(store, folder.directory, folder.new_mtime_ns)
+
+
+def is_new_unchanged(store: Store, known: NewestView) -> bool:
+    """Return whether no other tool has touched `new/` of a folder since its view was made."""
+    with translated("looking for new files"):
+        return not _changed_since(store, known.directory, known.new_mtime_ns)
+
+
+def _changed_since(store: Store, directory: str, seen_mtime_ns: int) -> int:
     try:
-        mtime_ns = os.stat(store.paths.new(folder.directory)).st_mtime_ns
+        mtime_ns = os.stat(store.paths.new(directory)).st_mtime_ns
     except FileNotFoundError:
         return _LOST
     except PermissionError:
         return 0
-    return mtime_ns if mtime_ns != folder.new_mtime_ns else 0
+    return mtime_ns if mtime_ns != seen_mtime_ns else 0
 
 
 def _has_come(store: Store, folder: FolderRow) -> bool:

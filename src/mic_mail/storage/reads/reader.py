@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
-from mic_mail.storage.changes import seen
+from mic_mail.storage.changes import folders, seen
 from mic_mail.storage.changes.expunge import read_messages, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
 from mic_mail.storage.changes.transaction import writing
@@ -28,7 +28,7 @@ from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.view_cache import with_changes
 from mic_mail.storage.maildir.maildir import locate
-from mic_mail.storage.maintenance.external_changes import new_changed, take_in_new
+from mic_mail.storage.maintenance.external_changes import is_new_unchanged, new_changed, take_in_new
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Changes, Column, FolderDelta, FolderInfo, FolderView
 
@@ -101,6 +101,19 @@ def view(store: Store, person: str | None, folder_id: int) -> tuple[int, FolderV
     return delta.account_modseq, delta.fresh
 
 
+def opened(store: Store, person: str | None, name: str) -> FolderDelta:
+    """Return the account's MODSEQ and the view of the folder with this name, of one instant, as the person sees it.
+
+    Takes in what other tools put into `new/`. Where the process knows the newest view, two stats show that it is, and no
+    connection is opened. Raises `NoSuchFolder`.
+    """
+    mark = store.shared.marks.read(store.account_id)
+    known = store.shared.views.newest(store.account_id, folders.canonical_name(store, name), mark)
+    if known is not None and store.is_ready and is_new_unchanged(store, known):
+        return FolderDelta(known.account_modseq, known.view, None, mark)
+    return _query(store, person, folders.folder_id(store, name), mark=mark)
+
+
 def folder_delta(store: Store, person: str | None, folder_id: int, since_modseq: int, looked: int) -> FolderDelta:
     """Return the account's MODSEQ, the folder's view and its changes, all of one instant.
 
@@ -129,7 +142,7 @@ def _query(
                 reader = reader_seen_rows.find(connection, store.account_id, person)
                 fresh = _view(store, connection, folder, reader, kept)
                 if not seen_each:
-                    store.shared.views.confirm_current(store.account_id, folder_id, fresh, modseq, mark)
+                    store.shared.views.confirm_current(folder, fresh, modseq, mark)
                 if since_modseq is None or fresh.info.highest_modseq == since_modseq:
                     return FolderDelta(modseq, fresh, None, mark)
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
