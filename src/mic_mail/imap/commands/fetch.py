@@ -1,8 +1,8 @@
 """FETCH: from requested items to octets on the wire, in slices.
 
 A FETCH is compiled once into a `Plan`. Items that are ready in memory or in the index become *columns*: for a batch of
-messages, one sequence of values each. All lines of a batch are made by one join, without an object per token. Items that are
-read from the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
+messages, one sequence of values each. All lines of a batch are formatted in one piece, without an object per token. Items that
+are read from the message file become *streams*, read a slice at a time; a large message is never in memory as a whole.
 
 In: the command, the client's view, the store (in an executor). Out: lines. Items without PEEK set \\Seen (RFC 9051 §6.4.5) in
 one commit per group of messages, just before these are sent, and their FETCH lines report it.

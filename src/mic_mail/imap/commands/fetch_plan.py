@@ -4,12 +4,11 @@ A `Plan` depends on the items alone and is cached, since mail programs ask for t
 formats a batch of messages; `fetch_reader.Reading` reads many, with their files. See `fetch` for the whole.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain
 from typing import cast
 
 from mic_mail.imap import responses
@@ -196,9 +195,7 @@ _IN_VIEW: dict[Datum, Field] = {
 }
 """Items that the view holds in memory."""
 
-_FLAGS_WITH_RECENT = Field(
-    b"FLAGS", b"(%b)", lambda view, batch: [view.flags_text(at) for place in batch.places for at in place]
-)
+_FLAGS_WITH_RECENT = Field(b"FLAGS", b"(%b)", lambda view, batch: view.flag_texts(batch.places))
 
 
 def _is_whole_message(item: Section | Binary) -> bool:
@@ -247,7 +244,7 @@ class Plan:
         """The only stream, if that is the whole file."""
         self.from_memory = not (self.columns or self.kept or self.streams)
         """True if the view holds all items."""
-        self._texts = self._texts_around()
+        self._form = self._form_of_line()
 
     def _add(self, item: FetchItem) -> None:
         match item:
@@ -275,23 +272,20 @@ class Plan:
         self.kept.append(kept)
         self.fields.append(kept.field(label))
 
-    def _texts_around(self) -> list[bytes]:
-        """Return the text in front of each value of a line, and behind the last one."""
-        texts = [b"* "]
-        before = b" UIDFETCH (" if self._by_uid else b" FETCH ("
-        for field in self.fields:
-            opening, closing = _VALUE.split(field.form)
-            texts.append(before + field.label + b" " + opening)
-            before = closing + b" "
-        end = before if not self.fields else before[:-1]
-        return [*texts, end + (b"" if self.streams else b")\r\n")]
+    def _form_of_line(self) -> bytes:
+        """Return the format of a line, with a place for each value.
 
-    def _values(self, view: View, batch: Batch) -> Iterator[Iterable[bytes]]:
-        """Yield the values of a line as they are written, each for all messages."""
-        yield map(_NUMBER, batch.pick(view.uids) if self._by_uid else batch.numbers())
+        A label may hold a percent sign: a client names header fields as it likes.
+        """
+        values = [field.label.replace(b"%", b"%%") + b" " + field.form for field in self.fields]
+        name = b"* %d UIDFETCH (" if self._by_uid else b"* %d FETCH ("
+        return name + b" ".join(values) + (b"" if self.streams else b")\r\n")
+
+    def _values(self, view: View, batch: Batch) -> Iterator[Values]:
+        """Yield the values of a line, each for all messages."""
+        yield batch.pick(view.uids) if self._by_uid else batch.numbers()
         for field in self.fields:
-            values = field.values(view, batch)
-            yield map(_NUMBER, cast("Iterable[int]", values)) if b"%d" in field.form else cast("Iterable[bytes]", values)
+            yield field.values(view, batch)
 
     def announcement(self, size: int) -> bytes:
         """Return what stands between a head and the octets of the only stream, the whole file of `size` octets."""
@@ -300,26 +294,19 @@ class Plan:
 
     def heads(self, view: View, batch: Batch) -> Iterator[bytes]:
         """Yield one line for each message, without its end where streams follow."""
-        *texts, end = map(repeat, self._texts)
-        columns = chain.from_iterable(zip(texts, self._values(view, batch), strict=True))
-        return map(b"".join, zip(*columns, end))  # noqa: B905 - the texts repeat without end
+        return map(self._form.__mod__, zip(*self._values(view, batch), strict=True))
 
     def lines(self, view: View, batch: Batch) -> bytes:
         """Return all lines of a batch that needs no file.
 
-        They are made as one list of texts and values, at half the cost of formatting each line.
+        They are formatted in one piece, at half the cost of joining their texts and values, and a quarter of that of formatting
+        each line.
         """
-        step = 2 * len(self._texts) - 1
-        row: list[bytes] = [b""] * step
-        row[::2] = self._texts
-        row *= len(batch)
+        count, step = len(batch), 1 + len(self.fields)
+        row: list[object] = [b""] * (step * count)
         for at, values in enumerate(self._values(view, batch)):
-            row[2 * at + 1 :: step] = values
-        return b"".join(row)
-
-
-_VALUE = re.compile(rb"%[bd]")
-_NUMBER: Callable[[int], bytes] = b"%d".__mod__
+            row[at::step] = values
+        return self._form * count % tuple(row)
 
 
 _CACHED_ITEMS = 16

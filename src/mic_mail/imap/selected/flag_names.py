@@ -16,14 +16,16 @@ assert tuple(SYSTEM_FLAGS.values()) == tuple(1 << bit for bit in range(KEYWORD_S
 class FlagNames(dict[int, bytes]):
     """Flag bits -> `\\Seen $Label1`, without parentheses; made at first use and cached per combination."""
 
-    __slots__ = ("all_names",)
+    __slots__ = ("_recent", "all_names")
 
-    def __init__(self, keywords: tuple[str, ...]) -> None:
+    def __init__(self, keywords: tuple[str, ...], *, recent: bool = False) -> None:
+        """`recent`: the flags are those of messages that are \\Recent, which is no bit of the index."""
         super().__init__()
         self.all_names = (*SYSTEM_FLAGS, *(keyword.encode() for keyword in keywords))
+        self._recent = [b"\\Recent"] if recent else []
 
     def __missing__(self, flags: int) -> bytes:
-        text = b" ".join([name for bit, name in enumerate(self.all_names) if flags >> bit & 1])
+        text = b" ".join([*self._recent, *(name for bit, name in enumerate(self.all_names) if flags >> bit & 1)])
         if len(self) < _MAX_FLAG_NAMES:
             self[flags] = text
         return text

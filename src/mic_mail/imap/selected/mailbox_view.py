@@ -11,15 +11,17 @@ Standards: RFC 9051 §7.4-7.5, RFC 7162 §3.2.10 (VANISHED), RFC 3501 §2.3.2 (\
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from mic_mail.errors import MicMailError
 from mic_mail.imap.connection_state import Enabled, unsolicited
 from mic_mail.imap.mailbox_names.acl_rights import allowed_flags
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.imap.parser.number_set import Ranges, format_set, merged
+from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.followed_searches import Contexts
 from mic_mail.imap.selected.sequence_numbers import LONG_RUN, NumberedMessages
 from mic_mail.storage.index.open_folders import OpenFolder
@@ -133,9 +135,6 @@ class View(NumberedMessages):
     def recent_count(self) -> int:
         return sum(map(len, self.recent_places))
 
-    def is_recent(self, uid: int) -> bool:
-        return any(low <= uid <= high for low, high in self.recent)
-
     @property
     def claims(self) -> bool:
         """True if new messages are \\Recent here, unless another session has claimed them."""
@@ -234,12 +233,34 @@ class View(NumberedMessages):
         some.is_excerpt = True
         return some
 
-    def flags_text(self, position: int) -> bytes:
-        """Return the flags of one message, without parentheses."""
-        text = self.names[self.flags[position]]
-        if self.recent and self.is_recent(self.uids[position]):
-            return b"\\Recent " + text if text else b"\\Recent"
-        return text
+    def flag_texts(self, places: Iterable[range]) -> Iterator[bytes]:
+        """Return the flags of messages, \\Recent among them, without parentheses.
+
+        No statement is run for a message: a first session lists a mailbox in which all are \\Recent.
+        """
+        names = self.names, flag_names(self.keywords, recent=True)
+        return chain.from_iterable(
+            map(names[is_recent].__getitem__, self.flags[stretch.start : stretch.stop])
+            for stretch, is_recent in self._stretches(places)
+        )
+
+    def _stretches(self, places: Iterable[range]) -> Iterator[tuple[range, bool]]:
+        """Cut `places` where messages begin and cease to be \\Recent."""
+        recent = self.recent_places
+        stops = [each.stop for each in recent]
+        for place in places:
+            start = place.start
+            for at in range(bisect_right(stops, start), len(recent)):
+                each = recent[at]
+                if each.start >= place.stop:
+                    break
+                if start < each.start:
+                    yield range(start, each.start), False
+                    start = each.start
+                yield range(start, min(each.stop, place.stop)), True
+                start = min(each.stop, place.stop)
+            if start < place.stop:
+                yield range(start, place.stop), False
 
     def fetch_line(self, position: int, enabled: Enabled, *, with_uid: bool = False, with_flags: bool = True) -> bytes:
         """Return an unsolicited FETCH with the flags of one message.

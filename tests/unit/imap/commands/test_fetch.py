@@ -443,6 +443,20 @@ def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
     assert [dict(kept) for kept in cache._answers.values()] == [{1: b"{16}\r\nSubject: mot\r\n\r\n"}]
 
 
+def test_percent_signs_in_names_of_header_fields_are_sent_as_they_are(ctx: Talk) -> None:
+    """They are no places for values, whether the field is answered from memory, from the index or read from the file."""
+    append(ctx, b"X-%d: mot\r\nX-%b%: hai\r\n\r\nx")
+    ctx.say(b"s SELECT INBOX\r\n")
+    for item in (b'BODY.PEEK[HEADER.FIELDS ("X-%d" "X-%b%")]', b'BODY.PEEK[HEADER.FIELDS ("X-%d" "X-%b%")]<0.999>'):
+        for more in (b"", b" BODY.PEEK[TEXT]"):
+            for _ in range(2):
+                answer = ctx.say(b"f FETCH 1 (UID %b%b FLAGS)\r\n" % (item, more))
+                assert answer.count(b"X-%d: mot\r\nX-%b%: hai\r\n") == 1
+                assert answer.count(b"X-%b%") == answer.count(b"X-%d") == 2
+                assert b"%%" not in answer
+                assert b"f OK" in answer
+
+
 def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore) -> None:
     """ENVELOPE and BODYSTRUCTURE are read once; who enabled UTF-8 has an ENVELOPE of its own (RFC 6855 §3)."""
     ctx = Talk(store).sign_in()

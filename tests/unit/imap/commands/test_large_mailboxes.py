@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cost_growth import calls_of
 from mic_mail.imap.commands import search_run, select, store_copy_move
 from mic_mail.imap.selected import mailbox_view, sequence_numbers
 from mic_mail.mime.imap_structure import answers_of
@@ -227,3 +228,15 @@ def test_unreported_expunges_alone_copy_no_columns(store: MailStore) -> None:
     assert view.flags != flags_before
     assert ctx.say(b"n NOOP\r\n").count(b"EXPUNGE") == 6
     assert list(view.uids) == [uid for uid in range(1, 41) if uid not in {5, 6, 7, 8, 11, 20}]
+
+
+@pytest.mark.parametrize("command", [b"UID FETCH 1:* (FLAGS)", b"FETCH 1:* (UID FLAGS RFC822.SIZE MODSEQ)"])
+def test_lines_from_memory_cost_no_call_for_each_message(store: MailStore, command: bytes) -> None:
+    """Also for the first session of a mailbox, for which all messages are \\Recent."""
+    fill(store, 600)
+    ctx = Talk(store).sign_in()
+    assert b"* 600 RECENT" in ctx.say(b"s SELECT INBOX\r\n")
+    ctx.say(b"a %b\r\n" % command.replace(b"1:*", b"1:10"))
+    few = calls_of(lambda: ctx.say(b"a %b\r\n" % command.replace(b"1:*", b"1:10")))
+    many = calls_of(lambda: ctx.say(b"a %b\r\n" % command))
+    assert many <= few + 20

@@ -2,6 +2,7 @@
 
 from array import array
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from mic_mail.imap.commands.select import missed
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.parser.mailbox import QResync
+from mic_mail.imap.parser.number_set import merged
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
 from mic_mail.storage.mailstore import Account
@@ -160,6 +162,31 @@ def test_sessions_that_know_the_same_share_the_store_s_arrays() -> None:
     assert list(other.uids) == [1, 2, 3, 4]
     assert b"".join(other.catch_up(FolderChange(mailbox.modseq), Enabled.NOTHING, expunge=True)) == b"* 2 EXPUNGE\r\n"
     assert other.uids is later.fresh.uids
+
+
+@given(
+    st.sets(st.integers(1, 40)),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)).map(sorted)),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted)),
+)
+def test_recent_messages_have_their_flags_by_stretches(
+    gone: set[int], recent: list[tuple[int, int]], places: list[tuple[int, int]]
+) -> None:
+    """Whatever is \\Recent and whichever messages are asked for: the same texts as for each message alone."""
+    mailbox = Mailbox()
+    for number in range(40):
+        mailbox.add(number % 5)
+    for uid in gone:
+        mailbox.expunge(uid)
+    view = View(mailbox.view(), polled_modseq=mailbox.modseq, account_id=1)
+    view.recent = merged(recent)
+    expected = []
+    asked = [range(min(low, view.messages), min(high, view.messages)) for low, high in places]
+    for at in chain.from_iterable(asked):
+        names = view.names[view.flags[at]]
+        is_recent = any(low <= view.uids[at] <= high for low, high in recent)
+        expected.append(b" ".join(filter(None, (b"\\Recent", names))) if is_recent else names)
+    assert list(view.flag_texts(asked)) == expected
 
 
 def test_expunges_are_told_last_one_first() -> None:
