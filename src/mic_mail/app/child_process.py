@@ -6,9 +6,11 @@ In: a `ChildSpec` of `process.serve`. Out: an exit code, after the supervisor or
 import asyncio
 import contextlib
 import gc
+import hmac
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Collection
 from functools import partial
@@ -64,8 +66,21 @@ def preload() -> None:
     import mic_mail.directory.signatories
     import mic_mail.directory.writes  # noqa: F401 - all for the children; a `Directory` imports its registers late
 
+    _prepare_libraries()
     gc.enable()
     settle()
+
+
+def _prepare_libraries() -> None:
+    """Let libraries prepare now what each child would otherwise prepare in a copy of its own at the first use.
+
+    Nothing of it is secret, and none is kept open.
+    """
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # OpenSSL reads its settings and finds the algorithms
+    hmac.digest(b"", b"", "sha256")
 
 
 def run_child(spec: ChildSpec) -> int:

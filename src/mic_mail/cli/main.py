@@ -9,6 +9,7 @@ goes to a file that the message names. On a terminal that cannot show Vietnamese
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -109,9 +110,18 @@ def root_command() -> LazyGroup:
 
 def main(arguments: list[str], clock: Clock | None = None) -> int:
     """Run one command and return the exit code; nothing escapes but `SystemExit`."""
-    try:
+
+    def run() -> object:
         output.settle(language_of(os.environ, _language_option(arguments)))
-        outcome = root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
+        return root_command().main(args=arguments, prog_name="mic-mail", standalone_mode=False, obj=clock or SystemClock())
+
+    return exit_code_of(run)
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Return the exit code of `work`: the number that it returns, 0 for anything else; an error is reported here."""
+    try:
+        outcome = work()
         sys.stdout.flush()
         code = outcome if isinstance(outcome, int) else 0  # EXIT_STOPPED, too: Typer returns it at Ctrl-C
     except TyperException as usage:

@@ -64,8 +64,11 @@ class Directory(Registers):
     def migrate(self, *, must_exist: bool = False) -> None:
         """Create the tables, or migrate them to this program's version.
 
-        Raise `DirectoryUnavailable` if they `must_exist` and do not.
+        Raise `DirectoryUnavailable` if they `must_exist` and do not. Tables of an SQLite file that are current need no
+        SQLAlchemy: each process of a server looks, and would take a copy of its own of what SQLAlchemy writes to.
         """
+        if self._source.is_known_to_be_current():
+            return
         from mic_mail.directory import engine
 
         engine.migrate(self._engine, must_exist=must_exist)

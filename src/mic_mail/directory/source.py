@@ -65,10 +65,18 @@ class Source:
 
             engine.must_be_current(self.engine)
             return
+        revisions.must_be_head(self._revision())
+
+    def is_known_to_be_current(self) -> bool:
+        """Return whether the tables are of this program's revision; False where only SQLAlchemy could tell."""
+        return self._file is not None and self._file.exists() and self._revision() == revisions.HEAD
+
+    def _revision(self) -> str | None:
+        """Return the revision of the tables in an SQLite file; None: no tables were created yet."""
         with self.reading() as rows:
             has_one = any(rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"))
             found = next(rows("SELECT version_num FROM alembic_version"), None) if has_one else None
-        revisions.must_be_head(None if found is None else found[0])
+        return None if found is None else str(found[0])
 
     def close(self) -> None:
         while self._idle:

@@ -3,7 +3,8 @@
 In: work, and the descriptors that it keeps. Out: a `Forked`, to wait for or kill; its exit code is that of the work. These
 rules make it safe and must stay true:
 
-  - The parent has no thread, no event loop, no TLS and no open SQLite: no lock is held for ever, no connection has two owners.
+  - The parent has no thread, no event loop, no TLS connection or key, and no open SQLite: no lock is held for ever, no
+    connection has two owners.
   - The child uses nothing that the parent had open, except what it keeps: other descriptors are closed, and signals are as in
     a new program.
   - Objects of the parent are never freed in the child, where their destructors would close descriptors that have been reused:

@@ -9,9 +9,9 @@
     SIGTERM  the sockets close and the children drain; one that is not done in time is killed; a second signal kills immediately
     the end of the supervisor, however it comes, closes the channel that each child reads
 
-One thread, one selector, no event loop: no SQLite, no TLS and no thread exists in this process, so forking a child at any time
-is safe (`process.fork`). It sleeps until something arrives or is due. A client that connects to `<run_dir>/status` gets the
-whole state as one JSON object, once the children have reported (`process.status_questions`).
+One thread, one selector, no event loop: no SQLite, no TLS connection or key, and no thread exists in this process, so forking a
+child at any time is safe (`process.fork`). It sleeps until something arrives or is due. A client that connects to
+`<run_dir>/status` gets the whole state as one JSON object, once the children have reported (`process.status_questions`).
 """
 
 import contextlib

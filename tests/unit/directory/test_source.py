@@ -103,7 +103,7 @@ READING = """
 import sys
 from mic_mail.directory.repository import Directory
 directory = Directory(sys.argv[1])
-directory.must_be_current()
+directory.must_be_current(), directory.migrate(must_exist=True), directory.migrate()
 directory.load_snapshot(), directory.roll(), directory.officers.all(), directory.downtimes.all(), directory.years.working_days()
 directory.units(), directory.people(), directory.mailboxes(), directory.addresses(), directory.newest_fact()
 directory.close()

@@ -6,6 +6,7 @@ and a folder with files and without the marker is refused. Changes of the config
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,16 +76,38 @@ def demo(
 
     def begin() -> None:  # only once no other demonstration runs here
         path.write_text(manual.write(config, output.language()), encoding="utf-8")
-        prepare(config, clock, bench_users)
+        apart(lambda: prepare(config, clock, bench_users))
 
     def announce(ports: dict[str, int]) -> None:
-        show(config, path, clock, ports)
+        apart(lambda: show(config, path, clock, ports))
 
     raise typer.Exit(
         run_supervisor(
             config, lambda: load(path), load=lambda: make_ready(config), be=run_child, tee=True, begin=begin, announce=announce
         )
     )
+
+
+def apart(work: Callable[[], None]) -> None:
+    """Do this in a child, which reports its errors itself; raise `typer.Exit` where it fails.
+
+    In the supervisor, what the work loads would stay in memory, and the gaps that it leaves between other objects would be
+    filled by each process of the server in a copy of its own.
+    """
+    from mic_mail.cli.main import exit_code_of
+    from mic_mail.process.fork import fork
+
+    child = fork(lambda: exit_code_of(work), (), "mic-demo")
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:  # a key of the terminal does not reach the child
+        child.kill()
+        child.wait()
+        raise
+    if code < 0:
+        raise ChildProcessError(f"the process that makes the demonstration ended by signal {-code}")
+    if code > 0:
+        raise typer.Exit(code)
 
 
 def claim(data: Path) -> None:
