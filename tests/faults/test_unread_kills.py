@@ -10,6 +10,7 @@ import shutil
 import smtplib
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from addresses import parsed
 from faults.killed_delivery import ACKNOWLEDGED, CLIENT, SECRET, killed_delivery, prepare
 from harness import ProcessServer, files_in, read_events
 from mic_mail.app.context import ServerContext, open_context
-from mic_mail.clock import SystemClock
+from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.unread_messages import MOST_ATTEMPTS, UnreadMessages, UnreadRecord
@@ -169,9 +170,13 @@ async def test_an_orderly_stop_is_no_attempt(tmp_path: Path) -> None:
 
 
 async def test_a_disk_in_trouble_is_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message is flagged once its record can be written, however often that failed; until then its entry stays."""
+    """The message is flagged once its record can be written, however often that failed; until then its entry stays.
+
+    It is tried after growing pauses, with a line in the log each time.
+    """
     config = prepare(tmp_path)
-    context = await open_context(config, SystemClock(), "server", secret=SECRET)
+    clock = ManualClock(SystemClock().now())
+    context = await open_context(config, clock, "server", secret=SECRET)
 
     def full(*_: object) -> None:
         raise DiskFull("full")
@@ -182,8 +187,12 @@ async def test_a_disk_in_trouble_is_no_attempt(tmp_path: Path, monkeypatch: pyte
         for _ in range(MOST_ATTEMPTS + 1):
             await context.mailflow.settle()
             assert await context.mailflow.checkers.secrecy.unread.resume()
+            await context.mailflow.settle()
+            clock.move_to(clock.now() + timedelta(hours=1))
+            assert await context.mailflow.checkers.secrecy.unread.resume()
         await context.mailflow.settle()
     assert list(HeldMessages(config.held_dir).records()) == []
+    clock.move_to(clock.now() + timedelta(hours=1))
     await context.mailflow.checkers.secrecy.unread.resume()
     await context.mailflow.settle()
     assert len(list(HeldMessages(config.held_dir).records())) == 1

@@ -182,11 +182,16 @@ class UnreadMessages:
     # ------------------------------------------------------------ the next process
 
     def resume(
-        self, most: int, unreadable: Callable[[Path, Exception], None] = lambda mark, error: None
+        self,
+        most: int,
+        unreadable: Callable[[Path, Exception], None] = lambda mark, error: None,
+        *,
+        is_due: Callable[[str], bool] = lambda trace_id: True,
     ) -> list[UnreadMessage]:
         """Return at most so many entries that no living process owns, and own them from now on; remove leftovers.
 
-        An entry whose record cannot be read stays; `unreadable` is called with the record's file.
+        An entry whose record cannot be read stays; `unreadable` is called with the record's file. One that is not due by its
+        trace id stays, too.
         """
         try:
             names = sorted(os.listdir(self._root))
@@ -195,7 +200,8 @@ class UnreadMessages:
         for name in names:
             if not name.endswith(".json"):
                 self._sweep(self._root / name)
-        return list(islice(self._free((name for name in names if name.endswith(".json")), unreadable), most))
+        due = (name for name in names if name.endswith(".json") and is_due(name.removesuffix(".json")))
+        return list(islice(self._free(due, unreadable), most))
 
     def _sweep(self, path: Path) -> None:
         """Remove a leftover, unless its owner lives."""

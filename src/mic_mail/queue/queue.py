@@ -219,12 +219,13 @@ class Queue:
         try:
             envelope = QueueEnvelope.decode(_read(self._file(entry_id, ENVELOPE)))
             state = self._replayed(entry_id, len(envelope.recipients))
+            has_message = _exists(self._file(entry_id, MESSAGE))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             file, why = f"{entry_id}{ENVELOPE}", in_ascii(error)
             return DamagedEntry(entry_id, Text(f"không đọc được {file} ({why})", f"{file}: {why}"))
-        if _exists(self._file(entry_id, MESSAGE)):
+        if has_message:
             return QueueEntry(self, entry_id, envelope, state)
         file = f"{entry_id}{MESSAGE}"
         return DamagedEntry(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None

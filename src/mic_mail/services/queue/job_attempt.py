@@ -107,9 +107,13 @@ class JobAttempt:
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
 
-    def pause(self, entry: QueueEntry, places: Sequence[int]) -> float:
-        """Return the seconds until these recipients are tried again."""
-        return pause(1 + max((entry.state.recipients[place].attempts for place in places), default=0), self._random)
+    def pause(self, entry: QueueEntry, places: Sequence[int], failures: int = 0) -> float:
+        """Return the seconds until these recipients are tried again.
+
+        `failures` counts the errors in a row that could not be recorded as attempts.
+        """
+        attempts = max((entry.state.recipients[place].attempts for place in places), default=0)
+        return pause(max(1 + attempts, failures), self._random)
 
     def _forget(self, entry: QueueEntry) -> None:
         """Forget an entry whose envelope is gone, which only the end of an entry does here."""

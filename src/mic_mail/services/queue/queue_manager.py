@@ -20,6 +20,7 @@ from random import Random
 from mic_mail.log.error_fields import described, failure
 from mic_mail.net.dns import Resolver
 from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.backoff import Backoff
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob, End, Schedule, remaining
@@ -113,6 +114,10 @@ class QueueManager:
         """Entries that got a decision while some of their recipients were being tried."""
         self._notified: set[str] = set()
         self._reads_notified = False
+        self._backoff = Backoff(runtime.clock)
+        """The pauses between log lines while the queue cannot be read."""
+        self._failures: dict[str, int] = {}
+        """How often in a row an attempt of each entry ended by an error in this server."""
         self._wake_up = asyncio.Event()
         self._is_swept = False
         self._over = False
@@ -184,7 +189,14 @@ class QueueManager:
                 await self._runtime.executors.io(self._queue.sweep)
                 self._is_swept = True
             await self.poll()
+            self._backoff.succeeded("poll")
         except OSError as error:
+            self._log_not_read(error)
+
+    def _log_not_read(self, error: OSError) -> None:
+        """Log it in growing intervals for as long as it lasts."""
+        if self._backoff.is_due("poll"):
+            self._backoff.failed("poll")
             self._runtime.log.event("queue_not_read", error=described(error))
 
     async def poll(self) -> None:
@@ -213,7 +225,7 @@ class QueueManager:
                 await self.apply_decisions(*notified.union(await self._runtime.executors.io(self._queue.decided)))
                 await self._active.add(notified - {""}, self._plan)
         except OSError as error:  # the next poll reads it
-            self._runtime.log.event("queue_not_read", error=described(error))
+            self._log_not_read(error)
         finally:
             self._reads_notified = False
 
@@ -281,6 +293,7 @@ class QueueManager:
             if outcome.is_gone:
                 self._active.forget(entry)
             if entry not in self._active:  # it was ended elsewhere
+                self._failures.pop(entry.entry_id, None)
                 return outcome.end
             left = tuple(place for place in job.places if place in entry.state.open)
             if left:
@@ -292,9 +305,11 @@ class QueueManager:
             if self._active.may_end(entry):
                 async with self._active.ending(entry):
                     await self._attempt.end(entry)
+            self._failures.pop(entry.entry_id, None)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and this is tried again
+            failures = self._failures[entry.entry_id] = self._failures.get(entry.entry_id, 0) + 1
             self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            self._add(follow_up, self._attempt.pause(entry, follow_up.places))
+            self._add(follow_up, self._attempt.pause(entry, follow_up.places, failures))
         return outcome.end
 
     def _add(self, job: DeliveryJob, seconds: float) -> None:

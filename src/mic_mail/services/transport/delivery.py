@@ -18,6 +18,7 @@ from mic_mail.log.maillog import stamp
 from mic_mail.mime.imap_structure import Answers, answers, most_octets
 from mic_mail.mime.scanner import Scanner
 from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.backoff import Backoff
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.spool import ELSEWHERE, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
@@ -83,6 +84,8 @@ class LocalDeliverer:
         self._queues: dict[int, deque[PendingDelivery]] = {}
         """The messages that wait for the turn of their mailbox."""
         self.tasks = BackgroundTasks()
+        self.backoff = Backoff(runtime.clock)
+        """The pauses of spool entries, by trace id, whose attempt failed and could not be recorded."""
 
     # ------------------------------------------------------------ small messages
 
@@ -282,7 +285,9 @@ class LocalDeliverer:
                 if delay is not None and target not in decision.given_up:
                     self._log_deferred(entry.envelope, target, deliveries.get(target.mailbox_id), delay)
             await self._reports.deliver(decision.told)
+            self.backoff.succeeded(entry.envelope.trace_id)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and recovery will take it up again
+            self.backoff.failed(entry.envelope.trace_id)
             self._runtime.log.event("spool_entry_waits", trace=entry.envelope.trace_id, **failure(error))
         finally:
             entry.release()

@@ -161,7 +161,7 @@ class SpoolDispatch:
             stopped = bool(envelope.submitted_by) and is_stopped(envelope.submitted_by)
             if stopped:
                 held.append(envelope)
-            return stopped
+            return stopped or not self._delivering.backoff.is_due(envelope.trace_id)
 
         entries: list[SpoolEntry] = []
         try:

@@ -13,6 +13,7 @@ from mic_mail.errors import MicMailError
 from mic_mail.log.error_fields import described, failure
 from mic_mail.net.connection_limits import network_of
 from mic_mail.process.background_tasks import BackgroundTasks
+from mic_mail.process.backoff import Backoff
 from mic_mail.process.fair_queue import FairQueue
 from mic_mail.process.runtime import Runtime
 from mic_mail.quarantine.unread_messages import UnreadMessage, UnreadMessages, UnreadRecord
@@ -37,6 +38,8 @@ class UnreadDocuments:
         self._examine = examine
         self._turns = FairQueue(1, MOST_UNREAD)
         self._tasks = BackgroundTasks()
+        self._backoff = Backoff(runtime.clock)
+        """The pauses of entries, by trace id, that could not be read or flagged."""
         self._owned = 0
         self.damaged = 0
         """The number of entries with an unreadable record, as of the last `resume`."""
@@ -95,7 +98,7 @@ class UnreadDocuments:
     def _resumed(self, most: int) -> tuple[list[UnreadMessage], list[tuple[Path, Exception]], int]:
         """Return the entries taken up, the unreadable records with their errors, and the number of all entries."""
         unreadable: list[tuple[Path, Exception]] = []
-        entries = self._store.resume(most, lambda mark, error: unreadable.append((mark, error)))
+        entries = self._store.resume(most, lambda mark, error: unreadable.append((mark, error)), is_due=self._backoff.is_due)
         self.damaged = self._store.damaged()
         return entries, unreadable, self._store.count()
 
@@ -118,13 +121,16 @@ class UnreadDocuments:
             finally:
                 self._turns.give_back()
             await io(self._end, message)
+            self._backoff.succeeded(record.trace_id)
         except asyncio.CancelledError:  # an orderly stop, which the next process must not take for a crash
             is_attempt = False
             raise
         except (MicMailError, OSError) as error:  # as a full disk: it is tried again for as long as that lasts
+            self._backoff.failed(record.trace_id)
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
             is_attempt = False
-        except Exception as error:  # noqa: BLE001 - the entry is durable, and the next round takes it up again
+        except Exception as error:  # noqa: BLE001 - the entry is durable, and a later round takes it up again
+            self._backoff.failed(record.trace_id)
             self._runtime.log.event("message_not_flagged", trace=record.trace_id, clause="4.1", **failure(error))
         finally:
             self._owned -= 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import read_events
+from mic_mail.queue import queue as queue_files
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices
@@ -58,6 +59,70 @@ async def test_a_full_disk_sends_nothing_twice(tmp_path: Path, monkeypatch: pyte
                     [tuple(r.standing for r in entry.state.recipients) for entry in senders._active.known(["A"])] == [decided]
                 )
             )
+
+
+async def test_an_entry_whose_log_cannot_be_read_is_tried_ever_more_seldom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure doubles its pause, though none can be recorded."""
+    pauses = []
+
+    def noted(seconds: int, _: object) -> float:
+        pauses.append(seconds)
+        return 0.01
+
+    monkeypatch.setattr("mic_mail.services.queue.job_attempt.pause", noted)
+    server = Server(PLAIN)
+    refresh = QueueEntry.refresh
+
+    def broken(entry: QueueEntry) -> bool:
+        if len(pauses) < 4:
+            raise OSError(errno.EIO, "Input/output error")
+        return refresh(entry)
+
+    monkeypatch.setattr(QueueEntry, "refresh", broken)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending():
+        office.put("A", "b@two.example")
+        await office.until()
+    assert pauses[:4] == [1, 2, 3, 4]
+    assert server.messages == [STUFFED]
+
+
+async def test_a_lasting_error_of_the_queue_is_logged_ever_more_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with offices(tmp_path, {}, ZONE) as office, office.sending() as senders:
+
+        def broken() -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(office.queue, "names", broken)
+        for _ in range(100):
+            await senders._poll_if_possible()
+    assert [event["event"] for event in read_events(tmp_path / "log")].count("queue_not_read") == 1
+
+
+async def test_one_entry_that_the_disk_refuses_does_not_hide_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is damaged, and logged once; it is added once the disk returns it."""
+    exists = queue_files._exists
+
+    def broken(path: str) -> bool:
+        if path.endswith("A.msg"):
+            raise OSError(errno.EIO, "Input/output error")
+        return exists(path)
+
+    server = Server(PLAIN)
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
+        office.put("A", "b@two.example")
+        office.put("B", "b@two.example")
+        with monkeypatch.context() as patch:
+            patch.setattr(queue_files, "_exists", broken)
+            async with office.sending() as senders:
+                await wait_on_loop(lambda: server.messages)
+                await senders.poll()
+        async with office.sending():
+            await office.until()
+    assert server.messages == [STUFFED] * 2
+    told = [event["trace"] for event in read_events(tmp_path / "log") if event["event"] == "queue_entry_damaged"]
+    assert told == ["A"]
 
 
 async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:

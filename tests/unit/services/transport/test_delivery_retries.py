@@ -91,6 +91,42 @@ def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer]
     assert any(event["event"] == "duty_failed" and event["duty"] == "spool" for event in server.events())
 
 
+def test_an_attempt_that_cannot_be_recorded_is_repeated_after_growing_pauses(
+    serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk does not take the time of the next attempt; then the message is in its mailbox, once."""
+    clock = ManualClock(NOW)
+    server = serve(clock=clock)
+    dvbe = server.issue("dvbe")
+    entry = server.running.context.spool.draft("a1")
+    entry.write(MESSAGE)
+    target = SpoolTarget(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn"))
+    entry.commit(
+        SpoolEnvelope(trace_id="a1", sender=NULL_PATH, targets=(target,), accepted_at_us=1, return_path_octets=0)
+    ).release()
+
+    def attempts() -> int:
+        server.housekeep()
+        slips(server)
+        return sum(event["event"] == "message_taken_up" for event in server.events())
+
+    def fails(*given: object, **named: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patches:
+        patches.setattr(SpoolEntry, "settle", fails)
+        assert [attempts() for _ in range(3)] == [1, 1, 1]
+        for count, seconds in enumerate((15, 30, 60), start=2):
+            server.move_clock_to(clock.now() + timedelta(seconds=seconds))
+            assert [attempts(), attempts()] == [count, count]
+    server.move_clock_to(clock.now() + timedelta(seconds=120))
+    server.housekeep()
+    assert slips(server) == []
+    assert messages(server, "dvbe") == 1
+    server.stop()
+    assert sum(event["event"] == "spool_entry_waits" for event in server.events()) == 4
+
+
 @pytest.mark.clause("9.2")
 def test_a_full_mailbox_is_tried_again_with_growing_pauses(serve: Callable[..., MailServer]) -> None:
     """After 1, 2, 4 ... minutes, then hourly; the log says when; with room it arrives, once; the others have it at once."""
