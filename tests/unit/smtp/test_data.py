@@ -116,6 +116,16 @@ def test_the_decoder_holds_back_four_octets_at_most() -> None:
     assert taken - 2000 - given_out <= 4
 
 
+def test_octets_without_a_dot_are_not_copied() -> None:
+    """What has no dot, as Base64, is returned as it came, its line end included; the last piece is cut once."""
+    decoder = DotDecoder()
+    first, last = b"QUJD\r\n" * 1_000, b"REVG\r\n" * 1_000
+    assert decoder.feed(first) is first
+    assert decoder.feed(last + b".\r\nNOOP\r\n") == last
+    assert decoder.ended
+    assert decoder.rest == b"NOOP\r\n"
+
+
 @given(WIRE, st.data())
 def test_chunks_of_any_size_are_one_message(wire: bytes, data: st.DataObject) -> None:
     """BDAT: the octets come out as they are, or with CRLF for LF; a CRLF cut in two by a chunk's end is still a CRLF."""
