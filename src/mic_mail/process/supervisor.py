@@ -44,6 +44,8 @@ from mic_mail.process.status_questions import StatusQuestions
 from mic_mail.process.supervised_child import FIRST_ATTEMPTS, SupervisedChild
 from mic_mail.process.systemd import Notifier
 
+MEANINGLESS_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that other servers take as orders and that would end this one; children inherit that they are ignored."""
 LOOK_SECONDS = 10.0
 """The longest time between two looks at the clock."""
 STOOD_STILL_SECONDS = LOOK_SECONDS + 5.0
@@ -144,6 +146,8 @@ class Supervisor:
         self._signal_ends = (reading, writing)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
+        for number in MEANINGLESS_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         self._selector.register(reading, selectors.EVENT_READ, self._on_signals)
 
     def _open_status(self, run_dir: Path) -> None:

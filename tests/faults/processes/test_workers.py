@@ -33,6 +33,19 @@ def test_children_share_their_pages(serve_processes: Make) -> None:
         assert Path(f"/proc/{child['pid']}/comm").read_text() == f"mic-{child['name']}\n"
 
 
+def test_a_signal_that_means_nothing_ends_no_process(server: ProcessServer) -> None:
+    """SIGUSR1 and SIGUSR2, which are orders to other servers."""
+    assert server.process is not None
+    pids = [server.process.pid, *(child["pid"] for child in server.status()["processes"])]
+    for pid in pids:
+        ignored = re.search(r"^SigIgn:\s+([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        assert ignored is not None
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            assert int(ignored[1], 16) >> (number - 1) & 1, Path(f"/proc/{pid}/comm").read_text()
+            os.kill(pid, number)
+    assert [server.process.pid, *(child["pid"] for child in server.status()["processes"])] == pids
+
+
 @pytest.mark.timeout(300)
 def test_killed_workers_cost_their_connections_and_nothing_else(server: ProcessServer) -> None:
     """Workers killed under load, again and again: what was acknowledged is there once, UIDs in the order of sending."""
