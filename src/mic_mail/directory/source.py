@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # loaded for a change, or for another database
     from sqlalchemy import Engine
 
 
+MOST_IDLE = 4
+"""Connections that stay open for later reads; threads that read together more seldom open their own."""
+
+
 class Source:
     """The database behind one URL; safe from several threads."""
 
@@ -56,7 +60,10 @@ class Source:
             except BaseException:
                 own.close()
                 raise
-            self._idle.append(own)
+            if len(self._idle) < MOST_IDLE:  # one more by a thread at the same moment does no harm
+                self._idle.append(own)
+            else:
+                own.close()
 
     def must_be_current(self) -> None:
         """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's revision."""

@@ -17,7 +17,7 @@ from mic_mail.directory.connection import Rows
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.revisions import DirectoryUnavailable
 from mic_mail.directory.snapshot import EMPTY
-from mic_mail.directory.source import Source
+from mic_mail.directory.source import MOST_IDLE, Source
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime
@@ -168,3 +168,14 @@ def test_a_directory_without_a_revision(filled: Directory) -> None:
         raw.execute("DELETE FROM revision")
     with pytest.raises(DirectoryUnavailable):
         filled.version()
+
+
+def test_reads_at_once_leave_few_connections(filled: Directory) -> None:
+    """A moment in which many threads read together does not keep a descriptor for each of them open."""
+    source = Source(filled.url)
+    with contextlib.ExitStack() as reads:
+        for _ in range(3 * MOST_IDLE):
+            [(one,)] = reads.enter_context(source.reading())("SELECT 1")
+            assert one == 1
+    assert len(source._idle) == MOST_IDLE
+    source.close()
