@@ -1,6 +1,7 @@
 """`search.sqlite` as a file: who may write it when, how it stays small, what becomes of it."""
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -77,6 +78,27 @@ def test_segments_stay_few_however_mail_comes(root: Root) -> None:
     store.close()
     assert sum(segments(root)) == 70
     assert len(segments(root)) <= 7
+
+
+def test_a_write_within_a_tick_of_the_clock_is_indexed(root: Root) -> None:
+    """The index then has the same times as at the last visit; the change mark tells."""
+    visited = Visited()
+    store = root.store()
+    account = store.account(REF)
+
+    def stand_still() -> None:
+        for file in root.home.glob("index.sqlite*"):
+            os.utime(file, ns=(0, 10**18))
+
+    publish(account, "mot")
+    stand_still()
+    assert account.index_text(visited) == 1
+    stand_still()
+    assert account.index_text(visited) == 0
+    publish(account, "hai")
+    stand_still()
+    assert account.index_text(visited) == 1
+    store.close()
 
 
 def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:

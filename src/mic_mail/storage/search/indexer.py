@@ -68,7 +68,7 @@ class Visited:
 
     modseq: int = -1
     trace: tuple[int, ...] = ()
-    """Times of the index and its log when the last visit began."""
+    """Times of the index and its log and the change mark when the last visit began, and the file's identity after it."""
     dropped_at: float = -IDLE_DROP_SECONDS
     written: bool = True
     """Set where the index has been written since text was last dropped."""
@@ -144,7 +144,7 @@ def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -
             whole = whole and reading.whole
     if done:
         store.search.tidy()
-    visited.written = visited.written or visited.modseq != modseq or visited.trace[:2] != _trace(store)
+    visited.written = visited.written or visited.modseq != modseq or visited.trace[:-1] != _trace(store)
     if _owes_drop(store, visited):
         drop_dead(store, lambda: _alive(store))
         visited.dropped_at, visited.written = store.clock.monotonic(), False
@@ -227,8 +227,14 @@ def _reading(store: Store) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _trace(store: Store) -> tuple[int, int]:
-    return _written_at(store.paths.index), _written_at(f"{store.paths.index}-wal")
+def _trace(store: Store) -> tuple[int, int, int]:
+    """Return what changes with each write of the index.
+
+    Two writes within one tick of the file system's clock (4 ms) leave the same times, but not the same change mark, which
+    another boot may repeat.
+    """
+    mark = store.shared.marks.read(store.account_id)
+    return _written_at(store.paths.index), _written_at(f"{store.paths.index}-wal"), mark
 
 
 def _written_at(path: str) -> int:
