@@ -68,7 +68,6 @@ def preload() -> None:
 
     _prepare_libraries()
     gc.enable()
-    settle()
 
 
 def _prepare_libraries() -> None:

@@ -30,6 +30,7 @@ from mic_mail.config.diff import changes
 from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError, Text
+from mic_mail.heap import fill_gaps, settle
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net import listeners as net
@@ -123,6 +124,8 @@ class Supervisor:
         if any(listener.door in WEB_DOORS for listener in listeners):
             self._children.append(SupervisedChild("web", "web"))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
+        settle()
+        fill_gaps()
         for child in self._children:
             if child.is_needed:
                 self._spawn(child)
