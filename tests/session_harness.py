@@ -26,6 +26,7 @@ from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.authentication.identity import Answered, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
+from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, FolderDelta
 
@@ -68,6 +69,13 @@ class Host:
         if self.store is None or not self.remembers:
             return None
         return self.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
+
+    def opened(self, account: AccountRef, name: str) -> FolderDelta | None:
+        return None if self.store is None or not self.remembers or self.mark is not None else self.store.opened(account, name)
+
+    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
+        assert self.store is not None
+        return self.store.enter(account_id, folder_id, claims=claims)
 
     def read_cached(self, path: str, size: int) -> bytes | None:
         return None if self.store is None else self.store.cached.read(path, size)

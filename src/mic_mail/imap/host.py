@@ -6,7 +6,8 @@ from typing import Protocol
 from mic_mail.connection.session_core import SessionHost
 from mic_mail.errors import Text
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
-from mic_mail.storage.types import FolderDelta
+from mic_mail.storage.index.open_folders import OpenFolder
+from mic_mail.storage.types import AccountRef, FolderDelta
 
 
 class ImapHost(SessionHost, Protocol):
@@ -22,6 +23,14 @@ class ImapHost(SessionHost, Protocol):
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """Return the changes of one of its folders while its change mark is `mark`; None: ask the store."""
+        ...
+
+    def opened(self, account: AccountRef, name: str) -> FolderDelta | None:
+        """Return the newest view of one of its folders, found by name; None: ask the store."""
+        ...
+
+    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
+        """Register the session with a folder open; the session holds the result."""
         ...
 
     def read_cached(self, path: str, size: int) -> bytes | None:

@@ -48,6 +48,7 @@ from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.transport.inbound.spam_training import TrainingNotes, UserVerdict
 from mic_mail.services.transport.malware import MalwareCheck
 from mic_mail.services.transport.secrecy import SecrecyCheck
+from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, FolderDelta
 
@@ -363,6 +364,12 @@ class ImapConnection(connection.Connection):
 
     def changes_since(self, mailbox_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         return self._services.store.changes_since(mailbox_id, folder_id, since_modseq, mark)
+
+    def opened(self, account: AccountRef, name: str) -> FolderDelta | None:
+        return self._services.store.opened(account, name)
+
+    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
+        return self._services.store.enter(account_id, folder_id, claims=claims)
 
     def read_cached(self, path: str, size: int) -> bytes | None:
         return self._services.store.cached.read(path, size)

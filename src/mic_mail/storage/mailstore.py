@@ -21,7 +21,7 @@ from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
 from mic_mail.storage.index.connection import translated
-from mic_mail.storage.index.open_folders import Presences
+from mic_mail.storage.index.open_folders import OpenFolder, Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.journal import Journal
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
@@ -31,6 +31,7 @@ from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.maildir.swap_store import drop_unfinished
 from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.reads.modseq_poll import poll, unmoved
+from mic_mail.storage.reads.reader import opened_from_memory
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OnChange, SharedResources, Store
@@ -189,6 +190,15 @@ class MailStore:
         reader. Does not block.
         """
         return self._shared.views.changes_since(account_id, folder_id, since_modseq, mark)
+
+    def opened(self, ref: AccountRef, name: str) -> FolderDelta | None:
+        """Return what `Account.opened` does, as far as this process and the kernel have it in memory. Does not block."""
+        store = self._stores.get(ref.account_id)
+        return None if store is None else opened_from_memory(store, name, self.cached)
+
+    def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
+        """Register a session with a folder open, as `Account.enter`. Does not block."""
+        return self._shared.presences.enter(account_id, folder_id, claims=claims)
 
     def newest_modseq(self, ref: AccountRef) -> int:
         """Return `highest_modseq`, after taking in foreign files; opens nothing while no file has changed."""

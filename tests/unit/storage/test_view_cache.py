@@ -16,6 +16,7 @@ from mic_mail.storage.changes import change_result
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.index import view_cache
+from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
 from store_harness import REF, Root, deliver
@@ -78,12 +79,14 @@ def test_what_is_remembered_is_what_the_index_tells(root: Root, two: Two, seed: 
             fresh_process = root.store()
             stack.callback(fresh_process.close)
             truth = fresh_process.account(REF).folder_delta(two.folder_id, since, -1)
+            at_once = two.own.opened(REF, "INBOX")
             opened, true_opened = two.here.opened("INBOX"), fresh_process.account(REF).opened("INBOX")
         assert opened.fresh is not None
         assert true_opened.fresh is not None
         assert columns(opened.fresh) == columns(true_opened.fresh)
         assert opened.fresh.info == true_opened.fresh.info
         assert opened.account_modseq == true_opened.account_modseq
+        assert at_once is None or at_once[:3] == opened[:3]
         if news is None:
             silent += 1
             news = two.here.folder_delta(two.folder_id, since, -1)
@@ -183,6 +186,7 @@ def test_a_known_folder_is_opened_without_the_index(settled: Two) -> None:
     assert view is settled.here.opened("INBOX").fresh
     assert settled.own.is_closed
     settled.there.create("Elsewhere")
+    assert settled.own.opened(REF, "INBOX") is None
     assert settled.here.opened("INBOX").fresh is view
     assert not settled.own.is_closed
 
@@ -193,6 +197,26 @@ def test_a_file_that_another_tool_puts_into_new_is_there_at_once(root: Root, set
     view = settled.here.opened("INBOX").fresh
     assert view is not None
     assert view.uids.tolist() == [1, 2]
+
+
+needs_stats_that_do_not_wait = pytest.mark.skipif(
+    CachedReader().stat("/") is None, reason="the kernel has no lookups that do not wait"
+)
+
+
+@needs_stats_that_do_not_wait
+def test_the_loop_opens_a_known_folder_without_a_thread(root: Root, settled: Two) -> None:
+    """What memory tells is what the store tells; and it tells nothing where the store has to be asked."""
+    assert settled.own.opened(REF, "INBOX") == settled.here.opened("INBOX")
+    assert settled.own.opened(REF, "Elsewhere") is None
+    new = root.home / "Maildir" / "new"
+    os.utime(new)
+    assert settled.own.opened(REF, "INBOX") is None
+    os.utime(new, (1_500_000_000, 1_500_000_000))
+    assert settled.own.opened(REF, "INBOX") is not None
+    shutil.copy(root.home / "index.sqlite", root.home / "another")
+    os.replace(root.home / "another", root.home / "index.sqlite")
+    assert settled.own.opened(REF, "INBOX") is None
 
 
 def test_a_name_leads_to_the_folder_that_has_it_now(settled: Two) -> None:
