@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -30,11 +31,13 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.manual import write
 from mic_mail.config.model import Config
 from mic_mail.errors import Trouble
+from mic_mail.net.listeners import WEB_DOORS
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.process import status
 from mic_mail.process.data_locks import LOCK_FILE
 from mic_mail.process.startup import make_folders
+from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.storage.types import AccountRef
 from population import Population
@@ -224,13 +227,23 @@ class ProcessServer:
         self.population = Population(config.directory_url, SystemClock())
         self.process: subprocess.Popen[bytes] | None = None
         self._old_events = 0
+        self.program = ["-m", "mic_mail"]
+        """What Python runs."""
 
     def start(self) -> None:
-        """Start, and wait until every process is ready."""
-        command = [sys.executable, "-m", "mic_mail", "--config", str(self.file), "serve"]
+        """Start, and wait until every process is ready that always runs."""
+        command = [sys.executable, *self.program, "--config", str(self.file), "serve"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         self.wait_for(lambda state: state["ready"])
         self.ports = self.status()["ports"]
+
+    def start_all(self) -> dict[str, Any]:
+        """Give those processes something to do that run on demand: a decision on no message, a connection; the state then."""
+        (self.config.queue_dir / "said" / "NONE").touch()
+        notify_decided(self.config.run_dir)
+        for door in WEB_DOORS & self.ports.keys():
+            socket.create_connection((self.host, self.ports[door]), PATIENCE_SECONDS).close()
+        return self.wait_for(lambda state: all(one["ready"] and one["pid"] for one in state["processes"]))
 
     def wait_for(self, wanted: Any, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Until the status is as wanted."""
@@ -307,6 +320,11 @@ class ProcessServer:
         self.population.close()
 
 
+def _rests(process: dict[str, Any]) -> bool:
+    """Whether the process runs on demand, and nothing is there for it to do."""
+    return process.get("resting") is True
+
+
 class Standing:
     """One server of processes for all tests of a module: starting one takes longer than most of what is tried on it.
 
@@ -332,7 +350,7 @@ class Standing:
 
     def _is_sound(self, server: ProcessServer) -> bool:
         try:
-            server.wait_for(lambda state: all(one["ready"] and one["pid"] for one in state["processes"]), 20)
+            server.wait_for(lambda state: all(one["ready"] and (one["pid"] or _rests(one)) for one in state["processes"]), 20)
         except AssertionError:
             return False
         return server.file.is_file() and server.file.read_text() == self._file

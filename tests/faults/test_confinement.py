@@ -199,7 +199,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> I
     (started.config.mail_root / "another_disk.test").symlink_to(folder / "disk")
     started.start()
     os.umask(umask)
-    started.wait_for(lambda state: all(one["ready"] for one in state["processes"]))
+    started.start_all()
     started.wait_for(lambda state: (started.config.state_dir / "clock.mark").exists())  # the housekeeper may write it
     for path in MAY_READ:
         file = started.config.server.data_dir / path

@@ -58,7 +58,7 @@ def test_a_second_server_sends_nothing_that_the_first_one_sends(
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         assert server.process is not None
-        [sender] = [one["pid"] for one in server.status()["processes"] if one["name"] == "sender"]
+        [sender] = [one["pid"] for one in server.start_all()["processes"] if one["name"] == "sender"]
         os.kill(sender, signal.SIGSTOP)
         config, command = beside(server, tmp_path / "second")
         client = signed_in(server)

@@ -32,6 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessServer]:
     made = ProcessServer(config_for(folder / "data", {"process": {"workers": 2}, "listen": {"doors": DOORS}}), folder)
     made.population.issue("dvbe")
     made.start()
+    made.start_all()
     made.wait_for(lambda state: all(_beats(process) for process in state["processes"] if process["name"] != "index"))
     yield made
     made.stop()

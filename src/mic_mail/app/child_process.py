@@ -19,6 +19,7 @@ from typing import Protocol
 import uvloop
 
 from mic_mail.app.confinement import confine, held_to, prepare
+from mic_mail.app.idleness import Idleness
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
 from mic_mail.errors import MicMailError
@@ -124,8 +125,11 @@ async def _serve(spec: ChildSpec, protection: Protection) -> None:
     settle()
     gc.freeze()
     orders.follow(server)
-    broken = await _over(orders, server.tasks)
-    server.log.event("process_draining")
+    broken = await _over(orders, server)
+    if broken is None and not orders.over.is_set():
+        orders.end_for_lack_of_work()
+    else:
+        server.log.event("process_draining")
     await server.drain()
     if broken is not None:
         raise broken
@@ -162,6 +166,7 @@ async def _open(spec: ChildSpec) -> "ChildServer":
         tee=spec.tee,
         housekeeper=spec.role == "housekeeper",
         sender=spec.role == "sender",
+        on_demand=spec.role == "sender",
         first=spec.row == 0,
     )
     if spec.role == "worker" and config.process.pin_workers:
@@ -169,15 +174,18 @@ async def _open(spec: ChildSpec) -> "ChildServer":
     return server
 
 
-async def _over(orders: "Orders", tasks: Collection[asyncio.Task[None]]) -> BaseException | None:
-    """Wait until this process has to end.
+async def _over(orders: "Orders", server: "ChildServer") -> BaseException | None:
+    """Wait until this process has to end, or has had nothing to do for long enough.
 
-    Return the error where one of these tasks has ended: only a defect ends them before a drain.
+    Return the error where one of the server's tasks has ended: only a defect ends them before a drain.
     """
-    ordered = asyncio.create_task(orders.over.wait())
-    ended, _ = await asyncio.wait({ordered, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-    ordered.cancel()
-    return next((task.exception() or RuntimeError("ended by itself") for task in ended if task is not ordered), None)
+    ends = {asyncio.create_task(orders.over.wait())}
+    if server.idleness is not None:
+        ends.add(asyncio.create_task(server.idleness.over.wait()))
+    ended, _ = await asyncio.wait({*ends, *server.tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        end.cancel()
+    return next((task.exception() or RuntimeError("ended by itself") for task in ended if task not in ends), None)
 
 
 class ChildServer(Protocol):
@@ -188,6 +196,10 @@ class ChildServer(Protocol):
     @property
     def tasks(self) -> Collection[asyncio.Task[None]]:
         """Tasks that do not end before `drain`: where one ends, the process must be replaced."""
+
+    @property
+    def idleness(self) -> Idleness | None:
+        """What ends a process that runs on demand; None for the others."""
 
     def report(self) -> dict[str, object]: ...
     def configure(self, config: Config) -> None: ...
@@ -220,6 +232,13 @@ class Orders:
         self._server = server
         self._channel.send({"kind": "ready", **self._protection})
         self._give_life_sign()
+
+    def end_for_lack_of_work(self) -> None:
+        """Tell the supervisor that this process ends because it has nothing to do, and which work it has seen done."""
+        assert self._server is not None
+        assert self._server.idleness is not None
+        self._channel.send({"kind": "idle", **self._server.idleness.last_word})
+        self.over.set()
 
     def _give_life_sign(self) -> None:
         self._loop.call_at(next_tick(self._loop.time(), LIFE_SIGN_SECONDS), self._give_life_sign)

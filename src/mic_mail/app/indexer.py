@@ -8,6 +8,7 @@ leaves it waiting.
 import asyncio
 from collections.abc import Sequence
 
+from mic_mail.app.idleness import Idleness
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
@@ -25,6 +26,7 @@ class Indexer:
     """The running indexer; follows the supervisor's orders like a `Server`."""
 
     tasks: Sequence[asyncio.Task[None]] = ()
+    idleness: Idleness | None = None
 
     def __init__(self, config: Config, clock: Clock, name: str) -> None:
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.app.context import ServerContext
+from mic_mail.app.demands import SENDER_IDLE_SECONDS, sender_has_work
+from mic_mail.app.idleness import Idleness
 from mic_mail.app.protocol_servers import ProtocolServers
 from mic_mail.config.units import DAY, HOUR, MINUTE
 from mic_mail.file_trace import trace_of
@@ -53,14 +55,23 @@ IDLE_SECONDS = 10.0
 """An account that was not used for so long releases its handles: about 0.4 MB in each process."""
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
+IDLE_LOOK_SECONDS = 60.0
+"""How often a process that runs on demand looks whether it is idle."""
 
 
 def duties_of(
-    context: ServerContext, doors: ProtocolServers | None, *, housekeeper: bool, indexer: bool, sender: bool, first: bool
+    context: ServerContext,
+    doors: ProtocolServers | None,
+    *,
+    housekeeper: bool,
+    indexer: bool,
+    sender: bool,
+    first: bool,
+    idleness: Idleness | None = None,
 ) -> JobRunner:
     """Return the jobs of one process, not started yet.
 
-    `first` is set in the first of the processes that serve.
+    `first` is set in the first of the processes that serve; `idleness` is that of a sender that runs on demand.
     """
     duties = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
     if doors is not None:
@@ -70,6 +81,8 @@ def duties_of(
             duties += [_certificate_watch(context, doors), _unread_documents(context)]
     if sender:
         duties.append(_dkim(context))
+    if idleness is not None:
+        duties.append(_idle_end(context, idleness))
     if indexer:  # in a server of one process; others have a process for it (`app.indexer`)
         indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
         index = WhenChanged(indexing.run_once, context.store.change_marks, context.clock)
@@ -115,6 +128,16 @@ def _dkim(context: ServerContext) -> Job:
         await keys.switch(lambda: Resolver(names.nameservers, seconds=names.seconds), context.executors, context.log)
 
     return Job("dkim", SWITCH_SECONDS, dkim, by_clock=True)
+
+
+def _idle_end(context: ServerContext, idleness: Idleness) -> Job:
+    """Return the job that ends a sender which has had nothing to do for long enough."""
+
+    async def look() -> None:
+        is_busy = await context.executors.io(sender_has_work, context.config)
+        idleness.note(is_busy=is_busy, seconds=SENDER_IDLE_SECONDS)
+
+    return Job("idle_end", IDLE_LOOK_SECONDS, look)
 
 
 def for_the_server(context: ServerContext) -> list[Job]:

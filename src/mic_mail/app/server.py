@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mic_mail.app.context import ServerContext, open_context
+from mic_mail.app.idleness import Idleness
 from mic_mail.app.protocol_servers import TOO_MANY, ProtocolServers
 from mic_mail.app.scheduled_jobs import duties_of
 from mic_mail.clock import Clock
@@ -43,6 +44,8 @@ class Server:
     duties: JobRunner
     web: "WebServers | None" = None
     sending: "SendingMail | None" = None
+    idleness: Idleness | None = None
+    """What ends a sender that runs on demand."""
 
     @property
     def log(self) -> MailLog:
@@ -119,11 +122,12 @@ async def open_server(
     housekeeper: bool = False,
     indexer: bool = False,
     sender: bool = False,
+    on_demand: bool = False,
     first: bool = True,
 ) -> Server:
     """Build the context, open the listeners, follow the other processes and start the jobs.
 
-    `first` is set in the first of several processes that serve.
+    `first` is set in the first of several processes that serve, `on_demand` in a sender that ends when nothing is queued.
     """
     context = await open_context(config, clock, name, secret=secret, tee=tee, has_clients=bool(listeners))
     try:
@@ -138,13 +142,20 @@ async def open_server(
         raise
     if housekeeper:
         context.spawn(context.executors.io(context.store.settle_left_behind))
+    idleness = Idleness(clock) if on_demand else None
     duties = duties_of(
-        context, doors, housekeeper=housekeeper, indexer=indexer and config.search.enabled, sender=sender, first=first
+        context,
+        doors,
+        housekeeper=housekeeper,
+        indexer=indexer and config.search.enabled,
+        sender=sender,
+        first=first,
+        idleness=idleness,
     )
     duties.start()
     sending = _begin_sending(context) if sender else None
     context.follow(sending.clock_moved if sending is not None else lambda: None)
-    return Server(context, doors, duties, web, sending)
+    return Server(context, doors, duties, web, sending, idleness)
 
 
 def _begin_sending(context: ServerContext) -> "SendingMail":

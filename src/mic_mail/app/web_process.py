@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from mic_mail.app.gate import Gate, open_evictor
+from mic_mail.app.idleness import Idleness
 from mic_mail.app.process_context import ProcessContext
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
@@ -113,6 +114,7 @@ class WebProcess(ProcessContext):
     """The child `web` while it serves."""
 
     tasks: Sequence[asyncio.Task[None]] = ()
+    idleness: Idleness | None = None
     _doors: WebServers
 
     def __init__(self, config: Config, clock: Clock, name: str, *, secret: bytes, tee: bool = False) -> None:

@@ -31,6 +31,10 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
         "Tiến trình {process} không khởi động được {failures} lần liền",
         "Process {process} failed to start {failures} times in a row",
     ),
+    "process_idle": (
+        "Tiến trình {process} ({pid}) không có việc nên đã kết thúc; sẽ chạy lại khi có việc",
+        "Process {process} ({pid}) ended for lack of work; it starts again when there is some",
+    ),
     "process_hung": (
         "Tiến trình {process} ({pid}) không trả lời và bị buộc dừng",
         "Process {process} ({pid}) does not respond and is killed",

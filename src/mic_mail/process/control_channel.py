@@ -6,6 +6,7 @@ stream of JSON objects, one a line:
     supervisor -> child    {"do": "drain"}    {"do": "reload", "config": "..."}    {"do": "recover"}  (the housekeeper)
                            {"do": "report", "question": 7}
     child -> supervisor    {"kind": "ready"}    {"kind": "report", "question": 7, ...numbers for `status`...}
+                           {"kind": "idle"}  (a child on demand: it ends for lack of work)
 
 A child reports when it is asked. It also reports unasked when it becomes ready, when its confinement has become too narrow, and
 every LIFE_SIGN_SECONDS.

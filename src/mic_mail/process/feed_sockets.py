@@ -28,6 +28,11 @@ DATAGRAM_OCTETS = 1 + _PAIRS_PER_DATAGRAM * PAIR.size
 """Octets of the longest datagram."""
 
 
+def watchlist_name(name: str) -> str:
+    """Return the name in the run_dir of the watchlist of this process."""
+    return _WATCHLIST + name
+
+
 class Watchlist:
     """The accounts that a process watches, published to its siblings in `<run_dir>/watched.<name>`.
 
@@ -78,7 +83,7 @@ class Peers:
         self._close_watchlists()
         for name in self._names:
             with contextlib.suppress(OSError):
-                at = _WATCHLIST + name.removeprefix(PREFIX)
+                at = watchlist_name(name.removeprefix(PREFIX))
                 self._watchlists[name] = os.open(at, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._folder)
 
     def refresh_if_changed(self) -> None:
@@ -93,7 +98,7 @@ class Peers:
 
     def watchlist(self, name: str) -> Watchlist:
         """Create the watchlist of this process under this name."""
-        return Watchlist(self._folder, _WATCHLIST + name)
+        return Watchlist(self._folder, watchlist_name(name))
 
     def publish(self, changed: Mapping[int, int]) -> None:
         """Send the new MODSEQs by account to the processes that watch these accounts."""

@@ -31,7 +31,7 @@ def exposition(snapshot: Snapshot, config: Config) -> bytes:
 
 _Family = GaugeMetricFamily | CounterMetricFamily
 _OF_PROCESSES = (
-    (GaugeMetricFamily, "mic_mail_process_ready", "Whether the process serves.", "ready"),
+    (GaugeMetricFamily, "mic_mail_process_ready", "Whether the process serves, or waits for work on demand.", "ready"),
     (
         GaugeMetricFamily,
         "mic_mail_process_failing",

@@ -6,7 +6,7 @@ children share it, and each child builds everything for itself (`app.child_proce
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
@@ -16,6 +16,7 @@ from mic_mail.log.tee import Tee
 from mic_mail.process import privileges
 from mic_mail.process.control_channel import ChildSpec
 from mic_mail.process.data_locks import only_server
+from mic_mail.process.demand import Demand
 from mic_mail.process.startup import look_ahead, make_folders, open_listeners, workers
 from mic_mail.process.supervisor import DRAIN_MARGIN, Supervisor
 
@@ -30,14 +31,15 @@ def run_supervisor(
     *,
     load: Callable[[], None],
     be: Callable[[ChildSpec], int],
+    demands: Mapping[str, Demand] | None = None,
     tee: bool = False,
     begin: Callable[[], None] | None = None,
     announce: Callable[[dict[str, int]], None] | None = None,
 ) -> int:
     """Run a whole server until a signal ends it, and return the exit code.
 
-    `load` loads what the children need; `be` is what a child runs. `begin` is called once no other server uses the data,
-    `announce` with the ports once they are bound.
+    `load` loads what the children need; `be` is what a child runs; `demands` has the roles that run on demand. `begin` is
+    called once no other server uses the data, `announce` with the ports once they are bound.
     """
     owner = privileges.account(config.server.user, config.server.group)
     clock = SystemClock()
@@ -54,7 +56,7 @@ def run_supervisor(
         log = MailLog(config.log_dir, "super", clock=clock, segment_octets=config.log.segment, tee=shown, threaded=False)
         try:
             load()
-            supervisor = Supervisor(config, reread=reread, be=be, log=log, clock=clock, tee=tee, locks=locks)
+            supervisor = Supervisor(config, reread=reread, be=be, log=log, clock=clock, tee=tee, locks=locks, demands=demands)
             supervisor.start(listeners, workers(config))
             if announce is not None:
                 announce(supervisor.ports)

@@ -4,9 +4,12 @@ In: what happens to the child, and the time. Out: when it is due to start, wheth
 orders, kept while it does not read; its last report. Nothing is forked, killed or logged here (`process.supervisor`).
 """
 
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mic_mail.process.control_channel import Channel, Message
+from mic_mail.process.demand import Demand
 from mic_mail.process.fork import Forked
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -32,11 +35,21 @@ ANSWER_SECONDS = 1.0
 
 @dataclass(slots=True)
 class SupervisedChild:
-    """A process that should be running."""
+    """A process that should be running, or on demand."""
 
     role: str
     name: str
     row: int = 0
+    demand: Demand | None = None
+    """What starts a child that runs on demand; None: it always runs."""
+    is_resting: bool = False
+    """The child has no process, and is started when there is work for it."""
+    signals: Sequence[socket.socket] = ()
+    """The sockets that signal work to a resting child."""
+    look_at: float = 0.0
+    """When to look for work for a resting child."""
+    last_word: Message = field(default_factory=dict)
+    """What the child said when it last ended for lack of work."""
     process: Forked | None = None
     channel: Channel | None = None
     ready: bool = False
@@ -52,7 +65,7 @@ class SupervisedChild:
     unanswered_since: float | None = None
     """When the first question was asked since the last report."""
     is_leaving: bool = False
-    """The child needs what its confinement forbids, and drains so that another takes its place."""
+    """The child drains: it is idle, or needs what its confinement forbids, so that another takes its place."""
     pending: dict[str, Message] = field(default_factory=dict)
     """Orders to send once the child reads again: the newest of each kind."""
 
@@ -77,7 +90,7 @@ class SupervisedChild:
     def has_started(self, process: Forked, channel: Channel) -> None:
         """Note that the child runs; its process was forked at `started_at`."""
         self.process, self.channel = process, channel
-        self.ready, self.report, self.unanswered_since = False, {}, None
+        self.ready, self.report, self.unanswered_since, self.last_word = False, {}, None, {}
         for order in (
             "reload",
             "drain",
@@ -97,6 +110,31 @@ class SupervisedChild:
         self.restarts += 1
         self.ready = False
         return lived
+
+    # Demand
+    @property
+    def is_idle(self) -> bool:
+        """Return whether the process that ran last has said that it ends for lack of work."""
+        return self.demand is not None and bool(self.last_word)
+
+    def rest(self, now: float) -> None:
+        """Begin to wait for work without a process."""
+        assert self.demand is not None
+        self.is_resting, self.ready, self.unanswered_since = True, False, None
+        self.signals, self.look_at = self.demand.open(), now + self.demand.look_seconds
+
+    def is_needed_now(self, now: float) -> bool:
+        """Look for work for a resting child, and set the time of the next look."""
+        if not self.is_resting or self.demand is None:
+            return False
+        self.look_at = now + self.demand.look_seconds
+        return self.demand.has_work(self.last_word)
+
+    def end_rest(self) -> None:
+        """Stop waiting for work: the child is started, or the server ends."""
+        assert self.demand is not None
+        self.demand.close()
+        self.is_resting, self.signals = False, ()
 
     # Reports
     def is_silent(self, now: float) -> bool:
@@ -147,15 +185,20 @@ class SupervisedChild:
                 self.send(order)
 
     def status(self, now: float) -> Message:
-        """Return the state of the child, for `mic-mail status`."""
+        """Return the state of the child, for `mic-mail status`.
+
+        A resting child is ready: it starts when it is needed. Its numbers are those of its last process.
+        """
+        resting: Message = {"resting": True, **self.demand.report} if self.is_resting and self.demand is not None else {}
         return {
             "name": self.name,
             "pid": self.process.pid if self.process is not None else None,
-            "ready": self.ready,
+            "ready": self.ready or self.is_resting,
             "restarts": self.restarts,
             "failures": self.failures,
             "failing": self.is_failing,
             "up_seconds": round(now - self.started_at, 1) if self.process is not None else 0.0,
             **({"silent_seconds": round(now - self.reported_at, 1)} if self.is_silent(now) else {}),
             **{key: value for key, value in self.report.items() if key not in ("kind", "question")},
+            **resting,
         }

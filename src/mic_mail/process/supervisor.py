@@ -1,9 +1,11 @@
 """The supervisor: the parent of all processes of one server. It serves no connection itself.
 
     start    lock the data -> bind the ports -> give up root -> load what workers need -> fork N workers and a housekeeper with
-             their sockets; when these are ready, a sender, an indexer and a process for the web pages
+             their sockets; when these are ready, a sender, an indexer and a process for the web pages, each once it is needed
     a death  the child is restarted with the same sockets, immediately the first time, then after growing pauses; one that dies
              repeatedly before it is ready raises an alarm, and the others serve without it
+    rest     a child that runs on demand says that it has nothing to do, and ends; it is started again when there is work for it
+             (`process.demand`)
     SIGHUP   the configuration is read again; what can change is sent to the children, the rest is named in the log; a child
              whose confinement is too narrow for the new configuration drains and is restarted, one after the other
     SIGTERM  the sockets close and the children drain; one that is not done in time is killed; a second signal kills immediately
@@ -21,8 +23,9 @@ import secrets
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mic_mail.clock import Clock
@@ -37,6 +40,7 @@ from mic_mail.net import listeners as net
 from mic_mail.net.connection_balancer import new_page
 from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
+from mic_mail.process.demand import ConnectionDemand, Demand
 from mic_mail.process.feed_sockets import PREFIX
 from mic_mail.process.fork import Forked, fork
 from mic_mail.process.startup import certificate_problems
@@ -78,11 +82,13 @@ class Supervisor:
         tee: bool = False,
         locks: Sequence[int] = (),
         notifier: Notifier | None = None,
+        demands: Mapping[str, Demand] | None = None,
     ) -> None:
         """Prepare to supervise a server of this configuration.
 
         `be` runs as the child and returns its exit code; everything that it needs is loaded by now. `locks` are the descriptors
-        of the data locks, which every child holds, too.
+        of the data locks, which every child holds, too. A child whose role is in `demands` runs only while it is needed; the
+        web process starts with its first connection.
         """
         self.config = config
         self._reread = reread
@@ -91,6 +97,7 @@ class Supervisor:
         self._tee = tee
         self._locks = tuple(locks)
         self._notifier = notifier or Notifier()
+        self._demands = dict(demands or {})
         self._be = be
         self._selector = selectors.DefaultSelector()
         self._children: list[SupervisedChild] = []
@@ -108,7 +115,10 @@ class Supervisor:
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
-        """Start workers on these sockets and the housekeeper; other children start when the server is ready."""
+        """Start workers on these sockets and the housekeeper.
+
+        Other children start when the server is ready, those on demand once there is work for them.
+        """
         run_dir = self.config.run_dir
         for stale in run_dir.glob(PREFIX + "*"):
             stale.unlink(missing_ok=True)
@@ -118,14 +128,17 @@ class Supervisor:
         self._tally = new_page(workers)
         self._children = [SupervisedChild("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(SupervisedChild("housekeeper", "house"))
-        self._children.append(SupervisedChild("sender", "sender"))
+        self._children.append(SupervisedChild("sender", "sender", demand=self._demands.get("sender")))
         if self.config.search.enabled:
-            self._children.append(SupervisedChild("indexer", "index"))
-        if any(listener.door in WEB_DOORS for listener in listeners):
-            self._children.append(SupervisedChild("web", "web"))
+            self._children.append(SupervisedChild("indexer", "index", demand=self._demands.get("indexer")))
+        if pages := [listener.socket for listener in listeners if listener.door in WEB_DOORS]:
+            self._children.append(SupervisedChild("web", "web", demand=ConnectionDemand(pages)))
         self._log.event("server_started", pid=os.getpid(), workers=workers, doors=self.ports)
         settle()
         fill_gaps()
+        for child in self._children:
+            if child.demand is not None:  # before the workers start, which shall find its socket
+                child.rest(self._clock.monotonic())
         for child in self._children:
             if child.is_needed:
                 self._spawn(child)
@@ -213,6 +226,8 @@ class Supervisor:
         """Return the seconds until something is due."""
         now = self._clock.monotonic()
         due = [now + LOOK_SECONDS, *(child.restart_at for child in self._children if child.restart_at is not None)]
+        if self._announced:
+            due += [child.look_at for child in self._children if child.is_resting]
         if self._draining_until is not None:
             due.append(self._draining_until)
         else:
@@ -250,6 +265,8 @@ class Supervisor:
                 child.heard_at = now
             if child.restart_at is not None and now >= child.restart_at:
                 self._spawn(child)
+            if child.is_resting and now >= child.look_at:
+                self._start_if_needed(child)
             # a draining child sends no reports
             if self._draining_until is None and child.process is not None and now >= child.hung_at(self._drain_seconds):
                 self._log.event("process_hung", process=child.name, pid=child.process.pid)
@@ -288,6 +305,8 @@ class Supervisor:
                 child.has_reported(message, child.heard_at)
                 self._questions.has_reported(child, message.get("question"))
                 self._replace_next()
+            elif message.get("kind") == "idle":
+                child.is_leaving, child.last_word = True, message
             child.send_pending()
 
     def _has_come_up(self, child: SupervisedChild) -> None:
@@ -331,7 +350,32 @@ class Supervisor:
         """Start the children that mail clients do not wait for; browsers wait in the backlog."""
         for child in self._children:
             if not child.is_needed and self._draining_until is None:
-                self._spawn(child)
+                if child.is_resting:
+                    self._wait_for_work(child)
+                else:
+                    self._spawn(child)
+
+    # Resting
+    def _wait_for_work(self, child: SupervisedChild) -> None:
+        """Start a resting child when there is work for it: now, at a signal, or at a later look."""
+        for each in child.signals:
+            self._selector.register(each, selectors.EVENT_READ, partial(self._on_signal_of_work, child, each))
+        self._start_if_needed(child)
+
+    def _on_signal_of_work(self, child: SupervisedChild, readable: socket.socket) -> None:
+        if child.is_resting and child.demand is not None and child.demand.is_signalled(readable):
+            self._start_if_needed(child)
+
+    def _start_if_needed(self, child: SupervisedChild) -> None:
+        if self._announced and self._draining_until is None and child.is_needed_now(self._clock.monotonic()):
+            self._end_rest(child)
+            self._spawn(child)
+
+    def _end_rest(self, child: SupervisedChild) -> None:
+        for each in child.signals:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(each)
+        child.end_rest()
 
     def _reap(self) -> None:
         for child in self._children:
@@ -339,18 +383,29 @@ class Supervisor:
             if process is None or process.poll() is None:
                 continue
             child.process = None
+            self._hear_last_word(child)
             self._hang_up(child)
             if self._draining_until is None:
-                if child.is_leaving and process.returncode == 0:
-                    child.ready, child.restart_at = False, self._clock.monotonic()
-                else:
-                    self._plan_restart(child, process)
-                child.is_leaving = False
-                self._have_recovered()
-                self._go_on_without(child)
+                self._follow_its_end(child, process)
                 self._replace_next()
             self._questions.has_ended(child)
         self._reap_orphans()
+
+    def _follow_its_end(self, child: SupervisedChild, process: Forked) -> None:
+        """Let a child rest that had nothing to do; start any other again."""
+        has_drained = child.is_leaving and process.returncode == 0
+        child.is_leaving = False
+        if has_drained and child.is_idle:
+            self._log.event("process_idle", process=child.name, pid=process.pid)
+            child.rest(self._clock.monotonic())
+            self._wait_for_work(child)
+            return
+        if has_drained:
+            child.ready, child.restart_at = False, self._clock.monotonic()
+        else:
+            self._plan_restart(child, process)
+        self._have_recovered()
+        self._go_on_without(child)
 
     def _reap_orphans(self) -> None:
         """Reap orphans: the first process of a container inherits what its dead children had started."""
@@ -358,6 +413,12 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):
             while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
                 os.waitpid(dead.si_pid, 0)
+
+    def _hear_last_word(self, child: SupervisedChild) -> None:
+        """Read whether a child that has ended was idle: SIGCHLD may be handled before its last message."""
+        for message in child.channel.receive() if child.channel is not None else ():
+            if message is not None and message.get("kind") == "idle":
+                child.is_leaving, child.last_word = True, message
 
     def _hang_up(self, child: SupervisedChild) -> None:
         if child.channel is not None:
@@ -445,6 +506,9 @@ class Supervisor:
         self._notifier.stopping()
         self._log.event("server_stopping", seconds=self.config.process.drain_seconds)
         self._draining_until = self._clock.monotonic() + self.config.process.drain_seconds + DRAIN_MARGIN
+        for child in self._children:
+            if child.is_resting:
+                self._end_rest(child)
         net.close(self._listeners)
         for child in self._children:
             child.restart_at = None

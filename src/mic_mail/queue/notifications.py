@@ -1,6 +1,7 @@
 """Notifications about the queue among the processes: a new entry, or an administrator's decision.
 
-A notification may be lost; the process that sends polls the queue anyway.
+A notification may be lost; the process that sends polls the queue anyway. While no such process runs, the supervisor gets it
+and starts one (`process.demand`).
 """
 
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from pathlib import Path
 
 from mic_mail.process.change_feed import Feed, send_word
 
-_WORD = b"queue "
+ANNOUNCEMENT = b"queue "
+"""How the broadcasts begin."""
 
 
 class QueueNotifications:
@@ -25,12 +27,12 @@ class QueueNotifications:
 
     def notify(self, entry_id: str) -> None:
         """Notify this process and the others; on the loop."""
-        self._feed.send(_WORD + entry_id.encode())
+        self._feed.send(ANNOUNCEMENT + entry_id.encode())
         self._call(entry_id)
 
     def _on_message(self, word: bytes) -> None:
-        if word.startswith(_WORD):
-            self._call(word.removeprefix(_WORD).decode("ascii", "replace"))
+        if word.startswith(ANNOUNCEMENT):
+            self._call(word.removeprefix(ANNOUNCEMENT).decode("ascii", "replace"))
 
     def _call(self, entry_id: str) -> None:
         for listener in self._listeners:
@@ -39,4 +41,4 @@ class QueueNotifications:
 
 def notify_decided(run_dir: Path, entry_id: str = "") -> None:
     """Notify the process that sends, if one runs, of a command's decision on an entry; empty: on many."""
-    send_word(run_dir, _WORD + entry_id.encode())
+    send_word(run_dir, ANNOUNCEMENT + entry_id.encode())

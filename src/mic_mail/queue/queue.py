@@ -83,6 +83,11 @@ class QueueEnvelope(QueuedTransaction):
     recipients: tuple[QueueRecipient, ...]
 
 
+def folders_of(root: Path) -> tuple[Path, ...]:
+    """Return the folders of a queue: while all of them are empty, the process that sends has nothing to do."""
+    return root / "tmp", root / "live", root / "said", root / "ended"
+
+
 class Queue:
     """All entries below one directory."""
 
@@ -92,7 +97,7 @@ class Queue:
         That is the case if its writer may have been killed before it knew that the entry is here. Called by the process
         that sends.
         """
-        self._tmp, self._live, self._said, self._ended = root / "tmp", root / "live", root / "said", root / "ended"
+        self._tmp, self._live, self._said, self._ended = folders_of(root)
         self._comes_again = comes_again
         for directory in (self._tmp, self._live, self._said, self._ended):
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)

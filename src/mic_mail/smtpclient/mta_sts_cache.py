@@ -49,6 +49,11 @@ AT_ONCE = 4
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 
 
+def cached_in(root: Path) -> Path:
+    """Return the folder of the cached policies, below the folder of `Policies`."""
+    return root / "live"
+
+
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """Settings that tests change."""
@@ -88,7 +93,7 @@ class Policies:
     """The policies of one server."""
 
     def __init__(self, runtime: Runtime, root: Path, resolver: Resolver, settings: PolicySettings) -> None:
-        self._tmp, self._live = root / "tmp", root / "live"
+        self._tmp, self._live = root / "tmp", cached_in(root)
         self._resolver = resolver
         self._settings = settings
         self._executors = runtime.executors

@@ -67,6 +67,7 @@ def demo(
     ] = 0,
 ) -> None:
     from mic_mail.app.child_process import make_ready, run_child
+    from mic_mail.app.demands import demands_of
     from mic_mail.process.serve import run_supervisor
 
     clock = here.clock
@@ -83,7 +84,14 @@ def demo(
 
     raise typer.Exit(
         run_supervisor(
-            config, lambda: load(path), load=lambda: make_ready(config), be=run_child, tee=True, begin=begin, announce=announce
+            config,
+            lambda: load(path),
+            load=lambda: make_ready(config),
+            be=run_child,
+            demands=demands_of(config),
+            tee=True,
+            begin=begin,
+            announce=announce,
         )
     )
 

@@ -22,6 +22,7 @@ def serve(
     show_log: Annotated[bool, option("--show-log", "In nhật ký ra màn hình.", "Also print the log on the terminal.")] = False,
 ) -> None:
     from mic_mail.app.child_process import make_ready, run_child
+    from mic_mail.app.demands import demands_of
     from mic_mail.config.load import load
     from mic_mail.process.serve import run_supervisor
 
@@ -32,6 +33,7 @@ def serve(
             lambda: load(here.config_path),
             load=lambda: make_ready(config),
             be=run_child,
+            demands=demands_of(config),
             tee=show_log,
             announce=lambda ports: output.note(_listening(config, ports)),
         )

@@ -15,6 +15,8 @@ from mic_mail.i18n.dates import size
 from mic_mail.process.status import read
 from mic_mail.storage.reserve import ReserveState
 
+RESTING = Text("chờ việc", "on demand")
+"""A process that runs on demand and has nothing to do: it is not running, and starts by itself."""
 LAG: Mapping[str, Text] = {"worst": Text("lâu nhất", "worst")}
 COLUMNS = (
     Column("name", "Tiến trình", "Process"),
@@ -183,7 +185,8 @@ def _reserves(process: Mapping[str, object]) -> Iterator[Text]:
 
 
 def _row(process: Mapping[str, object]) -> Row:
-    return {column.key: _cell(process.get(column.key)) for column in COLUMNS} | {"name": _name(process)}
+    row = {column.key: _cell(process.get(column.key)) for column in COLUMNS} | {"name": _name(process)}
+    return row | {"ready": RESTING} if process.get("resting") is True else row
 
 
 def _cell(value: object) -> Cell:
