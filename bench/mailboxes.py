@@ -81,7 +81,7 @@ def wait_for_indexer(bench: Bench, server: Server, most_seconds: float = 600) ->
     still, last, spent, end = 0, -1, -1.0, time.monotonic() + most_seconds
     while server.status and still < bench.sizes.settle + 2 and time.monotonic() < end:
         indexers = [one for one in server.processes() if one["name"] == "index"]
-        now, cpu = sum(one.get("indexed", 0) for one in indexers), cpu_seconds([one["pid"] for one in indexers])
+        now, cpu = sum(one.get("indexed", 0) for one in indexers), cpu_seconds([one["pid"] for one in indexers if one["pid"]])
         still = still + 1 if now == last and cpu - spent < 0.1 else 0
         last, spent = now, cpu
         time.sleep(1)

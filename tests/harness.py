@@ -39,6 +39,7 @@ from mic_mail.process.data_locks import LOCK_FILE
 from mic_mail.process.startup import make_folders
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.services.mailboxes.clock_trust import ClockMark
+from mic_mail.storage.index.change_marks import CHANGE_MARKS
 from mic_mail.storage.types import AccountRef
 from population import Population
 from waiting import PATIENCE_SECONDS, wait_for
@@ -238,9 +239,14 @@ class ProcessServer:
         self.ports = self.status()["ports"]
 
     def start_all(self) -> dict[str, Any]:
-        """Give those processes something to do that run on demand: a decision on no message, a connection; the state then."""
+        """Give those processes something to do that run on demand, and return the state then.
+
+        A decision on no message, a change of no mailbox, a connection.
+        """
         (self.config.queue_dir / "said" / "NONE").touch()
         notify_decided(self.config.run_dir)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.config.mail_root / CHANGE_MARKS)
         for door in WEB_DOORS & self.ports.keys():
             socket.create_connection((self.host, self.ports[door]), PATIENCE_SECONDS).close()
         return self.wait_for(lambda state: all(one["ready"] and one["pid"] for one in state["processes"]))

@@ -234,7 +234,11 @@ class Orders:
         self._give_life_sign()
 
     def end_for_lack_of_work(self) -> None:
-        """Tell the supervisor that this process ends because it has nothing to do, and which work it has seen done."""
+        """Tell the supervisor that this process ends because it has nothing to do, and which work it has seen done.
+
+        Its numbers, as they are now, are shown until it is started again.
+        """
+        self._report()
         assert self._server is not None
         assert self._server.idleness is not None
         self._channel.send({"kind": "idle", **self._server.idleness.last_word})

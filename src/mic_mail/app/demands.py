@@ -4,6 +4,7 @@ In: a configuration. Out: a `Demand` for each such role, for the supervisor. The
 ends, so that it never ends while the supervisor would start it again.
 
     sender    while something is queued or was decided, a DKIM key waits for its record, or an MTA-STS policy is cached
+    indexer   at the start, and once a mailbox has changed since the last one ended
     web       from the first connection on (`process.demand.ConnectionDemand`, made by the supervisor)
 """
 
@@ -12,11 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from mic_mail.config.model import Config
-from mic_mail.process.demand import BroadcastDemand, Demand
+from mic_mail.process.demand import BroadcastDemand, Demand, TraceDemand
 from mic_mail.queue.notifications import ANNOUNCEMENT
 from mic_mail.queue.queue import folders_of
+from mic_mail.services.operations.indexing import ROUND_SECONDS
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyState, KeyUnusable
 from mic_mail.smtpclient.mta_sts_cache import cached_in
+from mic_mail.storage.index.change_marks import CHANGE_MARKS
 
 SENDER_IDLE_SECONDS = 900.0
 """A sender with nothing to do ends after so long. A new one writes another segment of the log."""
@@ -26,7 +29,8 @@ def demands_of(config: Config) -> dict[str, Demand]:
     """Return what starts each child that runs on demand, by its role."""
     nothing = {"queued": 0, "sending": 0}
     sender = BroadcastDemand(config.run_dir, "sender", ANNOUNCEMENT, partial(sender_has_work, config), nothing)
-    return {"sender": sender}
+    indexer = TraceDemand(config.mail_root / CHANGE_MARKS, ROUND_SECONDS)
+    return {"sender": sender, "indexer": indexer}
 
 
 def sender_has_work(config: Config) -> bool:

@@ -15,15 +15,19 @@ class Idleness:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._since: float | None = None
+        self._seen: object = None
         self.over = asyncio.Event()
         """Set when the process has been idle for long enough; it then ends."""
         self.last_word: dict[str, object] = {}
         """What the supervisor compares to find work that has come since."""
 
-    def note(self, *, is_busy: bool, seconds: float) -> None:
-        """Note whether there is work; `seconds` without any are long enough."""
-        now = self._clock.monotonic()
-        if is_busy:
+    def note(self, *, is_busy: bool, seen: object, seconds: float) -> None:
+        """Note whether there is work; `seconds` without any are long enough.
+
+        Another value of `seen` than the last time means that there has been work in between.
+        """
+        now, before, self._seen = self._clock.monotonic(), self._seen, seen
+        if is_busy or seen != before:
             self._since = None
         elif self._since is None:
             self._since = now

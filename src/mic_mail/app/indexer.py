@@ -13,22 +13,34 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.snapshot import EMPTY
+from mic_mail.file_trace import trace_of
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executor
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.services.operations.jobs import JobRunner, WhenChanged
+from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, WhenChanged
 
 CLOSE_SECONDS = 2.0
+IDLE_LOOK_SECONDS = 10.0
+IDLE_SECONDS = LONGEST_IDLE_SECONDS + ROUND_SECONDS
+"""An indexer ends when no mailbox has changed for so long: in a last round it has looked for what no change shows.
+
+It stays longer by MAILBOX_SECONDS for each mailbox and MESSAGE_SECONDS for each message, since the next one has to look at all
+of them: that takes a hundredth of this time.
+"""
+MAILBOX_SECONDS = 0.05
+MESSAGE_SECONDS = 0.0005
 
 
 class Indexer:
     """The running indexer; follows the supervisor's orders like a `Server`."""
 
     tasks: Sequence[asyncio.Task[None]] = ()
-    idleness: Idleness | None = None
 
     def __init__(self, config: Config, clock: Clock, name: str) -> None:
+        self.idleness = Idleness(clock)
+        self._done: tuple[int, ...] | None = None
+        """The trace of the change counters up to which all is indexed; None where something was left."""
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
         self._clock = clock
         self._directory = Directory(config.directory_url, clock=clock)
@@ -37,15 +49,29 @@ class Indexer:
         self._executor = Executor("index", 1)
         self._indexing = Indexing(self._store, lambda: self._snapshot, self._executor.submit, self.log, clock)
         job = WhenChanged(self._run_once, self._store.change_marks, clock).job("index", ROUND_SECONDS)
-        self._jobs = JobRunner([job], self.log, clock)
+        self._jobs = JobRunner([job, Job("idle_end", IDLE_LOOK_SECONDS, self._look_for_work)], self.log, clock)
 
     async def start(self) -> None:
         await self._executor.submit(stand_back)
         self._jobs.start()
 
     async def _run_once(self) -> bool:
+        trace = trace_of(self._store.change_marks_file)
         self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-        return await self._indexing.run_once()
+        is_left = await self._indexing.run_once()
+        self._done = None if is_left else trace
+        return is_left
+
+    async def _look_for_work(self) -> None:
+        """End once nothing has changed for long; a change that this process has not seen starts the next one.
+
+        Two changes within one tick of the clock leave the same trace; the second round after it has seen both by then.
+        """
+        if self._done is not None:
+            self.idleness.last_word = {"done": list(self._done)}
+        cost = MAILBOX_SECONDS * len(self._snapshot) + MESSAGE_SECONDS * self._indexing.messages
+        is_busy = trace_of(self._store.change_marks_file) != self._done
+        self.idleness.note(is_busy=is_busy, seen=self._done, seconds=IDLE_SECONDS + cost)
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -15,6 +15,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
 from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine
+from mic_mail.queue.queue import folders_of
 from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
 from mic_mail.services.authentication import known_networks
 from mic_mail.services.exports.content_export import ContentExport
@@ -133,9 +134,13 @@ def _dkim(context: ServerContext) -> Job:
 def _idle_end(context: ServerContext, idleness: Idleness) -> Job:
     """Return the job that ends a sender which has had nothing to do for long enough."""
 
+    folders = folders_of(context.config.queue_dir)
+
     async def look() -> None:
-        is_busy = await context.executors.io(sender_has_work, context.config)
-        idleness.note(is_busy=is_busy, seconds=SENDER_IDLE_SECONDS)
+        is_busy, seen = await context.executors.io(
+            lambda: (sender_has_work(context.config), [trace_of(folder) for folder in folders])
+        )
+        idleness.note(is_busy=is_busy, seen=seen, seconds=SENDER_IDLE_SECONDS)
 
     return Job("idle_end", IDLE_LOOK_SECONDS, look)
 

@@ -180,6 +180,7 @@ _JOBS: Codes = {
     "false_instants": Text("sửa giờ ghi sai", "correct false times"),
     "handover": Text("bàn giao", "handovers"),
     "handovers": Text("bàn giao", "handovers"),
+    "idle_end": Text("kết thúc tiến trình không có việc", "end a process without work"),
     "index": Text("lập chỉ mục tìm kiếm", "index for search"),
     "journal": Text("ghi thư từ nhật ký ghi trước vào hộp thư", "move messages from the journal into mailboxes"),
     "known_networks": Text("lưu các mạng đã biết", "save known networks"),

@@ -383,7 +383,7 @@ class Supervisor:
             if process is None or process.poll() is None:
                 continue
             child.process = None
-            self._hear_last_word(child)
+            self._hear_last_words(child)
             self._hang_up(child)
             if self._draining_until is None:
                 self._follow_its_end(child, process)
@@ -414,11 +414,13 @@ class Supervisor:
             while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
                 os.waitpid(dead.si_pid, 0)
 
-    def _hear_last_word(self, child: SupervisedChild) -> None:
-        """Read whether a child that has ended was idle: SIGCHLD may be handled before its last message."""
+    def _hear_last_words(self, child: SupervisedChild) -> None:
+        """Read whether a child that has ended was idle, and its numbers: SIGCHLD may be handled before its last messages."""
         for message in child.channel.receive() if child.channel is not None else ():
             if message is not None and message.get("kind") == "idle":
                 child.is_leaving, child.last_word = True, message
+            elif message is not None and message.get("kind") == "report":
+                child.has_reported(message, self._clock.monotonic())
 
     def _hang_up(self, child: SupervisedChild) -> None:
         if child.channel is not None:

@@ -183,6 +183,11 @@ class MailStore:
         """Return octets that change with each change of any account."""
         return read_all(f"{self._root}/{CHANGE_MARKS}")
 
+    @property
+    def change_marks_file(self) -> Path:
+        """The file of these octets; its trace changes with them (`file_trace`)."""
+        return self._root / CHANGE_MARKS
+
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """Return a folder's changes after `since_modseq`, as far as this process has them in memory.
 

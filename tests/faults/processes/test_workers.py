@@ -26,7 +26,7 @@ def test_children_share_their_pages(serve_processes: Make) -> None:
     server = serve_processes({"process": {"workers": 1}})
     server.start()
     kill_and_wait(server, server.workers()[0])
-    for child in server.status()["processes"]:
+    for child in server.start_all()["processes"]:
         memory = Path(f"/proc/{child['pid']}/smaps_rollup").read_text()
         found = dict(re.findall(r"^(Private|Shared)_Dirty:\s+(\d+)", memory, re.MULTILINE))
         assert int(found["Private"]) < int(found["Shared"]), child["name"]
@@ -215,5 +215,5 @@ def test_workers_stay_unpinned_where_the_administrator_says_so(serve_processes: 
     server = serve_processes({"process": {"workers": 1, "pin_workers": False}})
     server.start()
     every = os.sched_getaffinity(0)
-    for process in server.status()["processes"]:
+    for process in server.start_all()["processes"]:
         assert all(cores == every for cores in cores_of_threads(process["pid"]))

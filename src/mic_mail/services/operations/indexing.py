@@ -73,6 +73,11 @@ class Indexing:
         self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
         return self._is_left or any(pause.until > begun for pause in self._pauses.values())
 
+    @property
+    def messages(self) -> int:
+        """The messages in the search files of all mailboxes that were visited."""
+        return sum(visited.known for visited in tuple(self._visited.values()))
+
     def end(self) -> None:
         """End a run after the current batch."""
         self._over.set()
