@@ -298,6 +298,29 @@ def test_an_exchange_is_all_or_nothing_wherever_it_is_killed(memory: Path, apart
         life += apart
 
 
+def test_an_expunge_of_several_is_all_or_nothing_wherever_it_is_killed(memory: Path) -> None:
+    """Also where another tool has renamed one of the files: it goes with the others, or stays under that name."""
+    root = Root(memory)
+    inbox = root.use(lambda account: account.folder("INBOX").folder_id)
+    tokens = [f"t{number}" for number in range(6)]
+    life, answered = 0, False
+    while not answered:
+        if not root.use(observe)["INBOX"].messages:
+            root.use(lambda account: deliver(account, inbox, tokens))
+        uids = [*root.use(observe)["INBOX"].messages]
+        root.use(lambda account, uids=uids: account.store_flags(inbox, uids, "+", DELETED))  # type: ignore[misc]
+        root.use(lambda account: account.flush_names())
+        file = next(path for path in (root.home / "Maildir/cur").iterdir() if f",U={uids[2]}:" in path.name)
+        file.rename(f"{file.parent}/{file.name.partition(':')[0]}:2,{'ST' if file.name.endswith(',T') else 'T'}")
+        answered = killed_at(life, lambda: root.use(lambda account: account.expunge(inbox)))
+        found = [token for token, _ in root.use(observe)["INBOX"].messages.values()]
+        assert found == [] or (found == tokens and not answered)
+        root.use(lambda account: account.rescan())
+        assert root.use(lambda account: account.repair(check=True)).clean
+        life += 19
+    assert root.use(lambda account: account.undelete()) >= len(tokens)
+
+
 def test_killed_between_any_two_steps() -> None:
     """Acknowledged is there once, UIDs keep their order, repair --check is clean, whatever is killed when."""
     _run(examples=8, steps=12)

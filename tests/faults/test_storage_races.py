@@ -161,14 +161,18 @@ def test_a_sweep_beside_deliveries_comes_to_its_end(root: Root, monkeypatch: pyt
     store.close()
 
 
+@pytest.mark.parametrize("act", ["move", "expunge"])
 def test_names_that_cannot_be_undone_now_stop_the_mailbox_only_until_they_can(
-    root: Root, monkeypatch: pytest.MonkeyPatch
+    root: Root, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    """A disk that takes no more writes in the middle of a MOVE, and takes them again: all is as before the MOVE."""
+    """A disk that takes no more writes in the middle of a change, and takes them again: all is as before the change."""
     store = root.store()
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b"])
     target = account.create("Target").folder_id
+    if act == "expunge":
+        account.store_flags(inbox(account), [1, 2], "+", DELETED)
+        account.flush_names()
     before = observe(account)
     real, calls = os.rename, 0
 
@@ -182,7 +186,7 @@ def test_names_that_cannot_be_undone_now_stop_the_mailbox_only_until_they_can(
     with monkeypatch.context() as bad:
         bad.setattr(os, "rename", fail)
         with pytest.raises(Unavailable):
-            account.move(inbox(account), [1, 2], target)
+            account.move(inbox(account), [1, 2], target) if act == "move" else account.expunge(inbox(account))
     assert {name: seen.messages for name, seen in observe(account).items()} == {
         name: seen.messages for name, seen in before.items()
     }

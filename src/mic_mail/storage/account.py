@@ -22,7 +22,7 @@ from mic_mail.storage.changes import expunge as _expunge
 from mic_mail.storage.changes import folders as _folders
 from mic_mail.storage.changes import quota as _quota
 from mic_mail.storage.changes import undelete as _undelete
-from mic_mail.storage.changes.expunge import TombstoneRow
+from mic_mail.storage.changes.expunge import FileNames
 from mic_mail.storage.changes.flags import flush_names, store_flags
 from mic_mail.storage.changes.legal_hold import Mark
 from mic_mail.storage.changes.replace import exchange
@@ -228,14 +228,14 @@ class Account:
         """EXPUNGE: remove every message with \\Deleted, only among `uids` if given (UID EXPUNGE)."""
         return _expunge.expunge(self._store, folder_id, uids, self._remember)
 
-    def _remember(self, tombstones: Sequence[TombstoneRow]) -> bool:
+    def _remember(self, mailbox_id: str, names: Sequence[FileNames]) -> bool:
         journal = self._mailstore.journal
-        if not journal.takes(TOMBSTONE_OCTETS * len(tombstones)):
+        if not journal.takes(TOMBSTONE_OCTETS * len(names)):
             return False
-        if not all(parse_name(each.name).uid for each in tombstones):
+        if not all(parse_name(name).uid for name, _ in names):
             return False  # another message may come under the name of one without a UID in it
         home = self.ref.home
-        return journal.remembers([ExpungedFrame(home, each.mailbox_id, each.name, each.expunged_as) for each in tombstones])
+        return journal.remembers([ExpungedFrame(home, mailbox_id, name, expunged_as) for name, expunged_as in names])
 
     remove = despite_full_disk(_despite_loss(_operation(_expunge.remove)))
     copy = _despite_loss(_by_person(copy_move.copy))

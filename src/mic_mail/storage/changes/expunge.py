@@ -5,12 +5,13 @@ then is the history of UIDs for QRESYNC; when that is removed too, `expunge_floo
 leaves a tombstone that points to the message's new place. Expunged mail does not count against the quota.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, exists, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, exists, insert, literal_column, null, select, update
 
 from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
@@ -37,6 +38,20 @@ _TOMBSTONE_COLUMNS = (
     "name", "moved_folder_id", "moved_uid",
 )  # fmt: skip
 _INSERT_TOMBSTONE = RowStatement(insert(schema.tombstone), _TOMBSTONE_COLUMNS)
+_INSERT_TOMBSTONES = SqlStatement(
+    insert(schema.tombstone).from_select(
+        _TOMBSTONE_COLUMNS,
+        select(
+            _M.account_id, _M.folder_id, _M.uid, bindparam("new_modseq"), _M.created_modseq, bindparam("now_us"), _M.flags,
+            _M.size, _M.saved_us, _M.email_pk, bindparam("mailbox").op("||")(_M.name), null(), null(),
+        ).where(_HERE, among(_M.uid)),
+    )
+)  # fmt: skip
+"""The same for messages whose rows are still there: without a step of Python for each."""
+_T = schema.tombstone.c
+_SET_TOMBSTONE_NAME = SqlStatement(
+    update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(name=bindparam("new_name"))
+)
 _E = schema.email.c
 _ADD_REFS = SqlStatement(update(schema.email).where(keyed_by(_E, "email")).values(refs=_E.refs + bindparam("more")))
 
@@ -72,22 +87,18 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
     return list(map(MessageRow._make, rows))
 
 
-class TombstoneRow(NamedTuple):
-    """The old and the new name of an expunged message's file."""
+FileNames = tuple[str, str]
+"""The name of an expunged message's file in the folder's `cur`, and in `.expunged/`."""
 
-    mailbox_id: str
-    name: str
-    """Name in the folder's `cur`."""
-    expunged_as: str
-    """Name in `.expunged/`."""
+Remember = Callable[[str, Sequence[FileNames]], bool]
+"""Callback that makes the moves of a folder's files durable, after they are done; False: it cannot.
 
-
-Remember = Callable[[Sequence[TombstoneRow]], bool]
-"""Callback that makes file moves durable, after they are done; False: it cannot."""
+It gets the folder's MAILBOXID.
+"""
 
 
 def expunge(
-    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda tombstones: False
+    store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda mailbox_id, names: False
 ) -> ExpungeResult:
     """Expunge messages with \\Deleted, only among `uids` if given."""
     with writing(store, folder_id) as write:
@@ -114,16 +125,29 @@ def tombstone_files(
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
+    moved = _move_files(write, folder, going)
+    if remember is not None:
+        write.remember = partial(remember, folder.mailbox_id, [*moved.values()])
+    tombstone(write, folder, going, kept={uid: expunged_as for uid, (_, expunged_as) in moved.items()})
+    return ExpungeResult([row.uid for row in going], write.modseq)
+
+
+def _move_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> dict[int, FileNames]:
+    """Move the messages' files to `.expunged/`; return their names by UID, without those that have no file."""
     paths = write.store.paths
     cur = paths.cur(folder.directory)
-    present = locate(cur, (row.name for row in going))
-    kept = {row.uid: _expunged_name(folder, row, present[row.name]) for row in going if row.name in present}
-    write.rename([(f"{cur}/{present[row.name]}", f"{paths.expunged}/{kept[row.uid]}") for row in going if row.uid in kept])
-    tombstones = [TombstoneRow(folder.mailbox_id, present[row.name], kept[row.uid]) for row in going if row.uid in kept]
-    if remember is not None:
-        write.remember = partial(remember, tombstones)
-    tombstone(write, folder, going, kept=kept)
-    return ExpungeResult([row.uid for row in going], write.modseq)
+    moved = {row.uid: (row.name, _expunged_name(folder, row, row.name)) for row in going}
+    absent = write.move_those_there(cur, paths.expunged, [*moved.values()])
+    if not absent:
+        return moved
+    present = locate(cur, absent)
+    for row in going:
+        if row.name in present:
+            moved[row.uid] = present[row.name], _expunged_name(folder, row, present[row.name])
+    again = [moved[row.uid] for row in going if row.name in present]
+    write.rename([(f"{cur}/{name}", f"{paths.expunged}/{expunged_as}") for name, expunged_as in again])
+    lost = set(absent).difference(present)
+    return {row.uid: moved[row.uid] for row in going if row.name not in lost}
 
 
 def _expunged_name(folder: FolderRow, row: MessageRow, name: str) -> str:
@@ -137,7 +161,7 @@ def _expunged_name(folder: FolderRow, row: MessageRow, name: str) -> str:
 
 
 def _fits(name: str) -> bool:
-    return len(name.encode()) <= MAX_NAME_OCTETS
+    return len(name) <= MAX_NAME_OCTETS and (name.isascii() or len(name.encode()) <= MAX_NAME_OCTETS)
 
 
 def tombstone_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:
@@ -162,25 +186,42 @@ def tombstone(
     if not going:
         return
     write.touch(folder)
-    now_us = write.store.clock.steady_us()
     account = write.store.account_id
-    _DELETE_AMONG.on(write.connection, account=account, folder=folder.folder_id, uids=uid_list(row.uid for row in going))
+    here = {"account": account, "folder": folder.folder_id}
+    uids = uid_list(row.uid for row in going)
+    if moved_to is None and not lost:
+        _insert_tombstones(write, folder, going, uids, kept or {})
+    else:
+        folder_id, modseq, now_us, nowhere = folder.folder_id, write.modseq, write.store.clock.steady_us(), (None, None)
+        names, places = kept or {}, moved_to or {}
+        write.connection.executemany(
+            _INSERT_TOMBSTONE.sql,
+            [
+                (
+                    account, folder_id, row.uid, modseq, row.created_modseq, now_us, row.flags, row.size, row.saved_us,
+                    None if lost else row.email_pk, names.get(row.uid), *places.get(row.uid, nowhere),
+                )
+                for row in going
+            ],
+        )  # fmt: skip
+    _DELETE_AMONG.on(write.connection, **here, uids=uids)
     if write.account.seen_each:
         reader_seen_rows.drop_states(write.connection, account, folder.folder_id, (row.uid for row in going))
-    folder_id, modseq, names, nowhere = folder.folder_id, write.modseq, kept or {}, (None, None)
-    places = moved_to or {}
-    write.connection.executemany(
-        _INSERT_TOMBSTONE.sql,
-        [
-            (
-                account, folder_id, row.uid, modseq, row.created_modseq, now_us, row.flags, row.size, row.saved_us,
-                None if lost else row.email_pk, names.get(row.uid), *places.get(row.uid, nowhere),
-            )
-            for row in going
-        ],
-    )  # fmt: skip
+    octets: Counter[int] = Counter()
     for row in going:
-        write.count(folder, row.flags, row.size, -1)
+        octets[row.flags] += row.size
+    for flags, messages in Counter(row.flags for row in going).items():
+        write.count(folder, flags, -octets[flags], -messages)
+
+
+def _insert_tombstones(write: Write, folder: FolderRow, going: list[MessageRow], uids: str, kept: Mapping[int, str]) -> None:
+    """Insert tombstones from the rows, which are there until afterwards, and set the names that are not as usual."""
+    here = {"account": write.store.account_id, "folder": folder.folder_id}
+    mailbox = expunged_name(folder.mailbox_id, "")
+    now_us = write.store.clock.steady_us()
+    _INSERT_TOMBSTONES.on(write.connection, **here, uids=uids, mailbox=mailbox, new_modseq=write.modseq, now_us=now_us)
+    unusual = [row.uid for row in going if kept.get(row.uid) != mailbox + row.name]
+    _SET_TOMBSTONE_NAME.on_each(write.connection, (here | {"at": uid, "new_name": kept.get(uid)} for uid in unusual))
 
 
 def add_refs(write: Write, email_pks: Iterable[int], more: int) -> None:

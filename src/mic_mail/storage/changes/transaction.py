@@ -40,6 +40,7 @@ from mic_mail.storage.maildir.intent_record import (
     Intent,
     Written,
     clear_intent,
+    move_of,
     read_intent,
     roll_back,
     roll_forward,
@@ -265,13 +266,13 @@ class Write:
         write_account_sidecar(self.store, self.connection, self.account)
         return value
 
-    def count(self, folder: FolderRow, flags: int, size: int, times: int = 1) -> None:
-        """Add a message to the folder's and the account's counters, or subtract it (`times` -1)."""
-        folder.count(flags, size, times)
+    def count(self, folder: FolderRow, flags: int, octets: int, messages: int = 1) -> None:
+        """Add messages with these flags to the folder's and the account's counters, or subtract them (both negative)."""
+        folder.count(flags, octets, messages)
         if folder.deleted_at_us is not None:
             return
-        self.account.messages += times
-        self.account.octets += times * size
+        self.account.messages += messages
+        self.account.octets += octets
 
     # Folders
 
@@ -374,6 +375,7 @@ class Write:
         self,
         *,
         renames: Iterable[tuple[str, str]] = (),
+        moves: Iterable[tuple[str, str, str, str]] = (),
         links: Iterable[str] = (),
         leftovers: Iterable[str] = (),
         sidecars: Iterable[int] = (),
@@ -386,6 +388,7 @@ class Write:
             self.account.serial,
             self.store.shared.boot_id,
             list(renames),
+            list(moves),
             list(links),
             list(leftovers),
             [*self._pending, *promised] if first else list(promised),
@@ -415,6 +418,21 @@ class Write:
             os.rename(old, new)
         self.durable |= dict.fromkeys([new.rpartition("/")[0] for _, new in pairs])
         self.durable |= dict.fromkeys([old.rpartition("/")[0] for old, _ in pairs])
+
+    def move_those_there(self, source: str, target: str, names: Sequence[tuple[str, str]]) -> list[str]:
+        """Record and do renames of (old, new) names from one directory to another; return the old names without a file.
+
+        Whether a file is there is learnt from its rename: a look before it would cost as much as a sixth of that.
+        """
+        self.intend(moves=[move_of(source, target, names)])
+        absent: list[str] = []
+        for old, new in names:
+            try:
+                os.rename(f"{source}/{old}", f"{target}/{new}")
+            except FileNotFoundError:
+                absent.append(old)
+        self.durable |= dict.fromkeys((target, source))
+        return absent
 
     def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
         """Rename files that another tool may rename or remove meanwhile; return the targets that exist now."""

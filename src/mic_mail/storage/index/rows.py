@@ -80,15 +80,15 @@ class FolderRow:
         """The fields that seldom change and cost much to write (`_KEYED_FIELDS`)."""
         return self.name, self.deleted_at_us, self.metadata
 
-    def count(self, flags: int, size: int, times: int = 1) -> None:
-        """Add a message with these flags to the counters, or subtract it (`times` -1)."""
-        self.messages += times
-        self.octets += times * size
+    def count(self, flags: int, octets: int, messages: int = 1) -> None:
+        """Add messages with these flags, of `octets` together, to the counters, or subtract them (both negative)."""
+        self.messages += messages
+        self.octets += octets
         if not flags & SEEN:
-            self.unseen += times
+            self.unseen += messages
         if flags & DELETED:
-            self.deleted += times
-            self.deleted_octets += times * size
+            self.deleted += messages
+            self.deleted_octets += octets
 
     def recount(self, old: int, new: int, messages: int, octets: int) -> None:
         """Count that so many messages, of `octets` together, have changed their flags."""

@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 _HEAD = 12
@@ -28,6 +29,11 @@ class Intent:
     boot_id: str
     renames: list[tuple[str, str]] = field(default_factory=list)
     """(from, to) of files or directories; undone by renaming back."""
+    moves: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Many renames from one directory to another: both directories, the old names and the new ones.
+
+    The names are in one string each, with a slash between them: as pairs of paths, 2,000 files would take half a megabyte.
+    """
     links: list[str] = field(default_factory=list)
     """New names of old content; undone by unlinking."""
     leftovers: list[str] = field(default_factory=list)
@@ -37,6 +43,7 @@ class Intent:
 
     def add(self, later: "Intent") -> None:
         self.renames += later.renames
+        self.moves += later.moves
         self.links += later.links
         self.leftovers += later.leftovers
         self.sidecars += later.sidecars
@@ -54,6 +61,12 @@ NOTHING = Written(0, 0)
 
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 _FIELDS = tuple(field.name for field in fields(Intent))
+
+
+def move_of(source: str, target: str, names: Iterable[tuple[str, str]]) -> tuple[str, str, str, str]:
+    """Return an entry of `Intent.moves` for files of `source` that get these (old, new) names in `target`."""
+    old, new = zip(*names, strict=True)
+    return source, target, "/".join(old), "/".join(new)
 
 
 def write_intent(fd: int, intent: Intent, before: Written = NOTHING) -> Written:
@@ -88,6 +101,7 @@ def read_intent(fd: int) -> Intent | None:
             return intent
         fields = json.loads(body)
         fields["renames"] = [tuple(pair) for pair in fields["renames"]]
+        fields["moves"] = [tuple(move) for move in fields["moves"]]
         if intent is None:
             intent = Intent(**fields)
         else:
@@ -100,9 +114,16 @@ def roll_back(intent: Intent) -> None:
     for name in reversed(intent.links):
         _unlink(name)
     for old, new in reversed(intent.renames):
-        if os.path.lexists(new) and not os.path.lexists(old):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.rename(new, old)
+        _rename_back(old, new)
+    for source, target, old_names, new_names in reversed(intent.moves):
+        for old, new in zip(old_names.split("/"), new_names.split("/"), strict=True):
+            _rename_back(f"{source}/{old}", f"{target}/{new}")
+
+
+def _rename_back(old: str, new: str) -> None:
+    if os.path.lexists(new) and not os.path.lexists(old):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.rename(new, old)
 
 
 def roll_forward(intent: Intent) -> None:

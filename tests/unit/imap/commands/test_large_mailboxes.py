@@ -1,5 +1,6 @@
 """STORE and EXPUNGE of many messages are done in slices: the client sees the same; the statements of a slice are few."""
 
+import os
 import random
 import re
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import flags
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.index import view_cache
+from mic_mail.storage.maildir.maildir import parse_name
 from mic_mail.storage.mailstore import MailStore, Visited
 from mic_mail.storage.search import lookup
-from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN
+from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from session_harness import REF, Talk, open_store
 
 MESSAGE = b"Subject: x\r\n\r\nabc\r\n"
@@ -104,6 +106,52 @@ def test_a_store_of_a_whole_mailbox_takes_as_few_statements_as_one_of_a_part(sto
         assert len(made) <= 7, made
         assert sum(each.startswith("UPDATE message") for each in made) == 1
         assert not any("json_each" in each or each.startswith("SELECT message") for each in made)
+
+
+def test_an_expunge_of_many_takes_one_rename_for_each_and_a_few_statements(
+    store: MailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No look at a file before its rename, no statement for each message, and a record of a few names' length for each."""
+    fill(store, 600)
+    account = store.account(REF)
+    here = account.folder_id("INBOX")
+    renames, looks, octets = [], [], []
+    rename, look, record = os.rename, os.path.lexists, os.pwrite
+    monkeypatch.setattr(os, "rename", lambda old, new: (renames.append(new), rename(old, new)))
+    monkeypatch.setattr(os.path, "lexists", lambda path: (looks.append(path), look(path))[1])
+    monkeypatch.setattr(os, "pwrite", lambda fd, some, at: (octets.append(len(some)), record(fd, some, at))[1])
+    counts: list[int] = []
+    for uids in (range(1, 101), range(101, 601)):
+        account.store_flags(here, uids, "+", DELETED)
+        renames.clear()
+        looks.clear()
+        octets.clear()
+        made = statements(store, lambda uids=uids: account.expunge(here, uids))  # type: ignore[misc]
+        counts.append(len(made))
+        assert len(renames) == len(uids)
+        assert len(looks) <= 1  # is the account frozen?
+        assert max(octets) <= 1_000 + 150 * len(uids)
+    assert counts[0] == counts[1] <= 9, counts
+
+
+def test_of_many_expunged_messages_each_keeps_its_own_file(store: MailStore) -> None:
+    """One that another tool has renamed, one that it has removed, one whose name becomes too long, and those as usual."""
+    fill(store, 5)
+    account = store.account(REF)
+    here = account.folder_id("INBOX")
+    cur = Path(store.store(REF).paths.cur(""))
+    files = sorted(cur.iterdir(), key=lambda path: parse_name(path.name).uid)
+    files[1].rename(f"{files[1]}F")
+    files[2].unlink()
+    long = f"{files[3].name.partition(':')[0]},{'x' * (250 - len(files[3].name))}:2,"
+    files[3].rename(cur / long)
+    account.store_flags(here, range(1, 6), "+", DELETED)
+    assert account.expunge(here).uids == [1, 2, 3, 4, 5]
+    assert not [*cur.iterdir()]
+    assert len([*Path(store.store(REF).paths.expunged).iterdir()]) == 4
+    assert [each.uid for each in account.tombstones()] == [1, 2, 4, 5]
+    assert account.repair(check=True).clean
+    assert account.undelete() == 4
 
 
 def test_many_are_stored_and_expunged_in_steps(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
