@@ -379,6 +379,7 @@ def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch, a
         monkeypatch.setattr(Searching, "most_segments", math.inf)
         monkeypatch.setattr(segment, "SIEVE_MODULUS", 8_191)
         monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 32)
+        monkeypatch.setattr(lookup, "FIRST_WORDS", 2)
 
     run_state_machine_as_test(
         Searching,
@@ -394,6 +395,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts count as large from 4 KiB on."""
     monkeypatch.setattr(scan_module, "LARGE_OCTETS", 4_096)
     monkeypatch.setattr(lookup, "LARGE_OCTETS", 4_096)
+    monkeypatch.setattr(lookup, "FIRST_WORDS", 1_000)
     monkeypatch.setattr(segment, "LARGE_LETTERS", 4_096)
 
 
@@ -436,10 +438,10 @@ def test_a_query_that_large_texts_lack_reads_none_of_their_words(tmp_path: Path,
     deliver(account, *map(large_message, range(1, 6)))
     assert account.index_text(Visited()) == 5
     read: list[str] = []
-    for name in ("words", "flow", "sieve_piece"):
+    for name in ("words", "flow", "beginnings", "sieve_piece"):
         real = getattr(SearchFile, name)
 
-        def watched(self: SearchFile, *at: object, name: str = name, real: Callable[..., bytes] = real) -> bytes:
+        def watched(self: SearchFile, *at: object, name: str = name, real: Callable[..., object] = real) -> object:
             read.append(name)
             return real(self, *at)
 
@@ -451,9 +453,12 @@ def test_a_query_that_large_texts_lack_reads_none_of_their_words(tmp_path: Path,
     assert "words" not in read
     read.clear()
     assert search(account, "INBOX", TextTest("BODY", "30d40z 30d41z")) == ([2], 0)
-    assert read.count("words") == read.count("flow") == 1
+    assert [name for name in read if name != "sieve_piece"] == ["words", "beginnings"]  # it stands near the beginning
     read.clear()
-    for value in ("zxqwabsent", "30d40z 30d41z"):
+    assert search(account, "INBOX", TextTest("BODY", "318f8z 318f9z")) == ([2], 0)
+    assert [name for name in read if name != "sieve_piece"] == ["beginnings", "flow"]
+    read.clear()
+    for value in ("zxqwabsent", "30d40z 30d41z", "318f8z 318f9z"):
         search(account, "INBOX", TextTest("BODY", value))
     assert read == []
     store.close()
@@ -500,6 +505,56 @@ def test_a_new_word_is_read_up_to_its_first_occurrence(
                 at, length = dice.randrange(len(text)), dice.randint(1, 9)
                 for part in (text[at : at + length], text[at : at + length] + b"\xff", b"z" + text[at : at + length]):
                     assert file.has_word(live.segment_id, "body", part, folded=folded) == (part in text)
+    store.close()
+
+
+@pytest.mark.parametrize("piece_octets", [64, 1_000, 1 << 16])
+def test_the_beginnings_of_texts_are_those_of_the_whole_flow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_octets: int
+) -> None:
+    """Of any documents and any length, read in pieces of any length, each once."""
+    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", piece_octets)
+    dice = random.Random(piece_octets)
+    texts = [" ".join(dice.choices("một hai ba bốn 😀 5 sáu bảy".split(), k=dice.choice([0, 1, 7, 900]))) for _ in range(9)]
+    packed = segment.pack([segment.IndexedDocument.of([("body", text)]) for text in texts])
+    file = SearchFile(str(tmp_path / "search.sqlite"), 1, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    assert file.add(packed, range(len(texts)), known=[])
+    [live] = file.live()
+    whole = segment.Flow.unpack(file.flow(live.segment_id, "body"))
+    assert Words.unpack(file.words(live.segment_id, "body")).are_narrow
+    for words in (0, 1, 8, 500, 5_000):
+        for documents in (set[int](), {0}, {8}, {1, 2, 6}, set(range(9))):
+            some = file.beginnings(live.segment_id, "body", documents, words)
+            assert [some.of(each) for each in range(9)] == [
+                whole.of(each)[:words] if each in documents else "" for each in range(9)
+            ]
+    file.close()
+
+
+@pytest.mark.usefixtures("large")
+def test_a_damaged_piece_of_a_flow_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of words."""
+    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 1_000)
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+    store = root.store()
+    store.recover()
+    account = store.account(REF)
+    deliver(account, large_message(1))
+    assert account.index_text(Visited()) == 1
+    damage = (
+        "UPDATE zone SET flow = CAST(zeroblob(length(flow)) AS BLOB) WHERE sieved",
+        "UPDATE zone SET flow_checksums = zeroblob(4) WHERE sieved",
+        "UPDATE zone SET flow_checksums = zeroblob(7) WHERE sieved",
+        "UPDATE zone SET flow_checksums = 'text' WHERE sieved",
+        "UPDATE zone SET flow = substr(flow, 1, 500) WHERE sieved",
+    )
+    for statement in damage:
+        with closing(sqlite3.connect(root.home / "search.sqlite")) as connection, connection:
+            assert connection.execute(statement).rowcount == 1
+        assert store.store(REF).search.damage()
+        assert search(account, "INBOX", TextTest("BODY", "186a0z 186a1z")) == ([1], 1)
+        assert account.index_text(Visited()) == 1
+        assert search(account, "INBOX", TextTest("BODY", "186a1z 186a2z")) == ([1], 0)
     store.close()
 
 

@@ -22,7 +22,7 @@ import sys
 import threading
 import zlib
 from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,11 +31,11 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
-from mic_mail.storage.fulltext.segment import Packed, words_span
+from mic_mail.storage.fulltext.segment import Flow, Packed, flow_beginnings, words_span
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
 from mic_mail.storage.index.tables import creation, stamp, stamps
 
-VERSION = 7 if sys.byteorder == "little" else 8
+VERSION = 9 if sys.byteorder == "little" else 10
 """Version of the text (what counts as words), of the values and of the blobs.
 
 A file of another version is discarded.
@@ -47,7 +47,10 @@ BUSY_SECONDS = 0.25
 SIEVE_OCTETS = 2_048
 """Octets of a sieve that are read at once: one page of the file holds them."""
 WORDS_OCTETS = 64 << 10
-"""Octets of words that are read at once, where a query stops at the first occurrence; each piece has a checksum."""
+"""Octets of words, or of a flow, that are read at once, where a query stops at the first occurrence.
+
+Each piece has a checksum.
+"""
 FREED_PAGES = 2_000
 """Pages given back to the file system in one transaction: 8 MB."""
 
@@ -61,6 +64,7 @@ _WORDS = SqlStatement(select(_Z.words_checksum, _Z.words).where(*_THIS_ZONE, _Z.
 _WORDS_PLACE = SqlStatement(
     select(literal_column("rowid"), _Z.words_checksums).where(*_THIS_ZONE, _Z.zone == bindparam("place"))
 )
+_FLOW_PLACE = SqlStatement(select(literal_column("rowid"), _Z.flow_checksums).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _FLOW = SqlStatement(select(_Z.flow_checksum, _Z.flow).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _SIEVED = SqlStatement(select(_Z.sieved).where(*_THIS_ZONE, _Z.zone == bindparam("place")))
 _THIS_SIEVE = (_P.account_id == bindparam("account"), _P.segment_id == bindparam("at"))
@@ -143,32 +147,56 @@ class SearchFile:
 
         They are read in pieces, up to the first occurrence: for a text with megabytes of different words.
         """
+        with self._pieces(_WORDS_PLACE, "words", segment_id, zone) as piece:
+            first = piece(0)
+            start, end = words_span(first, folded=folded)
+            before = b""
+            for number in range(start // WORDS_OCTETS, -(-end // WORDS_OCTETS)):
+                octets = piece(number) if number else first
+                at = number * WORDS_OCTETS
+                some = before + octets[max(0, start - at) : end - at]
+                if part in some:
+                    return True
+                before = some[max(0, len(some) - len(part) + 1) :]
+        return False
+
+    def beginnings(self, segment_id: int, zone: Zone, documents: Collection[int], words: int) -> Flow:
+        """Return the flow of a zone with the first `words` words of these documents, and without the others.
+
+        Each word of the zone has to take two octets (`Words.are_narrow`).
+        """
+        with self._pieces(_FLOW_PLACE, "flow", segment_id, zone) as piece:
+            read: dict[int, bytes] = {}
+
+            def octets(start: int, end: int) -> bytes:
+                for number in range(start // WORDS_OCTETS, -(-end // WORDS_OCTETS)):
+                    if number not in read:
+                        read[number] = piece(number)
+                first = start // WORDS_OCTETS
+                some = b"".join([read[number] for number in range(first, -(-end // WORDS_OCTETS))])
+                return some[start - first * WORDS_OCTETS : end - first * WORDS_OCTETS]
+
+            return flow_beginnings(octets, documents, words)
+
+    @contextlib.contextmanager
+    def _pieces(self, statement: SqlStatement, column: str, segment_id: int, zone: Zone) -> Iterator[Callable[[int], bytes]]:
+        """Yield what returns a piece of a blob by its number, checked; all are of one state of the file."""
         with self._reading(in_snapshot=True) as connection:
-            rowid, octets = self._row(connection, _WORDS_PLACE, at=segment_id, place=ZONES.index(zone))
+            rowid, octets = self._row(connection, statement, at=segment_id, place=ZONES.index(zone))
             assert connection is not None
             checksums = array("I")
             if not isinstance(octets, bytes) or len(octets) % checksums.itemsize:
                 raise self._damaged(f"segment {segment_id}")
             checksums.frombytes(octets)
-            with connection.blobopen("zone", "words", rowid, readonly=True) as blob:
-                first = self._piece(blob, checksums, 0)
-                start, end = words_span(first, folded=folded)
-                before = b""
-                for number in range(start // WORDS_OCTETS, -(-end // WORDS_OCTETS)):
-                    piece = self._piece(blob, checksums, number) if number else first
-                    at = number * WORDS_OCTETS
-                    some = before + piece[max(0, start - at) : end - at]
-                    if part in some:
-                        return True
-                    before = some[max(0, len(some) - len(part) + 1) :]
-        return False
+            with connection.blobopen("zone", column, rowid, readonly=True) as blob:
+                yield lambda number: self._piece(blob, checksums, number)
 
     def _piece(self, blob: sqlite3.Blob, checksums: "array[int]", number: int) -> bytes:
-        """Return so many octets of words, checked."""
+        """Return WORDS_OCTETS of a blob, checked."""
         blob.seek(min(number * WORDS_OCTETS, len(blob)))  # a damaged row may be shorter
         octets = blob.read(WORDS_OCTETS)
         if number >= len(checksums) or zlib.crc32(octets) != checksums[number]:
-            raise self._damaged(f"piece {number} of words")
+            raise self._damaged(f"piece {number}")
         return octets
 
     def flow(self, segment_id: int, zone: Zone) -> bytes:
@@ -384,10 +412,11 @@ class SearchFile:
 
     def _verify_checksums(self, segment_id: int, zone: Zone) -> None:
         """Read what searches read in pieces."""
-        with self._reading() as connection:
-            _, checksums = self._row(connection, _WORDS_PLACE, at=segment_id, place=ZONES.index(zone))
-        if checksums != _checksums(self.words(segment_id, zone)):
-            raise self._damaged(f"segment {segment_id}")
+        for statement, blob in ((_WORDS_PLACE, self.words(segment_id, zone)), (_FLOW_PLACE, self.flow(segment_id, zone))):
+            with self._reading() as connection:
+                _, checksums = self._row(connection, statement, at=segment_id, place=ZONES.index(zone))
+            if checksums != _checksums(blob):
+                raise self._damaged(f"segment {segment_id}")
         for number in range(self._sieve_length(segment_id, zone)):
             self.sieve_piece(segment_id, zone, number)
 
@@ -437,6 +466,7 @@ def _rows(packed: Packed) -> list[dict[str, object]]:
             "flow_checksum": zlib.crc32(packed.zones[name][1]),
             "sieved": -(-len(packed.sieves.get(name, b"")) // SIEVE_OCTETS),
             "words_checksums": _checksums(packed.zones[name][0]),
+            "flow_checksums": _checksums(packed.zones[name][1]),
             "words": packed.zones[name][0],
             "flow": packed.zones[name][1],
         }
@@ -444,8 +474,8 @@ def _rows(packed: Packed) -> list[dict[str, object]]:
     ]
 
 
-def _checksums(words: bytes) -> bytes:
-    return array("I", [zlib.crc32(words[at : at + WORDS_OCTETS]) for at in range(0, len(words), WORDS_OCTETS)]).tobytes()
+def _checksums(blob: bytes) -> bytes:
+    return array("I", [zlib.crc32(blob[at : at + WORDS_OCTETS]) for at in range(0, len(blob), WORDS_OCTETS)]).tobytes()
 
 
 def _sieve_rows(packed: Packed) -> list[dict[str, object]]:

@@ -25,7 +25,7 @@ zone = table(
     *columns(Integer, "zone"),
     *columns(BigInteger, "words_checksum", "flow_checksum"),
     *columns(Integer, "sieved"),  # pieces of its sieve
-    *columns(LargeBinary, "words_checksums"),  # those of pieces of the words
+    *columns(LargeBinary, "words_checksums", "flow_checksums"),  # those of pieces of the words, and of the flow
     *columns(LargeBinary, "words", "flow"),  # the flow last, so that reading the words never touches its pages
     key=["segment_id", "zone"],
     with_rowid=True,

@@ -21,7 +21,7 @@ from array import array
 from bisect import bisect_right
 from codecs import getincrementaldecoder
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from itertools import accumulate, pairwise, product, repeat
@@ -43,6 +43,8 @@ _AT_ONCE = 1 << 16
 
 _SURROGATES = 0xD800
 """First surrogate, which is no character; word numbers skip the surrogates."""
+_NARROW_WORDS = 0x10000 - 0x800
+"""Words of a zone up to which the number of each, surrogates skipped, is below U+10000."""
 _SIEVE_BUCKETS = 1 << 13
 _SIEVE_FROM = 64
 """Documents from which on a sieve is used; fewer are searched directly."""
@@ -143,6 +145,11 @@ class Words:
         return cls(text, folded, holders, begins, folded_begins, starts, wide, len(set(holders)))
 
     @property
+    def are_narrow(self) -> bool:
+        """Whether the number of each word takes two octets in a flow."""
+        return len(self.begins) <= _NARROW_WORDS
+
+    @property
     def octets(self) -> int:
         """Octets in memory."""
         folded = 0 if self.folded is self.text else len(self.folded) + 4 * len(self.folded_begins)
@@ -241,6 +248,25 @@ class Flow:
         width = len(self.sieve) // _SIEVE_BUCKETS
         at = _bucket(first, second) * width
         return int.from_bytes(self.sieve[at : at + width], "little")
+
+
+def flow_beginnings(read: Callable[[int, int], bytes], documents: Collection[int], words: int) -> Flow:
+    """Return the flow with the first `words` words of these documents, and without the others.
+
+    `read` returns the octets of the flow's blob from one offset to another; each word takes two of them.
+    """
+    count, sieved = _FLOW_LENGTHS.unpack_from(read(0, _FLOW_LENGTHS.size))
+    lengths = array("I")
+    end = _FLOW_LENGTHS.size + lengths.itemsize * count
+    lengths.frombytes(read(_FLOW_LENGTHS.size, end))
+    ends = list(accumulate(lengths, initial=0))
+    kept = array("I", bytes(lengths.itemsize * count))
+    texts: list[str] = []
+    for document in sorted(documents):
+        kept[document] = min(words, lengths[document])
+        start = end + sieved + 2 * ends[document]
+        texts.append(read(start, start + 2 * kept[document]).decode("utf-16-le"))
+    return Flow("".join(texts), array("I", accumulate(kept, initial=0)), b"")
 
 
 def _text_of(octets: bytes) -> str:

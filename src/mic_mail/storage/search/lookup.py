@@ -33,6 +33,8 @@ LARGE_OCTETS = 64 << 10
 
 Such a segment holds texts of megabytes, which are read for each phrase.
 """
+FIRST_WORDS = 1 << 14
+"""Words at the beginning of a large text in which a phrase is searched first: reading all of it takes milliseconds."""
 _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
@@ -164,6 +166,10 @@ class _Segment:
                 continue
             phrase = Phrase(query, words)
             candidates = phrase.candidates.intersection(wanted()) - found if phrase.candidates else phrase.candidates
+            if candidates and self._held.is_large and words.are_narrow and not self._has_flow(zone):
+                early = phrase.among(candidates, self._store.search.beginnings(self._segment_id, zone, candidates, FIRST_WORDS))
+                found |= early
+                candidates -= early
             if candidates:
                 found |= phrase.among(candidates, self._flow(zone))
         return found
@@ -191,6 +197,9 @@ class _Segment:
             return words, words.octets
 
         return self._store.shared.searched.of(Words, (self._segment_id, zone), read)
+
+    def _has_flow(self, zone: Zone) -> bool:
+        return self._store.shared.searched.get(Flow, (self._segment_id, zone)) is not None
 
     def _flow(self, zone: Zone) -> Flow:
         def read() -> tuple[Flow, int]:
