@@ -114,7 +114,7 @@ class ChangeRefused(Refused):
 
 
 FIELDS: Mapping[str, Text] = {
-    "full_name": Text("họ và tên", "name"),
+    "full_name": Text("họ và tên", "full name"),
     "position": Text("chức danh", "position"),
     "level": Text("cấp", "level"),
     "unit_id": Text("đơn vị", "unit"),

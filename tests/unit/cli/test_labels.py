@@ -94,6 +94,13 @@ def test_every_member_of_a_fact_has_a_word() -> None:
     assert members <= set(labels.FACT_DATA)
 
 
+def test_the_labels_of_facts_are_words_and_distinct() -> None:
+    """In both languages: a label with an underscore is a key, and of two members with one label one would be hidden."""
+    assert [label.en for label in labels.FACT_DATA.values() if "_" in label.en] == []
+    members = [label for code, label in labels.FACT_DATA.items() if "=" not in code]
+    assert len({label.vi for label in members}) == len({label.en for label in members}) == len(members)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
