@@ -67,6 +67,10 @@ An fsync that succeeds after one that failed proves nothing.
 LOCK = "lock"
 """Lock file in the folder, held to create segments or to scan those of other processes."""
 
+JOINED_OCTETS = 64 << 10
+"""Octets of a write, from which on its pieces are not joined."""
+MOST_PIECES = 1024
+"""Pieces of a write that Linux takes (IOV_MAX)."""
 TOMBSTONE_OCTETS = 1024
 """Upper bound of one `ExpungedFrame` in a segment."""
 
@@ -95,11 +99,11 @@ class _Segment:
 
     def write(self, frames: Sequence[Frame]) -> "_Written":
         """Append frames in blocks of their own; they are durable once `sync` has returned."""
-        block, places = block_of(frames, self.turn)
-        if os.pwrite(self.fd, block, self.end) != len(block):
+        pieces, octets, places = block_of(frames, self.turn)
+        if _write_pieces(self.fd, pieces, octets, self.end) != octets:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = _Written(self, self.turn, self.end, len(block), [self.end + at for at in places])
-        self.end += len(block)
+        written = _Written(self, self.turn, self.end, octets, [self.end + at for at in places])
+        self.end += octets
         return written
 
     def sync(self) -> None:
@@ -417,6 +421,13 @@ def locked(folder: str, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _write_pieces(fd: int, pieces: Sequence[bytes], octets: int, at: int) -> int:
+    """Write the pieces, of so many octets, after one another in one call; return how many octets were written."""
+    if octets < JOINED_OCTETS or len(pieces) > MOST_PIECES:
+        return os.pwrite(fd, b"".join(pieces), at)
+    return os.pwritev(fd, pieces, at)
 
 
 def _fill_with_zeros(fd: int) -> None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Busy, DiskFull
 from mic_mail.storage.journal import journal, replay
-from mic_mail.storage.journal.frames import Journaled
+from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, frames_in, octets_of
 from mic_mail.storage.journal.journal import FOLDER, locked
 from mic_mail.storage.mailstore import MailStore
 from store_harness import REF, Root, arrivals_in, deliver, inbox, killed_at, message, observe
@@ -165,6 +166,42 @@ def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch:
     later()
     assert durable()
     store.close()
+
+
+def test_large_messages_are_written_as_they_are(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of large messages is one call, which gets each message itself; nothing is joined."""
+    batch = [Journaled(REF.home, f"1.M{number}P1Q1.x", os.urandom(40 << 10)) for number in range(5)]
+    pwritev, given = os.pwritev, []
+
+    def noting(fd: int, pieces: Sequence[bytes], at: int) -> int:
+        given.append(pieces)
+        return pwritev(fd, pieces, at)
+
+    monkeypatch.setattr(os, "pwritev", noting)
+    with store.journal.holding(batch) as durable:
+        assert durable
+    (pieces,) = given
+    assert {id(each.octets) for each in batch} <= set(map(id, pieces))
+    assert [arrival.octets for arrival in held(root)] == [each.octets for each in batch]
+
+
+def test_half_of_a_large_batch_is_none(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full after some of the octets promises nothing."""
+    batch = [Journaled(REF.home, "1.M1P1Q1.x", os.urandom(100 << 10))]
+    pwritev = os.pwritev
+    monkeypatch.setattr(os, "pwritev", lambda fd, pieces, at: pwritev(fd, pieces[:1], at))
+    with store.journal.holding(batch) as durable:
+        assert not durable
+    assert held(root) == []
+
+
+def test_more_pieces_than_one_call_takes(root: Root, store: MailStore) -> None:
+    """The frames of a thousand expunged messages are more pieces than Linux takes at once."""
+    gone = [ExpungedFrame(REF.home, "F1", f"1.M{number}P1Q1.x,S=100,U={number}:2,S", f"F1.{number}") for number in range(1_000)]
+    assert octets_of(gone) > journal.JOINED_OCTETS
+    assert store.journal.remembers(gone)
+    (segment,) = (path for path in segments(root) if any(frames_in(str(path))))
+    assert list(frames_in(str(segment))) == gone
 
 
 def test_closing_leaves_nothing_behind(root: Root) -> None:
