@@ -104,6 +104,7 @@ class Spool:
             directory.mkdir(parents=True, exist_ok=True, mode=0o750)
         self._reserve = None if reserves is None else reserves.beside(root)
         self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._live_text = str(self._live)
 
     def close(self) -> None:
         os.close(self._live_fd)
@@ -123,7 +124,7 @@ class Spool:
 
     def has(self, spool_id: str) -> bool:
         """Return whether the entry exists, whichever process owns it."""
-        return (self._live / (spool_id + ENVELOPE)).exists()
+        return os.path.exists(f"{self._live_text}/{spool_id}{ENVELOPE}")  # a `Path` takes longer than the system call
 
     def due_reports(self, spool_id: str) -> tuple[str, ...] | None:
         """Return the reports of an entry that are due, whoever owns it; None if it has ended, so that all are."""

@@ -1,9 +1,9 @@
 """One attempt to deliver a message to a destination: choice of server and connection, and the replies.
 
 In: a queue entry, a destination, the indexes of recipients. Out: an `AttemptResult`. Nothing is written to disk here, and no
-retry is decided. Bound to an event loop; the message is signed, opened and checked in one call of the CPU executor, which
-closes the file of a short one; the rest of a longer one is read in the I/O executor. A call of the system on the loop would
-hand the interpreter lock to another thread.
+retry is decided. Bound to an event loop; the message is signed, opened and checked by `prepare` in a thread, which closes the
+file of a short one; the rest of a longer one is read in the I/O executor. A call of the system on the loop would hand the
+interpreter lock to another thread.
 
 The first server that can be reached decides, whatever it replies. If the reply to the end of a message is lost, no other
 server is tried: the message may have been accepted, and another server would duplicate it.
@@ -62,24 +62,25 @@ class AttemptResult:
     """The consequence for the scheduling of the destination."""
 
 
-class _SignedMessage:
+class SignedMessage:
     """An outgoing message with the fields to put in front of it; its first piece is read when it is made.
 
-    The file of a message of one piece is closed then, too; the caller must `close` any other. Blocking.
+    The file of a message of one piece is closed then, too; the caller must `close` any other. Blocking. It is read by
+    descriptor and place, which takes the fewest system calls: each of them gives the interpreter lock to another thread.
     """
 
     def __init__(self, signature: bytes, entry: QueueEntry) -> None:
         self.signature = signature
         self.entry = entry
-        self._before = entry.envelope.return_path_octets
-        self._file = open(entry.path, "rb", buffering=0)  # noqa: SIM115 - closed by the owner
+        self._fd = os.open(entry.path_text, os.O_RDONLY | os.O_CLOEXEC)
         self._checked: tuple[bool, Text | None] | None = None
         try:
-            self.octets = os.fstat(self._file.fileno()).st_size - self._before
+            self._at = entry.envelope.return_path_octets
+            self._end = os.fstat(self._fd).st_size
+            self.octets = self._end - self._at
             """Size without the signature."""
-            self._file.seek(self._before)
-            self._left = self.octets
             self.first = self.read()
+            self._after_first = self._at
             self.is_short = self.is_read
             if self.is_short:
                 self.check()
@@ -90,48 +91,47 @@ class _SignedMessage:
 
     @property
     def is_read(self) -> bool:
-        return self._left <= 0
+        return self._at >= self._end
 
     @property
     def is_at_first(self) -> bool:
         """Return whether the first piece, and no other, has been read."""
-        return self._left == self.octets - len(self.first)
+        return self._at == self._after_first
 
     def read(self) -> bytes:
         """Read the next piece.
 
         OSError if the file became shorter: a part must not look like the whole.
         """
-        octets = self._file.read(PIECE_OCTETS)
-        if not octets and self._left > 0:
+        octets = os.pread(self._fd, PIECE_OCTETS, self._at)
+        if not octets and not self.is_read:
             raise OSError(errno.EIO, "the file has become shorter")
-        self._left -= len(octets)
+        self._at += len(octets)
         return octets
 
     def rewind(self) -> None:
         """Go back to the end of the first piece, to send the message once more."""
-        self._file.seek(self._before + len(self.first))
-        self._left = self.octets - len(self.first)
+        self._at = self._after_first
 
     def check(self) -> tuple[bool, Text | None]:
         """Return whether the whole message is ASCII, and why DATA cannot carry it, if so; the read position stays."""
         if self._checked is None:
             lines, is_ascii = LineCheck(), self.first.isascii()
             lines.feed(self.first)
-            if not self.is_short:
-                at = self._file.tell()
-                try:
-                    for octets in iter(lambda: self._file.read(PIECE_OCTETS), b""):
-                        is_ascii = is_ascii and octets.isascii()
-                        lines.feed(octets)
-                finally:
-                    self._file.seek(at)
+            at = self._after_first
+            while not self.is_short and (octets := os.pread(self._fd, PIECE_OCTETS, at)):
+                at += len(octets)
+                is_ascii = is_ascii and octets.isascii()
+                lines.feed(octets)
             lines.end()
             self._checked = is_ascii, lines.fault
         return self._checked
 
     def close(self) -> None:
-        self._file.close()
+        """Close the file; harmless when called twice."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class DeliveryAttempt:
@@ -145,24 +145,35 @@ class DeliveryAttempt:
         executors: Executors,
         binary_domains: BinaryDomains,
     ) -> None:
-        """`sign` returns the fields to put in front of a message.
-
-        It is called in the CPU executor, once in each attempt; raises `KeyUnusable`.
-        """
+        """`sign` returns the fields to put in front of a message; it is called by `prepare`, and raises `KeyUnusable`."""
         self._binary_domains = binary_domains
         self._router = router
         self._connections = connections
         self._sign = sign
         self._executors = executors
 
-    async def attempt(self, entry: QueueEntry, destination: str, places: Sequence[int]) -> AttemptResult:
-        """Attempt delivery; return a result for each recipient, from a server or from this one."""
+    def prepare(self, entry: QueueEntry) -> SignedMessage | KeyUnusable:
+        """Sign and open a message for one attempt, before any connection is made; blocking.
+
+        An unusable key is returned: it is logged already, and the message is deferred.
+        """
         try:
-            message = await self._executors.cpu(self._signed, entry)  # before any connection is made
+            return SignedMessage(self._sign(entry), entry)
+        except KeyUnusable as error:
+            return error
+
+    async def attempt(
+        self, entry: QueueEntry, destination: str, places: Sequence[int], message: SignedMessage | KeyUnusable
+    ) -> AttemptResult:
+        """Attempt delivery of a message that was prepared; return a result for each recipient, from a server or from this one.
+
+        The message is closed.
+        """
+        if isinstance(message, KeyUnusable):  # the text of a report goes to the sender
+            return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)
+        try:
             with contextlib.closing(message):
                 return await self._send(destination, places, message)
-        except KeyUnusable:  # logged already; the text of a report goes to the sender
-            return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)
         except NoRoute as error:
             return AttemptResult([Result(RecipientResult.FAILED, error.status, error.text)] * len(places), end=End.NOT_ASKED)
         except (PeerTrouble, DnsUnavailable) as error:
@@ -172,7 +183,7 @@ class DeliveryAttempt:
             status = "4.4.3" if isinstance(error, DnsUnavailable) else _STATUS.get(error.step, "4.4.2")
             return AttemptResult([Result(RecipientResult.DEFERRED, status, text)] * len(places), end=End.TROUBLE)
 
-    async def _send(self, destination: str, places: Sequence[int], message: _SignedMessage) -> AttemptResult:
+    async def _send(self, destination: str, places: Sequence[int], message: SignedMessage) -> AttemptResult:
         """Return the results and the server; raise the last `PeerTrouble` if none could be reached."""
         trouble: PeerTrouble | None = None
         route = await self._router.to(destination)
@@ -191,7 +202,7 @@ class DeliveryAttempt:
         raise trouble or PeerTrouble(Step.CONNECT, Text("không có địa chỉ", "no address"))
 
     async def _send_to(
-        self, address: str, terms: TlsRequirements, places: Sequence[int], message: _SignedMessage
+        self, address: str, terms: TlsRequirements, places: Sequence[int], message: SignedMessage
     ) -> AttemptResult:
         while (peer := self._connections.take_idle(address, terms)) is not None:
             try:
@@ -208,7 +219,7 @@ class DeliveryAttempt:
         terms: TlsRequirements,
         peer: SmtpClient,
         places: Sequence[int],
-        message: _SignedMessage,
+        message: SignedMessage,
     ) -> AttemptResult:
         nth = peer.sent + 1
         results = await self._in_parts(peer, places, message)
@@ -229,7 +240,7 @@ class DeliveryAttempt:
         wants_tls = all(result.reply is not None and result.reply.code == _TLS_FIRST for result in results)
         return peer.without_tls if wants_tls else None
 
-    async def _in_parts(self, peer: SmtpClient, places: Sequence[int], message: _SignedMessage) -> list[Result]:
+    async def _in_parts(self, peer: SmtpClient, places: Sequence[int], message: SignedMessage) -> list[Result]:
         """Send again, immediately, to recipients that exceeded the transaction's limit (RFC 5321 §4.5.3.1.10)."""
         results = await self._over_peer(peer, places, message)
         while any(result.outcome is RecipientResult.DELIVERED for result in results) and not peer.is_over:
@@ -244,22 +255,18 @@ class DeliveryAttempt:
                 break
         return results
 
-    async def _over_peer(self, peer: SmtpClient, places: Sequence[int], message: _SignedMessage) -> list[Result]:
+    async def _over_peer(self, peer: SmtpClient, places: Sequence[int], message: SignedMessage) -> list[Result]:
         recipients = [message.entry.envelope.recipients[place] for place in places]
         try:
             await self._note_binary({recipient.domain for recipient in recipients}, peer)
             if not message.is_at_first:  # it was sent to others, or over a connection that has ended
-                await self._executors.io(message.rewind)
+                message.rewind()
             sending = await self._mail_parameters(message, peer)
             async with contextlib.aclosing(self._chunks(message)) as chunks:
                 return await peer.send(sending, recipients, chunks)
         except BaseException:  # also for an unreadable file: half a message must not look like a whole one
             peer.abort()
             raise
-
-    def _signed(self, entry: QueueEntry) -> _SignedMessage:
-        """Sign and open a message, in one change of threads."""
-        return _SignedMessage(self._sign(entry), entry)
 
     async def _note_binary(self, domains: Iterable[str], peer: SmtpClient) -> None:
         """Record whether the server of these domains accepts BINARYMIME."""
@@ -268,7 +275,7 @@ class DeliveryAttempt:
             if not self._binary_domains.is_known(domain, takes=takes):
                 await self._executors.io(partial(self._binary_domains.note, domain, takes=takes))
 
-    async def _mail_parameters(self, message: _SignedMessage, peer: SmtpClient) -> MailParameters:
+    async def _mail_parameters(self, message: SignedMessage, peer: SmtpClient) -> MailParameters:
         """Return the parameters for MAIL by the message's content, not by the client's declaration.
 
         Clients send 8-bit content without declaring it, and some ask for SMTPUTF8 each time: an ASCII message goes to a server
@@ -292,7 +299,7 @@ class DeliveryAttempt:
             requires_tls=envelope.requires_tls and peer.secured.by is not TlsLevel.NONE,
         )
 
-    async def _chunks(self, message: _SignedMessage) -> AsyncGenerator[bytes]:
+    async def _chunks(self, message: SignedMessage) -> AsyncGenerator[bytes]:
         yield message.signature + message.first
         while not message.is_read and (octets := await self._executors.io(message.read)):
             yield octets

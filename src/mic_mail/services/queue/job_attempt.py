@@ -1,13 +1,14 @@
 """One attempt of a job: hold it, or send it, record each recipient's result, and notify the sender.
 
 The results are in the entry's log and in the mail log when `run` returns. When the rest is tried again is for the caller
-to schedule.
+to schedule. A message changes threads twice: before it is sent, and for its results.
 
 A recipient that is deferred longer than `give_up_seconds` after acceptance, or after the entry was last held, fails (RFC
 5321 §4.5.4.1), also if the cause is in this server. If a mailbox may not send now (Reg. 7.1, 7.2.c) its mail is
 retained: it stays in the queue untried.
 """
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob, End, RandomSource, pause
 from mic_mail.services.queue.delivery_log import SUCCESS, DeliveryLog
 from mic_mail.services.queue.suspended_mail import SuspendedMail
-from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
+from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt, SignedMessage
+from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.results import RecipientResult, Result
 
 HELD_SECONDS = 60.0
@@ -51,6 +53,20 @@ class JobOutcome:
     """Set if the files of the entry are gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An entry whose decisions were read, and its message, unless it is held, settled or gone."""
+
+    is_gone: bool = False
+    message: SignedMessage | KeyUnusable | None = None
+    error: Exception | None = None
+    """What went wrong with the message."""
+
+    def close(self) -> None:
+        if isinstance(self.message, SignedMessage):
+            self.message.close()
+
+
 class JobAttempt:
     """The attempts of one process."""
 
@@ -75,21 +91,44 @@ class JobAttempt:
 
     async def run(self, entry: QueueEntry, job: DeliveryJob) -> JobOutcome:
         """Try a job once and record the result of each recipient."""
-        if not await self._runtime.executors.io(entry.refresh):
-            self._forget(entry)
-            return JobOutcome(is_gone=True)
-        places = tuple(place for place in job.places if place in entry.state.open)
-        if not places:
-            return JobOutcome()
-        if await self._is_held(entry):
-            return JobOutcome(wait=HELD_SECONDS)
-        retries = entry.state.retries
-        try:
-            result = await self._delivery.attempt(entry, job.domain, places)
-        except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
-            self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            result = AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", INTERNAL_ERROR)] * len(places), end=End.NOT_ASKED)
+        may_send = self._suspended.may_send(entry)
+        prepare = partial(self._prepare, may_send=may_send)
+        with contextlib.closing(await self._runtime.executors.cpu(prepare, entry, job.places)) as prepared:
+            if prepared.is_gone:
+                self._forget(entry)
+                return JobOutcome(is_gone=True)
+            places = tuple(place for place in job.places if place in entry.state.open)
+            if not places:
+                return JobOutcome()
+            if await self._is_held(entry):
+                return JobOutcome(wait=HELD_SECONDS)
+            retries = entry.state.retries
+            try:
+                result = await self._delivery.attempt(entry, job.domain, places, await self._message(entry, prepared))
+            except Exception as error:  # noqa: BLE001 - a disk error or a defect counts as an attempt, to be reported in the end
+                self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
+                results = [Result(RecipientResult.DEFERRED, "4.3.0", INTERNAL_ERROR)] * len(places)
+                result = AttemptResult(results, end=End.NOT_ASKED)
         return JobOutcome(result.end, await self._record(entry, job.domain, places, result, retries), was_tried=True)
+
+    def _prepare(self, entry: QueueEntry, places: Sequence[int], *, may_send: bool) -> _Prepared:
+        """Read what was decided about an entry and, unless it has to wait, sign and open its message; in a thread."""
+        if not entry.refresh():
+            return _Prepared(is_gone=True)
+        if not may_send or entry.state.is_held or not set(places).intersection(entry.state.open):
+            return _Prepared()
+        try:
+            return _Prepared(message=self._delivery.prepare(entry))
+        except Exception as error:  # noqa: BLE001 - it counts as an attempt, if the entry is to be tried
+            return _Prepared(error=error)
+
+    async def _message(self, entry: QueueEntry, prepared: _Prepared) -> SignedMessage | KeyUnusable:
+        """Return the prepared message; prepare it now if the entry was free to go only meanwhile."""
+        if prepared.error is not None:
+            raise prepared.error
+        if prepared.message is not None:
+            return prepared.message
+        return await self._runtime.executors.cpu(self._delivery.prepare, entry)
 
     async def report(self, entry: QueueEntry, left: Sequence[int], outcome: JobOutcome) -> None:
         """Notify the sender of a delay, or of recipients settled otherwise; `left` are still open."""

@@ -37,6 +37,10 @@ class SuspendedMail:
         self._log = log
         self._of: dict[int, _Mailbox] = {}
 
+    def may_send(self, entry: QueueEntry) -> bool:
+        """Return whether the entry's mailbox, if it has one, may send now."""
+        return not entry.envelope.submitted_by or self._may_send(entry.envelope.submitted_by)
+
     def holds(self, entry: QueueEntry) -> bool:
         """Return whether the entry has to wait; if so, its mailbox is watched from then on."""
         mailbox_id = entry.envelope.submitted_by

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mic_mail.queue.scheduler import DeliveryJob, End
 from mic_mail.services.queue.delivery_log import DeliveryLog
 from mic_mail.services.queue.job_attempt import HELD_SECONDS, JobAttempt, JobOutcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, watch_nothing
-from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt
+from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt, SignedMessage
 from mic_mail.smtpclient.client import Timeouts
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
 from mic_mail.smtpclient.routing import Router
@@ -174,3 +175,30 @@ async def test_two_attempts_of_one_entry_notify_once(tmp_path: Path) -> None:
         attempt, _ = _attempt(office)
         await asyncio.gather(attempt.report(entry, (), JobOutcome()), attempt.report(entry, (), JobOutcome()))
         assert len(office.told) == 1
+
+
+def _system_calls(call: Callable[[], object]) -> list[str]:
+    """Return the functions of `os` and `io` that a call uses: each gives the interpreter lock to another thread."""
+    used: list[str] = []
+
+    def profile(_frame: Any, event: str, function: Any) -> None:
+        if event == "c_call" and getattr(function, "__module__", None) in ("posix", "_io"):
+            used.append(function.__name__)
+
+    sys.setprofile(profile)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return [name for name in used if name != "fspath"]
+
+
+async def test_what_a_thread_does_for_a_message_is_few_system_calls(tmp_path: Path) -> None:
+    """Two to read what was decided, where nothing was; four to read the message; five to read the entry after a restart."""
+    async with offices(tmp_path, {}, ZONE) as office:
+        office.put("A", "b@two.example")
+        entry = office.queue.read("A")
+        assert entry is not None
+        assert _system_calls(entry.refresh) == ["open", "stat"]
+        assert _system_calls(lambda: SignedMessage(b"", entry)) == ["open", "fstat", "pread", "close"]
+        assert _system_calls(lambda: office.queue.look_at("A")) == ["open", "read", "close", "open", "stat"]
