@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -416,3 +417,12 @@ def test_a_record_is_what_one_change_has_written_and_nothing_older(tmp_path: Pat
             found = read_intent(fd)
             assert found is not None
             assert found.links == first.links
+
+
+def test_a_record_that_an_earlier_version_left_is_read(tmp_path: Path) -> None:
+    """It was killed within an EXPUNGE before records had `moves`, and the server was updated then."""
+    body = b'{"serial":7,"boot_id":"boot","renames":[["/old","/new"]],"links":[],"leftovers":[],"sidecars":[]}'
+    file = tmp_path / "account.lock"
+    file.write_bytes(len(body).to_bytes(8, "big") + zlib.crc32(body).to_bytes(4, "big") + body + bytes(12))
+    with file.open("rb") as opened:
+        assert read_intent(opened.fileno()) == Intent(7, "boot", renames=[("/old", "/new")])

@@ -101,7 +101,7 @@ def read_intent(fd: int) -> Intent | None:
             return intent
         fields = json.loads(body)
         fields["renames"] = [tuple(pair) for pair in fields["renames"]]
-        fields["moves"] = [tuple(move) for move in fields["moves"]]
+        fields["moves"] = [tuple(move) for move in fields.get("moves", ())]  # none in what an earlier version left
         if intent is None:
             intent = Intent(**fields)
         else:
