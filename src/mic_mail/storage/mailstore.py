@@ -30,6 +30,7 @@ from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.maildir.swap_store import drop_unfinished
 from mic_mail.storage.maintenance.open import open_store
+from mic_mail.storage.maintenance.sweep import SweptState
 from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reads.reader import opened_from_memory
 from mic_mail.storage.reserve import Reserves
@@ -92,7 +93,7 @@ Each takes 170 KB, and reopens in 0.3 ms. Sessions that wait in IDLE need none. 
 follows a change, and closing the last handle makes SQLite move its log into the index.
 """
 
-__all__ = ["Account", "MailStore", "Visited"]
+__all__ = ["Account", "MailStore", "SweptState", "Visited"]
 
 
 class MailStore:

@@ -27,7 +27,7 @@ from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.process.runtime import Runtime
 from mic_mail.process.timer_grid import sleep_to_tick
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.mailstore import MailStore, SweptState
 from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
 
 T = TypeVar("T")
@@ -39,6 +39,8 @@ LONGEST_IDLE_SECONDS = 60.0
 
 It bounds the delay of what becomes due by time alone, and of a change that could not be seen.
 """
+LONGEST_UNSWEPT_SECONDS = 86_400.0
+"""The longest time for which a mailbox that does not change is not swept: for files that no change of the index tells of."""
 _NAMES_AN_EVENT = 200
 
 
@@ -194,19 +196,32 @@ class Visits:
     def __init__(self, runtime: Runtime, store: MailStore) -> None:
         self._runtime = runtime
         self._store = store
+        self._swept: dict[int, tuple[SweptState, float]] = {}
+        """Each mailbox as the last sweep has left it, and when that was by the monotonic clock."""
         self._left: dict[int, Mapping[str, Sequence[str]]] = {}
         """The files left to people, by mailbox and kind, as last logged."""
 
     async def sweep(self, *, trusted: bool) -> None:
         """Drop what is past its retention and not held (Reg. 9.2, 12.3.d), rename files, checkpoint.
 
-        Unless the clock is `trusted` nothing is past its retention.
+        Unless the clock is `trusted` nothing is past its retention. A mailbox that is as the last sweep has left it is left
+        closed, for a day at most.
         """
 
         def sweep(entry: Entry) -> None:
-            self._store.account_of(entry).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
+            swept = self._store.account_of(entry).sweep(keep=nothing_may_go(entry.facts), trusted=trusted)
+            self._swept[entry.mailbox_id] = swept, self._runtime.clock.monotonic()
 
-        await self._visit("sweep", sweep)
+        await self._visit("sweep", sweep, lambda entry: not self._is_swept(entry.mailbox_id))
+
+    def _is_swept(self, mailbox_id: int) -> bool:
+        """Return whether a mailbox has not changed since its last sweep, and nothing has passed its retention."""
+        if mailbox_id not in self._swept:
+            return False
+        (swept, at), clock = self._swept[mailbox_id], self._runtime.clock
+        if clock.monotonic() - at >= LONGEST_UNSWEPT_SECONDS or clock.steady_us() >= swept.due_us:
+            return False
+        return swept.mark != 0 and self._store.change_mark(mailbox_id) == swept.mark
 
     async def forget_readers(self, readers: Callable[[int], frozenset[str] | None]) -> None:
         """Drop the read marks of people who are no longer named in a unit's or group's mailbox.
@@ -239,8 +254,10 @@ class Visits:
             named = files[:_NAMES_AN_EVENT]
             self._runtime.log.event("files_left", mailbox=entry.address, kind=kind, count=len(files), files=named)
 
-    async def _visit(self, what: str, work: Callable[[Entry], object]) -> None:
-        for entry in tuple(self._runtime.snapshot()):
+    async def _visit(
+        self, what: str, work: Callable[[Entry], object], is_wanted: Callable[[Entry], bool] = lambda entry: True
+    ) -> None:
+        for entry in filter(is_wanted, tuple(self._runtime.snapshot())):
             await self._visit_one(what, work, entry)
 
     async def _visit_one(self, what: str, work: Callable[[Entry], object], entry: Entry) -> None:

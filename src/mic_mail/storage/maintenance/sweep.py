@@ -6,8 +6,10 @@ does the mark of a hold (legal_hold.py). That mark may have been set a moment ag
 """
 
 import contextlib
+import math
 import os
 import shutil
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, select, update
 
@@ -44,6 +46,14 @@ _HISTORY = SqlStatement(
     .group_by(_T.folder_id)
 )
 _DROP_HISTORY = SqlStatement(delete(schema.tombstone).where(_HERE, _T.email_pk.is_(None), _T.expunged_us < bindparam("before")))
+_OLDEST = SqlStatement(
+    select(
+        select(func.min(_T.expunged_us)).where(keyed_by(_T), _T.email_pk.is_not(None)).scalar_subquery(),
+        select(func.min(_T.expunged_us)).where(keyed_by(_T), _T.email_pk.is_(None)).scalar_subquery(),
+        select(func.min(_D.published_us)).where(keyed_by(_D)).scalar_subquery(),
+        select(func.min(_F.deleted_at_us)).where(keyed_by(_F)).scalar_subquery(),
+    )
+)
 _DROP_ORIGINS = SqlStatement(delete(schema.delivery).where(keyed_by(_D), _D.published_us < bindparam("before")))
 _IN_FOLDER = keyed_by(_M, "folder")
 _SOME_MESSAGES = SqlStatement(select(_M.uid, _M.email_pk).where(_IN_FOLDER).limit(_AT_ONCE))
@@ -53,16 +63,46 @@ _DROP_TOMBSTONES = SqlStatement(delete(schema.tombstone).where(_HERE, among(_T.u
 _DROP_FOLDER = SqlStatement(delete(schema.folder).where(keyed_by(_F, "folder")))
 
 
-def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> None:
+@dataclass(frozen=True, slots=True)
+class SweptState:
+    """An account as a sweep has left it: until one of both changes, another sweep would find nothing to do."""
+
+    mark: int
+    """Its change mark."""
+    due_us: float
+    """The instant at which something passes its retention; in the past where something is kept beyond it."""
+
+
+def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptState:
     """Flush names, remove what is past retention, and checkpoint the index.
 
     Without a `trusted` clock, nothing is removed. What `keep` or a hold protects stays.
     """
+    are_named = False
     with contextlib.suppress(DiskFull):  # the names stay pending; what follows frees space
         flush_names(store)
+        are_named = True
     if trusted:
         _drop(store, store.clock.steady_us(), keep=keep)
-    checkpoint(store)
+    with translated("checkpoint"), store.lock.held():
+        due_us = _due_us(store) if are_named else 0
+        _checkpoint(store)
+        return SweptState(store.mark_to_come, due_us)
+
+
+def _due_us(store: Store) -> float:
+    """Return when the next thing passes its retention. What is abandoned in `tmp/` is left to the next full visit."""
+    keep_us, history_us = (
+        seconds * 1_000_000 for seconds in (store.settings.expunge_keep_seconds, store.settings.history_keep_seconds)
+    )
+    with store.index.reading() as connection:
+        (expunged, history, delivered, deleted) = _OLDEST.on(connection, account=store.account_id).fetchone()
+    due = [
+        at + keep
+        for at, keep in ((expunged, keep_us), (history, history_us), (delivered, history_us), (deleted, keep_us))
+        if at is not None
+    ]
+    return min(due, default=math.inf)
 
 
 def _drop(store: Store, now_us: int, *, keep: bool) -> None:
@@ -80,7 +120,11 @@ def checkpoint(store: Store) -> None:
     """Move the write-ahead log into the index as far as readers allow."""
     store.ready()
     with translated("checkpoint"), store.lock.held():
-        store.index.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _checkpoint(store)
+
+
+def _checkpoint(store: Store) -> None:
+    store.index.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _let_go_messages(store: Store, before_us: int) -> bool:

@@ -6,8 +6,10 @@ import os
 import smtplib
 import sqlite3
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +18,14 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config, Server
 from mic_mail.errors import Trouble
 from mic_mail.log.maillog import MailLog
+from mic_mail.policy.facts import Fact
 from mic_mail.process.executors import Executors
-from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, LogRetention, WhenChanged
+from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, LogRetention, Visits, WhenChanged
+from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from runtimes import runtime
-from store_harness import deliver
+from store_harness import REF, deliver
 from waiting import stays_on_loop, wait_on_loop
 
 
@@ -362,3 +366,61 @@ def test_what_lies_in_the_way_of_a_mailbox_is_told_once(serve: Callable[..., Mai
         ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one"]),
         ("dvbe@mic.gov.vn", "not-a-message", ["INBOX: one", "INBOX: two"]),
     ]
+
+
+@dataclass
+class Mailbox:
+    """What a visit has to know of one."""
+
+    mailbox_id: int = REF.account_id
+    home: str = REF.home
+    address: str = "dvbe@mic.gov.vn"
+    facts: tuple[Fact, ...] = ()
+
+
+class Mailboxes(list[Mailbox]):
+    def entry(self, mailbox_id: int) -> Mailbox | None:
+        return next((mailbox for mailbox in self if mailbox.mailbox_id == mailbox_id), None)
+
+
+async def test_a_mailbox_that_has_not_changed_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until something in it passes its retention, or a day is over; a change is seen, and retention is kept to the hour."""
+    clock = ManualClock(datetime(2026, 12, 1, tzinfo=UTC))
+    store, log, executors = MailStore(tmp_path, clock=clock, host="h"), MailLog(None, "house", clock=clock), Executors()
+    account = store.account(REF)
+    snapshot: Any = Mailboxes([Mailbox()])
+    visits = Visits(runtime(Config(), clock, log=log, executors=executors, snapshot=lambda: snapshot), store)
+    swept = []
+    original = Account.sweep
+
+    def counted(self: Account, **how: bool) -> Any:
+        swept.append(clock.now())
+        return original(self, **how)
+
+    monkeypatch.setattr(Account, "sweep", counted)
+
+    async def sweeps(hours: int = 1) -> int:
+        before = len(swept)
+        for _ in range(hours):
+            clock.move_to(clock.now() + timedelta(hours=1))
+            await visits.sweep(trusted=True)
+        return len(swept) - before
+
+    inbox = account.folder("INBOX").folder_id
+    [uid] = deliver(account, inbox, ["a"])
+    assert [await sweeps(), await sweeps(22)] == [1, 0]
+    assert await sweeps(2) == 1, "once a day in any case"
+    account.remove(inbox, [uid])
+    expunged = clock.now()
+    assert [await sweeps(), await sweeps()] == [1, 0]
+    while account.tombstones():
+        assert clock.now() < expunged + timedelta(days=8)
+        await sweeps()
+    assert clock.now() - expunged == timedelta(days=7, hours=1)
+    await visits.sweep(trusted=True)
+    account.create("Cu")
+    account.delete("Cu")
+    assert [await sweeps(), await sweeps()] == [1, 0]
+    store.close()
+    executors.close()
+    log.close()
