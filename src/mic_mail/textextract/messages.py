@@ -86,7 +86,7 @@ class Leaf:
 
     @property
     def _begins_like_a_file(self) -> bool:
-        return self.content(64).lstrip().startswith(_KNOWN_BEGINNINGS)
+        return self._beginning.lstrip().startswith(_KNOWN_BEGINNINGS)
 
     @property
     def may_enclose(self) -> bool:
@@ -96,6 +96,11 @@ class Leaf:
     @cached_property
     def _whole(self) -> bytes:
         return decode(self._raw(self.size), self.encoding)
+
+    @cached_property
+    def _beginning(self) -> bytes:
+        """Its first octets, by which several questions are answered."""
+        return self.content(64)
 
     def _raw(self, most: int) -> bytes:
         return self.message[self.start : self.start + min(most, self.size)]
@@ -202,7 +207,7 @@ class Leaf:
     @property
     def is_wide(self) -> bool:
         """True for a text with more than one octet a letter, by its first octets."""
-        return self.content(64).startswith(WIDE_MARKS)
+        return self._beginning.startswith(WIDE_MARKS)
 
     @property
     def is_searched(self) -> bool:

@@ -182,7 +182,7 @@ class IncomingMessage:
     def whole_with(self, front: bytes) -> bytes:
         """Return the buffered message as it is stored, with `front` before its header."""
         assert self.header is not None
-        return front + self.stored_header + self.buffered[len(self.header) :]
+        return b"".join((front, self.stored_header, memoryview(self.buffered)[len(self.header) :]))
 
     def put_in_front(self, front: bytes) -> None:
         """Continue with the message as it is stored."""
