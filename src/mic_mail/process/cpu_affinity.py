@@ -3,7 +3,7 @@
 The threads never run at the same time: they pass the interpreter lock to each other at each system call and each step of an SQL
 statement, some hundred times for a batch of deliveries, about ten times for an IMAP command. Left to the kernel they run on two
 cores, and each handover wakes a core that has begun to sleep. One core for all raises the throughput by a third (decisions
-0016, 0040). Threads that work without the interpreter lock (password hashes, the log's disk) are not pinned.
+0016, 0040, 0122). Threads that work without the interpreter lock (password hashes, the log's disk) are not pinned.
 """
 
 import os
@@ -12,7 +12,7 @@ from mic_mail.process.executors import Executors
 
 
 def share_core(executors: Executors, row: int) -> int | None:
-    """Pin the calling loop, the delivery executor and the io executor to one core.
+    """Pin the calling loop and the cpu, delivery and io executors to one core.
 
     Return the core, or None where pinning is forbidden. `row` is the worker's number. Call it when all threads have been
     started: a new thread inherits the core of its creator.

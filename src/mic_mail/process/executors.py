@@ -260,8 +260,9 @@ class Executors:
         return await self._hash_executor._submit(fn, self._hash_turns.give_back)
 
     def loop_bound_threads(self) -> list[int]:
-        """Return the ids of the threads that exchange the interpreter lock with the loop: delivery and io."""
-        return self._delivery_executor.thread_ids() + self.io_executor.thread_ids()
+        """Return the ids of the threads that exchange the interpreter lock with the loop: cpu, delivery and io."""
+        executors = (self.cpu_executor, self._delivery_executor, self.io_executor)
+        return [thread for executor in executors for thread in executor.thread_ids()]
 
     def close(self) -> None:
         """Let queued calls and threads end; abandon a thread that waits for another process's lock."""
