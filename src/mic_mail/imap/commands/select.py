@@ -37,7 +37,7 @@ from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, SEEN, Changes, ExpungeResult, FolderInfo, FolderView
 
 LOOKED_AT_IN_THE_LOOP = 500_000
-"""Messages of a mailbox among which the first unseen one is found in the event loop: 1 ms."""
+"""Messages of a mailbox among which the first unseen one is found in the event loop: 1 to 2 ms."""
 EXPUNGED_AT_ONCE = 2_000
 """Messages that are expunged in one transaction, for which other writers of the account wait: 100 ms."""
 
