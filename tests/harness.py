@@ -326,7 +326,7 @@ class ProcessServer:
         self.population.close()
 
 
-def _rests(process: dict[str, Any]) -> bool:
+def rests(process: dict[str, Any]) -> bool:
     """Whether the process runs on demand, and nothing is there for it to do."""
     return process.get("resting") is True
 
@@ -356,7 +356,7 @@ class Standing:
 
     def _is_sound(self, server: ProcessServer) -> bool:
         try:
-            server.wait_for(lambda state: all(one["ready"] and (one["pid"] or _rests(one)) for one in state["processes"]), 20)
+            server.wait_for(lambda state: all(one["ready"] and (one["pid"] or rests(one)) for one in state["processes"]), 20)
         except AssertionError:
             return False
         return server.file.is_file() and server.file.read_text() == self._file

@@ -34,7 +34,7 @@ NAMES = ("dvbe", "ttlan", "pqlong")
 def stopped_copy(server: ProcessServer, target: Path) -> None:
     """The mail of one instant."""
     assert server.process is not None
-    pids = [server.process.pid, *(one["pid"] for one in server.status()["processes"])]
+    pids = [server.process.pid, *(one["pid"] for one in server.status()["processes"] if one["pid"])]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:

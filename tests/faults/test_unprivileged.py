@@ -42,9 +42,9 @@ def test_every_process_is_the_account(server: ProcessServer) -> None:
     server.start()
     nobody = pwd.getpwnam("nobody")
     server.kill_workers()
-    server.wait_for(lambda state: state["ready"] and all(one["pid"] for one in state["processes"]))
+    processes = server.start_all()["processes"]
     assert server.process is not None
-    pids = [server.process.pid, *(one["pid"] for one in server.status()["processes"])]
+    pids = [server.process.pid, *(one["pid"] for one in processes)]
     assert len(pids) >= 6
     for pid in pids:
         found = of_process(pid)

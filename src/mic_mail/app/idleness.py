@@ -21,8 +21,8 @@ class Idleness:
         self.last_word: dict[str, object] = {}
         """What the supervisor compares to find work that has come since."""
 
-    def note(self, *, is_busy: bool, seen: object, seconds: float) -> None:
-        """Note whether there is work; `seconds` without any are long enough.
+    def has_lasted(self, seconds: float, *, is_busy: bool, seen: object) -> bool:
+        """Note whether there is work, and return whether there has been none for so long.
 
         Another value of `seen` than the last time means that there has been work in between.
         """
@@ -31,5 +31,4 @@ class Idleness:
             self._since = None
         elif self._since is None:
             self._since = now
-        elif now - self._since >= seconds:
-            self.over.set()
+        return self._since is not None and now - self._since >= seconds

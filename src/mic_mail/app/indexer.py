@@ -18,12 +18,12 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executor
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
-from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, WhenChanged
+from mic_mail.services.operations.jobs import Job, JobRunner, WhenChanged
 
 CLOSE_SECONDS = 2.0
 IDLE_LOOK_SECONDS = 10.0
-IDLE_SECONDS = LONGEST_IDLE_SECONDS + ROUND_SECONDS
-"""An indexer ends when no mailbox has changed for so long: in a last round it has looked for what no change shows.
+IDLE_SECONDS = 30.0
+"""An indexer ends when no mailbox has changed for so long.
 
 It stays longer by MAILBOX_SECONDS for each mailbox and MESSAGE_SECONDS for each message, since the next one has to look at all
 of them: that takes a hundredth of this time.
@@ -41,6 +41,8 @@ class Indexer:
         self.idleness = Idleness(clock)
         self._done: tuple[int, ...] | None = None
         """The trace of the change counters up to which all is indexed; None where something was left."""
+        self._running = asyncio.Lock()
+        """Held by a round."""
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
         self._clock = clock
         self._directory = Directory(config.directory_url, clock=clock)
@@ -56,22 +58,27 @@ class Indexer:
         self._jobs.start()
 
     async def _run_once(self) -> bool:
-        trace = trace_of(self._store.change_marks_file)
-        self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
-        is_left = await self._indexing.run_once()
-        self._done = None if is_left else trace
-        return is_left
+        async with self._running:
+            trace = trace_of(self._store.change_marks_file)
+            self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
+            is_left = await self._indexing.run_once()
+            self._done = None if is_left else trace
+            return is_left
 
     async def _look_for_work(self) -> None:
-        """End once nothing has changed for long; a change that this process has not seen starts the next one.
+        """End once nothing has changed for long, after a last round that finds what no change shows.
 
-        Two changes within one tick of the clock leave the same trace; the second round after it has seen both by then.
+        A change that this process has not seen starts the next one. Two changes within one tick of the clock leave the same
+        trace; the second round after it has seen both by then.
         """
-        if self._done is not None:
+        seconds = IDLE_SECONDS + MAILBOX_SECONDS * len(self._snapshot) + MESSAGE_SECONDS * self._indexing.messages
+        is_idle = self.idleness.has_lasted(seconds, is_busy=self._has_changed(), seen=self._done)
+        if is_idle and not await self._run_once() and self._done is not None and not self._has_changed():
             self.idleness.last_word = {"done": list(self._done)}
-        cost = MAILBOX_SECONDS * len(self._snapshot) + MESSAGE_SECONDS * self._indexing.messages
-        is_busy = trace_of(self._store.change_marks_file) != self._done
-        self.idleness.note(is_busy=is_busy, seen=self._done, seconds=IDLE_SECONDS + cost)
+            self.idleness.over.set()
+
+    def _has_changed(self) -> bool:
+        return trace_of(self._store.change_marks_file) != self._done
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -140,7 +140,8 @@ def _idle_end(context: ServerContext, idleness: Idleness) -> Job:
         is_busy, seen = await context.executors.io(
             lambda: (sender_has_work(context.config), [trace_of(folder) for folder in folders])
         )
-        idleness.note(is_busy=is_busy, seen=seen, seconds=SENDER_IDLE_SECONDS)
+        if idleness.has_lasted(SENDER_IDLE_SECONDS, is_busy=is_busy, seen=seen):
+            idleness.over.set()
 
     return Job("idle_end", IDLE_LOOK_SECONDS, look)
 

@@ -38,12 +38,10 @@ def test_it_ends_after_seconds_without_work() -> None:
     clock = ManualClock(NOW)
     idleness = Idleness(clock)
     for is_busy, seen in ((True, 1), (False, 1), (False, 2), (False, 2), (True, 2), (False, 2)):
-        idleness.note(is_busy=is_busy, seen=seen, seconds=20.0)
-        assert not idleness.over.is_set()
+        assert not idleness.has_lasted(20.0, is_busy=is_busy, seen=seen)
         clock.move_to(clock.now() + timedelta(seconds=19))
     clock.move_to(clock.now() + timedelta(seconds=1))
-    idleness.note(is_busy=False, seen=2, seconds=20.0)
-    assert idleness.over.is_set()
+    assert idleness.has_lasted(20.0, is_busy=False, seen=2)
 
 
 @pytest.mark.parametrize("folder", range(4))
