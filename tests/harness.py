@@ -214,6 +214,15 @@ def open_to_others(folder: Path, *public: Path) -> list[str]:
     return found
 
 
+STAYING = """\
+from mic_mail.app import indexer, scheduled_jobs
+from mic_mail.cli.entrypoint import run
+indexer.IDLE_SECONDS = scheduled_jobs.SENDER_IDLE_SECONDS = float("inf")
+run()
+"""
+"""The program for tests that look at processes: none of them ends for lack of work."""
+
+
 class ProcessServer:
     """`mic-mail serve` with its real processes."""
 

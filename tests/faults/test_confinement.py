@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from faults.small_disk import small_disk
-from harness import ProcessServer, config_for, open_to_others, stopping
+from harness import STAYING, ProcessServer, config_for, open_to_others, stopping
 from mic_mail.cli.commands.status import _confinement
 from mic_mail.process import landlock, sandbox
 from waiting import wait_for
@@ -195,6 +195,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, ports: dict[str, int]) -> I
     umask = os.umask(0o077)  # for what the test makes; the program has a narrow one of its own
     started = ProcessServer(config_for(folder / "data", settings), folder)
     os.umask(0o022)
+    started.program = ["-c", STAYING]
     (folder / "disk").mkdir()
     (started.config.mail_root / "another_disk.test").symlink_to(folder / "disk")
     started.start()

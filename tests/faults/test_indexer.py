@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ProcessServer
+from harness import STAYING, ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.staging import Delivery
@@ -77,6 +77,7 @@ def test_the_indexer_may_die_before_any_line(tmp_path: Path) -> None:
 @pytest.fixture
 def server(serve_processes: Make) -> Iterator[ProcessServer]:
     server = serve_processes({"process": {"workers": 1}})
+    server.program = ["-c", STAYING]
     server.population.issue("dvbe")
     server.start()
     yield server

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import ProcessServer, Standing, config_for, stopping
+from harness import STAYING, ProcessServer, Standing, config_for, stopping
 from population import PASSWORD
 
 ADDRESS = "dvbe@mic.gov.vn"
@@ -27,6 +27,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     def make(number: int) -> ProcessServer:
         folder = tmp_path_factory.mktemp(f"standing{number}")
         made = ProcessServer(config_for(folder / "data", {"process": {"workers": 2}}), folder)
+        made.program = ["-c", STAYING]
         for address in (ADDRESS, GUESSED, WOKEN, INTERRUPTED):
             made.population.issue(address.partition("@")[0])
         return made

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from faults.process_servers import Make
 from faults.processes.conftest import ADDRESS, message, sign_in, stored
-from harness import BASE
+from harness import BASE, STAYING
 from waiting import PATIENCE_SECONDS
 
 WINDOW_SECONDS = 5.0
@@ -39,6 +39,7 @@ def test_a_server_at_rest_sleeps(serve_processes: Make) -> None:
     """Some seconds after the last client has left, whatever that has done, no process polls, and those are not there that
     nobody has needed."""
     server = serve_processes({"process": {"workers": 2}, "listen": {"doors": (*BASE["listen"]["doors"], "https")}})
+    server.program = ["-c", STAYING]
     server.population.issue(ADDRESS.partition("@")[0])
     server.start()
     state = server.wait_for(lambda state: all(one["ready"] for one in state["processes"]))

@@ -36,7 +36,7 @@ def test_children_share_their_pages(serve_processes: Make) -> None:
 def test_a_signal_that_means_nothing_ends_no_process(server: ProcessServer) -> None:
     """SIGUSR1 and SIGUSR2, which are orders to other servers."""
     assert server.process is not None
-    pids = [server.process.pid, *(child["pid"] for child in server.status()["processes"])]
+    pids = [server.process.pid, *(child["pid"] for child in server.start_all()["processes"])]
     for pid in pids:
         ignored = re.search(r"^SigIgn:\s+([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
         assert ignored is not None
