@@ -70,12 +70,15 @@ _SET_IN_RANGE = SqlStatement(
     .where(_HERE, _M.uid.between(bindparam("low"), bindparam("high")), _M.flags != _NEW_FLAGS)
     .values(flags=_NEW_FLAGS, modseq=bindparam("new_modseq"), name_dirty=1)
 )
-_DIRTY = SqlStatement(
-    select(_M.uid, _M.flags, _M.name)
-    .where(_HERE, _M.name_dirty == literal_column("1"), _M.uid > bindparam("after"))
-    .order_by(_M.uid)
+_D = schema.message.alias("dirty").c
+_DIRTY_UIDS = (
+    select(_D.uid)
+    .where(keyed_by(_D, "folder"), _D.name_dirty == literal_column("1"), _D.uid > bindparam("after"))
+    .order_by(_D.uid)
     .limit(bindparam("most"))
 )
+"""By themselves, since only then SQLite takes their index: else it reads all messages of the folder in search of one."""
+_DIRTY = SqlStatement(select(_M.uid, _M.flags, _M.name).where(_HERE, _M.uid.in_(_DIRTY_UIDS)).order_by(_M.uid))
 _DIRTY_FOLDERS = SqlStatement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
 _SET_NAME = SqlStatement(
     update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name=bindparam("new_name"), name_dirty=0)

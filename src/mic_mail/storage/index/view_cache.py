@@ -250,6 +250,8 @@ def runs_of(uids: array[int], some: Sequence[int]) -> Iterator[tuple[int, int]]:
     if uids[begin : begin + len(some)] == array(uids.typecode, some):
         yield begin, begin + len(some)
         return
+    if begin == len(uids) or uids[begin] > some[-1]:
+        return  # none exists, as after their EXPUNGE
     for uid in some:
         at = position_after(uids, uid, end)
         if at == len(uids) or uids[at] != uid:

@@ -193,6 +193,30 @@ def test_a_search_asks_each_segment_once(store: MailStore, monkeypatch: pytest.M
     assert len(asked) == 4
 
 
+def test_names_that_lag_behind_are_found_without_a_step_for_each_message(store: MailStore) -> None:
+    """One of a few or of many: as many steps of SQLite."""
+    account = store.account(REF)
+    here = account.folder_id("INBOX")
+    steps: list[int] = []
+    for count in (100, 900):
+        fill(store, count)
+        account.flush_names()
+        account.store_flags(here, [max(account.view(here).uids)], "+", 0, ("new",))
+        writer, taken = store.store(REF).index.writer(), [0]
+
+        def step(taken: list[int] = taken) -> int:
+            taken[0] += 1
+            return 0
+
+        writer.set_progress_handler(step, 1)
+        try:
+            assert account.flush_names() == 1
+        finally:
+            writer.set_progress_handler(None, 1)
+        steps += taken
+    assert steps[1] <= steps[0] + 50, steps
+
+
 def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush ends after the slice during which another writer came, for a bounded number of rounds; at drain it does not."""
     fill(store, 40)
