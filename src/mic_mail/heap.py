@@ -54,8 +54,10 @@ def fill_gaps() -> None:
     free.restype, free.argtypes = None, (ctypes.c_void_p,)
     end.restype, end.argtypes = ctypes.c_void_p, (ctypes.c_ssize_t,)
     _libc.mallinfo2.restype = _MallocInfo
-    behind = end(0) - _libc.mallinfo2().keepcost  # from here on nothing is allocated
+    found = _libc.mallinfo2()
+    behind = end(0) - found.keepcost  # from here on nothing is allocated
+    left = found.arena  # more than all gaps: another malloc than glibc's may know no end of them
     for size in chain(range(_LARGEST_GAP, _LARGEST_SMALL, -512), range(_LARGEST_SMALL, 8, -16)):
-        while (block := allocate(size)) is not None and block < behind:
-            pass
+        while (block := allocate(size)) is not None and block < behind and left > 0:
+            left -= size
         free(block)

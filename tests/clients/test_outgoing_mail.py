@@ -106,7 +106,7 @@ def test_sending_can_be_paused(tmp_path: Path) -> None:
         pause(True)
         submit(server, letter("b@one.example"))
         wait_for(lambda: server.running.server.report()["queued"] == 1)
-        stays(lambda: (other.messages, server.running.server.report()["paused"]) == ([], True))
+        stays(lambda: (other.messages, server.running.server.report()["queued"]) == ([], 1))
         pause(False)
         wait_for(lambda: other.messages)
 

@@ -2,8 +2,12 @@
 
 import subprocess
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
+
+from mic_mail import heap
 
 FREED = """
 import ctypes, re
@@ -48,6 +52,23 @@ if FILLS:
     heap.fill_gaps()
 print(sum(libc.malloc(size) < end for size in sizes[::3]))
 """
+
+
+def test_another_malloc_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose blocks all lie below the end of the heap."""
+    sizes: list[int] = []
+
+    def malloc(size: int) -> int:
+        sizes.append(size)
+        return 4_096
+
+    def mallinfo2() -> SimpleNamespace:
+        return SimpleNamespace(arena=10_000_000, keepcost=0)
+
+    libc = SimpleNamespace(malloc=malloc, mallinfo2=mallinfo2, free=partial(int), sbrk=partial(max, 1 << 40))
+    monkeypatch.setattr(heap, "_libc", libc)
+    heap.fill_gaps()
+    assert 10_000_000 < sum(sizes) < 25_000_000  # as much as there is, and one block of each size
 
 
 @pytest.mark.parametrize(("fills", "fewest", "most"), [("False", 1_000, 2_000), ("True", 0, 20)], ids=["left", "filled"])

@@ -59,12 +59,11 @@ class SendingMail:
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
-        numbers: dict[str, object] = {
+        return {
             "queued": self._manager.waiting,
             "sending": self._manager.under_way,
             "transactions": self._manager.transactions,
         }
-        return {**numbers, "paused": True} if self._context.config.sending.paused else numbers
 
     def configure(self) -> None:
         """Apply the new configuration of the context; the machine may have other name servers, too."""

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from mic_mail.file_trace import trace_of
 from mic_mail.process.control_channel import Message
-from mic_mail.process.feed_sockets import DATAGRAM_OCTETS, PREFIX, WORD, Watchlist, watchlist_name
+from mic_mail.process.feed_sockets import CHECK_ALL, DATAGRAM_OCTETS, PREFIX, WORD, Watchlist, watchlist_name
 
 LOOK_SECONDS = 10.0
 """A look that costs the supervisor no wake-up of its own (`supervisor.LOOK_SECONDS`)."""
@@ -124,7 +124,7 @@ class BroadcastDemand:
         is_meant = False
         for _ in range(_MOST_DATAGRAMS):
             try:
-                is_meant = readable.recv(DATAGRAM_OCTETS).startswith(self._word) or is_meant
+                is_meant = readable.recv(DATAGRAM_OCTETS).startswith((self._word, CHECK_ALL)) or is_meant
             except OSError:  # all is read
                 break
         return is_meant

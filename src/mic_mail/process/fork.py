@@ -35,7 +35,7 @@ takes the next from the heap; then of uvloop's 256 KiB for each TLS connection n
 memory, but whatever was there in the heap before.
 """
 _MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-_PR_SET_NAME = 15
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _LONGEST_NAME = 15
 
 
@@ -66,18 +66,23 @@ class Forked:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def fork(work: Callable[[], int], keep: Collection[int], name: str) -> Forked:
-    """Run `work` in a child with the descriptors `keep`, stdout and stderr; `ps -o comm` shows its `name`."""
+def fork(work: Callable[[], int], keep: Collection[int], name: str, *, ends_with_parent: bool = False) -> Forked:
+    """Run `work` in a child with the descriptors `keep`, stdout and stderr; `ps -o comm` shows its `name`.
+
+    One that `ends_with_parent` is killed where the parent ends first, so that it writes nothing once a lock of the parent is
+    free.
+    """
     for stream in (sys.stdout, sys.stderr):  # otherwise both processes would write what is buffered
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     gc.collect()
     gc.freeze()
+    parent = os.getpid() if ends_with_parent else None
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # none may reach the parent's handlers in the child
     try:
         pid = os.fork()
         if pid == 0:
-            _be(work, keep, name, mask)
+            _be(work, keep, name, mask, parent)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return Forked(pid)
@@ -97,7 +102,7 @@ def run_apart(work: Callable[[], bytes]) -> bytes:
 
     with open(ours, "rb") as pipe:
         try:
-            child = fork(write, (theirs,), "apart")
+            child = fork(write, (theirs,), "apart", ends_with_parent=True)
         finally:
             os.close(theirs)
         found = pipe.read()
@@ -106,7 +111,9 @@ def run_apart(work: Callable[[], bytes]) -> bytes:
     return found
 
 
-def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int | signal.Signals]) -> NoReturn:
+def _be(
+    work: Callable[[], int], keep: Collection[int], name: str, mask: set[int | signal.Signals], parent: int | None
+) -> NoReturn:
     code = EXIT_UNFORESEEN
     try:
         signal.set_wakeup_fd(-1)
@@ -119,6 +126,8 @@ def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int
         _close_all_but({*keep, 1, 2})
         os.open(os.devnull, os.O_RDONLY)  # the lowest free number: standard input
         _arrange(name)
+        if parent is not None:
+            _end_with(parent)
         code = work()
     except BaseException:  # noqa: BLE001 - nothing may return into the parent's frames
         traceback.print_exc()
@@ -126,6 +135,12 @@ def _be(work: Callable[[], int], keep: Collection[int], name: str, mask: set[int
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _end_with(parent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # it has ended before
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _close_all_but(keep: Collection[int]) -> None:

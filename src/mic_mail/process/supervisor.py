@@ -555,6 +555,7 @@ class Supervisor:
             "hostname": self.config.server.hostname,
             "ready": self._is_ready,
             "draining": self._draining_until is not None,
+            "sending_paused": self.config.sending.paused,
             "ports": self.ports if self._draining_until is None else {},
             "processes": [child.status(now) for child in self._children],
         }

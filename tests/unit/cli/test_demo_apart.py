@@ -37,6 +37,26 @@ print(say_end(refuse), say_end(lambda: os.kill(os.getpid(), signal.SIGKILL)))
     assert run(APART + code) == "1 the process that makes the demonstration ended by signal 9\n"
 
 
+def test_it_ends_with_the_parent() -> None:
+    """It would otherwise go on writing where another demonstration may begin."""
+    code = """
+ready, begun = os.pipe()
+parent = os.fork()
+if parent == 0:
+    def work():
+        os.write(2, b"%d\\n" % os.getpid())
+        time.sleep(60)
+    os.dup2(begun, 2)
+    apart(work)
+os.close(begun)
+child = int(os.read(ready, 20))
+os.kill(parent, signal.SIGTERM)
+os.waitpid(parent, 0)
+print(os.read(ready, 20))
+"""
+    assert run(APART + code) == "b''\n"
+
+
 def test_an_interrupt_ends_the_child() -> None:
     """Ctrl-C reaches the parent alone."""
     code = """

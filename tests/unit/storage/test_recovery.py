@@ -11,6 +11,8 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.maintenance import sweep as sweeping
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import FLAGGED, SEEN, TextTest
 from store_harness import Root, deliver, inbox, message, observe
 from unit.storage.before_opening import another_boot, lose_nothing
@@ -237,6 +239,26 @@ def test_an_index_damaged_in_its_middle_is_made_anew(root: Root) -> None:
 
     assert root.use(come_again) == 200
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_flags_that_change_during_a_sweep_are_not_taken_for_named(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another session, whose process is killed before it renames the files: the next hourly sweep visits the mailbox."""
+    root.use(lambda account: deliver(account, inbox(account), ["a", "b"]))
+
+    def sweep(account: Account) -> bool:
+        original = sweeping._drop
+
+        def drop(store: Store, now_us: int, *, keep: bool) -> None:
+            original(store, now_us, keep=keep)
+            account.store_flags(inbox(account), [1], "+", FLAGGED)
+
+        monkeypatch.setattr(sweeping, "_drop", drop)
+        swept = account.sweep()
+        assert swept is not None
+        store = account._store
+        return swept.mark == store.shared.marks.read(store.account_id) and swept.due_us > store.clock.steady_us()
+
+    assert not root.use(sweep)
 
 
 def test_sweep_lets_go_after_the_term(tmp_path: Path) -> None:

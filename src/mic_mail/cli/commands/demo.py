@@ -105,7 +105,7 @@ def apart(work: Callable[[], None]) -> None:
     from mic_mail.cli.main import exit_code_of
     from mic_mail.process.fork import fork
 
-    child = fork(lambda: exit_code_of(work), (), "mic-demo")
+    child = fork(lambda: exit_code_of(work), (), "mic-demo", ends_with_parent=True)
     try:
         code = child.wait()
     except KeyboardInterrupt:  # a key of the terminal does not reach the child

@@ -74,7 +74,8 @@ def _sentences(status: Mapping[str, object]) -> Iterator[Text]:
     for process in processes:
         queued, sending = process.get("queued"), process.get("sending")
         if queued is not None:
-            paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if process.get("paused") else Text("", "")
+            is_paused = status.get("sending_paused") is True
+            paused = Text(", tạm dừng (sending.paused)", ", paused (sending.paused)") if is_paused else Text("", "")
             yield Text(
                 f"Chờ gửi ra tên miền khác: {queued} thư, đang gửi {sending}{paused.vi}",
                 f"Waiting for other domains: {queued} messages, {sending} being sent{paused.en}",

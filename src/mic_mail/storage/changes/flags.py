@@ -339,6 +339,13 @@ def _dirty_folders(store: Store) -> list[int]:
         return [folder for (folder,) in _DIRTY_FOLDERS.on(connection, account=store.account_id)]
 
 
+def lag_behind(store: Store) -> bool:
+    """Return whether names of files, or sidecars of readers, are still to be written."""
+    with store.index.reading() as connection:
+        dirty = _DIRTY_FOLDERS.on(connection, account=store.account_id).fetchone()
+        return dirty is not None or bool(reader_seen_rows.pending_sidecars(connection, store.account_id, 1))
+
+
 def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, int]:
     """Return how many were renamed, the UID to continue after (0: that was all), and the account's change mark then."""
     with writing(store) as write:

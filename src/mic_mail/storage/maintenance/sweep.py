@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, delete, func, select, update
 
 from mic_mail.storage.changes.expunge import drop_refs
-from mic_mail.storage.changes.flags import flush_names
+from mic_mail.storage.changes.flags import flush_names, lag_behind
 from mic_mail.storage.changes.legal_hold import is_held
 from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
 from mic_mail.storage.changes.transaction import writing
@@ -84,10 +84,12 @@ def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptSta
         are_named = True
     if trusted:
         _drop(store, store.clock.steady_us(), keep=keep)
+    mark = store.shared.marks.read(store.account_id)
+    with translated("reading the index"):
+        due_us = _due_us(store) if are_named and not lag_behind(store) else 0  # a STORE since the flush may owe names
     with translated("checkpoint"), store.lock.held():
-        due_us = _due_us(store) if are_named else 0
         _checkpoint(store)
-        return SweptState(store.mark_to_come, due_us)
+        return SweptState(store.mark_to_come, due_us if store.mark_to_come == mark + 2 else 0)
 
 
 def _due_us(store: Store) -> float:
