@@ -16,7 +16,10 @@ _malloc_trim = getattr(_libc, "malloc_trim", None)
 _LARGEST_GAP = 100_000
 """Less than what malloc allocates outside the heap; larger gaps are filled piece by piece."""
 _LARGEST_SMALL = 8_192
-"""Up to this size, gaps of each size that malloc distinguishes are filled; the rest of a larger gap is one of these."""
+"""Up to this size, gaps of each size that malloc distinguishes are filled.
+
+The rest of a larger gap is one of these.
+"""
 
 
 class _MallocInfo(ctypes.Structure):

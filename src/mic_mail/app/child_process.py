@@ -199,7 +199,7 @@ class ChildServer(Protocol):
 
     @property
     def idleness(self) -> Idleness | None:
-        """What ends a process that runs on demand; None for the others."""
+        """The end of a process that runs on demand; None for the others."""
 
     def report(self) -> dict[str, object]: ...
     def configure(self, config: Config) -> None: ...

@@ -10,7 +10,7 @@ from mic_mail.clock import Clock
 
 
 class Idleness:
-    """How long one process has been idle; belongs to its loop."""
+    """The time for which one process has been idle; belongs to its loop."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class Idleness:
         self.over = asyncio.Event()
         """Set when the process has been idle for long enough; it then ends."""
         self.last_word: dict[str, object] = {}
-        """What the supervisor compares to find work that has come since."""
+        """The numbers that the supervisor compares to find work that has come since."""
 
     def has_lasted(self, seconds: float, *, is_busy: bool, seen: object) -> bool:
         """Note whether there is work, and return whether there has been none for so long.

@@ -57,7 +57,7 @@ IDLE_SECONDS = 10.0
 NOTICES_SECONDS = 10.0
 INTAKE_SECONDS = 5.0
 IDLE_LOOK_SECONDS = 60.0
-"""How often a process that runs on demand looks whether it is idle."""
+"""The time between two looks of a process that runs on demand for work."""
 
 
 def duties_of(

@@ -45,7 +45,7 @@ class Server:
     web: "WebServers | None" = None
     sending: "SendingMail | None" = None
     idleness: Idleness | None = None
-    """What ends a sender that runs on demand."""
+    """The end of a sender that runs on demand."""
 
     @property
     def log(self) -> MailLog:

@@ -1,4 +1,4 @@
-"""What starts a child that runs on demand: it rests, without a process, until there is work for it.
+"""The start of a child that runs on demand: it rests, without a process, until there is work for it.
 
 In: files and sockets that the supervisor can look at without waiting. Out: `Demand`, by which the supervisor learns that a
 resting child is needed. Two things together lose no work (docs/decisions/0120):
@@ -29,7 +29,7 @@ _MOST_DATAGRAMS = 64
 
 
 class Demand(Protocol):
-    """How the supervisor learns that a resting child is needed. Nothing here waits."""
+    """The way in which the supervisor learns that a resting child is needed. Nothing here waits."""
 
     @property
     def look_seconds(self) -> float:

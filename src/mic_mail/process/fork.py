@@ -111,6 +111,13 @@ def run_apart(work: Callable[[], bytes]) -> bytes:
     return found
 
 
+def reap_orphans(ours: Collection[int]) -> None:
+    """Reap children that are not `ours`: the first process of a container inherits what its dead children had started."""
+    with contextlib.suppress(ChildProcessError):
+        while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
+            os.waitpid(dead.si_pid, 0)
+
+
 def _be(
     work: Callable[[], int], keep: Collection[int], name: str, mask: set[int | signal.Signals], parent: int | None
 ) -> NoReturn:

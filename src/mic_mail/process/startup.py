@@ -1,20 +1,21 @@
-"""Startup before the supervisor runs: folders, listening sockets, checks.
+"""Startup before the supervisor runs: folders, listening sockets, checks; and the check of a configuration that is read again.
 
-Blocking; ends before any child is started.
+Blocking.
 """
 
 import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
 from mic_mail.config import preflight
+from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
 from mic_mail.config.preflight import Problem
 from mic_mail.directory.preflight import trouble_with
-from mic_mail.errors import Text, Trouble, in_ascii
+from mic_mail.errors import MicMailError, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.net import listeners as net
 from mic_mail.net.listeners import CannotListen, Listener
@@ -84,6 +85,22 @@ def certificate_problems(config: Config) -> list[Problem]:
 
     found = json.loads(run_apart(look))
     return [Problem(each["key"], Text(**each["reason"]), Text(**each["remedy"])) for each in found]
+
+
+def read_again(reread: Callable[[], Config]) -> tuple[Config | None, Sequence[Text | str]]:
+    """Return a configuration by which a child could be started, or the mistakes in it."""
+    try:
+        fresh = reread()
+        mistakes = [
+            Text(f"{each.key}: {each.reason.vi}", f"{each.key}: {each.reason.en}") for each in certificate_problems(fresh)
+        ]
+    except ConfigErrors as errors:
+        return None, [each.text for each in errors.mistakes]
+    except MicMailError as error:
+        return None, [error.text]
+    except Exception as error:  # noqa: BLE001 - whatever the file contains, the server goes on
+        return None, [repr(error)]
+    return (None if mistakes else fresh), mistakes
 
 
 def workers(config: Config) -> int:

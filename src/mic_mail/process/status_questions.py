@@ -1,15 +1,23 @@
-"""Questions for the state of the server, while the reports of its children arrive for them.
+"""Questions for the state of the server at `<run_dir>/status`, while the reports of its children arrive for them.
 
 In: clients that ask, children, their reports, the time. Out: each client is answered once all the children that it waits for
 have reported, have ended or have let ANSWER_SECONDS pass. Never here: a wait, so the supervisor goes on meanwhile.
 """
 
+import contextlib
+import json
+import os
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from mic_mail.process.control_channel import Message
+from mic_mail.process.status import STATUS_SOCKET
 from mic_mail.process.supervised_child import ANSWER_SECONDS, SupervisedChild
 
+LONGEST_ANSWER = 1.0
+"""Seconds that a client has to read the status; only the server's account can connect."""
 MOST_QUESTIONS = 16
 """Clients that wait at the same time; any other is answered at once, from the last reports."""
 
@@ -26,11 +34,24 @@ class _Question:
 class StatusQuestions:
     """The open questions of one supervisor."""
 
-    def __init__(self, answer: Callable[[socket.socket], None]) -> None:
-        """`answer` writes the state to a client and closes its connection."""
-        self._answer = answer
+    def __init__(self, status: Callable[[], Message]) -> None:
+        """`status` returns the state that a client is sent."""
+        self._status = status
         self._open: list[_Question] = []
         self._number = 0
+
+    def listen(self, run_dir: Path) -> socket.socket:
+        """Return the listening socket `<run_dir>/status`, in place of one that an earlier server left."""
+        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(STATUS_SOCKET, dir_fd=folder)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listening.setblocking(False)
+        listening.bind(f"/proc/self/fd/{folder}/{STATUS_SOCKET}")  # a socket path is at most 107 octets long
+        os.chmod(run_dir / STATUS_SOCKET, 0o600)
+        os.close(folder)
+        listening.listen(16)
+        return listening
 
     def ask(self, client: socket.socket, children: Iterable[SupervisedChild], now: float) -> None:
         """Ask these children for their reports, and answer the client when they have arrived."""
@@ -69,3 +90,8 @@ class StatusQuestions:
         self._open = [one for one in self._open if one not in ended]
         for one in ended:
             self._answer(one.client)
+
+    def _answer(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), client:
+            client.settimeout(LONGEST_ANSWER)
+            client.sendall(json.dumps(self._status()).encode())

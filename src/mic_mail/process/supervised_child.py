@@ -41,7 +41,7 @@ class SupervisedChild:
     name: str
     row: int = 0
     demand: Demand | None = None
-    """What starts a child that runs on demand; None: it always runs."""
+    """The start of a child that runs on demand; None: it always runs."""
     is_resting: bool = False
     """The child has no process, and is started when there is work for it."""
     signals: Sequence[socket.socket] = ()
@@ -49,7 +49,7 @@ class SupervisedChild:
     look_at: float = 0.0
     """When to look for work for a resting child."""
     last_word: Message = field(default_factory=dict)
-    """What the child said when it last ended for lack of work."""
+    """The message by which the child last ended for lack of work."""
     process: Forked | None = None
     channel: Channel | None = None
     ready: bool = False

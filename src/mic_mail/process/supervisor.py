@@ -17,7 +17,6 @@ child at any time is safe (`process.fork`). It sleeps until something arrives or
 """
 
 import contextlib
-import json
 import os
 import secrets
 import selectors
@@ -30,9 +29,7 @@ from pathlib import Path
 
 from mic_mail.clock import Clock
 from mic_mail.config.diff import changes
-from mic_mail.config.load import ConfigErrors
 from mic_mail.config.model import Config
-from mic_mail.errors import MicMailError, Text
 from mic_mail.heap import fill_gaps, settle
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
@@ -42,9 +39,8 @@ from mic_mail.net.listeners import WEB_DOORS, Listener
 from mic_mail.process.control_channel import Channel, ChildSpec, Message
 from mic_mail.process.demand import ConnectionDemand, Demand
 from mic_mail.process.feed_sockets import PREFIX
-from mic_mail.process.fork import Forked, fork
-from mic_mail.process.startup import certificate_problems
-from mic_mail.process.status import STATUS_SOCKET
+from mic_mail.process.fork import Forked, fork, reap_orphans
+from mic_mail.process.startup import read_again
 from mic_mail.process.status_questions import StatusQuestions
 from mic_mail.process.supervised_child import FIRST_ATTEMPTS, SupervisedChild
 from mic_mail.process.systemd import Notifier
@@ -64,8 +60,6 @@ ORDER_SECONDS = 1.0
 DRAIN_MARGIN = 3.0
 KILLED_SECONDS = 5.0
 """Seconds from one SIGKILL for all children to the next."""
-LONGEST_ANSWER = 1.0
-"""Seconds that a client has to read the status; only the server's account can connect."""
 
 
 class Supervisor:
@@ -111,7 +105,7 @@ class Supervisor:
         self._started_at = clock.now()
         self._alive_at = 0.0
         self._looked_at = clock.monotonic()
-        self._questions = StatusQuestions(self._write_status)
+        self._questions = StatusQuestions(self.status)
 
     # Beginning
     def start(self, listeners: Sequence[Listener], workers: int) -> None:
@@ -167,15 +161,7 @@ class Supervisor:
         self._selector.register(reading, selectors.EVENT_READ, self._on_signals)
 
     def _open_status(self, run_dir: Path) -> None:
-        folder = os.open(run_dir, os.O_RDONLY | os.O_DIRECTORY)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(STATUS_SOCKET, dir_fd=folder)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listening.setblocking(False)
-        listening.bind(f"/proc/self/fd/{folder}/{STATUS_SOCKET}")  # a socket path is at most 107 octets long
-        os.chmod(run_dir / STATUS_SOCKET, 0o600)
-        os.close(folder)
-        listening.listen(16)
+        listening = self._questions.listen(run_dir)
         self._selector.register(listening, selectors.EVENT_READ, lambda: self._on_question(listening))
 
     def _spawn(self, child: SupervisedChild) -> None:
@@ -383,13 +369,13 @@ class Supervisor:
             if process is None or process.poll() is None:
                 continue
             child.process = None
-            self._hear_last_words(child)
+            self._read_last_messages(child)
             self._hang_up(child)
             if self._draining_until is None:
                 self._follow_its_end(child, process)
                 self._replace_next()
             self._questions.has_ended(child)
-        self._reap_orphans()
+        reap_orphans({child.process.pid for child in self._children if child.process is not None})
 
     def _follow_its_end(self, child: SupervisedChild, process: Forked) -> None:
         """Let a child rest that had nothing to do; start any other again."""
@@ -407,15 +393,8 @@ class Supervisor:
         self._have_recovered()
         self._go_on_without(child)
 
-    def _reap_orphans(self) -> None:
-        """Reap orphans: the first process of a container inherits what its dead children had started."""
-        ours = {child.process.pid for child in self._children if child.process is not None}
-        with contextlib.suppress(ChildProcessError):
-            while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
-                os.waitpid(dead.si_pid, 0)
-
-    def _hear_last_words(self, child: SupervisedChild) -> None:
-        """Read whether a child that has ended was idle, and its numbers: SIGCHLD may be handled before its last messages."""
+    def _read_last_messages(self, child: SupervisedChild) -> None:
+        """Read what a child that has ended said last: SIGCHLD may be handled before it."""
         for message in child.channel.receive() if child.channel is not None else ():
             if message is not None and message.get("kind") == "idle":
                 child.is_leaving, child.last_word = True, message
@@ -471,7 +450,7 @@ class Supervisor:
             return
         if self._announced:  # systemd takes a server that announces a reload for ready
             self._notifier.reloading()
-        fresh, mistakes = self._read_again()
+        fresh, mistakes = read_again(self._reread)
         if fresh is None:
             self._log.event("reload_refused", mistakes=mistakes)
         else:
@@ -484,21 +463,6 @@ class Supervisor:
             for child in self._children:
                 child.order(order)
         self._notify_systemd()
-
-    def _read_again(self) -> tuple[Config | None, Sequence[Text | str]]:
-        """Return a configuration by which a child could be started, or the mistakes in it."""
-        try:
-            fresh = self._reread()
-            mistakes = [
-                Text(f"{each.key}: {each.reason.vi}", f"{each.key}: {each.reason.en}") for each in certificate_problems(fresh)
-            ]
-        except ConfigErrors as errors:
-            return None, [each.text for each in errors.mistakes]
-        except MicMailError as error:
-            return None, [error.text]
-        except Exception as error:  # noqa: BLE001 - whatever the file contains, the server goes on
-            return None, [repr(error)]
-        return (None if mistakes else fresh), mistakes
 
     def drain(self) -> None:
         """Close the listening sockets and let all children finish; called again, kill them."""
@@ -539,11 +503,6 @@ class Supervisor:
             # a draining child sends no reports
             asked = self._children if self._draining_until is None else []
             self._questions.ask(asking, asked, self._clock.monotonic())
-
-    def _write_status(self, asking: socket.socket) -> None:
-        with contextlib.suppress(OSError), asking:
-            asking.settimeout(LONGEST_ANSWER)
-            asking.sendall(json.dumps(self.status()).encode())
 
     def status(self) -> Message:
         """Return the whole state, for `mic-mail status`."""

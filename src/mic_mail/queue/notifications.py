@@ -10,7 +10,7 @@ from pathlib import Path
 from mic_mail.process.change_feed import Feed, send_word
 
 ANNOUNCEMENT = b"queue "
-"""How the broadcasts begin."""
+"""The beginning of the broadcasts."""
 
 
 class QueueNotifications:

@@ -165,9 +165,9 @@ class DeliveryAttempt:
     async def attempt(
         self, entry: QueueEntry, destination: str, places: Sequence[int], message: SignedMessage | KeyUnusable
     ) -> AttemptResult:
-        """Attempt delivery of a message that was prepared; return a result for each recipient, from a server or from this one.
+        """Attempt delivery of a message that was prepared, and close it.
 
-        The message is closed.
+        Return a result for each recipient, from a server or from this one.
         """
         if isinstance(message, KeyUnusable):  # the text of a report goes to the sender
             return AttemptResult([Result(RecipientResult.DEFERRED, "4.3.0", _NOT_SIGNED)] * len(places), end=End.NOT_ASKED)

@@ -43,7 +43,7 @@ EXPUNGED_AT_ONCE = 2_000
 
 _FLAGS_AT_ONCE = 4_096
 _LOW_OCTET = 0 if sys.byteorder == "little" else array("Q").itemsize - 1
-"""Where the octet of the system flags lies in a message's flags."""
+"""The place of the octet of the system flags in a message's flags."""
 _IS_UNSEEN = bytes(not flags & SEEN for flags in range(256))
 
 

@@ -40,7 +40,10 @@ LONGEST_IDLE_SECONDS = 60.0
 It bounds the delay of what becomes due by time alone, and of a change that could not be seen.
 """
 LONGEST_UNSWEPT_SECONDS = 86_400.0
-"""The longest time for which a mailbox that does not change is not swept: for files that no change of the index tells of."""
+"""The longest time for which a mailbox that does not change is not swept.
+
+A visit finds files that no change of the index tells of.
+"""
 _NAMES_AN_EVENT = 200
 
 

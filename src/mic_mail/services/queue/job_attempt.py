@@ -60,7 +60,7 @@ class _Prepared:
     is_gone: bool = False
     message: SignedMessage | KeyUnusable | None = None
     error: Exception | None = None
-    """What went wrong with the message."""
+    """The error that the message has met."""
 
     def close(self) -> None:
         if isinstance(self.message, SignedMessage):

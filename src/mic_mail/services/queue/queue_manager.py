@@ -117,7 +117,7 @@ class QueueManager:
         self._backoff = Backoff(runtime.clock)
         """The pauses between log lines while the queue cannot be read."""
         self._failures: dict[str, int] = {}
-        """How often in a row an attempt of each entry ended by an error in this server."""
+        """The attempts of each entry that ended in a row by an error in this server."""
         self._wake_up = asyncio.Event()
         self._is_swept = False
         self._over = False

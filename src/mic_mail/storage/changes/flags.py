@@ -77,7 +77,10 @@ _DIRTY_UIDS = (
     .order_by(_D.uid)
     .limit(bindparam("most"))
 )
-"""By themselves, since only then SQLite takes their index: else it reads all messages of the folder in search of one."""
+"""By themselves, since only then SQLite takes their index.
+
+Else it reads all messages of the folder in search of one.
+"""
 _DIRTY = SqlStatement(select(_M.uid, _M.flags, _M.name).where(_HERE, _M.uid.in_(_DIRTY_UIDS)).order_by(_M.uid))
 _DIRTY_FOLDERS = SqlStatement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
 _SET_NAME = SqlStatement(
@@ -291,9 +294,9 @@ def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
 
 
 def flush_names(store: Store, *, gives_way: bool = False) -> int:
-    """Rename the account's files whose names lag behind, in slices; write pending \\Seen sidecars. Return the renames.
+    """Rename the account's files whose names lag behind, in slices; return the renames.
 
-    With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
+    Pending \\Seen sidecars are written. With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
     STORE or EXPUNGE of a large mailbox is done in slices, too, and would wait for a slice of names before each of its own; what
     it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
     """

@@ -146,7 +146,7 @@ class Words:
 
     @property
     def are_narrow(self) -> bool:
-        """Whether the number of each word takes two octets in a flow."""
+        """Return whether the number of each word takes two octets in a flow."""
         return len(self.begins) <= _NARROW_WORDS
 
     @property

@@ -116,7 +116,10 @@ def opened(store: Store, person: str | None, name: str) -> FolderDelta:
 
 
 def opened_from_memory(store: Store, name: str, cached: CachedReader) -> FolderDelta | None:
-    """Return what `opened` does, where the process knows the newest view and the kernel the files; else None. Never waits."""
+    """Return what `opened` does, without a wait, or None.
+
+    The process has to know the newest view, and the kernel the files.
+    """
     mark = store.shared.marks.read(store.account_id)
     known = store.shared.views.newest(store.account_id, folders.canonical_name(store, name), mark)
     if known is None or store.index.doubtful:

@@ -68,7 +68,10 @@ class Visited:
 
     modseq: int = -1
     trace: tuple[int, ...] = ()
-    """Times of the index and its log and the change mark when the last visit began, and the file's identity after it."""
+    """Times of the index and its log and the change mark when the last visit began.
+
+    Last, the identity of the search file after it.
+    """
     dropped_at: float = -IDLE_DROP_SECONDS
     written: bool = True
     """Set where the index has been written since text was last dropped."""

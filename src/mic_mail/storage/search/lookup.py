@@ -34,7 +34,10 @@ LARGE_OCTETS = 64 << 10
 Such a segment holds texts of megabytes, which are read for each phrase.
 """
 FIRST_WORDS = 1 << 14
-"""Words at the beginning of a large text in which a phrase is searched first: reading all of it takes milliseconds."""
+"""Words at the beginning of a large text in which a phrase is searched first.
+
+Reading all of it takes milliseconds.
+"""
 _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
