@@ -112,7 +112,10 @@ def run_apart(work: Callable[[], bytes]) -> bytes:
 
 
 def reap_orphans(ours: Collection[int]) -> None:
-    """Reap children that are not `ours`: the first process of a container inherits what its dead children had started."""
+    """Reap children that are not `ours`.
+
+    The first process of a container inherits what its dead children had started.
+    """
     with contextlib.suppress(ChildProcessError):
         while (dead := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and dead.si_pid not in ours:
             os.waitpid(dead.si_pid, 0)

@@ -1,6 +1,6 @@
-"""Startup before the supervisor runs: folders, listening sockets, checks; and the check of a configuration that is read again.
+"""Startup before the supervisor runs: folders, listening sockets, checks.
 
-Blocking.
+Also the check of a configuration that is read again. Blocking.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
-"""Questions for the state of the server at `<run_dir>/status`, while the reports of its children arrive for them.
+"""Questions for the state of the server, while the reports of its children arrive for them.
 
-In: clients that ask, children, their reports, the time. Out: each client is answered once all the children that it waits for
-have reported, have ended or have let ANSWER_SECONDS pass. Never here: a wait, so the supervisor goes on meanwhile.
+In: clients that ask at `<run_dir>/status`, children, their reports, the time. Out: each client is answered once all the
+children that it waits for have reported, have ended or have let ANSWER_SECONDS pass. Never here: a wait, so the supervisor goes
+on meanwhile.
 """
 
 import contextlib

@@ -194,7 +194,7 @@ def cores_of_threads(pid: int) -> list[set[int]]:
 
 
 def test_the_loop_of_a_worker_and_its_threads_for_accounts_share_a_core(server: ProcessServer) -> None:
-    """Decisions 0016, 0040: loop, publisher and io on one core, workers on different ones; the others go where they like."""
+    """Decisions 0016, 0040, 0122: loop, publisher, cpu and io on one core, workers on different ones; others go anywhere."""
     every = os.sched_getaffinity(0)
     if len(every) < 2:
         pytest.skip("one core only: all threads share it anyway")
@@ -202,7 +202,7 @@ def test_the_loop_of_a_worker_and_its_threads_for_accounts_share_a_core(server: 
     taken = []
     for pid in server.workers():
         kept = [cores for cores in cores_of_threads(pid) if cores != every]
-        assert len(kept) == 2 + server.config.process.io_threads
+        assert len(kept) == 3 + server.config.process.io_threads
         assert all(cores == kept[0] for cores in kept)
         taken += kept[0]
     assert len(set(taken)) == 2

@@ -296,7 +296,9 @@ def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
 def flush_names(store: Store, *, gives_way: bool = False) -> int:
     """Rename the account's files whose names lag behind, in slices; return the renames.
 
-    Pending \\Seen sidecars are written. With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
+    Pending \\Seen sidecars are written.
+
+    With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
     STORE or EXPUNGE of a large mailbox is done in slices, too, and would wait for a slice of names before each of its own; what
     it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
     """
