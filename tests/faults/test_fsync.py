@@ -22,7 +22,11 @@ from harness import ProcessServer
 from population import PASSWORD
 from waiting import wait_for
 
-CALLS = "fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,mkdir,mkdirat,sendto,sendmsg,write,writev,pwrite64"
+SYNCS = "fsync,fdatasync,syncfs"
+NAMES = "rename,renameat,renameat2,link,linkat,mkdir,mkdirat"
+BEGINS = ("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendto", "sendmsg")
+"""What counts from the line on where it begins."""
+CALLS = f"{SYNCS},{NAMES},{','.join(BEGINS)}"
 SHOWN_OCTETS = 400_000
 """Of what is written: more than all messages of a wave, or of a command."""
 DVBE, TTLAN, FRESH = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn", "fresh@mic.gov.vn"
@@ -32,6 +36,9 @@ _SYNC = re.compile(r"\d+<([^>]*)>")
 _SAID = re.compile(r"\d+<(?:socket|TCP)[^>]*>, (?:\[\{iov_base=)?\"((?:[^\"\\]|\\.)*)\"")
 _WRITTEN = re.compile(r"\d+<(/[^>]*)>, \"((?:[^\"\\]|\\.)*)\", (\d+)(?:, (\d+))? *\) += \3$")
 """What was written, wholly and shown wholly: path, octets as strace escapes them, how many, and where."""
+_VECTOR = re.compile(r"\[((?:\{iov_base=\"(?:[^\"\\]|\\.)*\", iov_len=\d+\}(?:, )?)+)\], \d+(, \d+)(?:, 0)?( *\) += (\d+))$")
+"""The pieces of a write, and how many octets they had together."""
+_PIECE = re.compile(r"iov_base=\"((?:[^\"\\]|\\.)*)\"")
 _ACKNOWLEDGED = re.compile(r"(?:^|\\r\\n)(250 2\.6\.0 Message[^\\]*|T\d+ OK )")
 _TOKEN = re.compile(r"X-Token: (\S+?)\\r")
 
@@ -122,11 +129,19 @@ def _base(path: str) -> str:
     return name.partition(".")[2] if "/.expunged/" in path else name
 
 
+def as_one_piece(arguments: str) -> str:
+    """A write of several pieces, as if it had been one of all their octets."""
+    vector = _VECTOR.search(arguments)
+    if vector is None:
+        return arguments
+    octets = "".join(_PIECE.findall(vector[1]))
+    return f'{arguments[: vector.start()]}"{octets}", {vector[4]}{vector[2]}{vector[3]}'
+
+
 def replayed(found: Iterable[Call]) -> Iterator[tuple[str, Disk, int]]:
     """Each acknowledgement, the disk at the moment it was sent, and how many names were made since the one before."""
     disk, made = Disk(), 0
-    begins = ("write", "writev", "pwrite64", "sendto", "sendmsg")
-    events = [(one.begun if one.name in begins else one.ended, one) for one in found]
+    events = [(one.begun if one.name in BEGINS else one.ended, one) for one in found]
     for at, call in sorted(events, key=lambda event: event[0]):
         match call.name:
             case "fsync" | "fdatasync":
@@ -143,7 +158,7 @@ def replayed(found: Iterable[Call]) -> Iterator[tuple[str, Disk, int]]:
                 disk.make_directory(call.paths[0], at)
                 made += 1
             case _:
-                if (written := _WRITTEN.match(call.arguments)) and "/.journal/" in written[1]:
+                if (written := _WRITTEN.match(as_one_piece(call.arguments))) and "/.journal/" in written[1]:
                     disk.write_journal(written[1], written[2], int(written[4]), call.ended)
                 elif written and STAGED in written[1]:
                     disk.write(written[1], written[2])
