@@ -90,7 +90,7 @@ READER_IDLE_SECONDS = 4.0
 """Seconds after which a reader is closed.
 
 Each takes 170 KB, and reopens in 0.3 ms. Sessions that wait in IDLE need none. The writer stays for longer: a change often
-follows a change, and closing the last handle makes SQLite move its log into the index.
+follows a change, and closing it syncs the log.
 """
 
 __all__ = ["Account", "MailStore", "SweptState", "Visited"]

@@ -100,7 +100,7 @@ class Store:
             entered=self._entered,
             leaving=partial(shared.marks.end, account_id),
         )
-        self.index = Index(self.paths.index, synchronous=shared.settings.synchronous, clock=shared.clock)
+        self.index = Index(self.paths.index, synchronous=shared.settings.synchronous, clock=shared.clock, leaves_log=True)
         self.search = SearchFile(self.paths.search, account_id, shared.clock)
         self.mark_to_come = 0
         """The account's change mark after the lock is released (change_marks.py); for the holder of the lock."""
@@ -166,8 +166,8 @@ class Store:
     def rest(self, before: float, readers_before: float | None = None) -> int:
         """Close the handles unused since `before`, readers those unused since `readers_before`; return how many.
 
-        The store stays open: the next use only reconnects (0.3 ms). The last process to close a WAL makes SQLite move it into
-        the index, so this belongs in an executor. Only idle readers are closed. The writer is closed, together with the lock's
+        The store stays open: the next use only reconnects (0.3 ms). The writer's log is synced, or moved into the index by
+        SQLite, so this belongs in an executor. Only idle readers are closed. The writer is closed, together with the lock's
         descriptor, only while no thread holds the lock.
 
         From then on nothing holds the index's inode, so a rebuilt index may get the same inode number. That is safe: the
@@ -176,7 +176,7 @@ class Store:
         """
         self.search.rest(before)
         closed = self.index.rest_readers(before if readers_before is None else readers_before)
-        if self.index.writer_rests(before) and self.lock.close(self.index.close_writer):
+        if self.index.writer_rests(before) and self.lock.close(self.index.rest_writer):
             closed += 1
         return closed
 

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
+from mic_mail.storage.index.connection import Index
 from mic_mail.storage.mailstore import READER_IDLE_SECONDS, Account, MailStore
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
@@ -21,6 +23,9 @@ from store_harness import REF, Root, deliver, inbox, message, observe
 
 AT_ONCE = -1.0
 """Seconds of idleness: whatever is not in use this very moment."""
+
+
+leaves_logs = pytest.mark.skipif(sys.version_info < (3, 12), reason="sqlite3 cannot keep a log before Python 3.12")
 
 
 @pytest.fixture
@@ -372,6 +377,7 @@ def test_names_of_a_killed_process_follow_though_its_log_is_gone(root: Root) -> 
     account = killed.account(REF)
     deliver(account, inbox(account), ["a"])
     account.store_flags(inbox(account), [1], "+", SEEN)
+    account.checkpoint()
     killed.rest(AT_ONCE)
     assert not (root.home / "index.sqlite-wal").exists()
     (name,) = os.listdir(root.home / "Maildir/cur")
@@ -398,3 +404,81 @@ def test_index_made_anew_by_others_while_resting(root: Root, store: MailStore) -
         root.use(lambda other, gone=gone: deliver(other, inbox(other), [f"new {gone}"]))
         assert observe(account) == root.use(observe)
         assert gone not in [token for token, _ in observe(account)["INBOX"].messages.values()]
+
+
+def logs_of(root: Root) -> list[str]:
+    """Files beside the index that belong to its log."""
+    return sorted(file.name for file in root.home.glob("index.sqlite-*"))
+
+
+@leaves_logs
+def test_resting_index_leaves_a_log_that_lacks_nothing(root: Root, store: MailStore) -> None:
+    """Index and log are all that a power loss leaves: with them, all flags are there that were set before the rest."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b"])
+    account.store_flags(inbox(account), [1], "+", SEEN, ["$Label1"])
+    store.rest(AT_ONCE)
+    assert logs_of(root) == ["index.sqlite-shm", "index.sqlite-wal"]
+    left = root.index_copy()
+    account.view(inbox(account))
+    store.rest(AT_ONCE)
+    assert root.index_copy()["index.sqlite-wal"] == left["index.sqlite-wal"]
+    before = observe(account)
+    store.close()
+    del left["index.sqlite-shm"]
+    root.power_loss(left)
+    assert root.use(observe)["INBOX"].messages == before["INBOX"].messages
+
+
+@leaves_logs
+def test_log_left_behind_is_bounded(root: Root, store: MailStore) -> None:
+    """After some deliveries a rest moves it into the index, as a stop and the housekeeper's sweep do."""
+    account = store.account(REF)
+    longest = rounds = 0
+    while rounds < 30:
+        rounds += 1
+        deliver(account, inbox(account), [f"m{rounds}"])
+        store.rest(AT_ONCE)
+        if not logs_of(root):
+            break
+        longest = max(longest, (root.home / "index.sqlite-wal").stat().st_size)
+    assert 5 <= rounds < 30
+    assert longest <= 256 << 10
+    assert len(observe(account)["INBOX"].messages) == rounds
+
+
+@leaves_logs
+@pytest.mark.parametrize("end", [lambda store, account: store.close(), lambda store, account: account.sweep()])
+def test_log_left_behind_goes_with_a_stop_or_a_sweep(
+    root: Root, store: MailStore, end: Callable[[MailStore, Account], object]
+) -> None:
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    store.rest(AT_ONCE)
+    deliver(account, inbox(account), ["b"])
+    end(store, account)
+    store.rest(AT_ONCE)
+    assert logs_of(root) == []
+    assert list(root.use(lambda other: other.view(inbox(other)).uids)) == [1, 2]
+
+
+@leaves_logs
+def test_log_that_cannot_be_synced_is_moved(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+
+    def fail(_fd: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    store.rest(AT_ONCE)
+    assert logs_of(root) == []
+    assert observe(account)["INBOX"].messages.keys() == {1}
+
+
+def test_search_file_leaves_no_log(tmp_path: Path, clock: ManualClock) -> None:
+    """It is never synced, so a log that stays would gain nothing."""
+    index = Index(str(tmp_path / "search.sqlite"), synchronous="off", clock=clock)
+    index.make().execute("CREATE TABLE kept (number INTEGER)")
+    index.rest_writer()
+    assert [file.name for file in tmp_path.iterdir()] == ["search.sqlite"]

@@ -8,6 +8,7 @@ damage to an index is temporary for the peer, since the files are the mail and `
 
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -34,6 +35,8 @@ PRIMARY = 0xFF
 _WRITER_CACHE_KIB, _READER_CACHE_KIB = 1024, 512
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
+_LONGEST_LEFT_LOG = 256 << 10
+"""Octets of a log that stays when its index rests: some nine deliveries. The next connection reads all of it first."""
 
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -137,8 +140,12 @@ class Index:
     holder of the account's lock. So a thread that finds a reader on the list, or holds the lock, may close it.
     """
 
-    def __init__(self, path: str, *, synchronous: str, clock: Clock, busy_seconds: float = _BUSY_SECONDS) -> None:
+    def __init__(
+        self, path: str, *, synchronous: str, clock: Clock, busy_seconds: float = _BUSY_SECONDS, leaves_log: bool = False
+    ) -> None:
+        """`leaves_log`: a short log stays when the index rests (`_close_at_rest`)."""
         self._path = path
+        self._leaves_log = leaves_log
         self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._clock = clock
@@ -239,6 +246,39 @@ class Index:
             self._writer.close()
             self._writer = None
 
+    def rest_writer(self) -> None:
+        """Close the writer of an index that rests; what it has committed is durable then."""
+        if self._writer is not None:
+            self._close_at_rest(self._writer, sync=True)
+            self._writer = None
+
+    def _close_at_rest(self, connection: sqlite3.Connection, *, sync: bool) -> None:
+        """Close a connection; a short log stays, durable if `sync`.
+
+        At the last close SQLite would move the log into the index, with a sync of each, and remove it. The next change would
+        make a new log, and sync its header and its directory before it is answered. To a log that is there it only appends.
+        What is left is bounded: a longer log is moved as ever, and so is every log by the hourly sweep.
+        """
+        if self._leaves_log and sys.version_info >= (3, 12) and self._has_short_log(sync=sync):
+            connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+        connection.close()
+
+    def _has_short_log(self, *, sync: bool) -> bool:
+        """Return whether there is a log that may stay, made durable if `sync`. SQLite takes no lock that this could drop."""
+        try:
+            fd = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            is_short = 0 < os.fstat(fd).st_size <= _LONGEST_LEFT_LOG
+            if is_short and sync:
+                os.fdatasync(fd)
+        except OSError:  # SQLite moves the log into the index, or keeps it, as it sees fit
+            return False
+        finally:
+            os.close(fd)
+        return is_short
+
     def close_readers(self) -> None:
         """Close idle readers now and busy ones when they are returned."""
         with self._lock:
@@ -253,7 +293,7 @@ class Index:
             idle = [reader for reader in self._readers if reader[1] < before]
             self._readers = [reader for reader in self._readers if reader[1] >= before]
         for connection, _ in idle:
-            connection.close()
+            self._close_at_rest(connection, sync=False)
         return len(idle)
 
     @property
