@@ -17,7 +17,17 @@ def prepare(bench: Bench, servers: Sequence[Server]) -> None:
     """Wait until what a start, or the last load, has left to do is done."""
     for server in servers:
         wait_for_indexer(bench, server)
+        _wait_for_idle_end(bench, server)
     time.sleep(5 * bench.sizes.settle)
+
+
+def _wait_for_idle_end(bench: Bench, server: Server) -> None:
+    """Until our indexer has ended for lack of work (`docs/decisions/0120`), five minutes at most."""
+    end = time.monotonic() + 30 * bench.sizes.settle
+    while server.status and time.monotonic() < end:
+        if all(one.get("resting") for one in server.processes() if one["name"] == "index"):
+            return
+        time.sleep(1)
 
 
 def at_rest(bench: Bench, server: Server) -> Figures:
