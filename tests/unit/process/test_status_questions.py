@@ -1,5 +1,6 @@
 """Questions for the state: answered with fresh reports, and never late because of one child."""
 
+import select
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +12,17 @@ from mic_mail.process.status_questions import MOST_QUESTIONS, StatusQuestions
 from mic_mail.process.supervised_child import ANSWER_SECONDS, SupervisedChild
 
 
+def is_whole(asking: socket.socket) -> bool:
+    """What has arrived, and stays to be read again, is the state."""
+    return asking.recv(64, socket.MSG_PEEK) == b'{"pid": 7}'
+
+
 class Desk:
     """Questions, the clients that were answered, and children whose ends of the channels are read here."""
 
     def __init__(self) -> None:
-        self.answered: list[socket.socket] = []
-        self.questions = StatusQuestions(self.answered.append)
+        self.questions = StatusQuestions(lambda: {"pid": 7})
+        self._asking: dict[socket.socket, socket.socket] = {}
         self._ends: list[socket.socket] = []
         self.read: dict[str, Channel] = {}
 
@@ -27,9 +33,15 @@ class Desk:
         return SupervisedChild("worker", name, channel=Channel(ours), ready=ready)
 
     def client(self) -> socket.socket:
-        made = socket.socket()
-        self._ends.append(made)
-        return made
+        """The supervisor's end of a connection that asks."""
+        ours, theirs = socket.socketpair()
+        self._asking[ours] = theirs
+        return ours
+
+    @property
+    def answered(self) -> list[socket.socket]:
+        """The clients that have the whole state, after which the connection ends."""
+        return [ours for ours, theirs in self._asking.items() if select.select([theirs], [], [], 0)[0] and is_whole(theirs)]
 
     def asked(self, child: SupervisedChild) -> list[Message]:
         """What the child was sent since it was last read."""
@@ -40,7 +52,7 @@ class Desk:
         self.questions.has_reported(child, question)
 
     def close(self) -> None:
-        for end in self._ends:
+        for end in [*self._ends, *self._asking.keys(), *self._asking.values()]:
             end.close()
 
 
