@@ -112,8 +112,9 @@ def kept(folder: Path = FOLDER) -> list[Results]:
 
 
 def newest(row: str, results: Iterable[Results]) -> Results | None:
-    """The newest results that have a row of ours."""
-    return next((each for each in results if each["rows"].get(row, {}).get("servers", {}).get(MIC_MAIL)), None)
+    """The newest results that have a row of ours; of several of the same commit those of the most runs."""
+    having = [each for each in results if each["rows"].get(row, {}).get("servers", {}).get(MIC_MAIL)]
+    return max((each for each in having if each["commit"] == having[0]["commit"]), key=lambda each: each["runs"], default=None)
 
 
 def fallen(now: Results, before: Iterable[Results], rows: Iterable[str]) -> list[str]:

@@ -22,7 +22,17 @@ def kept(ratios: dict[str, dict[str, float]], **more: Any) -> results.Results:
     rows = {
         name: {"servers": {"mic-mail": {"runs": [1.0], "median": 1.0}}, "ratios": by_peer} for name, by_peer in ratios.items()
     }
-    return {"at": "2026-12-01 10:00", "commit": "abc", "sizes": "full", "peers": ["dovecot", "cyrus"], "rows": rows, **more}
+    made = {"at": "2026-12-01 10:00", "commit": "abc", "sizes": "full", "runs": 1, "peers": ["dovecot", "cyrus"], "rows": rows}
+    return {**made, **more}
+
+
+def test_the_results_of_a_row() -> None:
+    """The newest, but of one commit those of the most runs."""
+    short, long = kept({"a": {}}, commit="new"), kept({"a": {}}, commit="new", runs=3)
+    older, without = kept({"a": {}}, commit="old", runs=9), kept({"b": {}}, commit="newest", runs=9)
+    assert results.newest("a", [without, short, long, older]) is long
+    assert results.newest("a", [without, kept({"a": {}}, commit="newer"), long]) is not long
+    assert results.newest("c", [without, short]) is None
 
 
 def test_each_row_has_a_name_and_a_place() -> None:
