@@ -178,7 +178,10 @@ WORKS: tuple[Work, ...] = (
         "sign-in",
         "sessions",
         sessions.sign_in,
-        (Row("sign-in and LOGOUT, password known, 10 at once", "per_s", "sign-ins/s", {CYRUS: 2}, checked=True),),
+        (
+            Row("sign-in and LOGOUT, password known, 10 at once", "per_s", "sign-ins/s", {CYRUS: 2}, checked=True),
+            Row("the same: CPU of the server for each", "cpu_ms", "ms"),
+        ),
         IMAP_SERVERS,
         warm_ups=1,
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import corpus
 import idle
-from measure import ImapClient
+from measure import ImapClient, cpu_seconds
 from servers import PASSWORD, Server
 from work import Bench, Figures
 
@@ -27,7 +27,7 @@ def imaptest() -> str | None:
 
 def sign_in(bench: Bench, server: Server) -> Figures:
     """Connections a second that sign in with a password that the server has seen, and sign out; ten at once."""
-    end, counts = time.perf_counter() + bench.sizes.seconds, [0] * SIGNING_IN
+    before, end, counts = cpu_seconds(server.pids), time.perf_counter() + bench.sizes.seconds, [0] * SIGNING_IN
 
     def again(number: int) -> None:
         while time.perf_counter() < end or not counts[number]:
@@ -42,7 +42,8 @@ def sign_in(bench: Bench, server: Server) -> Figures:
         thread.start()
     for thread in threads:
         thread.join()
-    return {"per_s": sum(counts) / (time.perf_counter() - start)}
+    seconds, spent = time.perf_counter() - start, cpu_seconds(server.pids) - before
+    return {"per_s": sum(counts) / seconds, "cpu_ms": spent / sum(counts) * 1000}
 
 
 def idle_sessions(bench: Bench, server: Server) -> Figures:
