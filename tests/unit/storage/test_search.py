@@ -531,9 +531,32 @@ def test_the_beginnings_of_texts_are_those_of_the_whole_flow(
     file.close()
 
 
+DAMAGED_FLOW = (
+    "flow = CAST(zeroblob(length(flow)) AS BLOB)",
+    "flow_checksums = zeroblob(4)",
+    "flow_checksums = zeroblob(7)",
+    "flow_checksums = 'text'",
+    "flow = substr(flow, 1, 500)",
+)
+DAMAGED_WORDS = (
+    "words = CAST(replace(words, ' 1963fz', ' 1963fq') AS BLOB)",
+    "words_checksums = zeroblob(4 * 29)",
+    "words_checksums = zeroblob(7)",
+    "words_checksums = 'text'",
+    "words = substr(words, 1, 1500)",
+)
+
+
 @pytest.mark.usefixtures("large")
-def test_a_damaged_piece_of_a_flow_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one of words."""
+@pytest.mark.parametrize(
+    ("damage", "damaged", "sound"),
+    [(DAMAGED_FLOW, "186a0z 186a1z", "186a1z 186a2z"), (DAMAGED_WORDS, "1963fz", "1963ez")],
+    ids=["flow", "words"],
+)
+def test_a_damaged_piece_answers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: tuple[str, ...], damaged: str, sound: str
+) -> None:
+    """Neither that a text occurs nor that it does not: the file is discarded, and the messages are read."""
     monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 1_000)
     root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
     store = root.store()
@@ -541,45 +564,11 @@ def test_a_damaged_piece_of_a_flow_answers_nothing(tmp_path: Path, monkeypatch: 
     account = store.account(REF)
     deliver(account, large_message(1))
     assert account.index_text(Visited()) == 1
-    damage = (
-        "UPDATE zone SET flow = CAST(zeroblob(length(flow)) AS BLOB) WHERE sieved",
-        "UPDATE zone SET flow_checksums = zeroblob(4) WHERE sieved",
-        "UPDATE zone SET flow_checksums = zeroblob(7) WHERE sieved",
-        "UPDATE zone SET flow_checksums = 'text' WHERE sieved",
-        "UPDATE zone SET flow = substr(flow, 1, 500) WHERE sieved",
-    )
-    for statement in damage:
+    for change in damage:
         with closing(sqlite3.connect(root.home / "search.sqlite")) as connection, connection:
-            assert connection.execute(statement).rowcount == 1
+            assert connection.execute(f"UPDATE zone SET {change} WHERE sieved").rowcount == 1
         assert store.store(REF).search.damage()
-        assert search(account, "INBOX", TextTest("BODY", "186a0z 186a1z")) == ([1], 1)
+        assert search(account, "INBOX", TextTest("BODY", damaged)) == ([1], 1)
         assert account.index_text(Visited()) == 1
-        assert search(account, "INBOX", TextTest("BODY", "186a1z 186a2z")) == ([1], 0)
-    store.close()
-
-
-@pytest.mark.usefixtures("large")
-def test_a_damaged_piece_of_words_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither that a word occurs nor that it does not: the file is discarded, and the messages are read."""
-    monkeypatch.setattr(fulltext_file, "WORDS_OCTETS", 1_000)
-    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
-    store = root.store()
-    store.recover()
-    account = store.account(REF)
-    deliver(account, large_message(1))
-    assert account.index_text(Visited()) == 1
-    damage = (
-        "UPDATE zone SET words = CAST(replace(words, ' 1963fz', ' 1963fq') AS BLOB) WHERE sieved",
-        "UPDATE zone SET words_checksums = zeroblob(4 * 29) WHERE sieved",
-        "UPDATE zone SET words_checksums = zeroblob(7) WHERE sieved",
-        "UPDATE zone SET words_checksums = 'text' WHERE sieved",
-        "UPDATE zone SET words = substr(words, 1, 1500) WHERE sieved",
-    )
-    for statement in damage:
-        with closing(sqlite3.connect(root.home / "search.sqlite")) as connection, connection:
-            assert connection.execute(statement).rowcount == 1
-        assert store.store(REF).search.damage()
-        assert search(account, "INBOX", TextTest("BODY", "1963fz")) == ([1], 1)
-        assert account.index_text(Visited()) == 1
-        assert search(account, "INBOX", TextTest("BODY", "1963ez")) == ([1], 0)
+        assert search(account, "INBOX", TextTest("BODY", sound)) == ([1], 0)
     store.close()

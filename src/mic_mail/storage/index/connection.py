@@ -36,7 +36,10 @@ _WRITER_CACHE_KIB, _READER_CACHE_KIB = 1024, 512
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 _LONGEST_LEFT_LOG = 256 << 10
-"""Octets of a log that stays when its index rests: some nine deliveries. The next connection reads all of it first."""
+"""Octets of a log that stays when its index rests: some nine deliveries.
+
+The next connection reads all of it first.
+"""
 
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -264,7 +267,10 @@ class Index:
         connection.close()
 
     def _has_short_log(self, *, sync: bool) -> bool:
-        """Return whether there is a log that may stay, made durable if `sync`. SQLite takes no lock that this could drop."""
+        """Return whether there is a log that may stay, made durable if `sync`.
+
+        SQLite holds no lock on its file that closing it here could drop.
+        """
         try:
             fd = os.open(f"{self._path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
