@@ -6,16 +6,14 @@ import os
 import re
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import corpus
 import idle
-from measure import ImapClient, cpu_seconds
+from measure import cpu_seconds
 from servers import PASSWORD, Server
-from work import Bench, Figures
+from work import Bench, Figures, compiled, driven
 
 SIGNING_IN = 10
 
@@ -27,23 +25,13 @@ def imaptest() -> str | None:
 
 def sign_in(bench: Bench, server: Server) -> Figures:
     """Connections a second that sign in with a password that the server has seen, and sign out; ten at once."""
-    before, end, counts = cpu_seconds(server.pids), time.perf_counter() + bench.sizes.seconds, [0] * SIGNING_IN
-
-    def again(number: int) -> None:
-        while time.perf_counter() < end or not counts[number]:
-            client = ImapClient(server.imap).login(server.user % number, PASSWORD)
-            client.command("LOGOUT")
-            client.close()
-            counts[number] += 1
-
-    start = time.perf_counter()
-    threads = [threading.Thread(target=again, args=(number,)) for number in range(SIGNING_IN)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds, spent = time.perf_counter() - start, cpu_seconds(server.pids) - before
-    return {"per_s": sum(counts) / seconds, "cpu_ms": spent / sum(counts) * 1000}
+    program, seconds = bench.once("sign_in", lambda: compiled(bench.folder, "sign_in")), bench.sizes.seconds
+    before = cpu_seconds(server.pids)
+    found = driven([program, "127.0.0.1", server.imap, SIGNING_IN, seconds, server.user, PASSWORD], seconds + 60)
+    if found["failed"]:
+        raise RuntimeError(f"{server.name} failed in {found['failed']} sign-ins")
+    spent = cpu_seconds(server.pids) - before
+    return {"per_s": found["done"] / found["wall_s"], "cpu_ms": spent / found["done"] * 1000}
 
 
 def idle_sessions(bench: Bench, server: Server) -> Figures:

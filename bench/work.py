@@ -55,20 +55,32 @@ TINY = Sizes("tiny", 20, 6, 12, 32, 300_000, 2, 300_000, 1, 3, 3, 0.1, 4, 8, 4, 
 Figures = Mapping[str, float]
 
 
+def compiled(folder: Path, name: str) -> Path:
+    """The driver `name`, made of its source in C beside this file."""
+    program, source = folder / name, Path(__file__).with_name(f"{name}.c")
+    subprocess.run(["gcc", "-O2", "-o", str(program), str(source), "-lpthread"], check=True)
+    return program
+
+
+def driven(command: Sequence[object], seconds: float) -> dict[str, float]:
+    """What a driver tells; it says itself what failed. TimeoutExpired after `seconds`."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=seconds, check=False)
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
 class Load:
     """The SMTP driver, compiled once a run."""
 
     def __init__(self, folder: Path) -> None:
-        self._program = folder / "smtp_load"
-        source = Path(__file__).with_name("smtp_load.c")
-        subprocess.run(["gcc", "-O2", "-o", str(self._program), str(source), "-lpthread"], check=True)
+        self._program = compiled(folder, "smtp_load")
 
     def __call__(self, server: Server, sessions: int, count: int, what: int | Path, users: int = 10) -> dict[str, float]:
         """Send messages of so many octets, or of a file; RuntimeError where one is refused."""
         message = f"@{what}" if isinstance(what, Path) else str(what)
-        command = [str(self._program), "127.0.0.1", str(server.smtp), server.protocol, str(sessions), str(count), message]
-        done = subprocess.run([*command, server.user, str(users)], capture_output=True, text=True, timeout=600, check=False)
-        result: dict[str, float] = json.loads(done.stdout)
+        command = [self._program, "127.0.0.1", server.smtp, server.protocol, sessions, count, message, server.user, users]
+        result = driven(command, 600)
         if result["failed"]:
             raise RuntimeError(f"{server.name} refused {result['failed']} messages")
         return result
