@@ -16,15 +16,17 @@ import re
 from typing import Final
 
 _END: Final = b"\r\n.\r\n"
+_LINE_DOT: Final = b"\r\n."
 _DOT: Final = ord(".")
+"""The octet as a number: it is found in bytes thirty times as fast as the three of a line's first dot."""
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 
 class DotDecoder:
     """Decoder of one DATA; not reusable.
 
-    Octets without a dot are returned as they are, and copied once where they hold the end. 400 MB/s with a dot on every line:
-    see bench/smtp_decoder.py.
+    Octets without a dot at the start of a line are returned as they are, and copied once where they hold the end. 400 MB/s with
+    a dot on every line: see bench/smtp_decoder.py.
     """
 
     __slots__ = ("_held", "_repair", "_returned", "ended", "rest")
@@ -40,20 +42,23 @@ class DotDecoder:
         self.rest = b""
 
     def feed(self, octets: bytes) -> bytes:
-        # A doubled dot and the end both contain a dot. It is searched first: Base64 has none.
-        dot = octets.find(_DOT)
-        if len(self._held) == self._returned and not self._repair:
+        if len(self._held) == self._returned and not self._repair and not self._begins_with_dot(octets):
+            dot = _dot_at_line_start(octets)
             if dot < 0:
                 self._hold(self._held + octets if len(octets) < len(_END) else octets)
                 return octets
-            if dot >= 2 and octets.startswith(_END, dot - 2):
+            if octets.startswith(_END, dot - 2):
                 self.ended, self.rest = True, octets[dot + 3 :]
                 return octets[:dot]
         return self._feed_dotted(octets)
 
+    def _begins_with_dot(self, octets: bytes) -> bool:
+        """Return whether there is a dot at the start of the line that the octets held begin."""
+        return octets.startswith((b".", b"\n.")) and (self._held + octets[:2]).startswith(b"\r\n.")
+
     def _feed_dotted(self, octets: bytes) -> bytes:
         data, returned = self._held + octets, self._returned
-        dot = data.find(b"\r\n.")
+        dot = data.find(_LINE_DOT)
         end = data.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             self.ended = True
@@ -82,6 +87,20 @@ class DotDecoder:
             if data.endswith(_END[:length]):
                 return length
         return 1 if self._repair and data.endswith(b"\n") else 0
+
+
+def _dot_at_line_start(octets: bytes) -> int:
+    """Return the offset of the first dot behind a CRLF, or -1.
+
+    A message in Base64 has dots in its header and at its end only, so little of it is searched for CRLF.
+    """
+    first = octets.find(_DOT)
+    if first < 0 or (first >= 2 and octets.startswith(_LINE_DOT, first - 2)):
+        return first
+    end = len(octets) - len(b".\r\n") if octets.endswith(_END) else -1
+    last = octets.rfind(_DOT, first, end if end >= 0 else len(octets))
+    found = octets.find(_LINE_DOT, first, last + 1)
+    return found + len(b"\r\n") if found >= 0 else end
 
 
 class ChunkDecoder:

@@ -116,14 +116,21 @@ def test_the_decoder_holds_back_four_octets_at_most() -> None:
     assert taken - 2000 - given_out <= 4
 
 
-def test_octets_without_a_dot_are_not_copied() -> None:
-    """What has no dot, as Base64, is returned as it came, its line end included; the last piece is cut once."""
+@pytest.mark.parametrize("first", [b"QUJD\r\n" * 1_000, b"To: lan@mic.gov.vn.\r\n\r\n" + b"QUJD\r\n" * 1_000])
+def test_octets_without_a_dot_at_a_lines_start_are_not_copied(first: bytes) -> None:
+    """What has no dot at the start of a line is returned as it came, its line end included; the last piece is cut once."""
     decoder = DotDecoder()
-    first, last = b"QUJD\r\n" * 1_000, b"REVG\r\n" * 1_000
+    last = b"REVG\r\n" * 1_000
     assert decoder.feed(first) is first
     assert decoder.feed(last + b".\r\nNOOP\r\n") == last
     assert decoder.ended
     assert decoder.rest == b"NOOP\r\n"
+
+
+@pytest.mark.parametrize("piece", [b"a.b\r\n..c\r\n.\r\n", b"a.b\r\n.\r\nc.\r\n.\r\n", b"a\r\n.\r\n.\r\n", b"x.\r\n.\r\n"])
+def test_the_first_dot_at_a_lines_start_decides(piece: bytes) -> None:
+    """A piece that ends with the mark of the end may hold doubled dots, or an earlier mark."""
+    assert decode([piece]) == reference(piece)
 
 
 @given(WIRE, st.data())
