@@ -4,8 +4,10 @@ A CR without LF or an LF without CR is *bare* (RFC 5321 §2.3.8). Octets are exa
 rejoin it.
 """
 
-_CR = b"\r"[0]
-"""The octet as a number: it is found in bytes five times as fast."""
+_CR, _LF = b"\r\n"
+"""The octets as numbers: they are found in bytes five times as fast."""
+_LARGE = 16_384
+"""Octets from which on it is worth a look whether the lines are even."""
 
 _SAMPLE = 61
 _MANY = 8
@@ -40,9 +42,36 @@ def _are_few(sample: bytes) -> bool:
 
 
 def has_bare(octets: bytes) -> bool:
-    """Return whether a CR or LF is bare."""
-    lf, cr, crlf = line_ends(octets)
-    return not lf == cr == crlf
+    """Return whether a CR or LF is bare. A message that is mostly base64 is looked at six times as fast as by counting."""
+    start, end = _even_middle(octets) if len(octets) >= _LARGE else (0, 0)
+    return any(not lf == cr == crlf for lf, cr, crlf in map(line_ends, (octets[:start], octets[end:])))
+
+
+def _even_middle(octets: bytes) -> tuple[int, int]:
+    """Return where lines of equal length begin and end around the middle, with CRLF at their ends and nowhere else.
+
+    They are searched for other line ends in a copy in which their own are blank. (0, 0) where they are not most of the octets.
+    """
+    size = len(octets)
+    middle = octets.find(b"\n", size // 2) + 1
+    length = octets.find(b"\n", middle) + 1 - middle
+    if not middle or length < 2:
+        return 0, 0
+    ends = octets[(middle - 1) % length :: length]
+    number = (middle - 1) // length
+    start = middle - length * (number - len(ends[:number].rstrip(b"\n")))
+    end = middle + length * (len(ends) - number - 1 - len(ends[number + 1 :].lstrip(b"\n")))
+    lines = (end - start) // length
+    content = bytearray(memoryview(octets)[start:end])
+    if end - start < size // 2 or content[length - 2 :: length] != b"\r" * lines:
+        return 0, 0
+    content[length - 2 :: length] = content[length - 1 :: length] = bytes(lines)
+    # a line end of the header or of another part may lie where one of these lines would end
+    before = max(content.rfind(_CR, 0, middle - start), content.rfind(_LF, 0, middle - start))
+    behind = [at for at in (content.find(_CR, middle - start), content.find(_LF, middle - start)) if at >= 0]
+    end = start + min(behind, default=len(content)) // length * length
+    start += (before // length + 1) * length
+    return (start, end) if end - start >= size // 2 else (0, 0)
 
 
 def even_lines(octets: bytes) -> tuple[bytearray, int, LineEnds] | None:
