@@ -95,12 +95,12 @@ def hinted_readings(pieces: Pieces, charset: str, budget: Budget, *, is_file: bo
     always_utf8, has_mark = is_utf8(charset), beginning.startswith(_MARKS[0][0])
     is_file = is_file and not has_mark  # without a declared charset, the mark says that it is UTF-8
     if has_mark or (always_utf8 and not is_file):
-        yield decode_as_written(hinted_lines(whole_lines(pieces(), budget), _hints_in_utf8, budget), "utf-8")
+        yield decode_as_written(hinted_lines(whole_lines(pieces(), budget), hints, budget), "utf-8")
         if always_utf8 or not charset:
             return
     check = _Utf8Check(strict=always_utf8 is False and not is_file)
     blocks = whole_lines(pieces(), budget)
-    lines = hinted_lines(check.passed(blocks, to_end=bool(always_utf8)), _hints_in_utf8, budget)
+    lines = hinted_lines(check.passed(blocks, to_end=bool(always_utf8)), hints, budget)
     if check.is_utf8 or always_utf8:
         yield decode_as_written(lines, "utf-8")
     if always_utf8 is False:
@@ -128,10 +128,6 @@ def _until(pieces: Iterable[bytes], octets: int) -> Iterator[bytes]:
         octets -= len(piece)
         if octets <= 0:
             return
-
-
-def _hints_in_utf8(block: bytes) -> Iterator[int]:
-    return hints(block.lower())
 
 
 class _Utf8Check:

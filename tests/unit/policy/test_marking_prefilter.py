@@ -1,15 +1,17 @@
 """The one search that most mail ends with lets through whatever the judge of markings could find, in whatever letters."""
 
+import random
 import unicodedata
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mic_mail.policy.naming.confusables import as_seen
+from mic_mail.policy.secrecy import prefilter
 from mic_mail.policy.secrecy.markings import _is_hinted
-from mic_mail.policy.secrecy.prefilter import may_mark, octets_may_mark
+from mic_mail.policy.secrecy.prefilter import hints, may_mark, octets_may_mark
 
 FRAMES = (
     "{}ật",
@@ -77,3 +79,42 @@ def test_what_is_no_text_is_passed_over() -> None:
     assert not may_mark(unread)
     assert may_mark(unread + "MẬT" + unread)
     assert not octets_may_mark(b"")
+
+
+FIRSTS = "МΜＭ𝐌".encode()
+"""Has the first octets of all look-alikes of M."""
+OCTETS = st.one_of(
+    PIECES.map(str.encode),
+    st.sampled_from(
+        [bytes([octet]) for octet in (*range(0x80, 0xC0), 0xC2, 0xC3, 0xCC, 0xCE, 0xCF, 0xD0, 0xD1, 0xE1, 0xEF, 0xF0)]
+    ),
+    st.sampled_from(["mật", " khẩu", "bảo ", "МẬТ", "xm", "MẬT", "ＭẬＴ", "𝐦ậ𝐭", "mâ̤t"]).map(str.encode),
+)
+
+
+@settings(max_examples=1_000)
+@given(st.lists(OCTETS, max_size=12).map(b"".join))
+def test_one_search_finds_no_less_than_five(octets: bytes) -> None:
+    """Octets in which all look-alikes of M are one letter hint at whatever they hint at as they are."""
+    octets = octets + b"\n" + FIRSTS
+    lowered = octets.lower()
+    found = [match.start() for hint in prefilter._ODD_HINTS.values() for match in hint.finditer(lowered)]
+    assert list(hints(octets)) == sorted(found)
+    if found:
+        assert prefilter._FOLDED_HINT.search(octets.translate(prefilter._FOLDING)) is not None
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_character_among_odd_octets(frame: str) -> None:
+    """Where one search stands for five, each character in each place of the word is found as before."""
+    before, after = frame.split("{}")
+    texts = [(before + one + after + "\n").encode() for one in _characters()]
+    assert [text for text in texts if octets_may_mark(text.lower()) and not list(hints(text + FIRSTS))] == []
+
+
+def test_octets_that_are_no_text_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a file has them: one search for each look-alike of M would pass over them five times."""
+    octets = random.Random(1).randbytes(20_000)
+    assert list(hints(octets)) == []
+    monkeypatch.setattr(prefilter, "_hints_for", None)
+    assert list(hints(octets)) == []

@@ -37,9 +37,12 @@ _REST = rb"(?:%b)*+(?:%b)(?:%b|%b)*+t%b" % (_BETWEEN, _VOWEL, _BETWEEN, _VOWEL, 
 _ODD_REST = rb"(?:%b)*+(?:%b|%b|%b)(?:%b|%b|%b)*+(?:t%b|%b)" % (
     _BETWEEN, _VOWEL, _ODD_VOWEL, _STYLED, _BETWEEN, _VOWEL, _ODD_VOWEL, _AFTER, _ODD_T,
 )  # fmt: skip
-_HINT = re.compile(rb"m" + _BEFORE + _REST)
+_NEXT = rb" .\xc2\xcc\xcd\xd8\xe2\xe3\xefa\xc3\xe1"
+_ODD_NEXT = _NEXT + rb"e\xce\xd0\xf0"
+"""The octets that may follow an M: looked at first, since most that do are others."""
+_HINT = re.compile(rb"m(?=[%b])" % _NEXT + _BEFORE + _REST)
 _ODD_HINTS = {
-    ord("m"): re.compile(rb"m" + _BEFORE + _ODD_REST),
+    ord("m"): re.compile(rb"m(?=[%b])" % _ODD_NEXT + _BEFORE + _ODD_REST),
     **{first: re.compile(letter + _ODD_REST) for first, letter in _ODD_M.items()},
 }
 """Patterns by their first octet.
@@ -47,6 +50,27 @@ _ODD_HINTS = {
 Each begins with a literal, so that the search skips from one to the next; one pattern with a choice of first octets takes
 five times as long in octets that are no text.
 """
+
+
+def _folded(pattern: bytes) -> bytes:
+    """Return the pattern for octets in which the first ones of a look-alike of M have become m."""
+    for first in _ODD_M:
+        pattern = pattern.replace(rb"\x%x" % first, b"m")
+    # where a letter rules out a hint, an m is none any more
+    return pattern.replace(b"a-hj-su-z0-9", b"a-hj-ln-su-z0-9").replace(b"a-z0-9", b"a-ln-z0-9")
+
+
+_FOLDING = bytes(ord("m") if octet in _ODD_M else octet for octet in bytes(range(256)).lower())
+_FOLDED_HINT = re.compile(
+    rb"m(?=[%b\x9c\x9d\xbc\xbd])(?:(?:\x9c|\xbc\xad?|\xbd\x8d|\x9d[\x90-\x9f][\x80-\xbf])|%b)%b"
+    % (_folded(_ODD_NEXT), _folded(_BEFORE), _folded(_ODD_REST))
+)
+"""Where it does not match folded octets, none of `_ODD_HINTS` matches: one search in place of five.
+
+It matches whatever they match, and a little more.
+"""
+_MANY_ODD = 3
+"""First octets of look-alikes of M, from which on the octets are folded: text with emoji has one or two."""
 
 
 def may_mark(text: str) -> bool:
@@ -62,8 +86,12 @@ def octets_may_mark(lowered: bytes) -> bool:
     return any(hint.search(lowered) is not None for hint in _hints_for(lowered))
 
 
-def hints(lowered: bytes) -> Iterator[int]:
-    """Yield the offsets at which a marking may stand, in order."""
+def hints(octets: bytes) -> Iterator[int]:
+    """Return the offsets in UTF-8 octets at which a marking may stand, in order."""
+    is_odd = len([first for first in _ODD_M if first in octets]) >= _MANY_ODD
+    if is_odd and _FOLDED_HINT.search(octets.translate(_FOLDING)) is None:
+        return iter(())
+    lowered = octets.lower()
     return merge(*((match.start() for match in hint.finditer(lowered)) for hint in _hints_for(lowered)))
 
 
