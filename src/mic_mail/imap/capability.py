@@ -10,13 +10,13 @@ Standard: RFC 9051 §6.1.1, and the RFC of each row.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from mic_mail.imap.connection_state import ANY_STATE, SIGNED_IN, ConnectionState
 
 
-@dataclass(frozen=True, slots=True)
-class OfferConditions:
-    """The conditions beside the connection state."""
+class OfferConditions(NamedTuple):
+    """The conditions beside the connection state; each sign-in asks twice with equal ones."""
 
     starttls: bool = False
     """STARTTLS would work: there is a certificate, and TLS is not active yet."""

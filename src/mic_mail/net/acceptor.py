@@ -86,7 +86,7 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.coming: OpenConnections[PendingConnection] = OpenConnections(share.change)
+        self.coming: OpenConnections[PendingConnection] = OpenConnections(share.change_coming)
         """Accepted connections that have not reached their protocol: with TLS, those in the handshake."""
         self._listen()
 

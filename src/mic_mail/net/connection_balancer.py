@@ -3,16 +3,24 @@
 All workers wait on one listening socket. The counts of open connections are in a page of shared memory. A worker writes only
 its own row, so no lock is needed, and nothing has to be cleaned up after a killed worker: its successor clears the row, and no
 worker waits twice for one that does not accept.
+
+Where many connections have just ended, as many more than another has are no reason to wait: brief connections are shared by
+whoever is awake, and a share that was uneven does not last.
 """
 
 import mmap
 import os
+import time
 from typing import Final
 
 COLUMNS: Final = 8
 """Kinds of connection, counted apart: idle mailbox sessions say nothing about mail."""
 SLACK: Final = 8
 """A worker with at most an eighth fewer connections is not waited for, to keep up at high rates."""
+
+BRIEF_ENDS: Final = 50
+"""Ends of one kind of connection in a second, at one worker, from which on they count."""
+_SECOND_NS: Final = 1_000_000_000
 
 _COLUMN: Final = 3  # open now, of these unauthenticated, accept attempts ever
 _STRANGERS, _COME = 1, 2
@@ -67,6 +75,9 @@ class Share:
         self._place = place
         self._others = [other for other in range(place % _ROW, len(numbers), _ROW) if other != place]
         self._given_up: dict[int, int] = {}
+        self._ends = self._ends_before = 0
+        self._second = 0
+        """The second in which `_ends` are counted; `_ends_before` are of the one before."""
 
     @property
     def open(self) -> int:
@@ -79,9 +90,30 @@ class Share:
         self._numbers[self._place + _COME] = (self._numbers[self._place + _COME] + 1) & _LARGEST
 
     def change(self, by: int, strangers: int = 0) -> None:
-        """Add to the open connections (negative: subtract), and to the unauthenticated ones of them."""
+        """Add to the open connections (negative: some have ended), and to the unauthenticated ones of them."""
+        self.change_coming(by, strangers)
+        if by < 0:
+            self._count_ends(-by)
+
+    def change_coming(self, by: int, strangers: int = 0) -> None:
+        """Add to the connections that are being set up, which count as open; those are no ends that become connections."""
         self._numbers[self._place] += by
         self._numbers[self._place + _STRANGERS] += strangers
+
+    def _count_ends(self, ends: int) -> None:
+        second = time.monotonic_ns() // _SECOND_NS
+        if second != self._second:
+            self._ends_before = self._ends if second == self._second + 1 else 0
+            self._ends, self._second = 0, second
+        self._ends += ends
+
+    def _turnover(self) -> int:
+        """Return how many connections have just ended, if those are many: a share that is uneven by so many does not last."""
+        if max(self._ends, self._ends_before) < BRIEF_ENDS:
+            return 0
+        self._count_ends(0)
+        ends = max(self._ends, self._ends_before)
+        return ends if ends >= BRIEF_ENDS else 0
 
     def should_wait(self) -> bool:
         """Return whether the next connection should go to another worker."""
@@ -94,4 +126,7 @@ class Share:
 
     def _freer(self) -> list[int]:
         numbers, mine = self._numbers, self.open
-        return [other for other in self._others if mine - numbers[other] > numbers[other] // SLACK]
+        freer = [other for other in self._others if mine - numbers[other] > numbers[other] // SLACK]
+        if freer and (turnover := self._turnover()):
+            return [other for other in freer if mine - numbers[other] > numbers[other] // SLACK + turnover]
+        return freer

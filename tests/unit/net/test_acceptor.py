@@ -6,6 +6,7 @@ import os
 import resource
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -16,7 +17,7 @@ import uvloop
 from mic_mail.clock import SystemClock
 from mic_mail.net import acceptor
 from mic_mail.net.acceptor import Acceptor
-from mic_mail.net.connection_balancer import ConnectionCounts, Share, new_page
+from mic_mail.net.connection_balancer import BRIEF_ENDS, ConnectionCounts, Share, new_page
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
 from mic_mail.net.tls import self_signed, write_pair
@@ -119,6 +120,33 @@ async def test_connections_are_spread_evenly(listener: Listener, monkeypatch: py
     await wait_on_loop(lambda: len(workers[1].open) == 0)
     again = [await greeted(listener.port) for _ in range(5)]
     assert {name for name, _ in again} == {"w1"}
+    for worker in workers:
+        worker.acceptor.close()
+
+
+async def test_brief_connections_are_not_waited_with(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that come again as soon as they have been greeted: no worker leaves one to the other for a while."""
+    workers = [Worker(f"w{number}", listener, share) for number, share in enumerate(shares(2))]
+    waits, let_lie = 0, Acceptor._let_lie
+
+    def counted(self: Acceptor, until: float) -> None:
+        nonlocal waits
+        waits += 1
+        let_lie(self, until)
+
+    async def come_again() -> None:
+        for _ in range(20):
+            _, writer = await greeted(listener.port)
+            writer.close()
+
+    second = time.monotonic_ns()
+    monkeypatch.setattr("mic_mail.net.connection_balancer.time.monotonic_ns", lambda: second)  # a busy machine takes longer
+    for worker in workers:
+        worker.share.change(+BRIEF_ENDS)
+        worker.share.change(-BRIEF_ENDS)
+    monkeypatch.setattr(Acceptor, "_let_lie", counted)
+    await asyncio.gather(*(come_again() for _ in range(10)))
+    assert waits == 0
     for worker in workers:
         worker.acceptor.close()
 

@@ -2,10 +2,11 @@
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mic_mail.net.connection_balancer import COLUMNS, SLACK, ConnectionCounts, Share, new_page
+from mic_mail.net.connection_balancer import BRIEF_ENDS, COLUMNS, SLACK, ConnectionCounts, Share, new_page
 
 
 def tallies(workers: int) -> list[ConnectionCounts]:
@@ -74,6 +75,49 @@ def test_where_connections_pour_in_nearly_as_many_are_enough() -> None:
     take(first, 10 * SLACK + 10)
     assert not first.should_wait()
     take(first)
+    assert first.should_wait()
+
+
+def test_brief_connections_need_not_be_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many more as have just ended are no reason to wait, until two seconds later; a few that end count for nothing."""
+    now = 10.0
+    monkeypatch.setattr("mic_mail.net.connection_balancer.time.monotonic_ns", lambda: int(now * 1e9))
+    first, _ = (tally.share(0) for tally in tallies(2))
+    take(first, BRIEF_ENDS)
+    first.change(-(BRIEF_ENDS - 1))
+    assert first.should_wait()
+    first.change(-1)
+    take(first, BRIEF_ENDS)
+    assert not first.should_wait()
+    take(first)
+    assert first.should_wait()
+    first.change(-1)
+    now = 11.9
+    assert not first.should_wait()
+    now = 12.0
+    assert first.should_wait()
+
+
+def test_ends_of_long_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that ends in a later second begins to count anew."""
+    now = 10.0
+    monkeypatch.setattr("mic_mail.net.connection_balancer.time.monotonic_ns", lambda: int(now * 1e9))
+    first, _ = (tally.share(0) for tally in tallies(2))
+    take(first, BRIEF_ENDS + 2)
+    first.change(-BRIEF_ENDS)
+    now = 60.0
+    first.change(-1)
+    assert first.should_wait()
+
+
+def test_connections_that_have_come_are_no_ends() -> None:
+    """Many that begin at once and stay are shared evenly."""
+    first, _ = (tally.share(0) for tally in tallies(2))
+    for _ in range(2 * BRIEF_ENDS):
+        first.change_coming(+1)
+        first.change(+1)
+        first.change_coming(-1)
+    assert first.open == 2 * BRIEF_ENDS
     assert first.should_wait()
 
 

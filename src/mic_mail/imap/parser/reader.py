@@ -26,6 +26,7 @@ Standards: RFC 9051 §2.2, §4.3, §6.3.12, §9; RFC 3502 (MULTIAPPEND); RFC 788
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from mic_mail.imap.parser.append import append_options, replaced
 from mic_mail.imap.parser.events import (
@@ -78,6 +79,7 @@ class Limits:
     """True for an unauthenticated client: only commands that need no sign-in are parsed."""
 
     @classmethod
+    @cache  # each connection has them
     def before_sign_in(cls) -> "Limits":
         """Return the limits before sign-in.
 
@@ -86,6 +88,7 @@ class Limits:
         return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, stranger=True)
 
     @classmethod
+    @cache
     def signed_in(cls, command_octets: int = 64 * 1024) -> "Limits":
         """Return the limits after sign-in.
 

@@ -29,8 +29,11 @@ class ActiveAppPasswords:
 
         Without `now`: those that are active by at least one reading of an unsettled clock (`Clock.readings`).
         """
+        apps = self._of(entry)
+        if not apps:  # as of most mailboxes: the clock is not read
+            return ()
         readings = (now,) if now is not None else self._clock.readings()
-        return tuple(credential for credential, app in self._of(entry) if any(map(app.lives, readings)))
+        return tuple(credential for credential, app in apps if any(map(app.lives, readings)))
 
     def is_active(self, entry: Entry, number: int, now: datetime | None = None) -> bool:
         """Return whether the app password is active, as `living` counts."""

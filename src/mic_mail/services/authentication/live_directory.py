@@ -114,6 +114,8 @@ class LiveDirectory:
 
     def _validity(self, entry: Entry, decision: Decision, now: datetime) -> Validity:
         """Return how long the clock alone changes neither the mailbox's state nor its active app passwords."""
+        if not entry.app_passwords:
+            return Validity(now, decision.valid_until)
         return Validity(now, min(filter(None, (decision.valid_until, *self._apps.ends(entry, now))), default=None))
 
     def clock_moved(self) -> None:

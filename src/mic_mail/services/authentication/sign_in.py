@@ -250,6 +250,7 @@ class SignInService(LiveDirectory):
         return answer
 
     async def _attempt(self, claim: sasl.CheckPassword, peer: Peer, own: Admit | None) -> Answered:
+        snapshot = self._snapshot
         address = self.address_of(claim.user)
         if claim.authorize_as and self.address_of(claim.authorize_as) != address:
             return self.refusals.wrong_credentials("authorization-identity")
@@ -273,7 +274,8 @@ class SignInService(LiveDirectory):
             await self._look_whether_others_have_it(*found, claim.password)
         except Trouble as trouble:
             return self.refusals.unavailable(str(trouble))
-        current = self._find(address)  # others may have recorded something while this waited for its hash
+        # Others may have recorded something while this waited for its hash.
+        current = found if self._snapshot is snapshot else self._find(address)
         if current is None or current[1].version != found[1].version:
             return self.refusals.wrong_credentials("credential-changed")
         admit = own or partial(self._admit, door=peer.protocol)
