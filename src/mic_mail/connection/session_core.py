@@ -6,7 +6,7 @@
     session.done(step, result)              or session.failed(step, error)
     session.close()                         the connection is gone
 
-The output of a step is sent before anything else is done. Pure: no I/O, no clock.
+The output of a step is sent before anything else is done, except what takes no time. Pure: no I/O, no clock.
 """
 
 import secrets
@@ -15,10 +15,16 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from mic_mail.clock import Clock
-from mic_mail.connection.actions import Action, Hangup, LogEvent, NeedInput, Send, Step, Steps
+from mic_mail.connection.actions import Action, Hangup, LogEvent, NeedInput, RecordActivity, Send, Step, Steps
 from mic_mail.errors import Text
 from mic_mail.ids import TokenSource, trace_id
 from mic_mail.services.authentication.identity import SignedIn
+
+_SENT_LATER = (Send, RecordActivity, LogEvent)
+"""Actions before which output is not sent: a held Send has earlier output, and the others wait for nothing.
+
+So a response is one write, also where something is recorded in the middle of it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,7 @@ class Session(ABC):
                     self._held = self._program.send(result)
             except StopIteration:
                 self._held = Hangup()
-        if self._context.out and not isinstance(self._held, Send):  # output follows a held Send
+        if self._context.out and not isinstance(self._held, _SENT_LATER):
             data = self._context.take_output()
             return Send(data, self._held if isinstance(self._held, NeedInput) and not self._context.out else None)
         return self._held
