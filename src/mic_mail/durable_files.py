@@ -6,8 +6,12 @@ Contents and names are fsynced. Blocking; raises OSError.
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
+
+_UNFINISHED = re.compile(r".+\.([0-9]+)\.tmp")
+"""The temporary files of `replace_durably`, each with the process that writes it."""
 
 
 def write_all(fd: int, octets: bytes | bytearray | memoryview) -> None:
@@ -71,3 +75,15 @@ def replace_durably(path: str, content: bytes) -> None:
         raise
     os.rename(staging, path)
     make_durable(os.path.dirname(path))
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what processes that were killed in `replace_durably` have left in a folder.
+
+    A temporary file whose process lives is left alone. One that cannot be removed does no harm, and stays.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            unfinished = _UNFINISHED.fullmatch(entry.name)
+            if unfinished and not os.path.exists(f"/proc/{unfinished[1]}"):
+                os.unlink(entry.path)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
+from mic_mail.durable_files import remove_unfinished
 from mic_mail.errors import Text, Trouble, in_ascii
 from mic_mail.log.maillog import MailLog
 from mic_mail.log.tee import Tee
@@ -51,6 +52,7 @@ def run_supervisor(
             begin()
         listeners = open_listeners(config, time.sleep)
         privileges.become(owner)
+        remove_unfinished(config.state_dir)
         look_ahead(config)
         shown = Tee(sys.stderr, "super") if tee else None
         log = MailLog(config.log_dir, "super", clock=clock, segment_octets=config.log.segment, tee=shown, threaded=False)

@@ -37,6 +37,20 @@ def test_workers_do_not_outlive_their_supervisor(server: ProcessServer) -> None:
     assert sign_in(server).noop()[0] == "OK"
 
 
+def test_what_a_killed_process_has_left_of_a_state_file_is_removed(serve_processes: Make) -> None:
+    """Killed in `replace_durably`, a process leaves its temporary file: the next start removes it, but no other's."""
+    server = serve_processes({"process": {"workers": 1}})
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    state = server.config.state_dir
+    left, others = state / f"clock.mark.{gone.pid}.tmp", [state / f"clock.mark.{os.getpid()}.tmp", state / "notes.tmp"]
+    for path in (left, *others):
+        path.touch()
+    server.start()
+    assert not left.exists()
+    assert all(path.exists() for path in others)
+
+
 def test_the_supervisor_has_no_thread_no_database_and_no_tls(server: ProcessServer) -> None:
     """Starting a child is safe at any time, because nothing exists in the parent that a child must not inherit."""
     assert server.process is not None
