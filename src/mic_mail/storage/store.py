@@ -20,6 +20,7 @@ from mic_mail.storage.index.connection import Index, translated
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.maildir.account_lock import AccountLock
+from mic_mail.storage.maildir.folder_names import canonical
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import AccountPaths, NameSource
 from mic_mail.storage.reserve import Reserve, Reserves
@@ -125,6 +126,10 @@ class Store:
     @names_due.setter
     def names_due(self, is_due: bool) -> None:
         (self.shared.names_due.add if is_due else self.shared.names_due.discard)(self)
+
+    def canonical_name(self, name: str) -> str:
+        """Return the one spelling of a folder's name, or raise `NameNotAllowed`."""
+        return canonical(name, max_octets=self.settings.max_folder_name_octets, max_depth=self.settings.max_folder_depth)
 
     def _entered(self) -> None:
         self.mark_to_come = self.shared.marks.begin(self.account_id)

@@ -294,6 +294,8 @@ class Published:
 
     Set on the last of the messages that were published together.
     """
+    special_use: str | None = None
+    """The folder's special use; unknown for a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, To
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
-from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, canonical, encode_directory
+from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, encode_directory
 from mic_mail.storage.maildir.maildir import make_folder_tree
 from mic_mail.storage.maildir.sidecars import MARK_STEP
 from mic_mail.storage.store import Store
@@ -35,11 +35,6 @@ _DELETED_TOO = 2
 Without it CREATE and DELETE in turn would make files without end.
 """
 _ID_NAMED = SqlStatement(select(_F.folder_id).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
-
-
-def canonical_name(store: Store, name: str) -> str:
-    settings = store.settings
-    return canonical(name, max_octets=settings.max_folder_name_octets, max_depth=settings.max_folder_depth)
 
 
 # Reading
@@ -73,7 +68,7 @@ def _phantom(name: str) -> FolderInfo:
 
 def folder(store: Store, person: str | None, name: str) -> FolderInfo:
     """Return one folder by name, as the person sees it, or raise `NoSuchFolder`."""
-    return folder_info(store, name=canonical_name(store, name), person=person)
+    return folder_info(store, name=store.canonical_name(name), person=person)
 
 
 def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, person: str | None = None) -> FolderInfo:
@@ -90,7 +85,7 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
 
 def folder_id(store: Store, name: str) -> int:
     """Return the number of a folder, or raise `NoSuchFolder`."""
-    name = canonical_name(store, name)
+    name = store.canonical_name(name)
     with store.reading() as connection:
         row = _ID_NAMED.on(connection, account=store.account_id, name=name).fetchone()
     if row is None:
@@ -103,7 +98,7 @@ def folder_id(store: Store, name: str) -> int:
 
 def create(store: Store, name: str, special_use: str | None = None) -> FolderInfo:
     """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
-    name = canonical_name(store, name)
+    name = store.canonical_name(name)
     with writing(store, adds=True) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
@@ -202,7 +197,7 @@ def new_folder_row(write: Write, name: str, directory: str, special_use: str | N
 
 def rename(store: Store, old: str, new: str) -> None:
     """Rename a folder and its children; INBOX stays and gives away its messages (RFC 9051 §6.3.6)."""
-    old, new = canonical_name(store, old), canonical_name(store, new)
+    old, new = store.canonical_name(old), store.canonical_name(new)
     if new == INBOX:
         raise FolderExists(new)
     if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
@@ -225,7 +220,7 @@ def rename(store: Store, old: str, new: str) -> None:
         going = [row for row in rows if row.name == old or row.name.startswith(old + DELIMITER)]
         if not going:
             raise NoSuchFolder(old)
-        names_now = {row.folder_id: canonical_name(store, new + row.name[len(old) :]) for row in going}
+        names_now = {row.folder_id: store.canonical_name(new + row.name[len(old) :]) for row in going}
         _give_names(write, [(write.folder(folder_id), name) for folder_id, name in names_now.items()])
 
 
@@ -246,7 +241,7 @@ def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
 
 def delete(store: Store, name: str) -> None:
     """Delete a folder; its children stay (RFC 9051 §6.3.5). It can be restored for `expunge_keep_seconds`."""
-    name = canonical_name(store, name)
+    name = store.canonical_name(name)
     if name == INBOX:
         raise NotPermitted(Text("Không thể xóa INBOX.", "INBOX cannot be deleted."))
     with writing(store) as write:
@@ -265,7 +260,7 @@ def delete(store: Store, name: str) -> None:
 
 
 def subscribe(store: Store, name: str, subscribed: bool) -> None:
-    name = canonical_name(store, name)
+    name = store.canonical_name(name)
     with writing(store, adds=subscribed) as write:
         names = subscribed_names(write.connection, store.account_id)
         if (name in names) != subscribed:

@@ -62,6 +62,10 @@ after all.
 """
 
 
+class OfThisUse(Exception):
+    """Raised where the folder has the special use in which the caller does not want to publish; nothing has happened."""
+
+
 def unheld(
     messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
 ) -> AbstractContextManager[RevokeFrame | None]:
@@ -92,6 +96,8 @@ def publish(
     hold: Hold,
     claim: bool,
     tell: bool,
+    name: str | None = None,
+    unless: str | None = None,
 ) -> list[Published]:
     """Make deliveries visible in order, all or none; DURABLE on return.
 
@@ -100,10 +106,16 @@ def publish(
     `claim`: they are \\Recent for the caller, if no earlier message is still unclaimed. `tell`: the last one published now
     carries the folder's `ChangeResult`. Where sessions of this process have the folder open, the change is cached for them, and
     the messages are \\Recent for the first session that is notified (open_folders.py). `person`: the person who adds the
-    messages and has seen those with \\Seen, where each reader has their own.
+    messages and has seen those with \\Seen, where each reader has their own. `name`: the folder that has this name now is
+    meant, which is probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless`: raise `OfThisUse`
+    where the folder has this special use.
     """
     with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
-        folder = write.folder(folder_id)
+        folder = write.folder(folder_id) if name is None else write.folder_called(store.canonical_name(name), folder_id)
+        if folder.folder_id != folder_id:
+            folder_id, claim, tell = folder.folder_id, False, False
+        if unless is not None and folder.special_use == unless:
+            raise OfThisUse
         known: dict[str, Published | Delivery] = {}
         for delivery in deliveries:
             if delivery.origin is not None and delivery.origin not in known:
@@ -211,7 +223,14 @@ def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
 def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answers: Answers) -> Published:
     delivery = placed.delivery
     size = delivery.staged.size
-    published = Published(folder.folder_id, folder.uidvalidity, placed.uid, write.modseq, email_id(placed.base))
+    published = Published(
+        folder.folder_id,
+        folder.uidvalidity,
+        placed.uid,
+        write.modseq,
+        email_id(placed.base),
+        special_use=folder.special_use,
+    )
     received_us = now_us if delivery.received_at_us is None else delivery.received_at_us
     email_pk = insert_email(write, placed.base, size, received_us, answers)
     insert_message(

@@ -294,6 +294,15 @@ class Write:
         folder = read_folder_named(self.connection, self.store.account_id, name)
         return folder and self._known(folder)
 
+    def folder_called(self, name: str, likely_id: int) -> FolderRow:
+        """Return the folder with this name; nothing is asked where it is `likely_id`, read together with the account."""
+        folder = self._folders.get(likely_id)
+        if folder is None or folder.name != name or folder.deleted_at_us is not None:
+            folder = self.folder_named(name)
+        if folder is None:
+            raise NoSuchFolder(name)
+        return folder
+
     def _known(self, folder: FolderRow) -> FolderRow:
         """Return the row that this change works on; `folder` if it is the first."""
         if (known := self._folders.get(folder.folder_id)) is not None:

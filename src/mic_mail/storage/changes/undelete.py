@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select, update
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.folders import canonical_name
 from mic_mail.storage.changes.publish import insert_message
 from mic_mail.storage.changes.quota import recount_folder
 from mic_mail.storage.changes.transaction import Write, writing
@@ -129,7 +128,7 @@ def undelete(store: Store, *, folder: str | None = None, since_us: int = 0, uids
 
     Without `folder`, those of all folders are restored. With `uids`, only these messages are restored, and no folder.
     """
-    name = None if folder is None else canonical_name(store, folder)
+    name = None if folder is None else store.canonical_name(folder)
     wanted = None if uids is None else set(uids)
     with writing(store) as write:
         came = 0

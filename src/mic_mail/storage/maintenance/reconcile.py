@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, update
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.expunge import MessageRow, read_messages, tombstone, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
-from mic_mail.storage.changes.folders import canonical_name, make_folder, new_folder_row
+from mic_mail.storage.changes.folders import make_folder, new_folder_row
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_names
 from mic_mail.storage.changes.transaction import Write, transaction
 from mic_mail.storage.errors import NameNotAllowed
@@ -275,7 +275,7 @@ class FolderComparison:
         else:  # a hash tells nothing; then use the name from before an interrupted rename
             name = decode_directory(directory) or listed or directory.lstrip(".").encode(errors="replace").decode() or "folder"
         try:
-            name = canonical_name(self.write.store, name)
+            name = self.write.store.canonical_name(name)
         except NameNotAllowed:
             name = "folder"
         free, number = name, 2

@@ -109,7 +109,7 @@ def opened(store: Store, person: str | None, name: str) -> FolderDelta:
     connection is opened. Raises `NoSuchFolder`.
     """
     mark = store.shared.marks.read(store.account_id)
-    known = store.shared.views.newest(store.account_id, folders.canonical_name(store, name), mark)
+    known = store.shared.views.newest(store.account_id, store.canonical_name(name), mark)
     if known is not None and store.is_ready and is_new_unchanged(store, known):
         return FolderDelta(known.account_modseq, known.view, None, mark)
     return _query(store, person, folders.folder_id(store, name), mark=mark)
@@ -121,7 +121,7 @@ def opened_from_memory(store: Store, name: str, cached: CachedReader) -> FolderD
     The process has to know the newest view, and the kernel the files.
     """
     mark = store.shared.marks.read(store.account_id)
-    known = store.shared.views.newest(store.account_id, folders.canonical_name(store, name), mark)
+    known = store.shared.views.newest(store.account_id, store.canonical_name(name), mark)
     if known is None or store.index.doubtful:
         return None
     index, new = cached.stat(store.paths.index), cached.stat(store.paths.new(known.directory))
