@@ -80,11 +80,13 @@ class AppendTarget:
 
     account: AccountRef | None
     name: str
-    used_octets: int
-    """Octets that the mailbox held then, as far as this session knows."""
+    folder_id: int
+    used_octets: int | None
+    """Octets that the mailbox held then, as far as this session knows; None: it has not looked."""
     until: float
-    is_sent: bool | None = None
-    """True if the folder holds sent messages; None: unknown."""
+    """Until then its folder and its space are not checked before the octets are sent."""
+    is_sent: bool
+    """True if the folder held sent messages: the next one is checked for a marking at once."""
 
 
 def _still_in_progress(tag: bytes) -> bytes:

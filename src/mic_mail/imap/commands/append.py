@@ -9,7 +9,7 @@ earlier (by a refusal, a lost connection, an error) leaves nothing behind.
 Standards: RFC 9051 §6.3.12, RFC 3502 (MULTIAPPEND), RFC 4315 (APPENDUID), RFC 7889 (APPENDLIMIT); attachments: Reg. 8.3.b.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -30,6 +30,7 @@ from mic_mail.imap.parser.events import AppendChunk, AppendEnd, AppendMessage, B
 from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
+from mic_mail.storage.changes.publish import OfThisUse
 from mic_mail.storage.changes.staging import Delivery, StagedFile
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.mailstore import Account
@@ -70,8 +71,9 @@ class IncomingAppend:
         return self._options.binary
 
     @property
-    def is_staged(self) -> bool:
-        return self._staged is not None
+    def is_partly_written(self) -> bool:
+        """True if the last of its octets are not in its file yet."""
+        return self._staged is not None and bool(self._held)
 
     @property
     def needs_no_look(self) -> bool:
@@ -85,6 +87,12 @@ class IncomingAppend:
     def source(self) -> bytes | Path:
         """The complete message: its octets in memory, or the file that holds it."""
         return b"".join(self._held) if self._staged is None else Path(self._staged.path)
+
+    @property
+    def is_clear(self) -> bool:
+        """True if the prefilter alone tells that it holds no marking."""
+        source = self.source
+        return isinstance(source, bytes) and is_clear(source)
 
     def write(self, account: Account) -> None:
         """Write and scan the held octets; raise `CommandRefused` as soon as attachments exceed the limit.
@@ -119,6 +127,7 @@ class IncomingAppend:
             self._staged = account.stage()
             self._staged.write(octets)
             self._staged.finish_later()
+            self._held.clear()
         else:
             self._write(account)
             assert self._staged is not None, "an empty message is refused when it is announced"
@@ -161,8 +170,10 @@ class MultiAppend:
         self.held_octets = 0
         self.used_octets: int | None = None
         """Octets in the mailbox when the folder was checked; None: it was not."""
-        self.is_sent: bool | None = None
-        """True if the folder holds sent messages; None: not checked yet."""
+        self._deliveries: list[Delivery] = []
+        """The finished messages, once they have been made for a first publication."""
+        self.likely_id = 0
+        """The number of the folder that had this name a moment ago; 0: unknown."""
         self._is_held = True
         """True while nothing of it has been written to a file."""
 
@@ -171,9 +182,14 @@ class MultiAppend:
         for message in self.messages:
             message.write(account)
 
-    def look_at_use(self, account: Account) -> None:
-        """Find out whether the folder holds sent messages (RFC 6154 \\Sent)."""
-        self.is_sent = account.folder(self.place.name).special_use == SENT
+    @property
+    def unclear(self) -> list[IncomingAppend]:
+        """The messages that may hold a marking; most do not."""
+        return [message for message in self.messages if not message.is_clear]
+
+    def is_for_sent(self, account: Account) -> bool:
+        """Return whether the folder holds sent messages (RFC 6154 \\Sent)."""
+        return account.folder(self.place.name).special_use == SENT
 
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         """Check that the folder exists and has room for this many octets, before they are sent."""
@@ -183,23 +199,41 @@ class MultiAppend:
             raise OverQuota(self.used_octets, limit_octets)
 
     def publish(
-        self, account: Account, limit_octets: int | None, open_id: int = 0, *, claims: bool = False, is_it: bool = False
+        self,
+        account: Account,
+        limit_octets: int | None,
+        open_id: int = 0,
+        *,
+        claims: bool = False,
+        is_it: bool = False,
+        unless: str | None = None,
     ) -> list[Published]:
         """Make all messages durable and visible, in order.
 
         `open_id` is the folder that this client has selected. If it is the destination, the last message reports the change
         that was made, and with `claims` all are \\Recent for this client alone. `is_it`: the name is known to be that folder.
+        Raises `OfThisUse` where the folder has the special use `unless`; the call may then be repeated without it.
         """
-        folder_id = open_id if is_it else account.folder_id(self.place.name)
-        allowed = allowed_flags(self.place.rights)
-        journaled = (
-            self._is_held
-            and all(message.needs_no_look for message in self.messages)
-            and account.journal_takes(self.held_octets)
+        folder_id = open_id if is_it else self.likely_id or open_id
+        if not self._deliveries:
+            allowed = allowed_flags(self.place.rights)
+            journaled = (
+                self._is_held
+                and all(message.needs_no_look for message in self.messages)
+                and account.journal_takes(self.held_octets)
+            )
+            self._deliveries = [message.finish(account, allowed, journaled=journaled) for message in self.messages]
+        deliveries = self._deliveries
+        is_open = folder_id != 0 and folder_id == open_id
+        published = account.publish(
+            folder_id,
+            deliveries,
+            limit_octets=limit_octets,
+            claim=claims and is_open,
+            tell=is_open,
+            name=None if is_it else self.place.name,
+            unless=unless,
         )
-        deliveries = [message.finish(account, allowed, journaled=journaled) for message in self.messages]
-        is_open = folder_id == open_id
-        published = account.publish(folder_id, deliveries, limit_octets=limit_octets, claim=claims and is_open, tell=is_open)
         if self.used_octets is not None:
             self.used_octets += sum(delivery.staged.size for delivery in deliveries)
         self.messages.clear()
@@ -266,7 +300,9 @@ def target_again(ctx: ImapContext, mailbox: str, before: Place) -> Place:
 def check_content(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
     """Check complete messages before they are stored: for malware, and for a secrecy marking."""
     yield from _check_malware(ctx, intake)
-    yield from _check_marking(ctx, intake)
+    unclear = intake.unclear
+    if unclear and (yield from ctx.ask(intake.is_for_sent, intake.place)):
+        yield from _check_marking(ctx, intake, unclear)
 
 
 class ReaderRefused(Exception):
@@ -336,37 +372,63 @@ def _check_announced(ctx: ImapContext, message: AppendMessage, intake: MultiAppe
         return
     place = intake.place
     limit_octets = ctx.quota_octets(place.box)
-    landed = ctx.landed
-    if landed is not None and (landed.account, landed.name) == (place.account, place.name) and ctx.now() < landed.until:
+    landed = _landed_in(ctx, place)
+    if landed is not None and landed.used_octets is not None and ctx.now() < landed.until:
         has_room = limit_octets is None or landed.used_octets + message.size <= limit_octets
         if has_room and message.size <= HELD_OCTETS:  # both are checked again before OK
             intake.used_octets = landed.used_octets
-            intake.is_sent = landed.is_sent
             return
     yield from ctx.ask(lambda account: intake.check(account, message.size, limit_octets), place)
 
 
+def _landed_in(ctx: ImapContext, place: Place) -> AppendTarget | None:
+    """Return what the last APPEND has left to know, if it had this destination."""
+    landed = ctx.landed
+    return landed if landed is not None and (landed.account, landed.name) == (place.account, place.name) else None
+
+
 def _publish(ctx: ImapContext, mailbox: str, intake: MultiAppend) -> Steps[Reply]:
     intake.place = place = target_again(ctx, mailbox, intake.place)
-    yield from check_content(ctx, intake)
+    yield from _check_malware(ctx, intake)
+    landed, ctx.landed = _landed_in(ctx, place), None
+    intake.likely_id = 0 if landed is None else landed.folder_id
+    unclear = intake.unclear
+    if landed is not None and landed.is_sent and ctx.now() < landed.until:
+        yield from _check_marking(ctx, intake, unclear)
+        unclear = []
+    try:
+        published, lines = yield from _store(ctx, intake, unless=SENT if unclear else None)
+    except OfThisUse:
+        yield from _check_marking(ctx, intake, unclear)
+        published, lines = yield from _store(ctx, intake)
+    last = published[-1]
+    ctx.landed = AppendTarget(
+        place.account,
+        place.name,
+        last.folder_id,
+        intake.used_octets,
+        ctx.now() + LANDED_SECONDS,
+        last.special_use == SENT,
+    )
+    ctx.write_lines(lines)
+    code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
+    return Reply("Stored.", code=code)
+
+
+def _store(ctx: ImapContext, intake: MultiAppend, unless: str | None = None) -> Steps[tuple[list[Published], list[bytes]]]:
+    """Publish the messages; return them, and the lines that tell of them where the client has the folder selected."""
+    place, view, enabled = intake.place, ctx.view, ctx.enabled
     limit = ctx.quota_octets(place.box)
-    view, enabled = ctx.view, ctx.enabled
     is_open = view is not None and (view.place.account, view.name) == (place.account, place.name) and ctx.is_current(view)
 
     def publish(account: Account) -> tuple[list[Published], list[bytes]]:
         if view is None or view.place.account != place.account:
-            return intake.publish(account, limit), []
-        published = intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open)
+            return intake.publish(account, limit, unless=unless), []
+        published = intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open, unless=unless)
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
         return published, view.poll_after_change(account, enabled, claimed=claimed, own_change=published[-1].made)
 
-    ctx.landed = None
-    published, lines = yield from ctx.change(publish, place)
-    if intake.used_octets is not None:
-        ctx.landed = AppendTarget(place.account, place.name, intake.used_octets, ctx.now() + LANDED_SECONDS, intake.is_sent)
-    ctx.write_lines(lines)
-    code = responses.append_uid(published[0].uidvalidity, [each.uid for each in published])
-    return Reply("Stored.", code=code)
+    return (yield from ctx.change(publish, place))
 
 
 def _check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
@@ -381,26 +443,18 @@ def _check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
             raise CommandRefused(why, b"CANNOT")
 
 
-def _check_marking(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
+def _check_marking(ctx: ImapContext, intake: MultiAppend, unclear: Sequence[IncomingAppend]) -> Steps[None]:
     """Refuse a message marked as secret that would be stored as sent (Reg. 4.1).
 
-    Most messages are cleared by the prefilter alone. Drafts and all other folders accept anything: nothing is sent from
-    there.
+    Drafts and all other folders accept anything: nothing is sent from there.
     """
-    for message in intake.messages:
-        source = message.source
-        if isinstance(source, bytes) and is_clear(source):
-            continue
-        if intake.is_sent is None:
-            yield from ctx.ask(intake.look_at_use, intake.place)
-        if not intake.is_sent:
-            return
+    for message in unclear:
         yield from _complete_file(ctx, intake, message)
-        why = cast("MicMailError | None", (yield Inspect(source)))
+        why = cast("MicMailError | None", (yield Inspect(message.source)))
         if why is not None:
             raise why
 
 
 def _complete_file(ctx: ImapContext, intake: MultiAppend, message: IncomingAppend) -> Steps[None]:
-    if message.is_staged:
+    if message.is_partly_written:
         yield from ctx.ask(message.write, intake.place)

@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from mic_mail.clock import ManualClock
+from mic_mail.connection.actions import Action
+from mic_mail.errors import MicMailError, Text
+from mic_mail.imap.actions import Inspect
+from mic_mail.imap.commands.append import HELD_OCTETS, LANDED_SECONDS, SENT
+from mic_mail.imap.replies import CommandRefused
 from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
@@ -102,6 +107,120 @@ def test_messages_in_a_row_cost_one_visit_each(store: MailStore) -> None:
         assert b"* %d EXISTS\r\n" % (number + 1) in ctx.say(text("x") + b"\r\n")
         visits.append(ctx.work - before)
     assert visits == [2, 1, 1]
+    store.close()
+
+
+WITH_FILE = b"From: <a@example.org>\r\nContent-Transfer-Encoding: base64\r\n\r\neA==\r\n"
+"""A message that may hold a marking: whether its folder holds sent mail has to be known."""
+
+
+class Inspected(Talk):
+    """Counts the messages that were checked for a marking."""
+
+    inspections = 0
+    refusal: MicMailError | None = None
+
+    def carry_out(self, action: Action) -> None:
+        if isinstance(action, Inspect):
+            self.inspections += 1
+            octets = action.source if isinstance(action.source, bytes) else action.source.read_bytes()
+            assert octets.startswith(WITH_FILE), "all of it is there"
+            self.session.done(action, self.refusal)
+        else:
+            super().carry_out(action)
+
+
+def test_a_file_costs_one_visit_with_nothing_selected(store: MailStore) -> None:
+    """What the folder is for is seen as the message is stored."""
+    ctx, visits = Inspected(store).sign_in(), []
+    for _ in range(3):
+        before = ctx.work
+        append(ctx, b"INBOX", WITH_FILE)
+        visits.append(ctx.work - before)
+    assert visits == [1, 1, 1]
+    assert ctx.inspections == 0
+    store.close()
+
+
+def test_what_a_folder_is_for_is_seen_as_the_message_is_stored(store: MailStore) -> None:
+    """Another folder has got the name meanwhile, one for sent mail: the message is checked once, and goes there once."""
+    ctx, account = Inspected(store).sign_in(), store.account(REF)
+    account.create("Out")
+    for _ in range(2):
+        append(ctx, b"Out", WITH_FILE)
+    assert ctx.inspections == 0
+    sent = next(folder for folder in account.folders() if folder.special_use == SENT)
+    account.rename("Out", "Then")
+    account.rename(sent.name, "Out")
+    assert b"t OK" in append(ctx, b"Out", WITH_FILE, WITH_FILE)
+    assert ctx.inspections == 2
+    assert [account.folder(name).messages for name in ("Then", "Out")] == [2, 2]
+    before = ctx.work
+    append(ctx, b"Out", WITH_FILE)
+    assert (ctx.inspections, ctx.work - before) == (3, 1)
+    store.close()
+
+
+@pytest.mark.parametrize("octets", [100, HELD_OCTETS + 1])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_message_refused_for_its_marking_leaves_nothing(store: MailStore, tmp_path: Path, octets: int, times: int) -> None:
+    """Whether it was held by the journal, had a file of its own, or was too large to be held in memory. What is not refused is
+    stored whole."""
+    ctx = Inspected(store).sign_in()
+    message = WITH_FILE + b"\r\n" * octets
+    ctx.refusal = CommandRefused(Text("Mật.", "Secret."))
+    for _ in range(times):
+        assert b"t NO" in append(ctx, b"Sent", message)
+    assert list((tmp_path / REF.home / "Maildir" / "tmp").iterdir()) == []
+    assert ctx.account.folder("Sent").messages == 0
+    assert b"t OK" in append(ctx, b"INBOX", message)
+    ctx.refusal = None
+    for _ in range(times):
+        assert b"t OK" in append(ctx, b"Sent", message)
+    ctx.say(b"s SELECT Sent\r\n")
+    assert ctx.say(b"f FETCH 1:* BODY.PEEK[]\r\n").count(message) == times
+    store.close()
+
+
+def test_a_name_is_looked_up_as_the_message_is_stored(store: MailStore) -> None:
+    """However it is spelled; what has changed names since the last message gets none."""
+    ctx, account = Talk(store).sign_in(), store.account(REF)
+    account.create("A")
+    for spelling in (b"inbox", b"INBOX", b"iNbOx"):
+        append(ctx, spelling, text("x"))
+    append(ctx, b"A", text("x"))
+    account.rename("A", "B")
+    account.create("A")
+    append(ctx, b"A", text("x"))
+    assert [account.folder(name).messages for name in ("INBOX", "A", "B")] == [3, 1, 1]
+    store.close()
+
+
+def test_the_selected_folder_is_not_taken_for_the_one_that_has_its_name_now(store: MailStore) -> None:
+    """Neither its messages nor its UIDs are those of the other, whichever of the two is selected."""
+    ctx, account = Talk(store).sign_in(), store.account(REF)
+    account.create("A")
+    ctx.say(b"s SELECT A\r\n")
+    assert b"* 1 EXISTS" in append(ctx, b"A", text("x"))
+    account.rename("A", "B")
+    account.create("A")
+    assert b"EXISTS" not in append(ctx, b"A", text("y"), text("z"))
+    assert b"* 2 EXISTS" in append(ctx, b"B", text("x"))
+    assert ctx.say(b"f UID FETCH 1:* (UID)\r\n").count(b"FETCH (UID") == 2
+    assert [account.folder(name).messages for name in ("A", "B")] == [2, 2]
+    store.close()
+
+
+def test_what_a_folder_was_for_is_not_believed_for_long(store: MailStore) -> None:
+    """A folder that held sent mail a while ago may be for something else now, and then accepts anything."""
+    ctx, account = Inspected(store).sign_in(), store.account(REF)
+    append(ctx, b"Sent", WITH_FILE)
+    account.rename("Sent", "Before")
+    account.create("Sent")
+    ctx.clock.move_to(ctx.clock.now() + timedelta(seconds=LANDED_SECONDS))
+    append(ctx, b"Sent", WITH_FILE)
+    assert ctx.inspections == 1
+    assert [account.folder(name).messages for name in ("Before", "Sent")] == [1, 1]
     store.close()
 
 
