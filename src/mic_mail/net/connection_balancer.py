@@ -5,7 +5,7 @@ its own row, so no lock is needed, and nothing has to be cleaned up after a kill
 worker waits twice for one that does not accept.
 
 Where many connections have just ended, as many more than another has are no reason to wait: brief connections are shared by
-whoever is awake, and a share that was uneven does not last.
+whoever is awake. Long ones that begin meanwhile may be shared unevenly, by at most as many (docs/decisions/0127).
 """
 
 import mmap
@@ -108,7 +108,7 @@ class Share:
         self._ends += ends
 
     def _turnover(self) -> int:
-        """Return how many connections have just ended, if those are many: a share that is uneven by so many does not last."""
+        """Return how many connections more than another worker has are no reason to wait: those that just ended, if many."""
         if max(self._ends, self._ends_before) < BRIEF_ENDS:
             return 0
         self._count_ends(0)
