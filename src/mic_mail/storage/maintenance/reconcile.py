@@ -309,7 +309,9 @@ class FolderComparison:
         else:
             # Without a mark, the UIDs in names are the only evidence; the UIDVALIDITY is new anyway.
             claimed = [parse_name(file).uid for file in names_in(f"{path}/cur")]
-            folder.uidnext_mark = max([uid for uid in claimed if uid < _MAX_CLAIMED_UID], default=0) + 1
+            highest = max([uid for uid in claimed if uid < _MAX_CLAIMED_UID], default=0)
+            if highest:  # else the mark of a new folder stays, so that the first delivery writes none
+                folder.uidnext_mark = highest + 1
         self.write.account.uidvalidity_next = max(self.write.account.uidvalidity_next, folder.uidvalidity + 1)
         try:
             folder_sidecar(folder).write(path)
