@@ -145,8 +145,9 @@ class LocalDeliverer:
                 if not (batch := _take(self._next_batch)):
                     continue
                 self._in_batch = self._together = len(batch)
+                by_journal = self._goes_by_journal(batch)
                 try:
-                    await self._runtime.executors.delivery(self._worker.publish_batch, batch, by_journal=self._is_busy(batch))
+                    await self._runtime.executors.delivery(self._worker.publish_batch, batch, by_journal=by_journal)
                 except Exception as error:  # noqa: BLE001 - a defect of ours: every waiting caller gets it
                     await self._fail(batch, error)
                 self._in_batch = 0
@@ -165,11 +166,11 @@ class LocalDeliverer:
             pending.outcome = error
         await self._runtime.executors.io(self._worker.discard, batch)
 
-    def _is_busy(self, batch: Sequence[PendingDelivery]) -> bool:
-        """Return whether messages come so closely that the journal should hold them."""
+    def _goes_by_journal(self, batch: Sequence[PendingDelivery]) -> bool:
+        """Return whether the journal should hold the messages, since they come closely or it holds others already."""
         now = asyncio.get_running_loop().time()
         is_close, self._last_batch_at = now - self._last_batch_at < CLOSE_SECONDS, now
-        return is_close or len(batch) > 1
+        return is_close or len(batch) > 1 or self._store.journal.is_begun
 
     async def _coalesce(self) -> None:
         """Let the batch grow while more messages keep coming, until there are as many as waited at once before.

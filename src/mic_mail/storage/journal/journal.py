@@ -2,7 +2,8 @@
 
 A message that comes alone is made durable by its own file and folder: two fsyncs. Messages that arrive together or in close
 succession would cost two more each, which is most of the cost of a delivery. So their octets are first written one after
-another into a *segment* and made durable together; then each is published as usual (publish.py), without its fsyncs.
+another into a *segment* and made durable together; then each is published as usual (publish.py), without its fsyncs. So is a
+delivery that comes alone while a segment is begun, which has to be settled in any case.
 
     state     where                                                                 after a power loss
     STAGED    `tmp/<base>`, not fsynced                                             not acknowledged
@@ -173,6 +174,12 @@ class Journal:
     def is_full(self) -> bool:
         """Return whether `settle` would free space."""
         return self._full is not None or self._wanted
+
+    @property
+    def is_begun(self) -> bool:
+        """Return whether the segment in use holds messages, whose file system has to be synced in any case."""
+        active = self._active
+        return active is not None and active.end > 0
 
     @property
     def is_settled(self) -> bool:
