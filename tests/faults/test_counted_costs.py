@@ -278,6 +278,14 @@ LEAVES_LOG = sys.version_info >= (3, 12)
 """Before, sqlite3 cannot keep the log: its header and its directory are synced in the next delivery."""
 
 
+def flushes_in(trace: Path) -> Counter[str]:
+    """By the path of what is flushed."""
+    flushed: Counter[str] = Counter()
+    for call in calls(trace.read_text(errors="replace").splitlines()):
+        flushed[call.arguments.partition("<")[2].partition(">")[0]] += 1
+    return flushed
+
+
 def test_flushes_of_an_index_that_rests_between_deliveries(tmp_path: Path) -> None:
     """One, of its log at the rest, where the log stays; so none in the delivery."""
     root = Root(tmp_path)
@@ -291,12 +299,29 @@ def test_flushes_of_an_index_that_rests_between_deliveries(tmp_path: Path) -> No
             for number in range(rounds):
                 deliver_to(account, folder_id, [f"m{number}"], together=True)
                 store.rest(-1)
-    flushed: Counter[str] = Counter()
-    for call in calls((tmp_path / "trace").read_text(errors="replace").splitlines()):
-        flushed[call.arguments.partition("<")[2].partition(">")[0]] += 1
+    flushed = flushes_in(tmp_path / "trace")
     index = root.home / "index.sqlite"
     assert {path: flushed[str(path)] for path in (index, Path(f"{index}-wal"), root.home)} == {
         index: 0 if LEAVES_LOG else rounds,
         Path(f"{index}-wal"): rounds if LEAVES_LOG else 2 * rounds,
         root.home: 0 if LEAVES_LOG else rounds,
     }
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_flushes_of_the_first_delivery_to_a_mailbox(tmp_path: Path, *, swept: bool) -> None:
+    """The journal's, and none of a mark or of a new log, also after the sweep."""
+    root = Root(tmp_path)
+    with closing(root.store()) as store:
+        account = store.account(REF)
+        folder_id = inbox(account)
+        if swept:
+            account.sweep()
+            store.rest(-1)
+        store.prepare_journal()
+        with tracing(os.getpid(), tmp_path / "trace", "-etrace=fdatasync,fsync"):
+            deliver_to(account, folder_id, ["first"], together=True)
+    flushed = flushes_in(tmp_path / "trace")
+    in_journal = [path for path in flushed if path.startswith(f"{root.path}/.journal/")]
+    assert [flushed.pop(path) for path in in_journal] == [1]
+    assert flushed.keys() <= (set() if LEAVES_LOG else {f"{root.home}/index.sqlite-wal", str(root.home)})

@@ -6,6 +6,7 @@ may be closed at any time (`Store.rest`) and reopen at the next use. Errors of S
 damage to an index is temporary for the peer, since the files are the mail and `repair` rebuilds the index from them.
 """
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -40,6 +41,8 @@ _LONGEST_LEFT_LOG = 256 << 10
 
 The next connection reads all of it first.
 """
+_BEGUN_LOG_OCTETS = 32 + 24 + 4096
+"""Octets of a log that `renew_log` has begun: its header, and the header and the octets of one page."""
 
 
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
@@ -146,9 +149,9 @@ class Index:
     def __init__(
         self, path: str, *, synchronous: str, clock: Clock, busy_seconds: float = _BUSY_SECONDS, leaves_log: bool = False
     ) -> None:
-        """`leaves_log`: a short log stays when the index rests (`_close_at_rest`)."""
+        """`leaves_log`: a short log stays when the index rests (`_close_at_rest`), from Python 3.12 on."""
         self._path = path
-        self._leaves_log = leaves_log
+        self._leaves_log = leaves_log and sys.version_info >= (3, 12)
         self._busy_seconds = busy_seconds
         self._synchronous = synchronous
         self._clock = clock
@@ -244,6 +247,30 @@ class Index:
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
 
+    def checkpoint(self) -> None:
+        """Move the log into the index as far as readers allow; under the account's lock."""
+        self.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def renew_log(self) -> None:
+        """Move the log into the index; where it held changes, begin another, for the next change to append to.
+
+        Under the account's lock. The new log holds the index's first page as it is, so nothing is lost with it. A log that
+        holds no more than that page only goes: an index that nobody changes leaves none.
+        """
+        held_changes = self._log_octets() > _BEGUN_LOG_OCTETS
+        self.checkpoint()
+        if self._leaves_log and held_changes and not self._log_octets():
+            writer = self.writer()
+            (version,) = writer.execute("PRAGMA user_version").fetchone()
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next change begins the log
+                writer.execute(f"PRAGMA user_version = {version}")
+
+    def _log_octets(self) -> int:
+        try:
+            return os.stat(f"{self._path}-wal").st_size
+        except OSError:
+            return 0
+
     def close_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
@@ -260,8 +287,9 @@ class Index:
 
         At the last close SQLite would move the log into the index, with a sync of each, and remove it. The next change would
         make a new log, and sync its header and its directory before it is answered. To a log that is there it only appends.
-        What is left is bounded: a longer log is moved as ever, and so is every log by the hourly sweep.
+        What is left is bounded: a longer log is moved as ever, and so is every log by the hourly sweep, which begins another.
         """
+        # the version is compared again for the type checker, to which `setconfig` is unknown before
         if self._leaves_log and sys.version_info >= (3, 12) and self._has_short_log(sync=sync):
             connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
         connection.close()

@@ -88,7 +88,7 @@ def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptSta
     with translated("reading the index"):
         due_us = _due_us(store) if are_named and not lag_behind(store) else 0  # a STORE since the flush may owe names
     with translated("checkpoint"), store.lock.held():
-        _checkpoint(store)
+        store.index.renew_log()
         return SweptState(store.mark_to_come, due_us if store.mark_to_come == mark + 2 else 0)
 
 
@@ -122,11 +122,7 @@ def checkpoint(store: Store) -> None:
     """Move the write-ahead log into the index as far as readers allow."""
     store.ready()
     with translated("checkpoint"), store.lock.held():
-        _checkpoint(store)
-
-
-def _checkpoint(store: Store) -> None:
-    store.index.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        store.index.checkpoint()
 
 
 def _let_go_messages(store: Store, before_us: int) -> bool:
@@ -135,6 +131,8 @@ def _let_go_messages(store: Store, before_us: int) -> bool:
         if is_held(store):
             return False
         rows = _EXPIRED.on(write.connection, account=store.account_id, before=before_us).fetchall()
+        if not rows:
+            return False
         write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, _, name in rows if name])
         for folder_id, uid, _, _ in rows:
             _FORGET.on(write.connection, account=store.account_id, folder=folder_id, at=uid)
