@@ -75,7 +75,7 @@ class Gate:
             return busy
 
         def may_begin(address: str) -> Callable[[], None] | None:
-            return self._admission.begin_handshake(address, partial(refused, address), self._evict)
+            return self._admission.begin_handshake(address, partial(refused, address), partial(self._evict, 1))
 
         make_room = _was_made if listener.implicit_tls else self._evict
 
@@ -97,9 +97,8 @@ class Gate:
             self.evictor.watch(acceptor.coming)
         return acceptor
 
-    def _evict(self) -> bool:
-        """Make room for one connection that does not count yet."""
-        return self.evictor.evict(self._admission.limits.connections, 1)
+    def _evict(self, coming: int = 0) -> bool:
+        return self.evictor.evict(self._admission.limits.connections, coming)
 
     def evict_for_another(self) -> None:
         """Evict a connection because another process has admitted one and has none of its own to drop."""

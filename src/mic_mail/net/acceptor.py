@@ -139,7 +139,7 @@ class Acceptor:
             return True
         coming = PendingConnection(accepted, str(peer[0]), self.coming)
         self.coming.add(coming)
-        task = eager_task.begin(self._begin(accepted, coming), self._loop)
+        task = eager_task.begin(self._begin(accepted), self._loop)
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._has_come(task, coming, ended))
         return True
@@ -159,9 +159,7 @@ class Acceptor:
         self.coming.discard(coming)
         ended()
 
-    async def _begin(self, accepted: socket.socket, coming: PendingConnection) -> None:
-        if self._tls is None:  # runs just before `connection_made`, so that no connection counts twice
-            self._loop.call_soon(self.coming.discard, coming)
+    async def _begin(self, accepted: socket.socket) -> None:
         with contextlib.suppress(OSError):  # disconnected, or the handshake failed
             await self._loop.connect_accepted_socket(
                 self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds

@@ -32,8 +32,6 @@ class Worker:
         self.name = name
         self.share = share
         self.errors: list[OSError] = []
-        self.counted: list[int] = []
-        """Connections that the share counts as open, at the beginning of each."""
         own = Listener(listener.door, listener.socket.dup())
         own.socket.setblocking(False)
         self.handshakes = 0
@@ -68,7 +66,6 @@ class Greeter(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._worker.open.add(self)
-        self._worker.counted.append(self._worker.share.open)
         cast("asyncio.Transport", transport).write(self._worker.name.encode() + b"\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,18 +149,6 @@ async def test_brief_connections_are_not_waited_with(listener: Listener, monkeyp
     assert waits == 0
     for worker in workers:
         worker.acceptor.close()
-
-
-async def test_a_connection_counts_once(listener: Listener) -> None:
-    """Also while it passes from the acceptor to its server, else the limit would be met one connection too early."""
-    [share] = shares(1)
-    worker = Worker("one", listener, share)
-    writers = [(await greeted(listener.port))[1] for _ in range(3)]
-    assert worker.counted == [1, 2, 3]
-    for writer in writers:
-        writer.close()
-    await wait_on_loop(lambda: share.open == 0)
-    worker.acceptor.close()
 
 
 async def test_a_worker_that_does_not_come_delays_nobody(listener: Listener) -> None:
