@@ -459,6 +459,20 @@ def test_log_left_behind_goes_with_a_stop(root: Root, store: MailStore) -> None:
 
 
 @leaves_logs
+def test_sweep_begins_no_log_where_the_reserve_is_given_up(root: Root, store: MailStore) -> None:
+    """What is left of the disk is for removals."""
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a"])
+    store.rest(AT_ONCE)
+    deliver(account, inbox(account), ["b"])
+    reserve = Path(store.store(REF).reserve.folder, ".reserve")
+    reserve.write_bytes(b"")
+    account.sweep()
+    store.rest(AT_ONCE)
+    assert logs_of(root) == []
+
+
+@leaves_logs
 def test_sweep_begins_a_log_for_a_mailbox_that_changes(root: Root, store: MailStore) -> None:
     """The index lacks nothing without it; the next sweep removes it where nothing has changed by then."""
     account = store.account(REF)

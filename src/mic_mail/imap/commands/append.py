@@ -187,10 +187,6 @@ class MultiAppend:
         """The messages that may hold a marking; most do not."""
         return [message for message in self.messages if not message.is_clear]
 
-    def is_for_sent(self, account: Account) -> bool:
-        """Return whether the folder holds sent messages (RFC 6154 \\Sent)."""
-        return account.folder(self.place.name).special_use == SENT
-
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         """Check that the folder exists and has room for this many octets, before they are sent."""
         account.folder_id(self.place.name)
@@ -231,7 +227,7 @@ class MultiAppend:
             limit_octets=limit_octets,
             claim=claims and is_open,
             tell=is_open,
-            name=None if is_it else self.place.name,
+            name=self.place.name,
             unless=unless,
         )
         if self.used_octets is not None:
@@ -295,14 +291,6 @@ def target_again(ctx: ImapContext, mailbox: str, before: Place) -> Place:
     if place.account != before.account:
         raise NoSuchFolder(mailbox)
     return place
-
-
-def check_content(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
-    """Check complete messages before they are stored: for malware, and for a secrecy marking."""
-    yield from _check_malware(ctx, intake)
-    unclear = intake.unclear
-    if unclear and (yield from ctx.ask(intake.is_for_sent, intake.place)):
-        yield from _check_marking(ctx, intake, unclear)
 
 
 class ReaderRefused(Exception):
@@ -389,17 +377,17 @@ def _landed_in(ctx: ImapContext, place: Place) -> AppendTarget | None:
 
 def _publish(ctx: ImapContext, mailbox: str, intake: MultiAppend) -> Steps[Reply]:
     intake.place = place = target_again(ctx, mailbox, intake.place)
-    yield from _check_malware(ctx, intake)
+    yield from check_malware(ctx, intake)
     landed, ctx.landed = _landed_in(ctx, place), None
     intake.likely_id = 0 if landed is None else landed.folder_id
     unclear = intake.unclear
     if landed is not None and landed.is_sent and ctx.now() < landed.until:
-        yield from _check_marking(ctx, intake, unclear)
+        yield from check_marking(ctx, intake, unclear)
         unclear = []
     try:
         published, lines = yield from _store(ctx, intake, unless=SENT if unclear else None)
     except OfThisUse:
-        yield from _check_marking(ctx, intake, unclear)
+        yield from check_marking(ctx, intake, unclear)
         published, lines = yield from _store(ctx, intake)
     last = published[-1]
     ctx.landed = AppendTarget(
@@ -431,7 +419,7 @@ def _store(ctx: ImapContext, intake: MultiAppend, unless: str | None = None) -> 
     return (yield from ctx.change(publish, place))
 
 
-def _check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
+def check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
     """Refuse a message with malware (Reg. 10.2).
 
     No malware is stored where others, or this person on another machine, may open it.
@@ -443,7 +431,7 @@ def _check_malware(ctx: ImapContext, intake: MultiAppend) -> Steps[None]:
             raise CommandRefused(why, b"CANNOT")
 
 
-def _check_marking(ctx: ImapContext, intake: MultiAppend, unclear: Sequence[IncomingAppend]) -> Steps[None]:
+def check_marking(ctx: ImapContext, intake: MultiAppend, unclear: Sequence[IncomingAppend]) -> Steps[None]:
     """Refuse a message marked as secret that would be stored as sent (Reg. 4.1).
 
     Drafts and all other folders accept anything: nothing is sent from there.

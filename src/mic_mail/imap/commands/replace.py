@@ -11,7 +11,7 @@ from functools import partial
 from mic_mail.connection.actions import Steps
 from mic_mail.errors import Text
 from mic_mail.imap import responses
-from mic_mail.imap.commands.append import MultiAppend, check_content, take, target_again, target_of
+from mic_mail.imap.commands.append import SENT, MultiAppend, check_malware, check_marking, take, target_again, target_of
 from mic_mail.imap.commands.message_set import resolve_messages, uids_of
 from mic_mail.imap.connection_state import Enabled
 from mic_mail.imap.context import ImapContext
@@ -21,6 +21,7 @@ from mic_mail.imap.parser.events import AppendMessage
 from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.changes.publish import OfThisUse
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Published
 
@@ -37,12 +38,16 @@ class Replacement(MultiAppend):
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         super().check(account, max(0, size - self._size), limit_octets)
 
-    def exchange(self, account: Account, limit_octets: int | None) -> Published:
-        """Publish the new message and expunge the old one, both or neither."""
+    def exchange(self, account: Account, limit_octets: int | None, unless: str | None) -> Published:
+        """Publish the new message and expunge the old one, both or neither; raises `OfThisUse` as `publish` does."""
         target = account.folder(self.place.name)
-        [message] = self.messages
-        delivery = message.finish(account, allowed_flags(self.place.rights))
-        published = account.exchange(self._folder_id, self.uid, target.folder_id, delivery, limit_octets=limit_octets)
+        if not self._deliveries:
+            [message] = self.messages
+            self._deliveries = [message.finish(account, allowed_flags(self.place.rights))]
+        [delivery] = self._deliveries
+        published = account.exchange(
+            self._folder_id, self.uid, target.folder_id, delivery, limit_octets=limit_octets, unless=unless
+        )
         self.messages.clear()
         return published
 
@@ -87,14 +92,21 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
     view, enabled = ctx.selected, ctx.enabled
     intake.place = place = target_again(ctx, mailbox, intake.place)
     ctx.must_hold(view, "te")  # rights may have been lost while the message arrived
-    yield from check_content(ctx, intake)
-    limit = ctx.quota_octets(place.box)
+    yield from check_malware(ctx, intake)
+    limit, unclear = ctx.quota_octets(place.box), intake.unclear
+
+    unless = SENT if unclear else None
 
     def work(account: Account) -> tuple[Published, list[bytes]]:
-        published = intake.exchange(account, limit)
+        published = intake.exchange(account, limit, unless)
         return published, view.poll_after_change(account, enabled, own=[intake.uid])
 
-    published, lines = yield from ctx.change(work, place)
+    try:
+        published, lines = yield from ctx.change(work, place)
+    except OfThisUse:
+        yield from check_marking(ctx, intake, unclear)
+        unless = None
+        published, lines = yield from ctx.change(work, place)
     replaced = dataclasses.replace(view.place, name=view.name)
     yield from ctx.record_shared_act("message_replaced", replaced, uid=intake.uid, to=place.name)
     stored = responses.append_uid(published.uidvalidity, [published.uid])

@@ -251,15 +251,16 @@ class Index:
         """Move the log into the index as far as readers allow; under the account's lock."""
         self.writer().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def renew_log(self) -> None:
+    def renew_log(self, *, begin: bool = True) -> None:
         """Move the log into the index; where it held changes, begin another, for the next change to append to.
 
         Under the account's lock. The new log holds the index's first page as it is, so nothing is lost with it. A log that
-        holds no more than that page only goes: an index that nobody changes leaves none.
+        holds no more than that page only goes: an index that nobody changes leaves none. `begin` is False where the disk has no
+        room for another.
         """
         held_changes = self._log_octets() > _BEGUN_LOG_OCTETS
         self.checkpoint()
-        if self._leaves_log and held_changes and not self._log_octets():
+        if begin and self._leaves_log and held_changes and not self._log_octets():
             writer = self.writer()
             (version,) = writer.execute("PRAGMA user_version").fetchone()
             with contextlib.suppress(sqlite3.OperationalError):  # a full disk: the next change begins the log

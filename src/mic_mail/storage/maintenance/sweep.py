@@ -24,6 +24,7 @@ from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, tra
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
+from mic_mail.storage.reserve import ReserveState
 from mic_mail.storage.store import Store
 
 _AT_ONCE = 500
@@ -88,7 +89,7 @@ def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptSta
     with translated("reading the index"):
         due_us = _due_us(store) if are_named and not lag_behind(store) else 0  # a STORE since the flush may owe names
     with translated("checkpoint"), store.lock.held():
-        store.index.renew_log()
+        store.index.renew_log(begin=store.reserve.state is not ReserveState.GIVEN_UP)
         return SweptState(store.mark_to_come, due_us if store.mark_to_come == mark + 2 else 0)
 
 
