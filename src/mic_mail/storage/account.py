@@ -199,20 +199,20 @@ class Account:
         claim: bool = False,
         tell: bool = False,
         name: str | None = None,
-        unless: str | None = None,
+        unless_use: str | None = None,
     ) -> list[Published]:
         """Make deliveries visible, all or none, in order; durable on return.
 
         Raises `OverQuota` above `limit_octets`, and `Busy` where another writer holds the account for longer than `patience`
         seconds. `journaled`: the caller is inside `Journal.holding`. `claim`: the messages are \\Recent for the
         caller (`take_recent`). `tell`: set `Published.made`. `name`: the folder of this name is meant, which is
-        probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless`: raise `OfThisUse` where the
-        folder has this special use.
+        probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless_use`: raise
+        `SpecialUseRefused` where the folder has this special use.
         """
         return publish.publish(
             self._store, self._person, folder_id, deliveries,
             limit_octets=limit_octets, patience=patience, journaled=journaled, hold=self._hold, claim=claim, tell=tell,
-            name=name, unless=unless,
+            name=name, unless_use=unless_use,
         )  # fmt: skip
 
     def _hold(

@@ -114,6 +114,10 @@ class Busy(Unavailable):
     """Another writer holds the account, and the caller did not want to wait longer."""
 
 
+class SpecialUseRefused(Exception):
+    """Raised where a folder has the special use in which the caller does not want to publish; nothing has happened."""
+
+
 class DiskFull(Unavailable):
     """No space or file-system quota left: SMTP 452 4.3.1. Nothing half-written stays behind."""
 

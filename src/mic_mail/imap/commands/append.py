@@ -30,9 +30,8 @@ from mic_mail.imap.parser.events import AppendChunk, AppendEnd, AppendMessage, B
 from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
-from mic_mail.storage.changes.publish import OfThisUse
 from mic_mail.storage.changes.staging import Delivery, StagedFile
-from mic_mail.storage.errors import NoSuchFolder, OverQuota
+from mic_mail.storage.errors import NoSuchFolder, OverQuota, SpecialUseRefused
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, Published
 from mic_mail.textextract.prefilter import is_clear
@@ -202,13 +201,13 @@ class MultiAppend:
         *,
         claims: bool = False,
         is_it: bool = False,
-        unless: str | None = None,
+        unless_use: str | None = None,
     ) -> list[Published]:
         """Make all messages durable and visible, in order.
 
         `open_id` is the folder that this client has selected. If it is the destination, the last message reports the change
         that was made, and with `claims` all are \\Recent for this client alone. `is_it`: the name is known to be that folder.
-        Raises `OfThisUse` where the folder has the special use `unless`; the call may then be repeated without it.
+        Raises `SpecialUseRefused` where the folder has the special use `unless_use`; the call may then be repeated without it.
         """
         folder_id = open_id if is_it else self.likely_id or open_id
         if not self._deliveries:
@@ -228,7 +227,7 @@ class MultiAppend:
             claim=claims and is_open,
             tell=is_open,
             name=self.place.name,
-            unless=unless,
+            unless_use=unless_use,
         )
         if self.used_octets is not None:
             self.used_octets += sum(delivery.staged.size for delivery in deliveries)
@@ -385,8 +384,8 @@ def _publish(ctx: ImapContext, mailbox: str, intake: MultiAppend) -> Steps[Reply
         yield from check_marking(ctx, intake, unclear)
         unclear = []
     try:
-        published, lines = yield from _store(ctx, intake, unless=SENT if unclear else None)
-    except OfThisUse:
+        published, lines = yield from _store(ctx, intake, unless_use=SENT if unclear else None)
+    except SpecialUseRefused:
         yield from check_marking(ctx, intake, unclear)
         published, lines = yield from _store(ctx, intake)
     last = published[-1]
@@ -403,7 +402,7 @@ def _publish(ctx: ImapContext, mailbox: str, intake: MultiAppend) -> Steps[Reply
     return Reply("Stored.", code=code)
 
 
-def _store(ctx: ImapContext, intake: MultiAppend, unless: str | None = None) -> Steps[tuple[list[Published], list[bytes]]]:
+def _store(ctx: ImapContext, intake: MultiAppend, unless_use: str | None = None) -> Steps[tuple[list[Published], list[bytes]]]:
     """Publish the messages; return them, and the lines that tell of them where the client has the folder selected."""
     place, view, enabled = intake.place, ctx.view, ctx.enabled
     limit = ctx.quota_octets(place.box)
@@ -411,8 +410,8 @@ def _store(ctx: ImapContext, intake: MultiAppend, unless: str | None = None) -> 
 
     def publish(account: Account) -> tuple[list[Published], list[bytes]]:
         if view is None or view.place.account != place.account:
-            return intake.publish(account, limit, unless=unless), []
-        published = intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open, unless=unless)
+            return intake.publish(account, limit, unless_use=unless_use), []
+        published = intake.publish(account, limit, view.folder_id, claims=view.claims, is_it=is_open, unless_use=unless_use)
         claimed = tuple((each.uid, each.uid) for each in published if each.recent)
         return published, view.poll_after_change(account, enabled, claimed=claimed, own_change=published[-1].made)
 

@@ -21,7 +21,7 @@ from mic_mail.imap.parser.events import AppendMessage
 from mic_mail.imap.parser.number_set import NoSuchNumber
 from mic_mail.imap.replies import Reply, bad, refusal, refuse
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.storage.changes.publish import OfThisUse
+from mic_mail.storage.errors import SpecialUseRefused
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Published
 
@@ -38,15 +38,15 @@ class Replacement(MultiAppend):
     def check(self, account: Account, size: int, limit_octets: int | None) -> None:
         super().check(account, max(0, size - self._size), limit_octets)
 
-    def exchange(self, account: Account, limit_octets: int | None, unless: str | None) -> Published:
-        """Publish the new message and expunge the old one, both or neither; raises `OfThisUse` as `publish` does."""
+    def exchange(self, account: Account, limit_octets: int | None, unless_use: str | None) -> Published:
+        """Publish the new message and expunge the old one, both or neither; raises `SpecialUseRefused` as `publish` does."""
         target = account.folder(self.place.name)
         if not self._deliveries:
             [message] = self.messages
             self._deliveries = [message.finish(account, allowed_flags(self.place.rights))]
         [delivery] = self._deliveries
         published = account.exchange(
-            self._folder_id, self.uid, target.folder_id, delivery, limit_octets=limit_octets, unless=unless
+            self._folder_id, self.uid, target.folder_id, delivery, limit_octets=limit_octets, unless_use=unless_use
         )
         self.messages.clear()
         return published
@@ -94,18 +94,17 @@ def _exchange(ctx: ImapContext, mailbox: str, intake: Replacement) -> Steps[Repl
     ctx.must_hold(view, "te")  # rights may have been lost while the message arrived
     yield from check_malware(ctx, intake)
     limit, unclear = ctx.quota_octets(place.box), intake.unclear
-
-    unless = SENT if unclear else None
+    unless_use = SENT if unclear else None
 
     def work(account: Account) -> tuple[Published, list[bytes]]:
-        published = intake.exchange(account, limit, unless)
+        published = intake.exchange(account, limit, unless_use)
         return published, view.poll_after_change(account, enabled, own=[intake.uid])
 
     try:
         published, lines = yield from ctx.change(work, place)
-    except OfThisUse:
+    except SpecialUseRefused:
         yield from check_marking(ctx, intake, unclear)
-        unless = None
+        unless_use = None
         published, lines = yield from ctx.change(work, place)
     replaced = dataclasses.replace(view.place, name=view.name)
     yield from ctx.record_shared_act("message_replaced", replaced, uid=intake.uid, to=place.name)

@@ -44,7 +44,7 @@ from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import Write, writing
-from mic_mail.storage.errors import OverQuota
+from mic_mail.storage.errors import OverQuota, SpecialUseRefused
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder
@@ -60,10 +60,6 @@ Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], A
 The function passed in is called before the block is entered. The returned frame revokes the messages if they are not published
 after all.
 """
-
-
-class OfThisUse(Exception):
-    """Raised where the folder has the special use in which the caller does not want to publish; nothing has happened."""
 
 
 def unheld(
@@ -97,7 +93,7 @@ def publish(
     claim: bool,
     tell: bool,
     name: str | None = None,
-    unless: str | None = None,
+    unless_use: str | None = None,
 ) -> list[Published]:
     """Make deliveries visible in order, all or none; DURABLE on return.
 
@@ -107,15 +103,15 @@ def publish(
     carries the folder's `ChangeResult`. Where sessions of this process have the folder open, the change is cached for them, and
     the messages are \\Recent for the first session that is notified (open_folders.py). `person`: the person who adds the
     messages and has seen those with \\Seen, where each reader has their own. `name`: the folder that has this name now is
-    meant, which is probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless`: raise `OfThisUse`
-    where the folder has this special use.
+    meant, which is probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless_use`: raise
+    `SpecialUseRefused` where the folder has this special use.
     """
     with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
         folder = write.folder(folder_id) if name is None else write.folder_called(store.canonical_name(name), folder_id)
         if folder.folder_id != folder_id:
             folder_id, claim, tell = folder.folder_id, False, False
-        if unless is not None and folder.special_use == unless:
-            raise OfThisUse
+        if unless_use is not None and folder.special_use == unless_use:
+            raise SpecialUseRefused
         known: dict[str, Published | Delivery] = {}
         for delivery in deliveries:
             if delivery.origin is not None and delivery.origin not in known:

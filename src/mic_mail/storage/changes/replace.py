@@ -6,10 +6,10 @@ fsynced) before the change is acknowledged, and the expunged message can be rest
 """
 
 from mic_mail.storage.changes.expunge import read_messages, tombstone_files
-from mic_mail.storage.changes.publish import OfThisUse, check_quota, publish_within
+from mic_mail.storage.changes.publish import check_quota, publish_within
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import writing
-from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.errors import NoSuchMessage, SpecialUseRefused
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Published
 
@@ -23,7 +23,7 @@ def exchange(  # noqa: PLR0917 - the parameters of REPLACE, as callers name them
     delivery: Delivery,
     *,
     limit_octets: int | None = None,
-    unless: str | None = None,
+    unless_use: str | None = None,
 ) -> Published:
     """Publish the finished `delivery` in the target and expunge message `uid` of the folder: REPLACE.
 
@@ -32,8 +32,8 @@ def exchange(  # noqa: PLR0917 - the parameters of REPLACE, as callers name them
     """
     with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
-        if unless is not None and target.special_use == unless:
-            raise OfThisUse
+        if unless_use is not None and target.special_use == unless_use:
+            raise SpecialUseRefused
         going = read_messages(write, folder_id, [uid])
         if not going:
             raise NoSuchMessage(folder_id, uid)

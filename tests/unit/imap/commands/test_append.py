@@ -1,6 +1,7 @@
 """APPEND one by one in a session: by the journal where messages follow closely, with as few visits to the store as can be."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.connection.actions import Action
 from mic_mail.errors import MicMailError, Text
-from mic_mail.imap.actions import Inspect
+from mic_mail.imap.actions import Inspect, Work
 from mic_mail.imap.commands.append import HELD_OCTETS, LANDED_SECONDS, SENT
 from mic_mail.imap.replies import CommandRefused
 from mic_mail.imap.session_settings import SessionSettings
@@ -128,6 +129,56 @@ class Inspected(Talk):
             self.session.done(action, self.refusal)
         else:
             super().carry_out(action)
+
+
+class Overtaken(Inspected):
+    """Another session changes folders after this one has given its write to a thread, before that has the account's lock."""
+
+    before_write: Callable[[], object] | None = None
+
+    def carry_out(self, action: Action) -> None:
+        if isinstance(action, Work) and action.writes and self.before_write is not None:
+            change, self.before_write = self.before_write, None
+            change()
+        super().carry_out(action)
+
+
+def test_a_selected_folder_that_is_renamed_meanwhile_gets_nothing(store: MailStore) -> None:
+    """The folder that has the name now is meant."""
+    ctx, account = Overtaken(store).sign_in(), store.account(REF)
+    account.create("A")
+    ctx.say(b"s SELECT A\r\n")
+    ctx.before_write = lambda: (account.rename("A", "B"), account.create("A"))
+    assert b"t OK" in append(ctx, b"A", text("x"))
+    assert [account.folder(name).messages for name in ("A", "B")] == [1, 0]
+    store.close()
+
+
+def test_a_selected_folder_that_is_made_again_meanwhile_gets_the_message(store: MailStore) -> None:
+    ctx, account = Overtaken(store).sign_in(), store.account(REF)
+    account.create("A")
+    ctx.say(b"s SELECT A\r\n")
+    ctx.before_write = lambda: (account.delete("A"), account.create("A"))
+    assert b"t OK" in append(ctx, b"A", text("x"))
+    assert account.folder("A").messages == 1
+    store.close()
+
+
+def test_a_replacement_in_what_is_for_sent_by_then_is_checked(store: MailStore) -> None:
+    """Reg. 4.1: what the folder is for is seen inside the transaction, for REPLACE too."""
+    ctx, account = Overtaken(store).sign_in(), store.account(REF)
+    account.create("Out")
+    append(ctx, b"INBOX", text("old"))
+    ctx.say(b"s SELECT INBOX\r\n")
+    ctx.refusal = CommandRefused(Text("Mat.", "Secret."))
+    ctx.before_write = lambda: (account.rename("Out", "Then"), account.rename("Sent", "Out"))
+    ctx.say(b"t REPLACE 1 Out {%d+}\r\n%b\r\n" % (len(WITH_FILE), WITH_FILE))
+    assert account.folder("Out").special_use == SENT
+    assert (ctx.inspections, account.folder("Out").messages, account.folder("INBOX").messages) == (1, 0, 1)
+    ctx.refusal = None
+    ctx.say(b"t REPLACE 1 Out {%d+}\r\n%b\r\n" % (len(WITH_FILE), WITH_FILE))
+    assert (ctx.inspections, account.folder("Out").messages, account.folder("INBOX").messages) == (2, 1, 0)
+    store.close()
 
 
 def test_a_file_costs_one_visit_with_nothing_selected(store: MailStore) -> None:
