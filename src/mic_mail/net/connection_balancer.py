@@ -108,7 +108,10 @@ class Share:
         self._ends += ends
 
     def _turnover(self) -> int:
-        """Return how many connections more than another worker has are no reason to wait: those that just ended, if many."""
+        """Return how many connections have just ended; 0 if those are few.
+
+        So many more than another worker has are no reason to wait.
+        """
         if max(self._ends, self._ends_before) < BRIEF_ENDS:
             return 0
         self._count_ends(0)

@@ -39,7 +39,10 @@ class Replacement(MultiAppend):
         super().check(account, max(0, size - self._size), limit_octets)
 
     def exchange(self, account: Account, limit_octets: int | None, unless_use: str | None) -> Published:
-        """Publish the new message and expunge the old one, both or neither; raises `SpecialUseRefused` as `publish` does."""
+        """Publish the new message and expunge the old one, both or neither.
+
+        Raises `SpecialUseRefused` as `publish` does.
+        """
         target = account.folder(self.place.name)
         if not self._deliveries:
             [message] = self.messages
