@@ -65,7 +65,10 @@ _FOLDED_HINT = re.compile(
     rb"m(?=[%b\x9c\x9d\xbc\xbd])(?:(?:\x9c|\xbc\xad?|\xbd\x8d|\x9d[\x90-\x9f][\x80-\xbf])|%b)%b"
     % (_folded(_ODD_NEXT), _folded(_BEFORE), _folded(_ODD_REST))
 )
-"""Matches in folded octets whatever one of `_ODD_HINTS` matches, and a little more: one search rules out all five."""
+"""Matches in folded octets whatever one of `_ODD_HINTS` matches, and a little more.
+
+So one search rules out all five.
+"""
 _MANY_ODD = 3
 """First octets of look-alikes of M, from which on the octets are folded: text with emoji has one or two."""
 
