@@ -8,7 +8,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mic_mail.process.file_traces import Traces
@@ -103,17 +103,22 @@ class Peers:
     def publish(self, changed: Mapping[int, int]) -> None:
         """Send the new MODSEQs by account to the processes that watch these accounts."""
         for name in self._names:
-            pairs = [PAIR.pack(account_id, modseq) for account_id, modseq in changed.items() if self._watches(name, account_id)]
+            pairs = [PAIR.pack(account_id, changed[account_id]) for account_id in self._watched(name, changed)]
             chunks = range(0, len(pairs), _PAIRS_PER_DATAGRAM)
             if pairs:
                 self.send([ACCOUNTS + b"".join(pairs[i : i + _PAIRS_PER_DATAGRAM]) for i in chunks], [name])
 
-    def _watches(self, name: str, account_id: int) -> bool:
+    def _watched(self, name: str, accounts: Collection[int]) -> Collection[int]:
+        """Return those of the accounts, at least one, that the process watches; one read for all of them."""
         fd = self._watchlists.get(name)
+        if fd is None:
+            return accounts
+        first, last = min(accounts), max(accounts)
         try:
-            return fd is None or os.pread(fd, 1, account_id) == b"\1"
+            octets = os.pread(fd, last - first + 1, first)
         except OSError:
-            return True
+            return accounts
+        return [account_id for account_id in accounts if octets[account_id - first : account_id - first + 1] == b"\1"]
 
     def _close_watchlists(self) -> None:
         for fd in self._watchlists.values():

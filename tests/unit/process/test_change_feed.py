@@ -211,6 +211,22 @@ async def test_nobody_is_woken_by_what_nobody_there_watches(feeds: Callable[...,
     assert len(unread(sibling)) == 1
 
 
+async def test_changes_of_one_turn_are_looked_up_together(
+    feeds: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One read of a sibling's watchlist for all of them, also for those beyond its end."""
+    worker, sibling = feeds("worker0"), feeds("worker1")
+    worker._peers.refresh()
+    heard: list[tuple[int, int]] = []
+    for account_id in (3, 5):
+        sibling.subscribe(account_id, lambda modseq, account_id=account_id: heard.append((account_id, modseq)))
+    real, read = os.pread, []
+    monkeypatch.setattr(os, "pread", lambda fd, octets, at: read.append((octets, at)) or real(fd, octets, at))
+    await tell(worker, 9, 5, 4, 3)
+    assert read == [(7, 3)]
+    await wait_on_loop(lambda: sorted(heard) == [(3, 7), (5, 7)])
+
+
 async def test_who_comes_again_and_again_writes_the_watchlist_once(
     feeds: Callable[..., Feed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
