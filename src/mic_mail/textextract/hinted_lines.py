@@ -24,10 +24,12 @@ _INK = re.compile(rb"[!-~]")
 
 
 def whole_lines(pieces: Iterable[bytes], budget: Budget | None = None) -> Iterator[bytes]:
-    """Yield the same octets in pieces that end with LF, except for the last."""
+    """Yield the same octets in pieces that end with LF, except for the last: one piece stays one."""
     held: list[bytes] = []
     octets = 0
-    for piece in pieces:
+    coming = iter(pieces)
+    piece = next(coming, b"")
+    for following in coming:
         end = piece.rfind(b"\n") + 1
         if end:
             yield b"".join((*held, piece[:end]))
@@ -38,8 +40,9 @@ def whole_lines(pieces: Iterable[bytes], budget: Budget | None = None) -> Iterat
             octets += len(piece) - end
             if budget is not None:
                 budget.check_whole(octets)
-    if held:
-        yield b"".join(held)
+        piece = following
+    if held or piece:
+        yield b"".join((*held, piece))
 
 
 def hinted_lines(blocks: Iterable[bytes], hints: Callable[[bytes], Iterable[int]], budget: Budget) -> bytes:

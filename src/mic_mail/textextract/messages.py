@@ -148,9 +148,12 @@ class Leaf:
         """Return whether there is a uuencoded file in it."""
         return (
             self.may_enclose
-            and _occurs(_BEGIN, self.pieces())  # a third of the time
+            and self._holds(_BEGIN)  # a third of the time
             and any(_UUENCODED.search(lines) is not None for lines in whole_lines(self.pieces()))
         )
+
+    def _holds(self, word: bytes) -> bool:
+        return word in self._whole if self.size <= LARGE_OCTETS else _occurs(word, self.pieces())
 
     @property
     def may_be_document(self) -> bool:
@@ -209,7 +212,7 @@ class Leaf:
         """True for a text with more than one octet a letter, by its first octets."""
         return self._beginning.startswith(WIDE_MARKS)
 
-    @property
+    @cached_property
     def is_searched(self) -> bool:
         """True if the text is searched before it is decoded."""
         is_as_written = self.kind not in (b"text/html", b"text/calendar", *_ENRICHED) and not self.delsp

@@ -73,6 +73,7 @@ def _normal(charset: str) -> str:
 # --- hinted lines -----------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
 def can_be_searched(charset: str) -> bool:
     """Return whether a text in this charset can be searched before it is decoded."""
     if _normal(charset) in (*_WIDE, *_SEVEN):

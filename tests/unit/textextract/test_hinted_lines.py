@@ -132,7 +132,10 @@ def test_more_hints_than_allowed() -> None:
 
 
 def test_lines_are_whole() -> None:
-    assert list(whole_lines([b"a", b"b\nc", b"", b"d\n", b"e\nf\ng"])) == [b"ab\n", b"cd\n", b"e\nf\n", b"g"]
+    """What ends the text is not cut again: most texts are one piece, whose last line has no end."""
+    assert list(whole_lines([b"a", b"b\nc", b"", b"d\n", b"e\nf\ng", b"h"])) == [b"ab\n", b"cd\n", b"e\nf\n", b"gh"]
+    assert list(whole_lines([b"e\nf\ng"])) == [b"e\nf\ng"]
+    assert list(whole_lines([])) == []
 
 
 @pytest.mark.parametrize("charset", ["gb2312", "utf-16", "utf-7", "cp037", "iso-2022-jp"])

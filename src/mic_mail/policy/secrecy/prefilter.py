@@ -92,7 +92,8 @@ def hints(octets: bytes) -> Iterator[int]:
     if is_odd and _FOLDED_HINT.search(octets.translate(_FOLDING)) is None:
         return iter(())
     lowered = octets.lower()
-    return merge(*((match.start() for match in hint.finditer(lowered)) for hint in _hints_for(lowered)))
+    found = [(match.start() for match in hint.finditer(lowered)) for hint in _hints_for(lowered)]
+    return found[0] if len(found) == 1 else merge(*found)
 
 
 def _hints_for(lowered: bytes) -> Iterator[re.Pattern[bytes]]:
