@@ -37,7 +37,7 @@ from mic_mail.connection.server import GOING_DOWN, ServedConnection, Server
 from mic_mail.connection.session_core import Session
 from mic_mail.connection.slow_reader import SlowReader
 from mic_mail.errors import Text
-from mic_mail.net.tcp_ack import acknowledge, outstanding, reset
+from mic_mail.net.tcp_ack import acknowledge, is_sent, outstanding, reset
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -61,7 +61,7 @@ CLOSING_SECONDS = 10.0
 STEPS_AT_ONCE = 16
 """Steps without a wait, after which the other connections have their turn."""
 LAST_WORD_SECONDS = 1.0
-"""Seconds in which an evicted client may read its goodbye."""
+"""Seconds in which a client that is evicted, or has been sent everything, may read its goodbye."""
 NO_ROOM = Text(
     "Máy chủ hết chỗ cho kết nối chưa đăng nhập; đề nghị thử lại sau.",
     "Too many connections without a sign-in; please try again later.",
@@ -472,7 +472,12 @@ class Connection(ServedConnection, ProcessHost):
         self._transport.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(CLOSING_SECONDS, self.abort)
+        self._timer = self._loop.call_later(LAST_WORD_SECONDS, self._cut_unless_behind)
+
+    def _cut_unless_behind(self) -> None:
+        """Abort where only the client's TLS close_notify is missing: it may be gone, and a shutdown would wait for it."""
+        seconds = 0.0 if is_sent(self._transport) else CLOSING_SECONDS - LAST_WORD_SECONDS
+        self._timer = self._loop.call_later(seconds, self.abort)
 
     # ------------------------------------------------------------ timers
 

@@ -18,6 +18,8 @@ import struct
 import sys
 import termios
 
+_LAST_OCTETS = 4096
+"""Unacknowledged octets up to which the kernel holds them all: this process keeps what does not fit into its larger buffer."""
 _BYTES_ACKED = struct.Struct("=120xQ")
 """`tcpi_bytes_acked` in `struct tcp_info` of linux/tcp.h, since Linux 4.1 (RFC 4898)."""
 
@@ -45,6 +47,11 @@ def outstanding(transport: asyncio.Transport) -> int:
         queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
         return transport.get_write_buffer_size() + int.from_bytes(queued, sys.byteorder)
     return 0
+
+
+def is_sent(transport: asyncio.Transport) -> bool:
+    """Return whether the kernel has all octets that were written, and few are unacknowledged; true if unknown."""
+    return outstanding(transport) <= _LAST_OCTETS
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -22,7 +22,7 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_registry import OpenConnections
-from mic_mail.net.tcp_ack import acknowledge
+from mic_mail.net.tcp_ack import acknowledge, is_sent
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.services.authentication.sign_in import SignInService
@@ -32,7 +32,7 @@ from mic_mail.smtp import replies
 from mic_mail.smtp.session import Limits, ListenerProfile
 
 LAST_WORD_SECONDS: Final = 1.0
-"""Seconds for the last reply of an evicted connection."""
+"""Seconds for the last reply of a connection that is evicted, or has been sent everything."""
 CLOSING_SECONDS: Final = 5.0
 """Seconds in which the last reply of a connection has to be sent."""
 ENDING_SECONDS: Final = 3.0
@@ -114,6 +114,7 @@ class SmtpConnection(SMTP):
         self._unsent: list[bytes] = []
         self._congestion: asyncio.Future[None] | None = None
         self._deadline: float | None = None
+        self._close_by = 0.0
         self.unsent_octets = 0
         self.in_message = False
         """True while octets of a message are being read: a shutdown waits for its end."""
@@ -178,7 +179,11 @@ class SmtpConnection(SMTP):
         """Handle the connection's only timer: sleep until the current deadline and check again."""
         now = self.loop.time()
         if self.over:
-            self._abort()
+            # Where only the client's TLS close_notify is missing it may be gone, and a shutdown would wait for it.
+            if now >= self._close_by or is_sent(cast("asyncio.Transport", self.transport)):
+                self._abort()
+            else:
+                self._reset_timeout(self._close_by - now)
         elif self._deadline is None:
             self._reset_timeout(self.door.limits.command_seconds)
         elif now < self._deadline:
@@ -227,7 +232,7 @@ class SmtpConnection(SMTP):
         self._opened.discard(self)
         if self.transport is not None and not self.transport.is_closing() and not self.over:
             self._send_last_reply("no-room")
-            self._reset_timeout(LAST_WORD_SECONDS)
+            self._close_by = self.time() + LAST_WORD_SECONDS
         return True
 
     def drain(self) -> None:
@@ -244,7 +249,8 @@ class SmtpConnection(SMTP):
         self.over = True
         if self.transport is not None:
             self.transport.close()
-            self._reset_timeout(CLOSING_SECONDS)
+            self._close_by = self.time() + CLOSING_SECONDS
+            self._reset_timeout(LAST_WORD_SECONDS)
 
     def _abort(self) -> None:
         if self.transport is not None:
