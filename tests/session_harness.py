@@ -26,9 +26,10 @@ from mic_mail.pop3.session import Session as Pop3Session
 from mic_mail.services.authentication.identity import Answered, SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
+from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account, MailStore
-from mic_mail.storage.types import AccountRef, FolderDelta
+from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta
 
 REF = AccountRef(1, "mic.gov.vn/dvbe")
 START = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -79,6 +80,9 @@ class Host:
 
     def read_cached(self, path: str, size: int) -> bytes | None:
         return None if self.store is None else self.store.cached.read(path, size)
+
+    def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
+        return None if self.store is None or not self.remembers else self.store.answer_rows(folder, uids)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         return frozenset()

@@ -6,8 +6,9 @@ from typing import Protocol
 from mic_mail.connection.session_core import SessionHost
 from mic_mail.errors import Text
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
+from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
-from mic_mail.storage.types import AccountRef, FolderDelta
+from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta
 
 
 class ImapHost(SessionHost, Protocol):
@@ -35,6 +36,10 @@ class ImapHost(SessionHost, Protocol):
 
     def read_cached(self, path: str, size: int) -> bytes | None:
         """Return the octets of a message's file if the kernel has all of them in memory and there are `size`."""
+        ...
+
+    def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
+        """Return the answers about a few messages, if the process has all of them in memory."""
         ...
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:

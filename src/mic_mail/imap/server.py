@@ -48,9 +48,10 @@ from mic_mail.services.operations.downtimes import announcements
 from mic_mail.services.transport.inbound.spam_training import TrainingNotes, UserVerdict
 from mic_mail.services.transport.malware import MalwareCheck
 from mic_mail.services.transport.secrecy import SecrecyCheck
+from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import AccountRef, FolderDelta
+from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta
 
 INLINE_DEFLATE_OCTETS = 32 << 10
 """Octets above which output is compressed in the CPU executor."""
@@ -373,6 +374,9 @@ class ImapConnection(connection.Connection):
 
     def read_cached(self, path: str, size: int) -> bytes | None:
         return self._services.store.cached.read(path, size)
+
+    def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
+        return self._services.store.answer_rows(folder, uids)
 
     def hidden(self, mailbox_id: int) -> frozenset[str]:
         entry = self._services.access.snapshot.entry(mailbox_id)

@@ -35,7 +35,7 @@ from mic_mail.storage.maildir.maildir import parse_name
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
-from mic_mail.storage.reads import reader
+from mic_mail.storage.reads import message_rows, reader
 from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.folder_changes import folder_changes
 from mic_mail.storage.reads.sort_keys import orderings
@@ -166,8 +166,9 @@ class Account:
     opened = despite_full_disk(_by_person(reader.opened))
     changes = despite_full_disk(_by_person(reader.changes))
     folder_delta = despite_full_disk(_by_person(reader.folder_delta))
-    rows = despite_full_disk(_operation(reader.rows))
-    paths = despite_full_disk(_operation(reader.paths))
+    rows = despite_full_disk(_operation(message_rows.rows))
+    answer_rows = despite_full_disk(_operation(message_rows.answer_rows))
+    paths = despite_full_disk(_operation(message_rows.paths))
     read_message = staticmethod(reader.read_message)
     open_message = despite_full_disk(_operation(reader.open_message))
     look_up_text = _operation(lookup.look_up)

@@ -9,7 +9,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mic_mail import heap
@@ -19,6 +19,7 @@ from mic_mail.storage.account import Account
 from mic_mail.storage.changes.flags import flush_names
 from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
+from mic_mail.storage.index.answer_rows import AnswerRows, FolderKey
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import OpenFolder, Presences
@@ -36,7 +37,7 @@ from mic_mail.storage.reads.reader import opened_from_memory
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OnChange, SharedResources, Store
-from mic_mail.storage.types import AccountRef, FolderDelta, StorageSettings, StoreOwner
+from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta, StorageSettings, StoreOwner
 
 
 def _boot_id() -> str:
@@ -123,6 +124,7 @@ class MailStore:
             syncs=SharedSync(),
             marks=ChangeMarks(f"{mail_root}/{CHANGE_MARKS}"),
             views=ViewCache(settings.view_cache_octets),
+            answer_rows=AnswerRows(),
             presences=Presences(),
             searched=SearchCache(settings.search_cache_octets),
             boot_id=settings.boot_id or _boot_id(),
@@ -201,6 +203,10 @@ class MailStore:
         """Return what `Account.opened` does, as far as this process and the kernel have it in memory. Does not block."""
         store = self._stores.get(ref.account_id)
         return None if store is None else opened_from_memory(store, name, self.cached)
+
+    def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
+        """Return the answers about a few messages, if this process has all of them in memory. Does not block."""
+        return self._shared.answer_rows.get(folder, uids)
 
     def enter(self, account_id: int, folder_id: int, *, claims: bool) -> OpenFolder:
         """Register a session with a folder open, as `Account.enter`. Does not block."""

@@ -15,6 +15,7 @@ from types import TracebackType
 from mic_mail.clock import Clock
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.fulltext.file import SearchFile
+from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.change_marks import ChangeMarks
 from mic_mail.storage.index.connection import Index, translated
 from mic_mail.storage.index.open_folders import Presences
@@ -48,6 +49,7 @@ class SharedResources:
     syncs: SharedSync
     marks: ChangeMarks
     views: ViewCache
+    answer_rows: AnswerRows
     presences: Presences
     searched: SearchCache
     boot_id: str

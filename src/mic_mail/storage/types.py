@@ -277,6 +277,21 @@ class ChangeResult:
     """The account's change mark after this change, until something else changes."""
 
 
+class AnswerRow(NamedTuple):
+    """The answers about one message, as the index holds them."""
+
+    internaldate_us: int
+    envelope: bytes
+    envelope_utf8: bytes | None
+    body: bytes
+    bodystructure: bytes
+    header: bytes
+    """Empty where it is longer than the index holds."""
+    parts: bytes
+    path: str
+    """The path of its file when the row was read: a hint, since names follow flags."""
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """The location of a delivered message; `duplicate`: its origin had been seen before."""

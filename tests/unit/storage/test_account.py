@@ -14,7 +14,6 @@ from mic_mail.storage.errors import NoSuchMessage, TooMany
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads import reader
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef
 from store_harness import Root, deliver, inbox, message, observe
 
@@ -47,17 +46,17 @@ def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
     account.store_flags(folder_id, [1], "+", SEEN)
     with contextlib.closing(root.store()) as another_process:  # so that this one has to ask the index
         another_process.account(account.ref).recount()
-    original, meanwhile = reader._live_folder, [FLAGGED]
+    original, meanwhile = reader.read_state, [FLAGGED]
     passes = [1, 2]  # it looks into new/ after its first, which this clock takes for changed
 
-    def slow(store: Store, connection: sqlite3.Connection, wanted: int) -> FolderRow:
-        row = original(store, connection, wanted)
+    def slow(connection: sqlite3.Connection, account_id: int, wanted: int) -> tuple[int, int, FolderRow | None]:
+        row = original(connection, account_id, wanted)
         if connection.in_transaction and passes and passes.pop() == 1:
             account.store_flags(folder_id, [1], "+", meanwhile.pop())
             assert list(account.view(folder_id).flags) == [SEEN | FLAGGED]
         return row
 
-    monkeypatch.setattr(reader, "_live_folder", slow)
+    monkeypatch.setattr(reader, "read_state", slow)
     fresh = account.folder_delta(folder_id, since, since)[1] if news else account.view(folder_id)
     assert fresh is not None
     assert meanwhile == []

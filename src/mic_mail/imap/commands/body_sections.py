@@ -6,8 +6,10 @@ while it streams, and returns every octet.
 Standards: RFC 9051 §6.4.5.1; RFC 3516 §4.2-4.3 (BINARY, BINARY.SIZE, UNKNOWN-CTE).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from mic_mail.errors import Trouble
 from mic_mail.imap import responses
@@ -19,7 +21,6 @@ from mic_mail.mime.headers import cut, whole
 from mic_mail.mime.part_table import Kind, Sections
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads.reader import MessageFile
 
 MOST_HEADER_OCTETS = 1 << 20
 """Octets that are searched for fields in a header block longer than the index stores."""
@@ -42,24 +43,46 @@ def unknown_encoding() -> CommandRefused:
     return CommandRefused("The transfer encoding of that part is not known.", b"UNKNOWN-CTE")
 
 
+class Octets(Protocol):
+    """The octets of a message: an open file, or memory."""
+
+    @property
+    def size(self) -> int: ...
+
+    def pread(self, offset: int, length: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+class OctetsInMemory:
+    """All octets of a small message."""
+
+    __slots__ = ("_octets", "size")
+
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+        self.size = len(octets)
+
+    def pread(self, offset: int, length: int) -> bytes:
+        return self._octets[offset : offset + length]
+
+    def close(self) -> None:
+        pass
+
+
 class Message:
     """A message whose FETCH is being answered: its part table and its file, opened at first use."""
 
-    __slots__ = ("_account", "_file", "_folder_id", "_parts", "_path", "_sections", "header", "uid")
+    __slots__ = ("_file", "_open", "_parts", "_sections", "header")
 
-    def __init__(
-        self, account: Account, folder_id: int, uid: int, parts: bytes, header: bytes, *, path: str | None = None
-    ) -> None:
-        """`path`: the probable path of its file."""
-        self._account = account
-        self._folder_id = folder_id
-        self.uid = uid
-        self._path = path
+    def __init__(self, parts: bytes, header: bytes, open_file: Callable[[], "Octets"]) -> None:
+        """`open_file` raises `NoSuchMessage`."""
+        self._open = open_file
         self._parts = parts
         self._sections: Sections | None = None
         self.header = header
         """The header block where the index stores it; empty for a longer one."""
-        self._file: MessageFile | None = None
+        self._file: Octets | None = None
 
     @property
     def sections(self) -> Sections:
@@ -68,10 +91,10 @@ class Message:
         return self._sections
 
     @property
-    def file(self) -> MessageFile:
+    def file(self) -> "Octets":
         """The open file; raises `NoSuchMessage`."""
         if self._file is None:
-            self._file = self._account.open_message(self._folder_id, self.uid, self._path)
+            self._file = self._open()
         return self._file
 
     def close(self) -> None:
@@ -239,7 +262,7 @@ def binary_size(item: BinarySize, parts: bytes, size: int) -> int:
 
 def long_header(account: Account, folder_id: int, uid: int, parts: bytes) -> bytes | None:
     """Return a header block longer than the index stores; None if the message is gone."""
-    message = Message(account, folder_id, uid, parts, b"")
+    message = Message(parts, b"", partial(account.open_message, folder_id, uid))
     try:
         found = message.sections.locate((), "HEADER")
         return _header_of(message, *found) if found else b""

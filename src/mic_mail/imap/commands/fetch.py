@@ -12,6 +12,7 @@ RFC 8474.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from time import monotonic
 
@@ -19,6 +20,7 @@ from mic_mail.connection.actions import Steps
 from mic_mail.imap import responses
 from mic_mail.imap.actions import SLICE_OCTETS
 from mic_mail.imap.commands import fetch_plan
+from mic_mail.imap.commands.body_sections import Message, OctetsInMemory
 from mic_mail.imap.commands.fetch_plan import Batch, Plan, from_cache
 from mic_mail.imap.commands.fetch_reader import FetchReader
 from mic_mail.imap.commands.message_set import intersect, part_of, ranges, resolve_messages
@@ -29,7 +31,9 @@ from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.number_set import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.changes.flags import name_with_flags
 from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import SEEN, Changes
 
@@ -55,6 +59,8 @@ QUICK_SECONDS = 0.05
 """A client that takes the slices of one call in less than this reads quickly."""
 CACHED_FILE_OCTETS = 64 << 10
 """Messages up to this size are read in the event loop where the kernel has them in memory: 10 to 25 us."""
+HEADERS_AT_ONCE_OCTETS = 128 << 10
+"""Octets of headers that are searched for fields in the event loop: 1 ms."""
 SEEN_GROUP_MESSAGES = 128
 SEEN_GROUP_OCTETS = 1 << 20
 
@@ -169,8 +175,8 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         ctx.write(cached)
         yield from ctx.yield_output()
         return 0
-    if (line := _from_cached_file(ctx, plan, view, places)) is not None:
-        ctx.write(line)
+    if (lines := _from_memory(ctx, plan, view, places)) is not None:
+        ctx.write(lines)
         yield from ctx.yield_output()
         return 0
     reader = FetchReader(plan, view, ctx.cache, places, BATCH_MESSAGES)
@@ -196,21 +202,65 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
         slices.close()
 
 
-def _from_cached_file(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
-    """Return the line of one small message requested whole, if no disk is needed for it.
+def _from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
+    """Return the lines of a few messages, if the answers about them and their files are in memory, so that no disk is needed.
 
-    So a mail program opens a message.
+    So a mail program opens a message, and a session gets new mail that it was notified of.
     """
-    if plan.whole is None or plan.columns or plan.kept or len(places) != 1 or len(places[0]) != 1:
+    if plan.whole is not None and not (plan.columns or plan.kept):
+        return _whole_from_memory(ctx, plan, view, places)
+    batch = Batch(places)
+    if not plan.takes_rows or len(batch) > FEW_MESSAGES:
+        return None
+    uids = batch.pick(view.uids)
+    rows = ctx.host.answer_rows(view.key, uids)
+    if rows is None or plan.headers_at_once * sum([len(row.header) for row in rows]) > HEADERS_AT_ONCE_OCTETS:
+        return None
+    if not plan.take(batch, rows):
+        return None
+    if not plan.streams:
+        return plan.lines(view, batch)
+    if plan.reads_files and sum(batch.pick(view.sizes)) > CACHED_FILE_OCTETS:
+        return None
+    reader = FetchReader(plan, view, ctx.cache, places, BATCH_MESSAGES)
+    lines: list[bytes] = []
+    for at, row, head in zip(chain.from_iterable(places), rows, plan.heads(view, batch), strict=True):
+        octets = _octets_in_memory(ctx, view, at, row.path) if plan.reads_files else b""
+        if octets is None:
+            return None
+        lines += reader.streams_of(Message(row.parts, row.header, partial(OctetsInMemory, octets)), head)
+    return b"".join(lines)
+
+
+def _whole_from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
+    """Return the line of one small message requested whole."""
+    assert plan.whole is not None
+    if len(places) != 1 or len(places[0]) != 1:
         return None
     at = places[0].start
-    size = view.sizes[at]
-    path = ctx.cache.paths.get((view.key, view.uids[at])) if size <= CACHED_FILE_OCTETS else None
-    octets = None if path is None else ctx.host.read_cached(path, size)
+    uid, size = view.uids[at], view.sizes[at]
+    if size > CACHED_FILE_OCTETS:
+        return None
+    path = ctx.cache.paths.get((view.key, uid))
+    if path is None:
+        rows = ctx.host.answer_rows(view.key, (uid,))
+        path = rows[0].path if rows else None
+    octets = None if path is None else _octets_in_memory(ctx, view, at, path)
     if octets is None:
         return None
     head = next(plan.heads(view, Batch(places)))
     return b"".join((head, plan.announcement(size), responses.without_nul(octets), b")\r\n"))
+
+
+def _octets_in_memory(ctx: ImapContext, view: View, at: int, path: str) -> bytes | None:
+    """Return the octets of a small message that had this path; its name may have followed its flags since."""
+    size = view.sizes[at]
+    octets = ctx.host.read_cached(path, size)
+    if octets is None:
+        folder, _, name = path.rpartition("/")
+        now = f"{folder}/{name_with_flags(name, view.flags[at])}"
+        octets = ctx.host.read_cached(now, size) if now != path else None
+    return octets
 
 
 def send_unasked(ctx: ImapContext, view: View, items: tuple[FetchItem, ...], places: list[range]) -> Steps[None]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from itertools import chain
-from typing import cast
+from itertools import chain, repeat
+from operator import attrgetter
+from typing import Any, cast
 
 from mic_mail.imap import responses
 from mic_mail.imap.commands.body_sections import binary_size, long_header
@@ -19,7 +20,7 @@ from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import AnswerCache
 from mic_mail.mime.headers import cut
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import Column
+from mic_mail.storage.types import AnswerRow, Column
 
 Values = Iterable[object]
 
@@ -35,13 +36,15 @@ That is 0.1 ms of the loop's time, about what a call costs.
 class Batch:
     """Some messages, by their positions; `rows` holds the index columns."""
 
-    __slots__ = ("kept", "places", "rows")
+    __slots__ = ("kept", "known", "places", "rows")
 
     def __init__(self, places: list[range]) -> None:
         self.places = places
         self.rows: dict[str, Sequence[object]] = {}
         self.kept: dict[bytes, Sequence[bytes]] = {}
         """Cached answers, by `CachedItem.key`."""
+        self.known: Sequence[AnswerRow] = ()
+        """The rows of the messages, where all of them were read."""
 
     @classmethod
     def cut(cls, places: Iterable[range], size: int) -> Iterator["Batch"]:
@@ -98,11 +101,17 @@ class CachedItem:
     make: Callable[..., bytes | None] | None = None
     """A function of a `MessageSource` and those columns; None if the message is gone.
 
-    Without it the column is the answer.
+    The source is None where a row holds all that is needed. Without a function the column is the answer.
     """
 
     def field(self, label: bytes) -> Field:
         return Field(label, b"%b", lambda view, batch: batch.kept[self.key])
+
+    def of_rows(self, rows: Sequence[AnswerRow]) -> list[bytes]:
+        """Make the answers from rows that hold all that is needed."""
+        columns: list[Iterator[Any]] = [map(attrgetter(name), rows) for name in self.columns]
+        made: Iterable[Any] = columns[0] if self.make is None else map(self.make, repeat(None), *columns)
+        return [*made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +251,12 @@ class Plan:
         self.reads_files = not all(_is_header(item) for item in self.streams)
         self.whole = self.streams[0] if len(self.streams) == 1 and _is_all_of_it(self.streams[0]) else None
         """The only stream, if that is the whole file."""
+        self.takes_rows = (
+            len(self.streams) <= KEPT_HEADERS
+            and all(isinstance(item, Section) for item in self.streams)
+            and all(name in AnswerRow._fields for name in self.columns)
+        )
+        """True if all that the view lacks is in an `AnswerRow` or in the file."""
         self.from_memory = not (self.columns or self.kept or self.streams)
         """True if the view holds all items."""
         self._form = self._form_of_line()
@@ -280,6 +295,17 @@ class Plan:
         values = [field.label.replace(b"%", b"%%") + b" " + field.form for field in self.fields]
         name = b"* %d UIDFETCH (" if self._by_uid else b"* %d FETCH ("
         return name + b" ".join(values) + (b"" if self.streams else b")\r\n")
+
+    def take(self, batch: Batch, rows: Sequence[AnswerRow]) -> bool:
+        """Give a batch the answers of its messages; return False where a header is longer than the index holds."""
+        if self.headers_at_once and not all(row.header for row in rows):
+            return False
+        batch.known = rows
+        for name in self.columns:
+            batch.rows[name] = [*map(attrgetter(name), rows)]
+        for kept in self.kept:
+            batch.kept[kept.key] = kept.of_rows(rows)
+        return True
 
     def _values(self, view: View, batch: Batch) -> Iterator[Values]:
         """Yield the values of a line, each for all messages."""

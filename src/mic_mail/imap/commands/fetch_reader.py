@@ -6,6 +6,7 @@ Blocks: runs in an executor.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain, filterfalse
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from mic_mail.imap.selected.mailbox_view import View
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.mime.imap_structure import most_octets
 from mic_mail.storage.errors import NoSuchMessage
+from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import Column
 
@@ -61,13 +63,16 @@ class FetchReader:
             if self._plan.whole is not None:
                 yield from self._whole(account, batch, self._paths_around(account, batch))
                 continue
-            paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
+            if batch.known:
+                paths: Mapping[int, str] = dict(zip(uids, [row.path for row in batch.known], strict=True))
+            else:
+                paths = account.paths(folder_id, uids) if self._plan.reads_files else {}
             nothing = (b"",) * len(uids)
             parts = cast("Sequence[bytes]", batch.rows.get("parts", nothing))
             headers = cast("Sequence[bytes]", batch.rows.get("header", nothing))
             for uid, head, table, header in zip(uids, self._plan.heads(self._view, batch), parts, headers, strict=True):
-                message = Message(account, folder_id, uid, table, header, path=paths.get(uid))
-                yield from self._streams_of(message, head)
+                opening = partial(account.open_message, folder_id, uid, paths.get(uid))
+                yield from self.streams_of(Message(table, header, opening), head)
 
     def _light(self, batch: Batch) -> Iterator[Batch]:
         """Yield the batch, split where by the messages' sizes it could exceed BATCH_OCTETS."""
@@ -109,7 +114,8 @@ class FetchReader:
             path = paths.get(uid)
             octets = account.read_message(path, size) if path is not None and size <= WHOLE_OCTETS else None
             if octets is None:  # large, or no longer there
-                yield from self._streams_of(Message(account, view.folder_id, uid, b"", b"", path=path), head)
+                opening = partial(account.open_message, view.folder_id, uid, path)
+                yield from self.streams_of(Message(b"", b"", opening), head)
                 continue
             self.mid_line = True
             yield head + plan.announcement(size)
@@ -117,7 +123,7 @@ class FetchReader:
             self.mid_line = False
             yield b")\r\n"
 
-    def _streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
+    def streams_of(self, message: Message, head: bytes) -> Iterator[bytes]:
         """Yield the response for one message.
 
         Everything is located before the first octet is sent, so errors occur between lines. `b""` where the puller may pause.
@@ -149,6 +155,11 @@ class FetchReader:
         """Return the batch with its index columns and cached answers, without messages that are gone."""
         plan, view = self._plan, self._view
         uids = batch.pick(view.uids)
+        is_little = len(uids) <= FEW_MESSAGES and sum(batch.pick(view.sizes)) <= _LIGHT_OCTETS
+        if is_little and plan.takes_rows and (plan.columns or plan.kept):
+            known = account.answer_rows(view.folder_id, uids)
+            if len(known) == len(uids) and plan.take(batch, [known[uid] for uid in uids]):
+                return batch
         answers, gone = self._kept_answers(account, uids)
         rows = account.rows(view.folder_id, uids, ("uid", *plan.columns)) if plan.columns else []
         if plan.columns and len(rows) < len(uids):

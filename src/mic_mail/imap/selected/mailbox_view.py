@@ -24,13 +24,11 @@ from mic_mail.imap.parser.number_set import Ranges, format_set, merged
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.followed_searches import Contexts
 from mic_mail.imap.selected.sequence_numbers import LONG_RUN, NumberedMessages
+from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.index.view_cache import position_after, runs_of
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, MAX_KEYWORDS, ChangeResult, Changes, FolderDelta, FolderView
-
-FolderKey = tuple[int, int, int]
-"""Account id, folder id and UIDVALIDITY: while these stand, a UID means one message."""
 
 _AT_ONCE, _MOVED_AT_ONCE = 50, 20_000
 """Limits of polls in the loop: changes, and messages of a mailbox whose arrays have to be copied."""

@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from threading import Lock
 
 from mic_mail.imap.selected.folder_order import FolderOrder
-from mic_mail.imap.selected.mailbox_view import FolderKey, View
+from mic_mail.imap.selected.mailbox_view import View
+from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.types import FolderInfo

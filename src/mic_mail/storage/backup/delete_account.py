@@ -34,6 +34,7 @@ def free(store: Store, still: Callable[[], bool]) -> bool:
         store.index.close_readers()
         store.opened_identity = None
         store.shared.views.forget(store.account_id)
+        store.shared.answer_rows.forget(store.account_id)
         store.shared.searched.forget(store.account_id)
         for path in freed_beside(home):
             with contextlib.suppress(FileNotFoundError):

@@ -46,13 +46,14 @@ from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota, SpecialUseRefused
 from mic_mail.storage.index import schema
+from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.journal.frames import MessageLocation
 from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import SEEN, Published
+from mic_mail.storage.types import SEEN, AnswerRow, Published
 
 Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], AbstractContextManager[RevokeFrame | None]]
 """Makes messages durable while the block names them; None: it cannot.
@@ -121,7 +122,8 @@ def publish(
         claims = claim and folder.recent_from == folder.uidnext
         present = None if claims else store.shared.presences.claimant(store.account_id, folder_id)
         recent_from = folder.recent_from
-        placed = publish_within(write, folder, fresh, hold, person)
+        answered: list[tuple[int, AnswerRow]] = []
+        placed = publish_within(write, folder, fresh, hold, person, answered)
         if placed and (claims or present is not None):
             folder.recent_from = folder.uidnext
         if claims:
@@ -130,6 +132,7 @@ def publish(
             present.claim(recent_from, folder.uidnext - 1)
     if placed and (tell or store.shared.presences.is_open(store.account_id, folder_id)):
         done = change_result(write, folder, changed=write.came, asked=tell)
+        store.shared.answer_rows.put((store.account_id, folder_id, folder.uidvalidity), answered[-FEW_MESSAGES:])
         placed[-1] = replace(placed[-1], made=done) if tell else placed[-1]
     new = {id(delivery): published for delivery, published in zip(fresh, placed, strict=True)}
     return [new.get(id(delivery)) or _repeated(delivery, known, new) for delivery in deliveries]
@@ -159,10 +162,15 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
     return replace(new[id(before)], duplicate=True) if isinstance(before, Delivery) else before
 
 
-def publish_within(
-    write: Write, folder: FolderRow, deliveries: Sequence[Delivery], hold: Hold = unheld, person: str | None = None
+def publish_within(  # noqa: PLR0917 - of one caller
+    write: Write,
+    folder: FolderRow,
+    deliveries: Sequence[Delivery],
+    hold: Hold = unheld,
+    person: str | None = None,
+    answered: list[tuple[int, AnswerRow]] | None = None,
 ) -> list[Published]:
-    """Publish as part of a change that has checked origins and quota."""
+    """Publish as part of a change that has checked origins and quota; add the rows of the messages to `answered`, by UID."""
     if not deliveries:
         return []
     cur = write.store.paths.cur(folder.directory)
@@ -187,6 +195,11 @@ def publish_within(
                 os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
             os.rename(old, new)
     published = [_insert(write, folder, each, now_us, answered) for each, answered in zip(placed, answers, strict=True)]
+    if answered is not None:
+        answered += [
+            (each.uid, each.answer_row(found, now_us, new))
+            for each, found, (_, new) in zip(placed, answers, renames, strict=True)
+        ]
     if write.account.seen_each:
         seen.bring(write, folder, (each.uid for each in placed if each.flags & SEEN), person)
     return published
@@ -207,6 +220,19 @@ class _Placed:
     def location(self, folder: FolderRow, now_us: int) -> MessageLocation:
         received_us = self.delivery.received_at_us
         return MessageLocation(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
+
+    def answer_row(self, answers: Answers, now_us: int, path: str) -> AnswerRow:
+        received_us = self.delivery.received_at_us
+        return AnswerRow(
+            now_us if received_us is None else received_us,
+            answers.envelope,
+            answers.envelope_utf8,
+            answers.body,
+            answers.bodystructure,
+            answers.header,
+            answers.parts,
+            path,
+        )
 
 
 def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:

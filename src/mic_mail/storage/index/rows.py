@@ -143,6 +143,24 @@ _SELECT_BOTH = SqlStatement(
     )
     .where(keyed_by(_A))
 )
+_STATE_COLUMNS = (_A.modseq, _A.seen_each, *_FOLDER_COLUMNS)
+_SELECT_STATE = SqlStatement(
+    select(*_STATE_COLUMNS)
+    .select_from(
+        schema.account.outerjoin(schema.folder, (_F.account_id == _A.account_id) & (_F.folder_id == bindparam("folder")))
+    )
+    .where(keyed_by(_A))
+)
+_SELECT_STATE_NAMED = SqlStatement(
+    select(*_STATE_COLUMNS)
+    .select_from(
+        schema.account.outerjoin(
+            schema.folder,
+            (_F.account_id == _A.account_id) & (_F.name == bindparam("name")) & _F.deleted_at_us.is_(None),
+        )
+    )
+    .where(keyed_by(_A))
+)
 _SELECT_LIVE = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F), _F.deleted_at_us.is_(None)).order_by(_F.name))
 _SELECT_ALL = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F)).order_by(_F.folder_id))
 _SELECT_NAMED = SqlStatement(select(*_FOLDER_COLUMNS).where(keyed_by(_F, "name"), _F.deleted_at_us.is_(None)))
@@ -176,6 +194,18 @@ def read_account_and_folder(
         return None, None
     of_folder = row[len(_ACCOUNT_FIELDS) :]
     return AccountRow(*row[: len(_ACCOUNT_FIELDS)]), FolderRow(*of_folder) if of_folder[0] is not None else None
+
+
+def read_state(connection: sqlite3.Connection, account_id: int, folder: int | str) -> tuple[int, int, FolderRow | None]:
+    """Return the account's MODSEQ, its `seen_each`, and a folder that is not deleted, by its number or its name."""
+    if isinstance(folder, str):
+        row = _SELECT_STATE_NAMED.on(connection, account=account_id, name=folder).fetchone()
+    else:
+        row = _SELECT_STATE.on(connection, account=account_id, folder=folder).fetchone()
+    if row is None:
+        return 0, 0, None
+    found = FolderRow(*row[2:]) if row[2] is not None else None
+    return row[0], row[1], found if found is not None and found.deleted_at_us is None else None
 
 
 def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool = False) -> None:

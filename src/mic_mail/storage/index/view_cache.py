@@ -143,6 +143,10 @@ class ViewCache:
                 cached.directory, cached.new_mtime_ns = folder.directory, folder.new_mtime_ns
                 self._named.put((folder.account_id, folder.name), folder.folder_id, 1)
 
+    def folder_named(self, account_id: int, name: str) -> int:
+        """Return the number of the folder that last had this name; 0: not known."""
+        return self._named.get((account_id, name)) or 0
+
     def newest(self, account_id: int, name: str, mark: int) -> NewestView | None:
         """Return the view of the folder that has this name, or None where the index must be queried.
 

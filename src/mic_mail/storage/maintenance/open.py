@@ -32,6 +32,7 @@ def open_store(store: Store) -> None:
             return
         store.index.close_readers()
         store.shared.views.forget(store.account_id)
+        store.shared.answer_rows.forget(store.account_id)
         store.shared.searched.forget(store.account_id)
         with translated(f"account {store.account_id}"):
             store.shared.recover(store.paths.home)

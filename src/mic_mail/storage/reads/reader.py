@@ -1,4 +1,4 @@
-"""Reading: the list of a folder, its changes, the answers about messages, the messages themselves.
+"""Reading: the list of a folder, its changes, the messages themselves; `message_rows` has the answers about them.
 
 Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave earlier (`paths`), or by
 the name in its row. Where that fails, the row is read again (names follow flags), then again under the lock, then the file is
@@ -9,15 +9,12 @@ import json
 import os
 import sqlite3
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
-from operator import itemgetter
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 
-from mic_mail.storage.changes import folders, seen
+from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.expunge import read_messages, tombstone_lost
 from mic_mail.storage.changes.flags import take_foreign_name
 from mic_mail.storage.changes.transaction import writing
@@ -25,17 +22,17 @@ from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
-from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.rows import FolderRow, read_folder, read_state
 from mic_mail.storage.index.view_cache import with_changes
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.maildir import locate
 from mic_mail.storage.maintenance.external_changes import is_new_unchanged, new_changed, take_in_new
+from mic_mail.storage.reads.message_rows import read_along
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import Changes, Column, FolderDelta, FolderInfo, FolderView
+from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView
 
 _M = schema.message.c
 _T = schema.tombstone.c
-_E = schema.email.c
 _HERE = keyed_by(_M, "folder")
 _GONE_HERE = keyed_by(_T, "folder")
 
@@ -49,11 +46,11 @@ _AMONG = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, 
 _VANISHED = SqlStatement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
 _NAME = SqlStatement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
 _TOMBSTONE = SqlStatement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
-_DIRECTORY = SqlStatement(select(schema.folder.c.directory).where(keyed_by(schema.folder.c, "folder")))
 _MODSEQ = SqlStatement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
-_STATE = SqlStatement(select(schema.account.c.modseq, schema.account.c.seen_each).where(keyed_by(schema.account.c)))
 
 _MOVES_FOLLOWED = 16
+_READ_ALONG = 8
+"""Most new messages whose answers are read with the change that brought them."""
 
 
 class MessageFile:
@@ -109,10 +106,11 @@ def opened(store: Store, person: str | None, name: str) -> FolderDelta:
     connection is opened. Raises `NoSuchFolder`.
     """
     mark = store.shared.marks.read(store.account_id)
-    known = store.shared.views.newest(store.account_id, store.canonical_name(name), mark)
+    name = store.canonical_name(name)
+    known = store.shared.views.newest(store.account_id, name, mark)
     if known is not None and store.is_ready and is_new_unchanged(store, known):
         return FolderDelta(known.account_modseq, known.view, None, mark)
-    return _query(store, person, folders.folder_id(store, name), mark=mark)
+    return _query(store, person, store.shared.views.folder_named(store.account_id, name), mark=mark, name=name)
 
 
 def opened_from_memory(store: Store, name: str, cached: CachedReader) -> FolderDelta | None:
@@ -143,18 +141,28 @@ def folder_delta(store: Store, person: str | None, folder_id: int, since_modseq:
 
 
 def _query(
-    store: Store, person: str | None, folder_id: int, *, mark: int, since_modseq: int | None = None, looked: int | None = None
+    store: Store,
+    person: str | None,
+    folder_id: int,
+    *,
+    mark: int,
+    since_modseq: int | None = None,
+    looked: int | None = None,
+    name: str | None = None,
 ) -> FolderDelta:
+    """Query the index; `name`: the folder that has this name is meant, which is probably `folder_id`."""
     store.ready()  # before `_kept`: where the index was replaced, the cached views are forgotten
     is_registered = seen.register_reader(store, person)
-    for settled in (False, True):
+    settled = False
+    while True:
         kept = _kept(store, folder_id, person) if is_registered else None
         with store.snapshot() as connection:
-            modseq, seen_each = _STATE.on(connection, account=store.account_id).fetchone() or (0, 0)
+            modseq, seen_each, folder = read_state(connection, store.account_id, folder_id if name is None else name)
             if modseq == looked:
                 return FolderDelta(modseq, None, None, mark)
-            folder = _live_folder(store, connection, folder_id)
-            if settled or not new_changed(store, folder):
+            if folder is None:
+                raise NoSuchFolder(f"#{folder_id}" if name is None else name)
+            if folder.folder_id == folder_id and (settled or not new_changed(store, folder)):
                 reader = reader_seen_rows.find(connection, store.account_id, person)
                 fresh = _view(store, connection, folder, reader, kept)
                 if not seen_each:
@@ -163,8 +171,10 @@ def _query(
                     return FolderDelta(modseq, fresh, None, mark)
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
                 return FolderDelta(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
-        take_in_new(store, folder_id)
-    raise AssertionError("the second time it is settled")
+        if folder.folder_id == folder_id:
+            take_in_new(store, folder_id)
+            settled = True
+        folder_id, name = folder.folder_id, None
 
 
 _Kept = dict[str, FolderView | None]
@@ -199,6 +209,9 @@ def _view(
         store.shared.views.put(
             store.account_id, folder.folder_id, fresh, whose, after=known, changed=changed, vanished=vanished
         )
+        new = [row[0] for row in changed if row[0] >= known.info.uidnext]
+        if 0 < len(new) <= _READ_ALONG:
+            read_along(store, connection, folder, new)
         return fresh
     if kept is not None:
         store.shared.views.put(store.account_id, folder.folder_id, fresh, whose)
@@ -265,118 +278,7 @@ def _live_folder(store: Store, connection: sqlite3.Connection, folder_id: int) -
     return folder
 
 
-# Answers
-
-_OF_MESSAGE: Mapping[Column, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
-    "uid": (_M.uid, _T.uid),
-    "flags": (_M.flags, _T.flags),
-    "modseq": (_M.modseq, _T.modseq),
-    "size": (_M.size, _T.size),
-    "savedate_us": (_M.saved_us, _T.saved_us),
-    "name": (_M.name, _T.name),
-}
-"""Columns of the narrow table, and of a tombstone; all others belong to the content."""
-_OF_EMAIL: Mapping[Column, ColumnElement[Any]] = {
-    "internaldate_us": _E.received_us,
-    "email_id": _E.email_id,
-    "thread_id": _E.thread_id,
-    "envelope": _E.envelope,
-    "envelope_utf8": _E.envelope_utf8,
-    "body": _E.body,
-    "bodystructure": _E.bodystructure,
-    "header": _E.header,
-    "parts": _E.parts,
-    "sent_at": _E.sent_at,
-    "preview": _E.preview,
-    "message_id": _E.message_id,
-    "attachment_octets": _E.attachment_octets,
-}
-_SPARSE = 4
-"""A range is read whole where at least one in so many of its UIDs is requested."""
-
-
-class _Answers:
-    def __init__(self, columns: tuple[Column, ...]) -> None:
-        self._columns = columns
-
-    def _live(self) -> Select[Any]:
-        columns = [_OF_MESSAGE[name][0] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
-        live = select(*columns).where(_HERE).order_by(_M.uid)
-        if any(name in _OF_EMAIL for name in self._columns):
-            live = live.join_from(schema.message, schema.email, (_E.account_id == _M.account_id) & (_E.email_pk == _M.email_pk))
-        return live
-
-    @cached_property
-    def of_range(self) -> SqlStatement:
-        return SqlStatement(self._live().where(_M.uid.between(bindparam("low"), bindparam("high"))))
-
-    @cached_property
-    def of_some(self) -> SqlStatement:
-        return SqlStatement(self._live().where(among(_M.uid)))
-
-    @cached_property
-    def of_tombstones(self) -> SqlStatement:
-        columns = [_OF_MESSAGE[name][1] if name in _OF_MESSAGE else _OF_EMAIL[name] for name in self._columns]
-        joined = (_E.account_id == _T.account_id) & (_E.email_pk == _T.email_pk)
-        expunged = select(*columns).join_from(schema.tombstone, schema.email, joined)
-        return SqlStatement(expunged.where(_GONE_HERE, among(_T.uid)).order_by(_T.uid))
-
-
-@lru_cache(maxsize=256)
-def _answers(columns: tuple[Column, ...]) -> _Answers:
-    return _Answers(columns)
-
-
-def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
-    """Return a tuple of `columns` for each UID, ascending, that exists or is readable as a tombstone.
-
-    Cheapest where "uid" is the first of the columns. `flags` and `modseq` are of the common state; `view` has those that the
-    person sees.
-    """
-    if tuple(columns[:1]) != ("uid",):
-        return [row[1:] for row in rows(store, folder_id, uids, ("uid", *columns))]
-    wanted = sorted(set(uids))
-    if not wanted:
-        return []
-    with store.snapshot() as connection:
-        return _rows(store, connection, folder_id, wanted, columns)
-
-
-def _rows(
-    store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
-) -> list[tuple[Any, ...]]:
-    statements = _answers(tuple(columns))
-    here = {"account": store.account_id, "folder": folder_id}
-    low, high = wanted[0], wanted[-1]
-    if high - low < _SPARSE * len(wanted):
-        found = statements.of_range.on(connection, **here, low=low, high=high).fetchall()
-        if len(found) > len(wanted) or high - low + 1 != len(wanted):
-            asked = set(wanted)
-            found = [row for row in found if row[0] in asked]
-    else:
-        found = statements.of_some.on(connection, **here, uids=uid_list(wanted)).fetchall()
-    if len(found) < len(wanted):
-        missing = set(wanted).difference(row[0] for row in found)
-        expunged = statements.of_tombstones.on(connection, **here, uids=uid_list(missing)).fetchall()
-        found = sorted(found + expunged, key=itemgetter(0)) if expunged else found
-    return found
-
-
 # The messages
-
-
-def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
-    """Return paths of messages not expunged: hints for `open_message`, since names follow flags."""
-    wanted = sorted(set(uids))
-    if not wanted:
-        return {}
-    with store.snapshot() as connection:
-        row = _DIRECTORY.on(connection, account=store.account_id, folder=folder_id).fetchone()
-        if row is None:
-            return {}
-        named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
-    cur = store.paths.cur(row[0])
-    return {uid: f"{cur}/{name}" for uid, name in named}
 
 
 def read_message(hint: str, size: int) -> bytes | None:

@@ -18,7 +18,8 @@ from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
-from mic_mail.storage.reads.reader import open_message, rows
+from mic_mail.storage.reads.message_rows import rows
+from mic_mail.storage.reads.reader import open_message
 from mic_mail.storage.store import Store
 
 KEEP_AT = 64

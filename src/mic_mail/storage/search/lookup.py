@@ -24,7 +24,7 @@ from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle, sieve
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
 from mic_mail.storage.reads.aligned_column import aligned
-from mic_mail.storage.reads.reader import rows
+from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
-from mic_mail.storage.reads.reader import rows
+from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
 from mic_mail.storage.search.lookup import keys_in, positions_by_key, throw_away
 from mic_mail.storage.store import Store

@@ -288,6 +288,7 @@ def test_no_more_of_the_index_is_in_memory_than_a_batch_may_hold(
     """A client that reads slowly keeps a batch here: hostile messages are fewer in one, ordinary ones are not."""
     monkeypatch.setattr(fetch_reader, "BATCH_OCTETS", 1 << 17)
     monkeypatch.setattr(fetch_reader, "_LIGHT_OCTETS", 1 << 14)
+    monkeypatch.setattr(fetch_reader, "FEW_MESSAGES", 0)
     read: list[int] = []
     rows = Account.rows
 
@@ -428,8 +429,9 @@ def test_no_date_of_a_message_ends_a_fetch(ctx: Talk) -> None:
     assert b"* SEARCH 2 5\r\n" in ctx.say(b"t SEARCH BEFORE 1-Jan-1900\r\n")
 
 
-def test_header_fields_are_cut_once_and_kept(store: MailStore) -> None:
+def test_header_fields_are_cut_once_and_kept(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another session asking for the same fields of the same folder is answered without the store's headers."""
+    monkeypatch.setattr(fetch_reader, "FEW_MESSAGES", 0)
     ctx = Talk(store).sign_in()
     append(ctx, MESSAGE)
     other = Talk(store, cache=ctx.session._context.cache).sign_in()
@@ -457,8 +459,9 @@ def test_percent_signs_in_names_of_header_fields_are_sent_as_they_are(ctx: Talk)
                 assert b"f OK" in answer
 
 
-def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore) -> None:
+def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENVELOPE and BODYSTRUCTURE are read once; who enabled UTF-8 has an ENVELOPE of its own (RFC 6855 §3)."""
+    monkeypatch.setattr(fetch_reader, "FEW_MESSAGES", 0)
     ctx = Talk(store).sign_in()
     append(ctx, "Subject: Giấy mời\r\nMIME-Version: 1.0\r\n\r\nx".encode())
     append(ctx, MESSAGE)
