@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import results
-from rows import ADDRESS_BOOK, SOAK, WORKS
+from rows import ADDRESS_BOOK, SOAK, WEEK, WORKS
 from servers import MIC_MAIL, NAMES
 from work import Row, Work
 
@@ -30,7 +30,7 @@ def text(kept: Sequence[results.Results]) -> str:
 
 def table(name: str, kept: Sequence[results.Results], sources: list[results.Results]) -> str:
     """The rows of one table; a row of another run than most says which."""
-    works = [work for work in (*WORKS, ADDRESS_BOOK, SOAK) if work.table == name]
+    works = [work for work in (*WORKS, ADDRESS_BOOK, SOAK, WEEK) if work.table == name]
     assert works, name
     peers = [peer for peer in NAMES if peer != MIC_MAIL and any(peer in work.servers for work in works)]
     head = ["Work", "mic-mail", *(NAMES[peer] for peer in peers), "asked for", "reached"]

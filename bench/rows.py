@@ -274,3 +274,17 @@ SOAK = Work(
     ),
 )
 """Done by `soak.py`."""
+WEEK = Work(
+    "week",
+    "week",
+    None,
+    (
+        Row("processes, deliveries and jobs that failed, processes started again, messages missing", "failed", "", most=0),
+        Row("anchors of the log and marks of the clock left out", "undone", "", most=0),
+        Row("memory of all processes (Pss) at the end", "pss_mib", "MiB"),
+        Row("memory, at the end by after the first day, in percent", "growth", "%", most=105),
+        Row("descriptors, more than after the first day", "descriptors", "", most=0),
+        Row("CPU of the server in the week", "cpu_s", "s"),
+    ),
+)
+"""Done by `week.py`."""

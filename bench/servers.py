@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from measure import ImapClient
@@ -117,9 +118,17 @@ def our_program() -> str:
     return str(Path(sys.executable).with_name("mic-mail"))
 
 
-def start_ours(folder: Path, base: int = 13000, workers: int = 2, *, users: int = USERS, settings: str = "") -> Server:
+def start_ours(
+    folder: Path,
+    base: int = 13000,
+    workers: int = 2,
+    *,
+    users: int = USERS,
+    settings: str = "",
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Server:
     """`mic-mail demo` with bench users. `settings`: its configuration (TOML) in place of a demonstration's, but for doors and
-    workers."""
+    workers. `environment`: variables that it has beside ours."""
     need_free(base + 143)
     if settings:
         folder.mkdir(parents=True)
@@ -128,7 +137,7 @@ def start_ours(folder: Path, base: int = 13000, workers: int = 2, *, users: int 
     command = [our_program(), "demo", "--data", str(folder), "--ports-from", str(base)]
     command += ["--workers", str(workers), "--cleartext", "--bench-users", str(users)]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
-        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **environment})
 
     def stop() -> None:
         child.send_signal(signal.SIGTERM)

@@ -53,6 +53,7 @@ PROGRAMS = {
     "curl": Program("curl"),
     "dovecot": Program("dovecot-imapd", ("dovecot", "doveadm", "imap")),
     "exim": Program("exim4-daemon-light", ("exim4",), as_root=True),
+    "faketime": Program("faketime"),
     "fetchmail": Program("fetchmail"),
     "getmail": Program("getmail6"),
     "gcc": Program("gcc"),

@@ -10,11 +10,11 @@ import pytest
 import report
 import results
 from free_ports import free_base
-from rows import ADDRESS_BOOK, SOAK, WORKS
+from rows import ADDRESS_BOOK, SOAK, WEEK, WORKS
 from work import Row, Work, all_rows, ratio
 
 ROOT = Path(__file__).parents[2]
-EVERYTHING = (*WORKS, ADDRESS_BOOK, SOAK)
+EVERYTHING = (*WORKS, ADDRESS_BOOK, SOAK, WEEK)
 
 
 def kept(ratios: dict[str, dict[str, float]], **more: Any) -> results.Results:
@@ -118,3 +118,13 @@ def test_each_work_still_runs(tmp_path: Path) -> None:
     command += ["--folder", str(tmp_path / "bench"), "--ports-from", str(free_base(5))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.needs_tool("faketime")
+def test_the_week_still_runs(tmp_path: Path) -> None:
+    """A minute of it, at twice the speed, in which nothing fails and nothing is left out."""
+    command = [sys.executable, str(ROOT / "bench" / "week.py"), "--tiny"]
+    command += ["--folder", str(tmp_path / "week"), "--ports-from", str(free_base(1))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
