@@ -142,14 +142,19 @@ def decode_beginning(raw: bytes, charset: str = "") -> str:
     A caller that needs one line need not decode and compose a page. Works for UTF-8 in NFC, and for ASCII and charsets that
     contain it.
     """
+    text = decode_beginning_as_written(raw, charset)
+    return text if unicodedata.is_normalized("NFC", text) else ""
+
+
+def decode_beginning_as_written(raw: bytes, charset: str = "") -> str:
+    """Return the same of `decode_as_written`, for UTF-8, ASCII and charsets that contain it."""
     raw = raw.rstrip(_8BIT)[:-1]  # up to an ASCII octet: the text before it is whole, and does not compose with what follows
     name = _codec(charset) if charset else None
     if raw.isascii():
         return raw.decode("ascii") if name in _LIKE_ASCII else ""
     if name != "utf-8":
         return ""
-    text = raw.decode("utf-8", "replace")
-    return text if unicodedata.is_normalized("NFC", text) else ""
+    return raw.decode("utf-8", "replace")
 
 
 _BLOCK = 256

@@ -6,8 +6,9 @@ in the length of its input (the scanner keeps 16 KiB at most); never raises.
 
 import html
 import re
+from unicodedata import is_normalized
 
-from mic_mail.mime.encoded_words import decode_beginning, decode_octets
+from mic_mail.mime.encoded_words import compose_letters, decode_as_written, decode_beginning_as_written, decode_octets
 from mic_mail.mime.encodings import decode, decoder_for
 from mic_mail.mime.structure import Part
 
@@ -22,6 +23,9 @@ _ENOUGH = 1_000
 
 _GLANCE = 768
 """Octets that hold the line of nearly every plain text, in 10 us instead of 25 to 100."""
+
+_CUT = 8
+"""More characters than an excerpt makes of one that is cut, also in quoted-printable."""
 
 _INVISIBLE_CHARACTER = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufffd"
@@ -44,10 +48,20 @@ def preview(raw: bytes, part: Part) -> str:
         return _first_line(_strip_html(decode_octets(decode(raw, encoding), charset))).rstrip()
     if len(raw) > _GLANCE:
         # Each step here maps a beginning to the beginning of its result for the whole, so a full line is final.
-        line = _beginning(_strip_quoted(decode_beginning(decoder_for(encoding).feed(raw[:_GLANCE]), charset)))
+        text = decode_beginning_as_written(decoder_for(encoding).feed(raw[:_GLANCE]), charset)
+        line = _beginning(_strip_quoted(text)) if _is_damaged(text) or is_normalized("NFC", text) else ""
         if len(line) == LIMIT:
             return line.rstrip()
-    return _first_line(_strip_quoted(decode_octets(decode(raw, encoding), charset))).rstrip()
+    text = decode_as_written(decode(raw, encoding), charset)
+    return _first_line(_strip_quoted(text if _is_damaged(text) else compose_letters(text))).rstrip()
+
+
+def _is_damaged(text: str) -> bool:
+    """Return whether a text holds octets that are none in its charset, apart from its end, where a character may be cut.
+
+    Such a text is shown as it is written. To compose noise takes 40 us for 500 octets, where most texts take one.
+    """
+    return "\ufffd" in text[:-_CUT]
 
 
 def _first_line(text: str) -> str:

@@ -101,6 +101,15 @@ def test_the_line_of_a_beginning_is_the_beginning_of_the_line(text: str) -> None
     assert _first_line(text).rstrip() == folded.rstrip()
 
 
+@pytest.mark.parametrize("at", [3, 1_500])
+def test_a_damaged_text_is_not_composed(at: int) -> None:
+    """Octets that are no UTF-8 have the rest shown as written, whether they stand in the first octets or later."""
+    text = "e\u0302 Kính gửi ".encode() * 120
+    raw = text[:at] + b"\xff" + text[at:]
+    assert preview(HEAD + part("text/plain; charset=utf-8", raw, "8bit")).startswith("e\u0302 Kính gửi e\u0302")
+    assert preview(HEAD + part("text/plain; charset=utf-8", text, "8bit")).startswith("\xea Kính gửi \xea")
+
+
 def test_a_text_in_a_wrong_charset_is_looked_at_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every other character is unreadable, the first thousand hold the line."""
     seen: list[int] = []
