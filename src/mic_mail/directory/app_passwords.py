@@ -15,7 +15,7 @@ from mic_mail.directory import fact_chain
 from mic_mail.directory.credential_rows import set_keys
 from mic_mail.directory.model import AppPasswordRow
 from mic_mail.directory.tables import BaseRegister, transaction
-from mic_mail.directory.transactions import WriteSession
+from mic_mail.directory.transactions import WriteSession, plainly
 from mic_mail.policy.calendar import local_day
 from mic_mail.policy.credentials.verifiers import AppCredential
 from mic_mail.policy.facts import Draft, Fact
@@ -52,7 +52,7 @@ class AppPasswords(BaseRegister):
 
         Raise `Superseded` unless `after` is still the number of the newest fact.
         """
-        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        (fact,) = fact_chain.append(plainly(session), mailbox_id, [draft], after)
         row = AppPasswordRow(mailbox_id=mailbox_id, number=fact.seq, salt=made.salt, digest=made.digest)
         set_keys(row, made.scram)
         session.add(row)
@@ -63,7 +63,7 @@ class AppPasswords(BaseRegister):
         self, session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], numbers: Sequence[int], *, after: int
     ) -> list[Fact]:
         """Append the facts of the revocation and delete the verifiers; `Superseded` as in `add`."""
-        facts = fact_chain.append(session, mailbox_id, drafts, after)
+        facts = fact_chain.append(plainly(session), mailbox_id, drafts, after)
         session.execute(
             update(AppPasswordRow)
             .where(AppPasswordRow.mailbox_id == mailbox_id, AppPasswordRow.number.in_(numbers))

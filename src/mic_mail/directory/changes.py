@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from mic_mail.directory import fact_chain
+from mic_mail.directory import fact_chain, rows
 from mic_mail.directory.change_plan import ChangePlan, plan
 from mic_mail.directory.change_world import levels, load_world
 from mic_mail.directory.model import Address, Domain, Mailbox, OfficerRow, Person, Unit
@@ -28,7 +28,7 @@ from mic_mail.directory.register_model import (
     RequestRow,
 )
 from mic_mail.directory.tables import BaseRegister, transaction
-from mic_mail.directory.transactions import WriteSession, add_record, among, row_of, to_record
+from mic_mail.directory.transactions import WriteSession, add_record, among, plainly, row_of, to_record
 from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.policy.directory_changes import Change, ChangeRefused, Order, OrderEntry, OrderKind, Subject
@@ -69,6 +69,9 @@ class Changes(BaseRegister):
         return self._tables.read(levels)
 
     def _entries(self, wanted: Select[OrderRow]) -> list[OrderEntry]:
+        if not self._tables.has_rows("change_order"):
+            return []
+
         def look(session: Session) -> list[OrderEntry]:
             entries = [_entry(row) for row in session.scalars(wanted)]
             changes: dict[int, list[Change]] = {}
@@ -150,9 +153,10 @@ class Changes(BaseRegister):
         Return the addresses.
         """
         today = local_day(now)
+        with self._tables.reading() as read:
+            if not any(end < today for end in rows.alias_ends(read)):
+                return []
         over = select(Address).where(Address.role == AddressRole.ALIAS, Address.until < today).order_by(Address.address)
-        if not self._tables.read(lambda session: session.scalars(over.limit(1)).all()):
-            return []
 
         def work(session: WriteSession) -> list[str]:
             released = session.scalars(over).all()
@@ -160,7 +164,7 @@ class Changes(BaseRegister):
                 row.role = AddressRole.FORMER
                 last = row.until.isoformat() if row.until is not None else None
                 draft = Draft(FactKind.ALIAS_REMOVED, now, actor, data={"address": row.address, "until": last})
-                fact_chain.append(session, row.mailbox_id, [draft])
+                fact_chain.append(plainly(session), row.mailbox_id, [draft])
             return [row.address for row in released]
 
         return self._tables.change(work)
@@ -181,7 +185,7 @@ def _carry_out(session: WriteSession, row: OrderRow, planned: ChangePlan, now: d
         draft = Draft(kind, order.effective_at, order.actor, order.reason, order.document, {**data, **on_request})
         by_mailbox.setdefault(mailbox_id, []).append(draft)
     for mailbox_id, drafts in by_mailbox.items():
-        fact_chain.append(session, mailbox_id, drafts)
+        fact_chain.append(plainly(session), mailbox_id, drafts)
     row.applied_at, row.hindrance = now, None
 
 

@@ -5,7 +5,10 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from mic_mail.clock import Clock
 
 BUSY_MILLISECONDS = 10_000
 IN_MEMORY = "mode=memory"
@@ -13,9 +16,18 @@ IN_MEMORY = "mode=memory"
 
 
 class Rows(Protocol):
-    """Executes a statement within one read transaction and yields its rows."""
+    """Executes a statement within one transaction and yields its rows."""
 
     def __call__(self, statement: str, **values: object) -> Iterator[tuple[Any, ...]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlainChange:
+    """A write transaction of plain SQL, under the next version of the directory."""
+
+    run: Rows
+    version: int
+    clock: Clock
 
 
 def set_up(connection: sqlite3.Connection) -> None:

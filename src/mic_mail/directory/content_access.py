@@ -98,6 +98,8 @@ class ContentRegister(BaseRegister):
 
     def exports(self, access_id: int | None = None) -> list[Export]:
         """Return the exports of one request or of all, oldest first."""
+        if not self._tables.has_rows("content_export"):
+            return []
         wanted = select(ContentExportRow).order_by(ContentExportRow.export_id)
         if access_id is not None:
             wanted = wanted.where(ContentExportRow.access_id == access_id)

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -71,7 +72,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 def rows_of(connection: Connection) -> Rows:
     """Return what executes plain SQL within the transaction of `connection`."""
-    return lambda statement, **values: iter(connection.execute(text(statement), values))
+
+    def run(statement: str, **values: object) -> Iterator[tuple[Any, ...]]:
+        found = connection.execute(text(statement), values)
+        return iter(found) if found.returns_rows else iter(())
+
+    return run
 
 
 @contextmanager

@@ -3,39 +3,56 @@
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import select
-
-from mic_mail.directory import mailbox_rows, snapshot_loader
-from mic_mail.directory.engine import rows_of
-from mic_mail.directory.model import FactRow
-from mic_mail.directory.records import RECORD_CHANGED, DoneBefore, Superseded
-from mic_mail.directory.transactions import WriteSession, row_of
+from mic_mail.directory import snapshot_loader
+from mic_mail.directory.connection import PlainChange
+from mic_mail.directory.instants import to_microseconds
+from mic_mail.directory.records import IDS_END, RECORD_CHANGED, DoneBefore, Superseded, not_found
 from mic_mail.policy.facts import REQUEST, Draft, Fact, record
 
+_CHANGED = "UPDATE mailbox SET changed_version = :version WHERE mailbox_id = :mailbox_id RETURNING mailbox_id"
+"""Snapshots load the mailbox anew."""
+_APPEND = """
+    INSERT INTO fact (mailbox_id, seq, kind, effective_at, recorded_at, actor, reason, document, data, digest)
+    VALUES (:mailbox_id, :seq, :kind, :effective_at, :recorded_at, :actor, :reason, :document, :data, :digest)
+"""
+_SAME_KIND = "SELECT data FROM fact WHERE mailbox_id = :mailbox_id AND kind = :kind"
 
-def append(session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None) -> list[Fact]:
+
+def append(change: PlainChange, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None) -> list[Fact]:
     """Append facts in order; with `after`, only if that is still the number of the newest fact (else `Superseded`)."""
-    mailbox_rows.changing(session, mailbox_id)
-    previous = snapshot_loader.newest_fact(rows_of(session.connection()), mailbox_id)
+    is_there = 0 < mailbox_id < IDS_END and any(change.run(_CHANGED, version=change.version, mailbox_id=mailbox_id))
+    if not is_there:
+        raise not_found("hộp thư mã", "mailbox", mailbox_id)
+    previous = snapshot_loader.newest_fact(change.run, mailbox_id)
     if after is not None and after != (previous.seq if previous else 0):
         raise Superseded(RECORD_CHANGED)
     recorded: list[Fact] = []
-    _must_be_first(session, mailbox_id, drafts)
+    _must_be_first(change, mailbox_id, drafts)
     for draft in drafts:
-        previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=session.clock.steady_now())
+        previous = record(draft, mailbox_id=mailbox_id, previous=previous, recorded_at=change.clock.steady_now())
         recorded.append(previous)
-        data = json.dumps(dict(previous.data), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        session.add(row_of(FactRow, previous, data=data))
-    session.flush()
+        change.run(
+            _APPEND,
+            mailbox_id=mailbox_id,
+            seq=previous.seq,
+            kind=previous.kind.value,
+            effective_at=to_microseconds(previous.effective_at),
+            recorded_at=to_microseconds(previous.recorded_at),
+            actor=previous.actor,
+            reason=previous.reason,
+            document=previous.document,
+            data=json.dumps(dict(previous.data), ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+            digest=previous.digest,
+        )
     return recorded
 
 
-def _must_be_first(session: WriteSession, mailbox_id: int, drafts: Sequence[Draft]) -> None:
+def _must_be_first(change: PlainChange, mailbox_id: int, drafts: Sequence[Draft]) -> None:
     """Refuse a fact of a request (Reg. 6.2) that was already recorded: a request is carried out once."""
     for draft in drafts:
         number = draft.data.get(REQUEST)
         if number is None:
             continue
-        same = select(FactRow.data).where(FactRow.mailbox_id == mailbox_id, FactRow.kind == draft.kind)
-        if any(json.loads(data).get(REQUEST) == number for data in session.scalars(same)):
+        same = change.run(_SAME_KIND, mailbox_id=mailbox_id, kind=draft.kind.value)
+        if any(json.loads(data).get(REQUEST) == number for (data,) in same):
             raise DoneBefore(number)

@@ -59,6 +59,8 @@ class Incidents(BaseRegister):
         return self._found(select(IncidentRow).where(or_(IncidentRow.opened_at >= since, IncidentRow.closed_at >= since)))
 
     def _found(self, wanted: Select[Any]) -> list[Incident]:
+        if not self._tables.has_rows("incident"):
+            return []
         wanted = wanted.order_by(IncidentRow.incident_id)
         found = self._tables.read(lambda session: [_incident(session, row) for row in session.scalars(wanted)])
         return found if self._view is None else list(self._view.of(found))

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mic_mail.clock import Clock, SystemClock
-from mic_mail.directory import address_book_rows, rows, snapshot_loader
+from mic_mail.directory import address_book_rows, fact_chain, rows, snapshot_loader
 from mic_mail.directory.calendar_years import Years
 from mic_mail.directory.downtimes import Downtimes
-from mic_mail.directory.instants import from_microseconds
+from mic_mail.directory.instants import from_microseconds, to_microseconds
 from mic_mail.directory.officers import Officers
 from mic_mail.directory.records import (
     IDS_END,
@@ -42,6 +42,12 @@ if TYPE_CHECKING:  # loaded for a change
     from sqlalchemy import Engine
 
     from mic_mail.directory.writes import Writes
+
+_IS_AHEAD = """
+    SELECT EXISTS (SELECT 1 FROM activity WHERE last_used_at > :late)
+        OR EXISTS (SELECT 1 FROM app_password WHERE used_at > :late)
+        OR EXISTS (SELECT 1 FROM sent_notice WHERE sent_at > :late)
+"""
 
 
 class Directory(Registers):
@@ -264,7 +270,7 @@ class Directory(Registers):
 
         With `after`, only if that is still the number of the newest fact (else `Superseded`).
         """
-        return self._writes.append_facts(mailbox_id, drafts, after=after)
+        return self._tables.change_plainly(lambda change: fact_chain.append(change, mailbox_id, drafts, after))
 
     def set_quota(self, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
         """Set another quota, with its fact (Reg. 8.3); `after` as in `append_facts`."""
@@ -294,6 +300,11 @@ class Directory(Registers):
     def mend_instants_ahead(self, clock: Callable[[], datetime], tolerance: timedelta) -> Mended:
         """Correct instants that are ahead of the clock: uses become the present, notices become void.
 
-        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted; it is read within the change.
+        Instants up to `tolerance` ahead stay. Only for a caller whose clock is trusted; it is read within the change. Where
+        nothing is ahead, nothing is changed.
         """
+        with self._source.reading() as read:
+            is_ahead = next(read(_IS_AHEAD, late=to_microseconds(clock() + tolerance)))[0]
+        if not is_ahead:
+            return Mended(0, 0, 0)
         return self._writes.mend_instants_ahead(clock, tolerance)

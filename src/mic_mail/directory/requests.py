@@ -16,8 +16,10 @@ from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from mic_mail.directory import censuses, incidents, person_rows
+from mic_mail.directory.connection import PlainChange
+from mic_mail.directory.instants import from_microseconds, to_microseconds
 from mic_mail.directory.records import IDS_END, PersonRecord, Superseded, not_found
-from mic_mail.directory.register_model import DeferredMailRow, ReadingMark, RequestMail, RequestRow
+from mic_mail.directory.register_model import DeferredMailRow, RequestMail, RequestRow
 from mic_mail.directory.tables import BaseRegister, Tables, transaction
 from mic_mail.directory.transactions import add_record, row_of, to_record
 from mic_mail.errors import Text
@@ -25,6 +27,23 @@ from mic_mail.policy.incidents import number as incident_number
 from mic_mail.policy.incidents import of_request
 from mic_mail.policy.requests import PENDING, Filing, Item, Request, RequestChannel, RequestKind, RequestState
 
+_READ_SINCE = """
+    SELECT key, read_at, sender, unit_id, message_id FROM request_mail
+    WHERE read_at >= :since AND sender IS NOT NULL AND unit_id IS NOT NULL ORDER BY read_at, key
+"""
+_DEFERRED = "SELECT uid, since, tried_at FROM reading_debt WHERE name = :name ORDER BY uid"
+_FORGET_DEFERRED = """
+    DELETE FROM reading_debt
+    WHERE name = :name AND NOT EXISTS (SELECT 1 FROM reading_mark WHERE name = :name AND uidvalidity = :uidvalidity)
+"""
+_SET_MARK = """
+    INSERT INTO reading_mark (name, uidvalidity, uid) VALUES (:name, :uidvalidity, :uid)
+    ON CONFLICT (name) DO UPDATE SET uidvalidity = excluded.uidvalidity, uid = excluded.uid
+"""
+_DEFER = """
+    INSERT INTO reading_debt (name, uid, since, tried_at) VALUES (:name, :uid, :since, :since)
+    ON CONFLICT (name, uid) DO UPDATE SET since = excluded.since, tried_at = excluded.tried_at
+"""
 Outcomes = Sequence[Mapping[str, object]]
 """The outcome of each row of a mail, as JSON holds it.
 
@@ -88,6 +107,8 @@ class Requests(BaseRegister):
         return found[0]
 
     def _found(self, wanted: Select[Any]) -> list[Request]:
+        if not self._tables.has_rows("request"):
+            return []
         if self._units is not None:
             wanted = wanted.where(RequestRow.unit_id.in_(self._units()))
         return self._tables.read(lambda session: [_request(row) for row in session.scalars(wanted)])
@@ -163,46 +184,41 @@ class Requests(BaseRegister):
 
     def mail_read(self, since: datetime) -> list[ReadMail]:
         """Return the mail that was read since then, in that order."""
-        has_sender = RequestMail.sender.is_not(None), RequestMail.unit_id.is_not(None)
-        wanted = select(RequestMail).where(RequestMail.read_at >= since, *has_sender)
-        ordered = wanted.order_by(RequestMail.read_at, RequestMail.key)
-        return self._tables.read(lambda session: [to_record(row, ReadMail) for row in session.scalars(ordered)])
+        with self._tables.reading() as read:
+            return [
+                ReadMail(key, from_microseconds(read_at), sender, unit_id, message_id)
+                for key, read_at, sender, unit_id, message_id in read(_READ_SINCE, since=to_microseconds(since))
+            ]
 
     # ------------------------------------------------------------ read positions
 
     def mark(self, name: str) -> tuple[int, int] | None:
         """Return UIDVALIDITY and the last UID up to which a mailbox was read; None: never."""
+        with self._tables.reading() as read:
+            found = next(read("SELECT uidvalidity, uid FROM reading_mark WHERE name = :name", name=name), None)
+        return None if found is None else (found[0], found[1])
 
-        def look(session: Session) -> tuple[int, int] | None:
-            row = session.get(ReadingMark, name)
-            return None if row is None else (row.uidvalidity, row.uid)
-
-        return self._tables.read(look)
-
-    @transaction
-    def set_mark(
-        self, session: Session, name: str, uidvalidity: int, uid: int, *, deferred_since: datetime | None = None
-    ) -> None:
+    def set_mark(self, name: str, uidvalidity: int, uid: int, *, deferred_since: datetime | None = None) -> None:
         """Set how far the mailbox was read; with `deferred_since`, except for this last message.
 
         Deferred messages under another UIDVALIDITY are deleted.
         """
-        row = session.get(ReadingMark, name) or ReadingMark(name=name)
-        if row.uidvalidity != uidvalidity:
-            session.execute(delete(DeferredMailRow).where(DeferredMailRow.name == name))
-        row.uidvalidity, row.uid = uidvalidity, uid
-        session.add(row)
-        if deferred_since is not None:
-            session.merge(DeferredMailRow(name=name, uid=uid, since=deferred_since, tried_at=deferred_since))
+
+        def work(change: PlainChange) -> None:
+            change.run(_FORGET_DEFERRED, name=name, uidvalidity=uidvalidity)
+            change.run(_SET_MARK, name=name, uidvalidity=uidvalidity, uid=uid)
+            if deferred_since is not None:
+                change.run(_DEFER, name=name, uid=uid, since=to_microseconds(deferred_since))
+
+        self._tables.change_plainly(work)
 
     def deferred(self, name: str) -> list[DeferredMail]:
         """Return the messages of a mailbox that its reader has to try again, by UID."""
-        wanted = select(DeferredMailRow.uid, DeferredMailRow.since, DeferredMailRow.tried_at).where(
-            DeferredMailRow.name == name
-        )
-        return self._tables.read(
-            lambda session: [DeferredMail(*row) for row in session.execute(wanted.order_by(DeferredMailRow.uid))]
-        )
+        with self._tables.reading() as read:
+            return [
+                DeferredMail(uid, from_microseconds(since), from_microseconds(tried_at))
+                for uid, since, tried_at in read(_DEFERRED, name=name)
+            ]
 
     @transaction
     def tried(self, session: Session, name: str, uid: int, at: datetime) -> None:

@@ -93,6 +93,12 @@ def addresses(rows: Rows, **equal: int) -> list[AddressRecord]:
     ]
 
 
+def alias_ends(rows: Rows) -> list[date]:
+    """Return the last days of the aliases that are retained for a time."""
+    found = rows("SELECT until FROM address WHERE role = 'alias' AND until IS NOT NULL")
+    return [end for (until,) in found if (end := _day(until)) is not None]
+
+
 def officers(rows: Rows) -> list[Officer]:
     return [
         Officer(

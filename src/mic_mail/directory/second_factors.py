@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mic_mail.directory import fact_chain
 from mic_mail.directory.model import RecoveryCodeRow, SecondFactorRow
 from mic_mail.directory.tables import BaseRegister, transaction
-from mic_mail.directory.transactions import WriteSession
+from mic_mail.directory.transactions import WriteSession, plainly
 from mic_mail.policy.facts import Draft, Fact
 
 
@@ -66,14 +66,14 @@ class SecondFactors(BaseRegister):
 
         Raise `Superseded` unless `after` is still the number of the newest fact.
         """
-        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        (fact,) = fact_chain.append(plainly(session), mailbox_id, [draft], after)
         _put(session, _row(mailbox_holder(mailbox_id), fact.seq, sealed, fact.clocked_at, step), recovery)
         return fact
 
     @transaction
     def remove_of_mailbox(self, session: WriteSession, mailbox_id: int, draft: Draft, *, after: int) -> Fact:
         """Remove the factor of a mailbox; nothing of the secret is left."""
-        (fact,) = fact_chain.append(session, mailbox_id, [draft], after)
+        (fact,) = fact_chain.append(plainly(session), mailbox_id, [draft], after)
         _drop(session, mailbox_holder(mailbox_id))
         return fact
 
@@ -116,13 +116,19 @@ class SecondFactors(BaseRegister):
         session.execute(update(SecondFactorRow).where(SecondFactorRow.holder == holder).values(wrong=0))
         return True
 
-    @transaction
-    def mend_steps_ahead(self, session: Session, clock: Callable[[], int], tolerance: int) -> int:
+    def mend_steps_ahead(self, clock: Callable[[], int], tolerance: int) -> int:
         """Reset factors whose last code is of a step that lies ahead; return how many there are.
 
         Steps up to `tolerance` ahead stay. Codes after the present step are accepted again. `clock` returns that step, and is
         called within the change: a code that was used before is then not ahead of a reading from before.
         """
+        ahead = "SELECT EXISTS (SELECT 1 FROM second_factor WHERE last_step > :late)"
+        with self._tables.reading() as read:
+            is_ahead = next(read(ahead, late=clock() + tolerance))[0]
+        return self._mend_steps_ahead(clock, tolerance) if is_ahead else 0
+
+    @transaction
+    def _mend_steps_ahead(self, session: Session, clock: Callable[[], int], tolerance: int) -> int:
         present = clock()
         ahead = update(SecondFactorRow).where(SecondFactorRow.last_step > present + tolerance).values(last_step=present)
         return len(session.scalars(ahead.returning(SecondFactorRow.holder)).all())

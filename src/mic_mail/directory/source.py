@@ -1,14 +1,15 @@
-"""Read transactions on the directory's database: plain SQL, and for an SQLite file without SQLAlchemy.
+"""Transactions of plain SQL on the directory's database: for an SQLite file without SQLAlchemy.
 
 Most processes and commands only read, and SQLAlchemy is two fifths of what a command loads and a third of the memory that a
-worker does not share. A statement is SQL that SQLite and PostgreSQL understand, with named parameters (`:mailbox_id`). Values
-come as the database has them; `rows` makes them days, instants and octets.
+worker does not share. The few kinds of changes that the start of a server makes are plain SQL, too. A statement is SQL that
+SQLite and PostgreSQL understand, with named parameters (`:mailbox_id`). Values come as the database has them; `rows` makes them
+days, instants and octets.
 """
 
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,14 +52,28 @@ class Source:
             with engine.reading(self.engine) as connection:
                 yield engine.rows_of(connection)
             return
+        with self._transaction("BEGIN", "ROLLBACK") as rows:
+            yield rows
+
+    @property
+    def is_file(self) -> bool:
+        """True for an SQLite file, which needs no SQLAlchemy."""
+        return self._file is not None
+
+    def writing(self) -> AbstractContextManager[Rows]:
+        """Return a write transaction of an SQLite file: committed at the end, rolled back by an exception."""
+        return self._transaction("BEGIN IMMEDIATE", "COMMIT")
+
+    @contextmanager
+    def _transaction(self, begin: str, end: str) -> Iterator[Rows]:
         with _temporary_troubles():
             own = self._connection()
             try:
-                own.execute("BEGIN")
+                own.execute(begin)
                 yield lambda statement, **values: own.execute(statement, values)
-                own.execute("ROLLBACK")
+                own.execute(end)
             except BaseException:
-                own.close()
+                own.close()  # which rolls back
                 raise
             if len(self._idle) < MOST_IDLE:  # one more by a thread at the same moment does no harm
                 self._idle.append(own)

@@ -1,7 +1,4 @@
-"""The base of the registers: reads by plain SQL, and changes.
-
-SQLAlchemy is loaded for the first change.
-"""
+"""The base of the registers: reads and changes, by plain SQL or by SQLAlchemy, which is loaded when it is first needed."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mic_mail.clock import Clock
-from mic_mail.directory.connection import Rows
+from mic_mail.directory.connection import PlainChange, Rows
 from mic_mail.directory.source import Source
 
 if TYPE_CHECKING:  # loaded for a change
@@ -32,6 +29,14 @@ class Tables:
         """Return a read transaction."""
         return self.source.reading()
 
+    def has_rows(self, table: str) -> bool:
+        """Return whether a table has a row.
+
+        Most registers of most servers are empty, and what SQLAlchemy needs to find that out would stay in memory.
+        """
+        with self.reading() as read:
+            return any(read(f"SELECT 1 FROM {table} LIMIT 1"))  # noqa: S608 - a name in the code
+
     def read(self, work: "Callable[[Session], T]") -> T:
         """Run `work` in a read transaction of SQLAlchemy."""
         from mic_mail.directory import transactions
@@ -43,6 +48,19 @@ class Tables:
         from mic_mail.directory import transactions
 
         return transactions.change(self.source.engine, self.clock, work)
+
+    def change_plainly(self, work: Callable[[PlainChange], T]) -> T:
+        """Run `work` in a write transaction of plain SQL under the next version.
+
+        One of an SQLite file is not run again: no other process changes the file meanwhile.
+        """
+        if not self.source.is_file:
+            from mic_mail.directory import transactions
+
+            return self.change(lambda session: work(transactions.plainly(session)))
+        with self.source.writing() as rows:
+            ((version,),) = rows("UPDATE revision SET version = version + 1 RETURNING version")
+            return work(PlainChange(rows, version, self.clock))
 
 
 class BaseRegister:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from mic_mail.clock import Clock
 from mic_mail.directory import engine as database
+from mic_mail.directory.connection import PlainChange
 from mic_mail.directory.model import Base, Revision
 from mic_mail.directory.records import IDS_END, not_found
 from mic_mail.directory.revisions import DirectoryUnavailable
@@ -64,6 +65,12 @@ def change(engine: Engine, clock: Clock, work: Callable[[WriteSession], T]) -> T
     raise DirectoryUnavailable(
         Text("Danh bạ đang được sửa đổi ở nơi khác.", "Another command is changing the directory.")
     ) from last
+
+
+def plainly(session: WriteSession) -> PlainChange:
+    """Return the same change for plain SQL, after what the session has written so far."""
+    session.flush()
+    return PlainChange(database.rows_of(session.connection()), session.version, session.clock)
 
 
 def _may_pass(conflict: IntegrityError) -> bool:

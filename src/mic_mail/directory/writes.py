@@ -3,7 +3,7 @@
 Apart from it, so that a process that only reads loads no SQLAlchemy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from mic_mail.config.auth import FORMER_PASSWORDS
 from mic_mail.directory import fact_chain, mailbox_rows, person_rows
 from mic_mail.directory.credential_rows import set_keys
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.model import (
     Activity,
     Address,
@@ -33,10 +34,10 @@ from mic_mail.directory.records import (
     UnitRecord,
 )
 from mic_mail.directory.tables import BaseRegister, transaction
-from mic_mail.directory.transactions import WriteSession, add_record, to_record
+from mic_mail.directory.transactions import WriteSession, add_record, plainly, to_record
 from mic_mail.errors import Text, in_ascii
 from mic_mail.policy.credentials.verifiers import Credential
-from mic_mail.policy.facts import Draft, Fact, MailboxKind
+from mic_mail.policy.facts import Draft, MailboxKind
 
 
 class Writes(BaseRegister):
@@ -81,7 +82,7 @@ class Writes(BaseRegister):
         hidden = " ".join(sorted(mailbox.capabilities_hidden))
         row = add_record(session, Mailbox, mailbox, capabilities_hidden=hidden, changed_version=session.version)
         _take(session, mailbox.address, row.mailbox_id, AddressRole.PRIMARY)
-        fact_chain.append(session, row.mailbox_id, drafts)
+        fact_chain.append(plainly(session), row.mailbox_id, drafts)
         if credential is not None:
             _store(session, row.mailbox_id, credential)
         return mailbox_rows.record(row, mailbox.address.lower())
@@ -90,7 +91,7 @@ class Writes(BaseRegister):
     def add_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
         """Add another address to the mailbox; one that it had before becomes live again."""
         _take(session, address, mailbox_id, AddressRole.ALIAS)
-        fact_chain.append(session, mailbox_id, [draft])
+        fact_chain.append(plainly(session), mailbox_id, [draft])
 
     @transaction
     def remove_alias(self, session: WriteSession, mailbox_id: int, address: str, draft: Draft) -> None:
@@ -101,23 +102,13 @@ class Writes(BaseRegister):
                 Text(f"{address} không phải là bí danh của hộp thư.", f"{in_ascii(address)} is not an alias of the mailbox.")
             )
         row.role = AddressRole.FORMER
-        fact_chain.append(session, mailbox_id, [draft])
-
-    @transaction
-    def append_facts(
-        self, session: WriteSession, mailbox_id: int, drafts: Sequence[Draft], *, after: int | None = None
-    ) -> list[Fact]:
-        """Append facts in order.
-
-        With `after`, only if that is still the number of the newest fact (else `Superseded`).
-        """
-        return fact_chain.append(session, mailbox_id, drafts, after)
+        fact_chain.append(plainly(session), mailbox_id, [draft])
 
     @transaction
     def set_quota(self, session: WriteSession, mailbox_id: int, octets: int, draft: Draft, *, after: int | None = None) -> None:
         """Set another quota, with its fact (Reg. 8.3); `after` as in `append_facts`."""
         session.execute(update(Mailbox).where(Mailbox.mailbox_id == mailbox_id).values(quota_octets=octets))
-        fact_chain.append(session, mailbox_id, [draft], after)
+        fact_chain.append(plainly(session), mailbox_id, [draft], after)
 
     @transaction
     def hide_capabilities(self, session: WriteSession, mailbox_id: int, names: frozenset[str]) -> None:
@@ -131,7 +122,7 @@ class Writes(BaseRegister):
 
         Their version is assigned here, one more than before. `after` as in `append_facts`.
         """
-        fact_chain.append(session, mailbox_id, drafts, after)
+        fact_chain.append(plainly(session), mailbox_id, drafts, after)
         return _store(session, mailbox_id, credential)
 
     @transaction
@@ -163,7 +154,7 @@ class Writes(BaseRegister):
         apps = list(session.scalars(select(AppPasswordRow).where(AppPasswordRow.used_at > late)))
         for app in apps:
             app.used_at = now
-        return Mended(len(used), len(apps), sent_notices.void_ahead(session, late))
+        return Mended(len(used), len(apps), sent_notices.void_ahead(plainly(session), to_microseconds(late)))
 
 
 def _must_have_none(session: Session, mailbox: MailboxRecord) -> None:

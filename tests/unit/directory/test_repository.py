@@ -314,15 +314,18 @@ def test_a_change_that_can_never_be_made_is_tried_once(directory):
         assert len(made) == tries, statement
 
 
-def test_the_clock_by_which_instants_lie_ahead_is_read_within_the_change(directory, clock):
+def test_the_clock_by_which_instants_lie_ahead_is_read_within_the_change(directory, clock, issue):
     """No use can be recorded between a reading and the repair: it would be taken for one that lies ahead."""
+    used_at = clock.now() + timedelta(hours=1)
+    directory.touch_activity(issue().mailbox_id, used_at)
 
-    def now():
+    def present():
+        yield clock.now()  # before the change: is anything ahead at all?
         with (
             contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             other.execute("BEGIN IMMEDIATE")
-        return clock.now()
+        yield used_at
 
-    assert not any(directory.mend_instants_ahead(now, timedelta(0)))
+    assert not any(directory.mend_instants_ahead(present().__next__, timedelta(0)))

@@ -56,15 +56,16 @@ def test_the_clock_by_which_codes_lie_ahead_is_read_within_the_change(directory,
     """No code can be used between a reading and the repair: it would be taken for one that lies ahead, and be valid again."""
     _, holder, number = enrolled
 
-    def step():
+    def present():
+        yield 90  # before the change: is anything ahead at all?
         with (
             contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             other.execute("BEGIN IMMEDIATE")
-        return 100
+        yield 100
 
-    assert directory.second_factors.mend_steps_ahead(step, 0) == 0
+    assert directory.second_factors.mend_steps_ahead(present().__next__, 0) == 0
     assert not directory.second_factors.take(holder, number, 100)
 
 

@@ -1,4 +1,4 @@
-"""Reads by plain SQL: the same from an SQLite file, without SQLAlchemy, and through SQLAlchemy, as of other databases."""
+"""Plain SQL: the same in an SQLite file, without SQLAlchemy, and through SQLAlchemy, as in other databases."""
 
 import contextlib
 import gc
@@ -12,16 +12,20 @@ from typing import Any
 
 import pytest
 
+from mic_mail.clock import ManualClock
 from mic_mail.directory import address_book_rows, engine, rows, snapshot_loader
 from mic_mail.directory.connection import Rows
+from mic_mail.directory.records import NotFound, Superseded
 from mic_mail.directory.repository import Directory
+from mic_mail.directory.requests import DeferredMail
 from mic_mail.directory.revisions import DirectoryUnavailable
+from mic_mail.directory.sent_notices import MOST_ASKED
 from mic_mail.directory.snapshot import EMPTY
 from mic_mail.directory.source import MOST_IDLE, Source
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.facts import FactKind
+from mic_mail.policy.facts import Draft, FactKind, first_broken
 
 READS = {
     "snapshot": lambda read: snapshot_loader.load(read, EMPTY),
@@ -36,6 +40,7 @@ READS = {
     "mailboxes": rows.mailboxes,
     "mailboxes of a person": lambda read: rows.mailboxes(read, person_id=1, unit_id=1),
     "addresses": rows.addresses,
+    "last days of aliases": rows.alias_ends,
     "officers": rows.officers,
     "years": rows.years,
     "downtimes": rows.downtimes,
@@ -117,6 +122,81 @@ def test_only_a_change_loads_sqlalchemy(filled: Directory) -> None:
     """Of a worker's memory it is what is written to, and not shared, while statements are compiled."""
     done = subprocess.run([sys.executable, "-c", READING, filled.url], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_the_start_of_an_idle_server_needs_no_engine(filled: Directory, clock: ManualClock) -> None:
+    """What the housekeeper asks and records in each start is plain SQL, and registers without rows are not read further."""
+    own, now = Directory(filled.url, clock=clock), clock.now()
+    own.sent.begin(now)
+    own.sent.put(["suspended:1:2"], now)
+    assert own.sent.known(["suspended:1:2", "other"]) == {"suspended:1:2"}
+    assert (own.sent.origin("suspended:1:2"), own.sent.beginning("maintenance:1:"), own.sent.void()) == (
+        "suspended:1:2",
+        [],
+        {},
+    )
+    own.requests.set_mark("requests", 1, 2)
+    assert own.requests.mark("requests") == (1, 2)
+    assert own.requests.deferred("requests") == own.requests.mail_read(now) == own.requests.pending() == []
+    assert own.incidents.recent(now) == own.changes.pending() == own.changes.release_aliases(now, "clock") == []
+    assert own.content.exports() == []
+    version = own.version()
+    assert own.mend_instants_ahead(clock.now, timedelta(0)) == (0, 0, 0)
+    assert own.second_factors.mend_steps_ahead(lambda: 1, 0) == 0
+    assert own.version() == version
+    own.append_fact(1, Draft(FactKind.PASSWORD_SET, now, "clock"))
+    assert "engine" not in vars(own._source)
+    own.close()
+
+
+@pytest.fixture(params=["by sqlite3", "by SQLAlchemy"])
+def either(filled: Directory, request: pytest.FixtureRequest) -> Directory:
+    """A directory whose plain SQL is executed in one of two ways."""
+    if request.param == "by SQLAlchemy":
+        filled._source._file = None
+    return filled
+
+
+def test_notices_are_put_down_and_made_void(either: Directory, clock: ManualClock) -> None:
+    """A repeated key keeps its time; one of a clock that was ahead counts as not sent, and has another origin."""
+    sent, now = either.sent, clock.now()
+    assert sent.begin(now + timedelta(days=9)) == now + timedelta(days=9)
+    assert (sent.begin(now), sent.begin(now + timedelta(days=1)), sent.begun()) == (now, now, now)
+    sent.put(["a%:1", "a%:2"], now)
+    sent.put(["a%:2", "ab:3"], now + timedelta(days=2))
+    assert sent.known([]) == set()
+    assert sent.known({"a%:1", "A%:2"}) == {"a%:1"}
+    assert sent.known([*(str(n) for n in range(MOST_ASKED)), "ab:3"]) == {"ab:3"}
+    assert sent.beginning("a%:") == ["a%:1", "a%:2"]
+    assert either.mend_instants_ahead(clock.now, timedelta(hours=1)) == (0, 0, 1)
+    assert (sent.known(["ab:3"]), list(sent.void().values()), sent.origin("ab:3")) == (set(), ["ab:3"], "ab:3:again1")
+    sent.void_reported(sent.void())
+    assert sent.void() == {}
+
+
+def test_marks_and_deferred_mail(either: Directory, clock: ManualClock) -> None:
+    """Deferred messages go with the UIDVALIDITY under which they were."""
+    requests, now = either.requests, clock.now()
+    assert requests.mark("requests") is None
+    requests.set_mark("requests", 7, 3, deferred_since=now)
+    requests.set_mark("requests", 7, 4)
+    assert (requests.mark("requests"), requests.deferred("requests")) == ((7, 4), [DeferredMail(3, now, now)])
+    requests.set_mark("other", 8, 1)
+    requests.set_mark("requests", 8, 1, deferred_since=now)
+    assert (requests.mark("requests"), requests.deferred("requests")) == ((8, 1), [DeferredMail(1, now, now)])
+
+
+def test_facts_are_appended_or_not_at_all(either: Directory, clock: ManualClock) -> None:
+    """A refused change leaves the version as it was, and the next one finds no transaction."""
+    draft, version = Draft(FactKind.PASSWORD_SET, clock.now(), "clock", data={"b": "ệ", "a": 1}), either.version()
+    facts = either.append_facts(1, [draft, draft], after=1)
+    assert [fact.seq for fact in facts] == [2, 3]
+    assert either.facts(1)[1:] == facts
+    assert first_broken(either.facts(1)) is None
+    for mailbox_id, refusal in ((1, Superseded), (99, NotFound), (0, NotFound), (1 << 63, NotFound)):
+        with pytest.raises(refusal):
+            either.append_facts(mailbox_id, [draft], after=2)
+    assert (either.version(), len(either.facts(1))) == (version + 1, 3)
 
 
 @pytest.mark.parametrize(
