@@ -10,7 +10,6 @@ from mic_mail.directory.records import IDS_END, RECORD_CHANGED, DoneBefore, Supe
 from mic_mail.policy.facts import REQUEST, Draft, Fact, record
 
 _CHANGED = "UPDATE mailbox SET changed_version = :version WHERE mailbox_id = :mailbox_id RETURNING mailbox_id"
-"""Snapshots load the mailbox anew."""
 _APPEND = """
     INSERT INTO fact (mailbox_id, seq, kind, effective_at, recorded_at, actor, reason, document, data, digest)
     VALUES (:mailbox_id, :seq, :kind, :effective_at, :recorded_at, :actor, :reason, :document, :data, :digest)
@@ -18,11 +17,16 @@ _APPEND = """
 _SAME_KIND = "SELECT data FROM fact WHERE mailbox_id = :mailbox_id AND kind = :kind"
 
 
-def append(change: PlainChange, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None) -> list[Fact]:
-    """Append facts in order; with `after`, only if that is still the number of the newest fact (else `Superseded`)."""
+def concern(change: PlainChange, mailbox_id: int) -> None:
+    """Let this change concern a mailbox, which snapshots then load anew; raise `NotFound`."""
     is_there = 0 < mailbox_id < IDS_END and any(change.run(_CHANGED, version=change.version, mailbox_id=mailbox_id))
     if not is_there:
         raise not_found("hộp thư mã", "mailbox", mailbox_id)
+
+
+def append(change: PlainChange, mailbox_id: int, drafts: Sequence[Draft], after: int | None = None) -> list[Fact]:
+    """Append facts in order; with `after`, only if that is still the number of the newest fact (else `Superseded`)."""
+    concern(change, mailbox_id)
     previous = snapshot_loader.newest_fact(change.run, mailbox_id)
     if after is not None and after != (previous.seq if previous else 0):
         raise Superseded(RECORD_CHANGED)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.directory import address_book_rows, fact_chain, rows, snapshot_loader
 from mic_mail.directory.calendar_years import Years
+from mic_mail.directory.connection import PlainChange
 from mic_mail.directory.downtimes import Downtimes
 from mic_mail.directory.instants import from_microseconds, to_microseconds
 from mic_mail.directory.officers import Officers
@@ -43,6 +44,11 @@ if TYPE_CHECKING:  # loaded for a change
 
     from mic_mail.directory.writes import Writes
 
+_USED = """
+    INSERT INTO activity (mailbox_id, last_used_at) VALUES (:mailbox_id, :used_at)
+    ON CONFLICT (mailbox_id) DO UPDATE SET last_used_at = excluded.last_used_at
+    WHERE activity.last_used_at < excluded.last_used_at
+"""
 _IS_AHEAD = """
     SELECT EXISTS (SELECT 1 FROM activity WHERE last_used_at > :late)
         OR EXISTS (SELECT 1 FROM app_password WHERE used_at > :late)
@@ -295,7 +301,13 @@ class Directory(Registers):
             last = next(read("SELECT last_used_at FROM activity WHERE mailbox_id = :mailbox_id", mailbox_id=mailbox_id), None)
         if last is not None and local_day(from_microseconds(last[0])) >= local_day(used_at):
             return False
-        return self._writes.touch_activity(mailbox_id, used_at)
+
+        def work(change: PlainChange) -> None:
+            fact_chain.concern(change, mailbox_id)
+            change.run(_USED, mailbox_id=mailbox_id, used_at=to_microseconds(used_at))
+
+        self._tables.change_plainly(work)
+        return True
 
     def mend_instants_ahead(self, clock: Callable[[], datetime], tolerance: timedelta) -> Mended:
         """Correct instants that are ahead of the clock: uses become the present, notices become void.

@@ -126,17 +126,6 @@ class Writes(BaseRegister):
         return _store(session, mailbox_id, credential)
 
     @transaction
-    def touch_activity(self, session: WriteSession, mailbox_id: int, used_at: datetime) -> bool:
-        """Record that the mailbox was used."""
-        mailbox_rows.changing(session, mailbox_id)
-        row = session.get(Activity, mailbox_id)
-        if row is None:
-            session.add(Activity(mailbox_id=mailbox_id, last_used_at=used_at))
-        else:
-            row.last_used_at = max(row.last_used_at, used_at)
-        return True
-
-    @transaction
     def mend_instants_ahead(self, session: WriteSession, clock: Callable[[], datetime], tolerance: timedelta) -> Mended:
         """Correct instants that are ahead of the clock: uses become the present, notices become void.
 

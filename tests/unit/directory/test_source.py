@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from mic_mail.clock import ManualClock
-from mic_mail.directory import address_book_rows, engine, rows, snapshot_loader
+from mic_mail.directory import address_book_rows, engine, repository, rows, snapshot_loader
 from mic_mail.directory.connection import Rows
+from mic_mail.directory.instants import to_microseconds
 from mic_mail.directory.records import NotFound, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import DeferredMail
@@ -124,8 +125,8 @@ def test_only_a_change_loads_sqlalchemy(filled: Directory) -> None:
     assert done.stdout.split() == ["False", "True"]
 
 
-def test_the_start_of_an_idle_server_needs_no_engine(filled: Directory, clock: ManualClock) -> None:
-    """What the housekeeper asks and records in each start is plain SQL, and registers without rows are not read further."""
+def test_a_start_and_a_sign_in_need_no_engine(filled: Directory, clock: ManualClock) -> None:
+    """What is asked and recorded in each start and each day is plain SQL; registers without rows are not read further."""
     own, now = Directory(filled.url, clock=clock), clock.now()
     own.sent.begin(now)
     own.sent.put(["suspended:1:2"], now)
@@ -145,6 +146,7 @@ def test_the_start_of_an_idle_server_needs_no_engine(filled: Directory, clock: M
     assert own.second_factors.mend_steps_ahead(lambda: 1, 0) == 0
     assert own.version() == version
     own.append_fact(1, Draft(FactKind.PASSWORD_SET, now, "clock"))
+    assert own.touch_activity(1, now + timedelta(days=2))
     assert "engine" not in vars(own._source)
     own.close()
 
@@ -184,6 +186,21 @@ def test_marks_and_deferred_mail(either: Directory, clock: ManualClock) -> None:
     requests.set_mark("other", 8, 1)
     requests.set_mark("requests", 8, 1, deferred_since=now)
     assert (requests.mark("requests"), requests.deferred("requests")) == ((8, 1), [DeferredMail(1, now, now)])
+
+
+def test_the_last_use_only_moves_on(either: Directory, clock: ManualClock) -> None:
+    """Of two processes that record a use at the same time, the later use stays, and the mailbox is loaded anew."""
+    before, later = either.load_snapshot(), clock.now() + timedelta(days=3)
+    assert either.touch_activity(1, later)
+    assert not either.touch_activity(1, later - timedelta(hours=1))
+    either._tables.change_plainly(
+        lambda change: change.run(repository._USED, mailbox_id=1, used_at=to_microseconds(later - timedelta(days=1)))
+    )
+    entry = either.load_snapshot(before).entry(1)
+    assert entry is not None
+    assert entry.last_activity == later
+    with pytest.raises(NotFound):
+        either.touch_activity(99, later)
 
 
 def test_facts_are_appended_or_not_at_all(either: Directory, clock: ManualClock) -> None:
