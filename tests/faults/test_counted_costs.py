@@ -137,7 +137,7 @@ WORKS: dict[str, tuple[Callable[[Clients, int], None], Cost]] = {
     ),
     "STORE of one message": (
         store,
-        Cost(system_calls=54, flushes=0.1, octets=23_000, turns=10.5, statements=8, hops=1.2, calls=430),
+        Cost(system_calls=54, flushes=0.1, octets=23_000, turns=10.5, statements=6.8, hops=1.2, calls=430),
     ),
     "FETCH of one body": (fetch, Cost(system_calls=9, flushes=0, octets=100, turns=1.4, statements=0, hops=0, calls=148)),
     "SELECT": (select, Cost(system_calls=12, flushes=0, octets=100, turns=1.4, statements=0, hops=0, calls=280)),

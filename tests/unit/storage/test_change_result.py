@@ -125,3 +125,27 @@ def test_what_changes_nothing_writes_nothing(root: Root, accounts: tuple[Account
     assert (os.stat(log).st_mtime_ns, os.stat(log).st_size, log.read_bytes()) == before
     with sqlite3.connect(root.home / "index.sqlite") as connection:
         assert connection.execute("SELECT count(*) FROM message").fetchone() == (1,)
+
+
+def test_flags_of_a_folder_in_memory_are_not_read_again(accounts: tuple[Account, Account]) -> None:
+    """A STORE takes the flags before it from the folder's view, unless another process has changed the folder since."""
+    account, another = accounts
+    folder_id = account.folder("INBOX").folder_id
+    deliver(account, folder_id, ["a", "b"])
+    account.view(folder_id)
+    statements: list[str] = []
+    account._store.index.writer().set_trace_callback(statements.append)
+
+    def flags_after(uids: list[int], flags: int) -> tuple[list[tuple[int, int]], bool]:
+        statements.clear()
+        changed = account.store_flags(folder_id, uids, "+", flags).changed
+        return [row[:2] for row in changed], any(statement.startswith("SELECT message.") for statement in statements)
+
+    assert flags_after([1, 2, 2, 9], FLAGGED) == ([(1, FLAGGED), (2, FLAGGED)], False)
+    assert flags_after([2], SEEN) == ([(2, FLAGGED | SEEN)], False)
+    another.store_flags(folder_id, [1], "+", SEEN)
+    another.expunge(folder_id)
+    assert flags_after([1], DELETED) == ([(1, FLAGGED | SEEN | DELETED)], True)
+    account.view(folder_id)
+    account.expunge(folder_id)
+    assert flags_after([1, 2], DELETED) == ([(2, FLAGGED | SEEN | DELETED)], False)

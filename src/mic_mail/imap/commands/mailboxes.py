@@ -243,8 +243,12 @@ def _status_items(ctx: ImapContext, info: FolderInfo, items: Iterable[str]) -> l
 def _folder(ctx: ImapContext, place: Place) -> Steps[FolderInfo]:
     """Return one folder.
 
-    A client that asks for one often asks for all, one by one. So the whole listing is used where it is cached.
+    A client that asks for one often asks for all, one by one. So the whole listing is used where it is cached, and read again
+    where something has changed, unless this folder's newest state is in memory.
     """
+    if _kept_listing(ctx, place) is None and (delta := ctx.host.opened(ctx.account_of(place), place.name)) is not None:
+        assert delta.fresh is not None
+        return delta.fresh.info
     if ctx.cache.listings.get(_key(ctx, place)) is not None:
         info = (yield from _listing(ctx, place)).by_name.get(place.name)
         if info is not None and info.selectable:

@@ -29,7 +29,17 @@ from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import ALL_FLAGS, DELETED, KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, FlagOperation, Row, StoreResult
+from mic_mail.storage.types import (
+    ALL_FLAGS,
+    DELETED,
+    KEYWORD_FLAGS,
+    SEEN,
+    SYSTEM_FLAGS,
+    FlagOperation,
+    FolderView,
+    Row,
+    StoreResult,
+)
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
@@ -44,7 +54,7 @@ There is one in `storage.names_after`.
 """
 
 MANY_MESSAGES = 256
-"""Messages from which on a STORE of UIDs in succession takes their flags from memory."""
+"""Messages from which on a STORE of UIDs in succession is done column by column."""
 
 _M = schema.message.c
 _HERE = keyed_by(_M, "folder")
@@ -121,7 +131,7 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
         if run is not None and (unchanged_since is None or max(run.modseqs) <= unchanged_since):
             result, reported = _change_run(write, folder, run, operation, operand, allowed)
         else:
-            rows = _read_flags(write, folder_id, asked) if run is None else list(zip(*run, strict=True))
+            rows = _read_flags(write, folder, asked) if run is None else list(zip(*run, strict=True))
             common = {uid: flags for uid, flags, _, _ in rows} if reader is not None else {}
             if reader is not None:
                 known = reader_seen_rows.states(write.connection, reader, folder_id, common)
@@ -143,9 +153,21 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
     return StoreResult(write.account.modseq, result, failed, names, change_result(write, folder, changed=reported))
 
 
-def _read_flags(write: Write, folder_id: int, uids: Sequence[int]) -> list[tuple[int, int, int, int]]:
+def _current_view(write: Write, folder: FolderRow) -> FolderView | None:
+    """Return the folder's view if the process has it as the index is now, and all readers see the same."""
+    view = write.store.shared.views.get(write.store.account_id, folder.folder_id)
+    if view is None or write.account.seen_each or view.info.highest_modseq != write.modseq_before(folder):
+        return None
+    return view
+
+
+def _read_flags(write: Write, folder: FolderRow, uids: Sequence[int]) -> list[tuple[int, int, int, int]]:
     """Return UID, flags, MODSEQ and size of these messages, as far as they exist, ascending."""
-    here = {"account": write.store.account_id, "folder": folder_id}
+    if len(uids) < MANY_MESSAGES and (view := _current_view(write, folder)) is not None:
+        places = [(uid, bisect_left(view.uids, uid)) for uid in dict.fromkeys(uids)]
+        there = [at for uid, at in places if at < len(view.uids) and view.uids[at] == uid]
+        return [(view.uids[at], view.flags[at], view.modseqs[at], view.sizes[at]) for at in there]
+    here = {"account": write.store.account_id, "folder": folder.folder_id}
     if len(uids) == 1:
         return _SELECT_FLAGS_OF_ONE.on(write.connection, **here, at=uids[0]).fetchall()
     return _SELECT_FLAGS.on(write.connection, **here, uids=uid_list(uids)).fetchall()
@@ -183,8 +205,8 @@ def _run_in_memory(write: Write, folder: FolderRow, uids: Sequence[int]) -> _Run
     """
     if len(uids) < MANY_MESSAGES:
         return None
-    view = write.store.shared.views.get(write.store.account_id, folder.folder_id)
-    if view is None or write.account.seen_each or view.info.highest_modseq != write.modseq_before(folder):
+    view = _current_view(write, folder)
+    if view is None:
         return None
     at = bisect_left(view.uids, uids[0])
     end = at + len(uids)

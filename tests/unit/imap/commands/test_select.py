@@ -1,5 +1,6 @@
 """SELECT: what is found among the messages of a mailbox, and what is asked of whom."""
 
+import contextlib
 import os
 import random
 from array import array
@@ -65,4 +66,35 @@ def test_a_select_in_the_loop_says_what_one_of_the_store_says(
     for line, recent in ((b"EXAMINE", 1), (b"EXAMINE", 1), (b"SELECT", 1), (b"SELECT", 0)):
         answer = at_once.say(b"a %b INBOX\r\n" % line)
         assert b"* 4 EXISTS\r\n* %d RECENT\r\n* OK [UNSEEN 2]" % recent in answer
+    store.close()
+
+
+@pytest.mark.skipif(CachedReader().stat("/") is None, reason="the kernel has no lookups that do not wait")
+def test_status_of_a_folder_whose_state_is_in_memory_asks_nobody(tmp_path: Path) -> None:
+    """Also after a change, of which the list of all folders knows nothing; the answer is that of the store."""
+    root = Root(tmp_path)
+    store = root.store()
+    account = store.account(REF)
+    folder_id = account.folder("INBOX").folder_id
+    os.utime(root.home / "Maildir" / "new", (1_500_000_000, 1_500_000_000))
+    at_once, asking = Talk(store).sign_in(), Talk(store).sign_in()
+    asking.host.remembers = False
+    for talk in (at_once, asking):
+        talk.say(b"a ENABLE CONDSTORE\r\n")
+    line = b"a STATUS Inbox (MESSAGES UIDNEXT UNSEEN RECENT DELETED SIZE HIGHESTMODSEQ UIDVALIDITY)\r\n"
+    for change, count in (((), 0), (("a", "b"), 2), (("c",), 3)):
+        if change:
+            deliver(account, folder_id, change)
+        for _ in range(2):
+            at_once.say(b"a SELECT INBOX\r\n")
+        at_once.say(b"a UNSELECT\r\n")
+        account.store_flags(folder_id, [1], "+", DELETED)
+        before = at_once.work
+        answer = at_once.say(line)
+        assert at_once.work == before
+        assert b"MESSAGES %d " % count in answer
+        assert answer == asking.say(line)
+    with contextlib.closing(root.store()) as another_process:
+        deliver(another_process.account(REF), folder_id, ["d"])
+    assert b"MESSAGES 4 " in at_once.say(line)
     store.close()
