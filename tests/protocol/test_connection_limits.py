@@ -46,6 +46,22 @@ def test_connections_at_all_doors_count_together(serve: Callable[..., MailServer
         client.close()
 
 
+def test_as_many_connections_as_there_may_be_come_in(serve: Callable[..., MailServer]) -> None:
+    """All at once, and each counts once: none is dropped for another one."""
+    server = serve({"limits": {"connections": 10}})
+
+    async def wait_in_the_backlog() -> list[socket.socket]:
+        return [socket.create_connection((server.host, server.ports["imap"]), 10) for _ in range(10)]
+
+    clients = server.call(wait_in_the_backlog())
+    for client in clients:
+        assert client.recv(1000).startswith(b"* OK ")
+    for client in clients:
+        client.sendall(b"1 NOOP\r\n")
+        assert client.recv(1000).startswith(b"1 OK ")
+        client.close()
+
+
 @pytest.mark.parametrize("door", ["submissions", "imaps", "pop3s"])
 def test_who_begins_with_tls_and_says_nothing_keeps_nobody_out(serve: Callable[..., MailServer], door: str) -> None:
     """Of one network so many handshakes may be under way as connections; others come in, also where there is room for few."""

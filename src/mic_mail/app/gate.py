@@ -79,9 +79,11 @@ class Gate:
 
         make_room = _was_made if listener.implicit_tls else self._evict
 
-        def begin() -> ConnectionLimiter:
+        def begin(passed_on: Callable[[], None]) -> ConnectionLimiter:
             self._measure_lag()
-            return ConnectionLimiter(self._admission, factory, make_room=make_room, refused=turned_away, reader=reader)
+            return ConnectionLimiter(
+                self._admission, factory, make_room=make_room, refused=turned_away, passed_on=passed_on, reader=reader
+            )
 
         acceptor = Acceptor(
             listener,

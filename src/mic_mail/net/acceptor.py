@@ -12,6 +12,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from mic_mail import eager_task
@@ -61,7 +62,7 @@ class Acceptor:
         self,
         listener: Listener,
         share: Share,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[Callable[[], None]], asyncio.Protocol],
         *,
         tls: Callable[[], ssl.SSLContext] | None,
         handshake_seconds: float,
@@ -71,6 +72,7 @@ class Acceptor:
     ) -> None:
         """Start listening.
 
+        `factory` takes a callback for the moment from which on the server of the connection counts it: the acceptor stops then.
         `may_begin` returns None where a handshake with this address may not begin, else a callback for its end. `make_room`
         evicts a connection where no descriptor is left, and returns whether that was possible.
         """
@@ -139,7 +141,7 @@ class Acceptor:
             return True
         coming = PendingConnection(accepted, str(peer[0]), self.coming)
         self.coming.add(coming)
-        task = eager_task.begin(self._begin(accepted), self._loop)
+        task = eager_task.begin(self._begin(accepted, coming), self._loop)
         self._tasks.add(task)
         task.add_done_callback(lambda task: self._has_come(task, coming, ended))
         return True
@@ -154,15 +156,16 @@ class Acceptor:
         self._pause = self._loop.call_later(ROOM_MADE_SECONDS if self._make_room() else EXHAUSTED_SECONDS, self._listen)
 
     def _has_come(self, task: asyncio.Task[None], coming: "PendingConnection", ended: Callable[[], None]) -> None:
-        """Stop counting a connection; its server (`OpenConnections`) and the limiter count it from here."""
+        """Stop counting a connection that has not reached its server (`OpenConnections`), and end its handshake."""
         self._tasks.discard(task)
         self.coming.discard(coming)
         ended()
 
-    async def _begin(self, accepted: socket.socket) -> None:
+    async def _begin(self, accepted: socket.socket, coming: PendingConnection) -> None:
+        factory = partial(self._factory, partial(self.coming.discard, coming))
         with contextlib.suppress(OSError):  # disconnected, or the handshake failed
             await self._loop.connect_accepted_socket(
-                self._factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
+                factory, accepted, ssl=self._tls and self._tls(), ssl_handshake_timeout=self._handshake_seconds
             )
 
 

@@ -140,12 +140,18 @@ class ConnectionLimiter(asyncio.Protocol):
         *,
         make_room: Callable[[], bool],
         refused: Callable[[str, str], bytes],
+        passed_on: Callable[[], None],
         reader: Callable[[asyncio.Protocol], asyncio.BaseProtocol] | None = None,
     ) -> None:
+        """Call `passed_on` once the server counts the connection, which counts as coming until then.
+
+        The total is checked with it. Where it counted only after the check, two workers could both admit the last one.
+        """
         self._admission = admission
         self._factory = factory
         self._make_room = make_room
         self._refused = refused
+        self._passed_on = passed_on
         self._reader = reader
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -161,3 +167,4 @@ class ConnectionLimiter(asyncio.Protocol):
         self._admission.hold(address, protocol)
         there.set_protocol(protocol if self._reader is None else self._reader(protocol))
         protocol.connection_made(transport)
+        self._passed_on()

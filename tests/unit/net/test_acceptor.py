@@ -32,6 +32,8 @@ class Worker:
         self.name = name
         self.share = share
         self.errors: list[OSError] = []
+        self.counted: list[tuple[int, int]] = []
+        """Connections that the share counts as open, as each reaches its protocol and once that counts it."""
         own = Listener(listener.door, listener.socket.dup())
         own.socket.setblocking(False)
         self.handshakes = 0
@@ -39,7 +41,7 @@ class Worker:
         self.acceptor = Acceptor(
             own,
             share,
-            lambda: Greeter(self),
+            lambda passed_on: Greeter(self, passed_on),
             tls=tls and (lambda: tls),
             handshake_seconds=2.0,
             may_begin=self.may_begin,
@@ -60,12 +62,16 @@ class Worker:
 class Greeter(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, passed_on: Callable[[], None]) -> None:
         self._worker = worker
+        self._passed_on = passed_on
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        before = self._worker.share.open
         self._worker.open.add(self)
+        self._passed_on()
+        self._worker.counted.append((before, self._worker.share.open))
         cast("asyncio.Transport", transport).write(self._worker.name.encode() + b"\n")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -149,6 +155,18 @@ async def test_brief_connections_are_not_waited_with(listener: Listener, monkeyp
     assert waits == 0
     for worker in workers:
         worker.acceptor.close()
+
+
+async def test_a_connection_counts_once(listener: Listener) -> None:
+    """From the moment it is accepted, also while it passes to its server: else the limit would be met too early, or passed."""
+    [share] = shares(1)
+    worker = Worker("one", listener, share)
+    writers = [(await greeted(listener.port))[1] for _ in range(3)]
+    assert worker.counted == [(1, 1), (2, 2), (3, 3)]
+    for writer in writers:
+        writer.close()
+    await wait_on_loop(lambda: share.open == 0)
+    worker.acceptor.close()
 
 
 async def test_a_worker_that_does_not_come_delays_nobody(listener: Listener) -> None:
