@@ -59,11 +59,11 @@ def look(server: Server) -> tuple[float, int]:
 
 
 def staying(server: Server) -> dict[str, int]:
-    """The processes that always run; called when all of them are ready, or after a minute."""
+    """The processes that always run, when all are ready or a minute has passed; others come and go with their work."""
     end = time.monotonic() + 60
     while not all(each["ready"] for each in server.processes() or [{"ready": False}]) and time.monotonic() < end:
         time.sleep(0.2)
-    return {each["name"]: each["pid"] for each in server.processes() if not each.get("resting")}
+    return {each["name"]: each["pid"] for each in server.processes() if each["name"].startswith(("worker", "house"))}
 
 
 def use(server: Server, number: int) -> int:
