@@ -34,8 +34,8 @@ class RunningServer:
         """Notice changes of the directory and of other processes now instead of within two seconds."""
         await self.context.access.refresh()
         await self.context.feed.check_all()
-        if self.server.doors is not None:
-            await self.server.doors.renew()
+        if self.server.servers is not None:
+            await self.server.servers.renew()
 
     async def move_clock_to(self, instant: datetime) -> None:
         """Let time pass on a `ManualClock`, and run everything that waits for an instant."""
@@ -56,7 +56,7 @@ class RunningServer:
 
     async def housekeep(self) -> None:
         """Run all recurring jobs once."""
-        await self.server.duties.run_once()
+        await self.server.jobs.run_once()
 
     async def stop(self) -> None:
         await self.server.drain()

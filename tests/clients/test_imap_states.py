@@ -173,7 +173,7 @@ def test_an_end_of_the_server_says_goodbye(serve: Callable[..., MailServer]) -> 
 
 def test_who_comes_in_the_midst_of_a_drain_hears_of_it(server: MailServer) -> None:
     """Its handshake had begun before the doors were closed."""
-    server.call(server.running.server.doors._servers["imap"].drain(0))
+    server.call(server.running.server.servers._servers["imap"].drain(0))
     late = Wire(server)
     assert late.line().startswith(b"* BYE ")
     assert late.line() == b""

@@ -140,4 +140,4 @@ def test_a_wrong_password(serve: Callable[..., MailServer], daemon: Rspamd, tmp_
     waiting = wait_for(lambda: events(server, "teaching_waits"), meanwhile=server.housekeep)
     assert "401" in waiting[0]["error"] or "403" in waiting[0]["error"]
     assert "not this one" not in repr(server.events())
-    assert len(list(server.config.lessons_dir.iterdir())) == 1
+    assert len(list(server.config.training_dir.iterdir())) == 1

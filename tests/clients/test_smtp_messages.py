@@ -234,7 +234,7 @@ def test_a_client_that_hangs_up_leaves_nothing_behind(mail_server: MailServer, o
         elif hang_up == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-    wait_for(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: mail_server.running.server.servers.connections["smtp"] == 0)
     assert nothing_left_over(mail_server)
     for local in ("dvbe", "ttlan"):
         assert not list(mail_server.config.mail_root.glob(f"mic.gov.vn/{local}/Maildir/cur/*"))
@@ -263,7 +263,7 @@ def test_a_client_that_vanishes_after_the_end_loses_nothing_half(mail_server: Ma
         client.sendall(b"x\r\n" * (octets // 3) + b".\r\n")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-    wait_for(lambda: mail_server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: mail_server.running.server.servers.connections["smtp"] == 0)
     assert nothing_left_over(mail_server)
 
 

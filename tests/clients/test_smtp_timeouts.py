@@ -19,10 +19,10 @@ def server(serve: Callable[..., MailServer]) -> MailServer:
     impatient = {"command_seconds": 0.3, "data_seconds": 0.3, "message_seconds": 0.2, "slowest_octets_per_second": 10_000_000}
 
     async def shorten() -> None:
-        doors = server.running.server.doors
-        services = doors._smtp.services
+        servers = server.running.server.servers
+        services = servers._smtp.services
         limits = Limits(services.limits.message_octets, services.limits.attachment_octets, **impatient)
-        doors._smtp.configure(type(services)(**{**{f: getattr(services, f) for f in services.__slots__}, "limits": limits}))
+        servers._smtp.configure(type(services)(**{**{f: getattr(services, f) for f in services.__slots__}, "limits": limits}))
 
     server.call(shorten())
     return server

@@ -143,9 +143,9 @@ def test_only_other_servers_may_be_old(server: MailServer) -> None:
         with contextlib.suppress(ssl.SSLError, ConnectionError), tls_at(server, door, None, client):
             spoken.add(door)
     assert spoken == {"smtp"}
-    doors = server.running.server.doors
-    assert doors is not None
-    assert doors.tls is not doors.tls_for_servers
+    servers = server.running.server.servers
+    assert servers is not None
+    assert servers.tls is not servers.tls_for_servers
 
 
 def test_a_reload_cuts_nobody_off(server: MailServer) -> None:

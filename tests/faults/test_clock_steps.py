@@ -192,9 +192,9 @@ def test_a_session_of_tls_lets_nobody_in(tmp_path: Path) -> None:
             office.clock.set_to(office.clock.right + timedelta(days=days))
             assert sign_in("idle") == (True, b"OK" if office.by_imap("idle") else b"NO")
         assert office.by_imap("idle")
-        doors = office.server.running.server.doors
-        assert doors is not None
-        doors.renew_tls(silent=True)
+        servers = office.server.running.server.servers
+        assert servers is not None
+        servers.renew_tls(silent=True)
         assert sign_in("idle") == (False, b"OK")
     finally:
         office.stop()

@@ -118,7 +118,7 @@ def test_a_client_that_leaves_within_a_message(server: MailServer, sent: int) ->
     connection.send(b"a APPEND INBOX {1000000+}\r\n" + b"x" * sent)
     connection.close()
     # What it sent is read after it has gone; before that the folder is empty because nothing has been written yet.
-    wait_for(lambda: server.running.server.doors.connections["imap"] == 0)
+    wait_for(lambda: server.running.server.servers.connections["imap"] == 0)
     again = sign_in(server, address)
     again.send(b"b STATUS INBOX (MESSAGES UIDNEXT)\r\n")
     assert again.response() == b'* STATUS "INBOX" (MESSAGES 0 UIDNEXT 1)'

@@ -85,7 +85,7 @@ class Wire:
 
 
 def open_connections(server: MailServer) -> int:
-    return server.running.server.doors.connections["ldap"]
+    return server.running.server.servers.connections["ldap"]
 
 
 def test_a_message_that_never_ends(server: MailServer) -> None:
@@ -152,7 +152,7 @@ def test_work_is_that_of_the_mailbox_or_of_the_strangers_address(serve: Callable
     """However many connections it comes by."""
     server = serve({"listen": {"doors": ("ldap", "ldaps")}, "ldap": {"anonymous_networks": ["127.0.0.0/8"]}})
     mailbox = server.issue("dvbe")
-    door, turns = server.running.server.doors._ldap, Watched()
+    door, turns = server.running.server.servers._ldap, Watched()
     door.configure(replace(door.services, turns=turns))
     worst = tlv(0xA1, *[tlv(0xA4, text("cn"), tlv(0x30, text("n", 0x81), text("a", 0x81)))] * 80)
     for wire in (Wire(server), Wire(server).sign_in(), Wire(server).sign_in(), Wire(server, "ldap")):

@@ -58,7 +58,7 @@ def account(server: MailServer, address: str) -> Account:
 
 def connections(server: MailServer) -> int:
     """Open ones at the POP3 doors."""
-    return server.running.server.doors.connections["pop3"]
+    return server.running.server.servers.connections["pop3"]
 
 
 def peak_mib() -> float:

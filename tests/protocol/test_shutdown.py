@@ -30,7 +30,7 @@ def test_a_client_that_is_gone_is_not_waited_for(serve: Callable[..., MailServer
             assert client.recv(1000)
 
         async def drain() -> None:
-            servers = server.running.server.doors._servers.values()
+            servers = server.running.server.servers._servers.values()
             await asyncio.wait_for(asyncio.gather(*(each.drain(3600) for each in servers)), SECONDS)
 
         server.call(drain())

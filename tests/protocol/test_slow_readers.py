@@ -95,8 +95,8 @@ def test_who_reads_nothing_is_cut_off(server: MailServer, door: str) -> None:
     """Where nothing is taken for so long; by the test above not before."""
     client = asking(server, door)
     name = door.removesuffix("s")
-    assert server.running.server.doors.connections[name] == 1
-    wait_for(lambda: not server.running.server.doors.connections[name])
+    assert server.running.server.servers.connections[name] == 1
+    wait_for(lambda: not server.running.server.servers.connections[name])
     assert counted(client, len(MESSAGE)) < len(MESSAGE)
 
 
@@ -105,9 +105,9 @@ def test_who_reads_nothing_is_cut_off(server: MailServer, door: str) -> None:
 def test_who_loses_the_right_to_read_gets_no_more(server: MailServer, door: str) -> None:
     """What lies in the server's buffers when a mailbox is suspended is thrown away, however slowly its reader takes it."""
     client = asking(server, door)
-    doors, name = server.running.server.doors, door.removesuffix("s")
-    (connection,) = doors._servers[name].open
+    servers, name = server.running.server.servers, door.removesuffix("s")
+    (connection,) = servers._servers[name].open
     wait_for(lambda: outstanding(connection._transport) > HIGH_WATER_OCTETS)
     server.suspend(server.population.directory.mailbox("dvbe@mic.gov.vn"))
-    wait_for(lambda: not doors.connections[name])
+    wait_for(lambda: not servers.connections[name])
     assert counted(client, len(MESSAGE)) < HIGH_WATER_OCTETS

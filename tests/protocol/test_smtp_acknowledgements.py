@@ -132,7 +132,7 @@ def test_what_is_answered_and_not_sent_stands_before_421(mail_server: MailServer
         heard = read_until(client, b"250 2.6.0")
 
         async def end() -> None:
-            for connection in mail_server.running.server.doors._smtp.open:
+            for connection in mail_server.running.server.servers._smtp.open:
                 connection.expire("shutdown")
 
         mail_server.call(end())

@@ -133,7 +133,7 @@ def test_a_kill_between_the_letter_and_its_line_tells_nobody_twice(server: MailS
     for _ in range(3):
         sent.put = lambda keys, at: (_ for _ in ()).throw(RuntimeError("killed"))  # type: ignore[assignment]
         server.housekeep()
-        forgetful = [duty for duty in server.running.server.duties._duties if duty.name == "downtimes"]
+        forgetful = [job for job in server.running.server.jobs._jobs if job.name == "downtimes"]
         forgetful[0].run.__self__._notified.clear()  # type: ignore[attr-defined]
     sent.put = put  # type: ignore[method-assign]
     server.housekeep()

@@ -187,7 +187,7 @@ def test_late_mailboxes_are_reminded_once_a_week(post: Post) -> None:
     post.server.move_clock_to(TUESDAY_EVENING - timedelta(seconds=1))
     post.server.housekeep()
     assert len(letters(post.server, "dvbe")) == 1
-    reminders = next(d for d in post.server.running.server.duties._duties if d.name == "replies").run.__self__  # type: ignore[attr-defined]
+    reminders = next(d for d in post.server.running.server.jobs._jobs if d.name == "replies").run.__self__  # type: ignore[attr-defined]
     expected = 1
     for moment, more in (("2026-11-29 10:00", 0), ("2026-11-30 08:00", 1), ("2026-12-01 08:00", 0), ("2026-12-07 08:00", 1)):
         post.server.move_clock_to(datetime.fromisoformat(moment).replace(tzinfo=HO_CHI_MINH))

@@ -191,11 +191,11 @@ def test_what_it_cannot_digest_holds_up_nobody(server: MailServer, pretender: Pr
     program.put("INBOX", "good")
     program.do("MOVE", "1:*", "Junk")
     wait_for(lambda: any(b"good" in octets for _, octets in pretender.taught), meanwhile=server.housekeep)
-    assert len(list(server.config.lessons_dir.iterdir())) == 4
+    assert len(list(server.config.training_dir.iterdir())) == 4
     for _ in range(40):
         server.housekeep()
     pretender.indigestible = b""
-    assert not list(server.config.lessons_dir.iterdir())
+    assert not list(server.config.training_dir.iterdir())
     server.running.context.log.flush()
     assert len([event for event in server.events() if event.get("event") == "lesson_failed"]) == 4
 
@@ -212,7 +212,7 @@ def test_what_was_given_up_leaves_room_for_others(
         for number in range(2):
             program.put("INBOX", f"indigestible {number}")
         program.do("MOVE", "1:*", "Junk")
-        wait_for(lambda: server.housekeep() or not list(server.config.lessons_dir.iterdir()))
+        wait_for(lambda: server.housekeep() or not list(server.config.training_dir.iterdir()))
         pretender.taught.clear()
         for number in range(2):
             program.put("INBOX", f"good {number}")
@@ -243,7 +243,7 @@ def test_each_time_that_the_filter_is_away_is_logged(tmp_path: Path, pretender: 
             server.housekeep()
             assert waits() == times
             pretender.indigestible = b"indigestible"
-            wait_for(lambda: server.housekeep() or not list(server.config.lessons_dir.iterdir()))
+            wait_for(lambda: server.housekeep() or not list(server.config.training_dir.iterdir()))
             pretender.indigestible = b""
         program.imap.logout()
     finally:
@@ -282,7 +282,7 @@ def test_one_mailbox_does_not_decide_for_all(server: MailServer, pretender: Pret
         program.put("INBOX", f"flood {number}")
     program.do("MOVE", "1:*", "Junk")  # the first 40 are noted, and taught as far as the hour has room
     learned(server, pretender, 1)
-    wait_for(lambda: not list(server.config.lessons_dir.iterdir()), meanwhile=server.housekeep)
+    wait_for(lambda: not list(server.config.training_dir.iterdir()), meanwhile=server.housekeep)
     assert len(pretender.taught) <= 40
     program.put("INBOX", "one more")
     program.do("MOVE", "1:*", "Junk")

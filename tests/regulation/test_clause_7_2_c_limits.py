@@ -241,7 +241,7 @@ def _leave_when(server: MailServer, holds: Callable[[], bool], notify: str = " N
     client.send(LETTER + b".\r\n")
     wait_for(holds)
     client.close()
-    wait_for(lambda: server.running.server.doors.connections["smtp"] == 0)
+    wait_for(lambda: server.running.server.servers.connections["smtp"] == 0)
 
 
 async def _release(slots: TimedSemaphore) -> None:

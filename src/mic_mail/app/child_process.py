@@ -18,7 +18,7 @@ from typing import Protocol
 
 import uvloop
 
-from mic_mail.app.confinement import confine, held_to, prepare
+from mic_mail.app.confinement import confine, confinement_of, prepare
 from mic_mail.app.idleness import Idleness
 from mic_mail.clock import SystemClock
 from mic_mail.config.model import Config
@@ -114,11 +114,11 @@ def _failed(spec: ChildSpec, error: Exception) -> int:
 
 async def _serve(spec: ChildSpec, protection: Protection) -> None:
     config = spec.config
-    has_landlock, held = protection.landlock > 0, held_to(spec.role, config)
+    has_landlock, confinement = protection.landlock > 0, confinement_of(spec.role, config)
     orders = Orders(
         Channel(socket.socket(fileno=spec.channel)),
         protection,
-        is_outgrown=lambda fresh: has_landlock and held_to(spec.role, fresh) != held,
+        is_outgrown=lambda fresh: has_landlock and confinement_of(spec.role, fresh) != confinement,
     )
     gc.collect()  # garbage of the start; collected later, it would delay the loop
     server = await _open(spec)

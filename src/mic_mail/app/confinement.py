@@ -5,11 +5,14 @@ the server's own data a process may reach what it needs and nothing else. Of the
 account may, except devices, secrets wherever the configuration has them, and single files that lie beside protected paths
 (files of /etc stay readable). No process may bind a port, signal a process outside, or gain a privilege.
 
-    worker       directory, mail, log, spool, queue, held mail and quarantine; the TLS keys; it starts document readers
-    web          directory, mail, log; the TLS keys and the key of second factors
-    sender       directory, mail, log, spool, queue, held mail and quarantine; the DKIM keys, which it also changes
-    housekeeper  as a worker, and archives, inventories, the state folder; no key
-    indexer      directory, mail, log; no key
+    each                          directory, mail, log, sockets (`run_dir`), the folder for large sorts
+    each but the indexer          reads the state folder, the key of decoy hashes, the list of leaked passwords
+    worker, sender, housekeeper   spool, queue, counts of sent mail, held mail, quarantine, training samples, quota warnings
+    worker, web                   read the TLS keys
+    worker                        starts document readers
+    web                           reads the key of second factors; lists the spool
+    sender                        DKIM keys and cached MTA-STS policies; reads the smarthost's password and certificates
+    housekeeper                   state folder, archives, inventories; reads Rspamd's password and the collectors' certificates
 
 By TCP a worker reaches scanners and name servers; the sender other mail servers, their MTA-STS policies, name servers; the
 housekeeper the controller of Rspamd, log collectors, name servers; the web process and the indexer nothing. All of them reach a
@@ -68,7 +71,7 @@ def prepare(config: Config) -> None:
     for key in (config.server.data_dir / DECOY_KEY, config.server.data_dir / second_factors.KEY):
         if not key.exists():
             run_apart(partial(load_secret, key))  # keeps the key out of the memory of processes forked later
-    for folder in (config.server.data_dir / SCRATCH, config.policies_dir, *_put_aside(config), *_kept_for_long(config)):
+    for folder in (config.server.data_dir / SCRATCH, config.mta_sts_dir, *_delivery_folders(config), *_archive_folders(config)):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -76,14 +79,14 @@ def rules_of(role: str, config: Config) -> Rules:
     """Return all that the role may reach. Lists the folders above the protected paths."""
     needed = needs_of(role, config)
     return Rules(
-        read=[*_all_but(Path("/"), _kept(config)), *_READ_DEVICES, *needed.read],
+        read=[*_all_but(Path("/"), _protected_paths(config)), *_READ_DEVICES, *needed.read],
         write=[*_WRITTEN_DEVICES, *needed.write],
         listed=needed.listed,
         connect=needed.connect,
     )
 
 
-def held_to(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | None, ...]]:
+def confinement_of(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | None, ...]]:
     """Return what a process of the role is confined to now, in a form that can be compared.
 
     A process that was confined to something else has to be replaced: a rule belongs to the file that was at the path then, not
@@ -93,10 +96,10 @@ def held_to(role: str, config: Config) -> tuple[Rules, tuple[tuple[int, int] | N
     named = [*needed.read, *needed.write]
     if role in _ASKING_NAME_SERVERS:
         named.append(_NAME_SERVERS)
-    return needed, tuple(map(_standing_at, named))
+    return needed, tuple(map(_identity_of, named))
 
 
-def _standing_at(path: Path) -> tuple[int, int] | None:
+def _identity_of(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:
@@ -114,17 +117,17 @@ def needs_of(role: str, config: Config) -> Rules:
     if role != "indexer":
         read += [data / DECOY_KEY, config.state_dir, config.auth.leaked_passwords]
     if role in ("worker", "sender", "housekeeper"):
-        write += [config.spool_dir, config.queue_dir, config.sent_dir, *_put_aside(config)]
+        write += [config.spool_dir, config.queue_dir, config.sent_dir, *_delivery_folders(config)]
     if role in ("worker", "web"):
         read += sorted(set(_places_of_keys(config)))
     if role == "web":
         read.append(data / second_factors.KEY)
     if role == "sender":
         read += [sending.smarthost_password, sending.smarthost_ca]
-        write += [config.dkim_dir, config.policies_dir]
+        write += [config.dkim_dir, config.mta_sts_dir]
     if role == "housekeeper":
         read += [config.rspamd.password, config.log.syslog.tls_ca]
-        write += [config.state_dir, *_kept_for_long(config)]
+        write += [config.state_dir, *_archive_folders(config)]
     return Rules(
         read=tuple(path for path in read if path is not None),
         write=tuple(write),
@@ -183,15 +186,17 @@ def _mail_folders(config: Config) -> Iterator[Path]:
         yield from sorted(entry.resolve() for entry in config.mail_root.iterdir() if entry.is_symlink())
 
 
-def _put_aside(config: Config) -> tuple[Path, ...]:
-    return (config.held_dir, config.quarantine_dir, config.lessons_dir, config.server.data_dir / notices.FOLDER)
+def _delivery_folders(config: Config) -> tuple[Path, ...]:
+    """Return the folders beside spool and queue that the processes that deliver mail write to."""
+    return (config.held_dir, config.quarantine_dir, config.training_dir, config.server.data_dir / notices.FOLDER)
 
 
-def _kept_for_long(config: Config) -> tuple[Path, ...]:
+def _archive_folders(config: Config) -> tuple[Path, ...]:
+    """Return the folders of reclaimed mailboxes and of handovers."""
     return (config.server.data_dir / reclamation.FOLDER, config.server.data_dir / inventory.FOLDER)
 
 
-def _kept(config: Config) -> set[Path]:
+def _protected_paths(config: Config) -> set[Path]:
     """Return the protected paths, which no process may reach unless a rule names them."""
     secrets = [config.key, *(pair.key for pair in config.tls.more), config.sending.smarthost_password, config.rspamd.password]
     found = {_DEVICES, config.server.data_dir.resolve()}
@@ -201,16 +206,16 @@ def _kept(config: Config) -> set[Path]:
     return found
 
 
-def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
-    """Yield all paths below `folder` except those in `kept`; whole folders where nothing in them is kept.
+def _all_but(folder: Path, protected: Collection[Path]) -> Iterator[Path]:
+    """Yield all paths below `folder` except those in `protected`; whole folders where nothing in them is protected.
 
-    A link that leads to a kept path, or to a folder above or below one, is left out. So are single files, except those in /etc:
-    a rule holds its file open, so a removed file would take up disk space for as long as the process lives.
+    A link that leads to a protected path, or to a folder above or below one, is left out. So are single files, except those in
+    /etc: a rule holds its file open, so a removed file would take up disk space for as long as the process lives.
     """
-    if folder in kept:
+    if folder in protected:
         return
-    if not any(path.is_relative_to(folder) for path in kept):
-        if _may_be_held(folder):
+    if not any(path.is_relative_to(folder) for path in protected):
+        if _may_have_rule(folder):
             yield folder
         return
     try:
@@ -219,14 +224,15 @@ def _all_but(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
         return
     for entry in entries:
         if not entry.is_symlink():
-            yield from _all_but(entry, kept)
-        elif _may_be_held(entry) and not any(
-            path.is_relative_to(entry.resolve()) or entry.resolve().is_relative_to(path) for path in kept
+            yield from _all_but(entry, protected)
+        elif _may_have_rule(entry) and not any(
+            path.is_relative_to(entry.resolve()) or entry.resolve().is_relative_to(path) for path in protected
         ):
             yield entry
 
 
-def _may_be_held(path: Path) -> bool:
+def _may_have_rule(path: Path) -> bool:
+    """Return whether a rule may hold the path open: a folder, or a file of /etc."""
     try:
         return path.is_dir() or path.is_relative_to(_SETTINGS)
     except OSError:

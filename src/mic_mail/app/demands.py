@@ -35,7 +35,7 @@ def demands_of(config: Config) -> dict[str, Demand]:
 
 def sender_has_work(config: Config) -> bool:
     """Return whether the sender is needed. Blocking, briefly: lists a few folders, nearly always empty."""
-    folders = (*folders_of(config.queue_dir), cached_in(config.policies_dir))
+    folders = (*folders_of(config.queue_dir), cached_in(config.mta_sts_dir))
     return any(map(_has_entries, folders)) or _has_announced_key(config)
 
 

@@ -40,7 +40,7 @@ class SendingMail:
         reports = OutboundReports(context.runtime, context.access, writer)
         self._context = context
         self._resolver = resolver = Resolver(config.dns.nameservers, seconds=config.dns.seconds)
-        self._policies = Policies(context.runtime, config.policies_dir, resolver, PolicySettings())
+        self._policies = Policies(context.runtime, config.mta_sts_dir, resolver, PolicySettings())
         self._manager = QueueManager(
             context.runtime,
             context.queue,

@@ -60,9 +60,9 @@ IDLE_LOOK_SECONDS = 60.0
 """The time between two looks of a process that runs on demand for work."""
 
 
-def duties_of(
+def jobs_of(
     context: ServerContext,
-    doors: ProtocolServers | None,
+    servers: ProtocolServers | None,
     *,
     housekeeper: bool,
     indexer: bool,
@@ -74,21 +74,21 @@ def duties_of(
 
     `first` is set in the first of the processes that serve; `idleness` is that of a sender that runs on demand.
     """
-    duties = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
-    if doors is not None:
-        renew_tickets = partial(context.executors.io, doors.renew_tls, silent=True)
-        duties.append(Job("tickets", RENEWED_SECONDS_OF_TLS, renew_tickets))
+    jobs = [*for_itself(context), *(for_the_server(context) if housekeeper else ())]
+    if servers is not None:
+        renew_tickets = partial(context.executors.io, servers.renew_tls, silent=True)
+        jobs.append(Job("tickets", RENEWED_SECONDS_OF_TLS, renew_tickets))
         if first:
-            duties += [_certificate_watch(context, doors), _unread_documents(context)]
+            jobs += [_certificate_watch(context, servers), _unread_documents(context)]
     if sender:
-        duties.append(_dkim(context))
+        jobs.append(_dkim(context))
     if idleness is not None:
-        duties.append(_idle_end(context, idleness))
+        jobs.append(_idle_end(context, idleness))
     if indexer:  # in a server of one process; others have a process for it (`app.indexer`)
         indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
         index = WhenChanged(indexing.run_once, context.store.change_marks, context.clock)
-        duties.append(index.job("index", ROUND_SECONDS))
-    return JobRunner(duties, context.log, context.clock)
+        jobs.append(index.job("index", ROUND_SECONDS))
+    return JobRunner(jobs, context.log, context.clock)
 
 
 def for_itself(context: ServerContext) -> list[Job]:
@@ -103,9 +103,9 @@ def for_itself(context: ServerContext) -> list[Job]:
     ]
 
 
-def _certificate_watch(context: ServerContext, doors: ProtocolServers) -> Job:
+def _certificate_watch(context: ServerContext, servers: ProtocolServers) -> Job:
     """Return the certificate job; for a process that has the certificates and their keys."""
-    watch = CertificateWatch(context.runtime, doors.tls, _life_notices(context))
+    watch = CertificateWatch(context.runtime, servers.tls, _life_notices(context))
     return Job("certificate", DAY, watch.run_once, by_clock=True)
 
 
@@ -153,7 +153,7 @@ def for_the_server(context: ServerContext) -> list[Job]:
         *_about_requests(context),
         *_about_mail(context),
         *_about_the_log(context),
-        *_weekly_duties(context),
+        *_weekly_reminders(context),
         *_about_mailboxes(context, notices),
         *_about_sign_ins(context, notices),
     ]
@@ -201,9 +201,9 @@ def _about_mail(context: ServerContext) -> list[Job]:
         trusts_clock=context.trusts_clock,
         recover=context.mailflow.recover,
     )
-    lessons = TrainingQueue(context.config.lessons_dir)
+    training = TrainingQueue(context.config.training_dir)
     secrecy = SecrecyReleases(context.runtime, HeldMessages(context.config.held_dir), services)
-    quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), lessons, services)
+    quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), training, services)
 
     async def sweep() -> None:
         await visits.sweep(trusted=await context.is_clock_trusted())
@@ -212,7 +212,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         await context.executors.io(context.store.drop_unfinished_restores, homes)
 
     exports = ContentExport(context.directory, context.clock)
-    reserve, trainer = context.disk_reserve, SpamTrainer(context.runtime, lessons)
+    reserve, trainer = context.disk_reserve, SpamTrainer(context.runtime, training)
 
     def when_changed(run: Callable[[], Awaitable[object]], folder: Path) -> WhenChanged:
         return WhenChanged(run, lambda: (context.config, trace_of(folder)), context.clock)
@@ -224,7 +224,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         # A released message leaves this soon.
         when_changed(secrecy.run_once, context.config.held_dir).job("secrecy", 5.0),
         when_changed(quarantine.run_once, context.config.quarantine_dir).job("quarantine", 5.0),
-        when_changed(trainer.run_once, context.config.lessons_dir).job("teaching", 5.0, by_clock=True),
+        when_changed(trainer.run_once, context.config.training_dir).job("teaching", 5.0, by_clock=True),
         Job("sweep", HOUR, sweep),
         Job("exports", HOUR, lambda: context.executors.io(exports.settle), by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),
@@ -250,7 +250,7 @@ def _about_the_log(context: ServerContext) -> list[Job]:
     ]
 
 
-def _weekly_duties(context: ServerContext) -> list[Job]:
+def _weekly_reminders(context: ServerContext) -> list[Job]:
     """Return the reminders of Article 12, each on the first working day of a week."""
     weekly = (
         ("replies", REPLIES, reply_reminders(context.store, context.directory)),

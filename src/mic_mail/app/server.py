@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mic_mail.app.context import ServerContext, open_context
 from mic_mail.app.idleness import Idleness
 from mic_mail.app.protocol_servers import TOO_MANY, ProtocolServers
-from mic_mail.app.scheduled_jobs import duties_of
+from mic_mail.app.scheduled_jobs import jobs_of
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.log.maillog import MailLog
@@ -39,9 +39,9 @@ class Server:
     """One process while it serves."""
 
     context: ServerContext
-    doors: ProtocolServers | None
+    servers: ProtocolServers | None
     """None: the process serves no clients (the housekeeper, the sender), and reads no TLS key."""
-    duties: JobRunner
+    jobs: JobRunner
     web: "WebServers | None" = None
     sending: "SendingMail | None" = None
     idleness: Idleness | None = None
@@ -65,18 +65,18 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await self.sending.drain()
-        await asyncio.gather(*(open_.drain(seconds) for open_ in (self.doors, self.web) if open_ is not None))
+        await asyncio.gather(*(open_.drain(seconds) for open_ in (self.servers, self.web) if open_ is not None))
         with contextlib.suppress(TimeoutError):  # what is not done by then is in the spool, for recovery
             async with asyncio.timeout_at(deadline):
                 await self.context.mailflow.drain()
                 await self.context.learning.settle()
-        await self.duties.close()
+        await self.jobs.close()
         await self.context.close()
 
     def configure(self, config: Config) -> None:
         self.context.configure(config)
-        if self.doors is not None:
-            self.doors.configure()
+        if self.servers is not None:
+            self.servers.configure()
         if self.sending is not None:
             self.sending.configure()
         if self.web is not None:
@@ -97,7 +97,7 @@ class Server:
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`."""
         return {
-            "connections": {} if self.doors is None else self.doors.connections,
+            "connections": {} if self.servers is None else self.servers.connections,
             **self.context.lag.report(),
             "events": self.context.log.counted(),
             "limited": dict(self.context.mailflow.limited),
@@ -105,7 +105,7 @@ class Server:
             **self.context.mailflow.checkers.secrecy.report(),
             **self.context.disk_reserve.report(),
             "directory_version": self.context.access.snapshot.version,
-            **({} if self.doors is None else certificate_status(self.doors.tls)),
+            **({} if self.servers is None else certificate_status(self.servers.tls)),
             **(self.sending.report() if self.sending is not None else {}),
         }
 
@@ -131,31 +131,31 @@ async def open_server(
     """
     context = await open_context(config, clock, name, secret=secret, tee=tee, has_clients=bool(listeners))
     try:
-        doors, web = None, None
+        servers, web = None, None
         if listeners:
             await context.prepare_journal()
-            doors = ProtocolServers(context, tally)
-            doors.open([listener for listener in listeners if listener.door not in WEB_DOORS])
-            web = _open_web(context, [listener for listener in listeners if listener.door in WEB_DOORS], tally, doors)
+            servers = ProtocolServers(context, tally)
+            servers.open([listener for listener in listeners if listener.door not in WEB_DOORS])
+            web = _open_web(context, [listener for listener in listeners if listener.door in WEB_DOORS], tally, servers)
     except BaseException:
         await context.close()
         raise
     if housekeeper:
         context.spawn(context.executors.io(context.store.settle_left_behind))
     idleness = Idleness(clock) if on_demand else None
-    duties = duties_of(
+    jobs = jobs_of(
         context,
-        doors,
+        servers,
         housekeeper=housekeeper,
         indexer=indexer and config.search.enabled,
         sender=sender,
         first=first,
         idleness=idleness,
     )
-    duties.start()
+    jobs.start()
     sending = _begin_sending(context) if sender else None
     context.follow(sending.clock_moved if sending is not None else lambda: None)
-    return Server(context, doors, duties, web, sending, idleness)
+    return Server(context, servers, jobs, web, sending, idleness)
 
 
 def _begin_sending(context: ServerContext) -> "SendingMail":
@@ -165,14 +165,14 @@ def _begin_sending(context: ServerContext) -> "SendingMail":
 
 
 def _open_web(
-    context: ServerContext, listeners: Sequence[Listener], tally: ConnectionCounts, doors: ProtocolServers
+    context: ServerContext, listeners: Sequence[Listener], tally: ConnectionCounts, servers: ProtocolServers
 ) -> "WebServers | None":
     """Serve the web pages in this process, where it has their listeners."""
     if not listeners:
         return None
     from mic_mail.app.web_process import WebServers
 
-    return WebServers(_web_services(context), doors.tls, listeners, tally, column=len(TOO_MANY), evictor=doors.evictor)
+    return WebServers(_web_services(context), servers.tls, listeners, tally, column=len(TOO_MANY), evictor=servers.evictor)
 
 
 def _web_services(context: ServerContext) -> "WebServices":

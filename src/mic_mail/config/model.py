@@ -279,7 +279,7 @@ class Config(Section):
         return self.server.data_dir / "dkim"
 
     @property
-    def policies_dir(self) -> Path:
+    def mta_sts_dir(self) -> Path:
         """The cached MTA-STS policies of other domains (RFC 8461), until they expire."""
         return self.server.data_dir / "sts"
 
@@ -304,7 +304,7 @@ class Config(Section):
         return self.server.data_dir / "quarantine"
 
     @property
-    def lessons_dir(self) -> Path:
+    def training_dir(self) -> Path:
         """Messages that Rspamd has still to be trained with."""
         return self.server.data_dir / "lessons"
 

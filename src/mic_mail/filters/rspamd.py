@@ -93,7 +93,7 @@ class Scored:
     """An action outside Rspamd's own set, treated as none."""
 
 
-class Taught(StrEnum):
+class TrainingResult(StrEnum):
     """The result of training."""
 
     LEARNED = "learned"
@@ -154,19 +154,19 @@ class Rspamd(Daemon):
             raise NotScored(f"HTTP {status}: {_complaint(answer)}")
         return read_scored(answer)
 
-    async def teach(self, pieces: AsyncIterator[bytes], octets: int, *, spam: bool, password: str) -> Taught:
+    async def train(self, pieces: AsyncIterator[bytes], octets: int, *, spam: bool, password: str) -> TrainingResult:
         """Train it with a message as spam or ham; a request to its controller."""
         fields = [(b"Password", _UNSENDABLE.sub("", password).encode())] if password else []
         status, answer = await self._ask("/learnspam" if spam else "/learnham", fields, pieces, octets)
         match status:
             case 200:
-                return Taught.LEARNED
+                return TrainingResult.LEARNED
             case 208:
-                return Taught.KNOWN
+                return TrainingResult.KNOWN
             case 404 if _KNOWN_BEFORE in answer:  # older versions, which have no 208
-                return Taught.KNOWN
+                return TrainingResult.KNOWN
             case 204 | 400 | 413:
-                return Taught.UNFIT
+                return TrainingResult.UNFIT
             case 401 | 403 | 404:  # wrong password, or no controller behind this address: not a property of the message
                 raise NotScored(f"HTTP {status}: {_complaint(answer)}")
             case _:

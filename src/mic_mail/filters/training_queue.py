@@ -52,7 +52,7 @@ class TrainingQueue:
         try:
             self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             waiting = self.waiting()
-            room = min(MOST - len(waiting), MOST_OF_ONE - sum(lesson.mailbox_id == mailbox_id for lesson in waiting))
+            room = min(MOST - len(waiting), MOST_OF_ONE - sum(sample.mailbox_id == mailbox_id for sample in waiting))
             taken = 0
             for source in sources:
                 if taken >= room:
@@ -64,15 +64,15 @@ class TrainingQueue:
 
     def _note(self, mailbox_id: int, source: Path, waiting: Sequence[TrainingSample], *, spam: bool, now_us: int) -> bool:
         key = key_of(source.name)
-        alike = [lesson for lesson in waiting if (lesson.mailbox_id, lesson.key) == (mailbox_id, key)]
-        if any(lesson.spam is spam for lesson in alike):
+        alike = [sample for sample in waiting if (sample.mailbox_id, sample.key) == (mailbox_id, key)]
+        if any(sample.spam is spam for sample in alike):
             return False
         try:
             _link_or_copy(source, self._root / f"{now_us}.{mailbox_id}.{key}.{'spam' if spam else 'ham'}")
         except (FileNotFoundError, FileExistsError):
             return False
-        for lesson in alike:
-            self.forget(lesson)
+        for sample in alike:
+            self.forget(sample)
         return True
 
     def waiting(self) -> list[TrainingSample]:
@@ -82,16 +82,16 @@ class TrainingQueue:
         except FileNotFoundError:
             return []
         found = [(match, name) for name in names if (match := _NAME.fullmatch(name))]
-        lessons = [
+        samples = [
             TrainingSample(self._root / name, int(match["at"]), int(match["mailbox"]), match["key"], match["verdict"] == "spam")
             for match, name in found
         ]
-        return sorted(lessons, key=lambda lesson: (lesson.at_us, lesson.path.name))
+        return sorted(samples, key=lambda sample: (sample.at_us, sample.path.name))
 
-    def forget(self, lesson: TrainingSample) -> None:
+    def forget(self, sample: TrainingSample) -> None:
         """Remove a sample that was learned, or never will be."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(lesson.path)
+            os.unlink(sample.path)
 
     def sweep(self, before_seconds: float) -> None:
         """Remove copies that a kill has left incomplete."""

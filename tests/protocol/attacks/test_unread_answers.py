@@ -40,7 +40,7 @@ def asked(server: MailServer, until: Callable[[LdapConnection], bool]) -> socket
     client.connect((server.host, server.ports["ldap"]))
 
     async def looked() -> bool:
-        return any(isinstance(one, LdapConnection) and until(one) for one in server.running.server.doors._ldap.open)
+        return any(isinstance(one, LdapConnection) and until(one) for one in server.running.server.servers._ldap.open)
 
     try:
         while not server.call(looked()):
@@ -54,7 +54,7 @@ def asked(server: MailServer, until: Callable[[LdapConnection], bool]) -> socket
 
 def wait_for_the_end(server: MailServer, seconds: float, meanwhile: Callable[[], object]) -> None:
     ends = time.monotonic() + seconds
-    while server.running.server.doors.connections["ldap"]:
+    while server.running.server.servers.connections["ldap"]:
         assert time.monotonic() < ends
         meanwhile()
         time.sleep(0.1)  # it reads now and then

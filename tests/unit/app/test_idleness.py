@@ -54,7 +54,7 @@ def test_whatever_lies_in_the_queue_is_work_for_the_sender(config: Config, folde
 
 def test_what_the_sender_does_beside_the_queue_keeps_it(config: Config) -> None:
     """A policy to fetch again, and a key that signs once the DNS has its record; not one that signs."""
-    policy = demands.cached_in(config.policies_dir) / "one.example"
+    policy = demands.cached_in(config.mta_sts_dir) / "one.example"
     policy.parent.mkdir(parents=True)
     policy.touch()
     assert demands.sender_has_work(config)

@@ -103,7 +103,7 @@ def _event_codes() -> dict[str, set[str]]:
         "process": {"worker12", *_first_fields("SupervisedChild", at=1)},
         "reason": {*Cause, *RefusalKind, *Reason, *reclamation.Obstacle, Finished.NOT_IN_ARCHIVE, *_storage_errors()},
         "reasons": {f"{unread}/pdf" for unread in Unread},
-        "result": set(rspamd.Taught),
+        "result": set(rspamd.TrainingResult),
         "rule": {
             *anomalies.AnomalyRule,
             *(f"rspamd-{act}" for act in rspamd_check.InboundAction if act is not rspamd_check.InboundAction.PASS),

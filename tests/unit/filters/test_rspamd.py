@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from mic_mail.filters import rspamd
-from mic_mail.filters.rspamd import About, NotScored, Rspamd, RspamdAction, Scored, Symbol, Taught, Unwilling, read_scored
+from mic_mail.filters.rspamd import (
+    About,
+    NotScored,
+    Rspamd,
+    RspamdAction,
+    Scored,
+    Symbol,
+    TrainingResult,
+    Unwilling,
+    read_scored,
+)
 from unit.filters.stream_server import Behave, listening, pieces
 
 SAID: dict[str, Any] = {
@@ -225,14 +235,14 @@ async def test_a_file_that_fails_while_it_is_sent_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "taught"),
-    [("200 OK", Taught.LEARNED), ("208 already", Taught.KNOWN), ("204 no", Taught.UNFIT), ("400 x", Taught.UNFIT),
-     ("404 x", NotScored), ("404 already learned", Taught.KNOWN),
+    ("status", "trained"),
+    [("200 OK", TrainingResult.LEARNED), ("208 already", TrainingResult.KNOWN), ("204 no", TrainingResult.UNFIT),
+     ("400 x", TrainingResult.UNFIT), ("404 x", NotScored), ("404 already learned", TrainingResult.KNOWN),
      ("401 x", NotScored), ("403 x", NotScored), ("500 x", Unwilling), ("503 x", Unwilling),
      ("302 x", Unwilling)],
 )  # fmt: skip
 @pytest.mark.parametrize("spam", [True, False])
-async def test_what_comes_of_teaching(status: str, taught: Any, spam: bool) -> None:
+async def test_what_comes_of_training(status: str, trained: Any, spam: bool) -> None:
     """What will never be learned is told apart from what comes later; the password is in the question alone."""
     heads: list[bytes] = []
 
@@ -242,13 +252,13 @@ async def test_what_comes_of_teaching(status: str, taught: Any, spam: bool) -> N
         writer.write(answer(b"" if "204" in status else said, status))
 
     async with listening(behave) as place:
-        teaching = at(place).teach(pieces(b"x"), 1, spam=spam, password="pass word")
-        if isinstance(taught, Taught):
-            assert await teaching is taught
+        training = at(place).train(pieces(b"x"), 1, spam=spam, password="pass word")
+        if isinstance(trained, TrainingResult):
+            assert await training is trained
         else:
-            with pytest.raises(taught) as error:
-                await teaching
-            assert error.type is taught
+            with pytest.raises(trained) as error:
+                await training
+            assert error.type is trained
             assert "pass word" not in str(error.value)
     assert heads[0].startswith(b"POST /learnspam " if spam else b"POST /learnham ")
     assert b"Password: pass word\r\n" in heads[0]

@@ -1,4 +1,4 @@
-"""What people say of messages waits on the disk until it is taught: bounded, once for each message, the last word alone."""
+"""What people say of messages waits on the disk until it is trained: bounded, once for each message, the last word alone."""
 
 import os
 from pathlib import Path
@@ -25,22 +25,22 @@ def test_a_message_is_taught_also_when_it_is_gone(kept: TrainingQueue, tmp_path:
     path = message(tmp_path, "1.M1P1Q1.host,S=14,U=1:2,S", b"octets")
     assert kept.note(7, [path], spam=True, now_us=5) == 1
     path.unlink()
-    [lesson] = kept.waiting()
-    assert (lesson.mailbox_id, lesson.spam, lesson.at_us, lesson.path.read_bytes()) == (7, True, 5, b"octets")
-    kept.forget(lesson)
-    kept.forget(lesson)
+    [sample] = kept.waiting()
+    assert (sample.mailbox_id, sample.spam, sample.at_us, sample.path.read_bytes()) == (7, True, 5, b"octets")
+    kept.forget(sample)
+    kept.forget(sample)
     assert kept.waiting() == []
 
 
 def test_the_last_word_counts(kept: TrainingQueue, tmp_path: Path) -> None:
-    """Said twice it is taught once; taken back, only the other is; other mailboxes have a word of their own."""
+    """Said twice it is trained once; taken back, only the other is; other mailboxes have a word of their own."""
     path = message(tmp_path, "1.M1P1Q1.host,S=14,U=1:2,")
     assert kept.note(7, [path], spam=True, now_us=5) == 1
     renamed = path.rename(tmp_path / "1.M1P1Q1.host,S=14,U=9:2,S")
     assert kept.note(7, [renamed], spam=True, now_us=6) == 0
     assert kept.note(8, [renamed], spam=True, now_us=7) == 1
     assert kept.note(7, [renamed], spam=False, now_us=8) == 1
-    assert [(lesson.mailbox_id, lesson.spam) for lesson in kept.waiting()] == [(8, True), (7, False)]
+    assert [(sample.mailbox_id, sample.spam) for sample in kept.waiting()] == [(8, True), (7, False)]
 
 
 def test_what_is_gone_is_passed_over(kept: TrainingQueue, tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_where_nothing_can_be_linked_it_is_copied(kept: TrainingQueue, tmp_path:
 
     monkeypatch.setattr(os, "link", no_link)
     assert kept.note(7, [message(tmp_path, "1.x", b"octets" * 1000)], spam=True, now_us=5) == 1
-    [lesson] = kept.waiting()
-    assert lesson.path.read_bytes() == b"octets" * 1000
-    assert lesson.path.stat().st_mode & 0o777 == 0o600
+    [sample] = kept.waiting()
+    assert sample.path.read_bytes() == b"octets" * 1000
+    assert sample.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_message_is_known_by_what_never_changes_of_its_name() -> None:

@@ -100,8 +100,8 @@ class WhenChanged:
 class JobRunner:
     """A list of jobs and the tasks that run them."""
 
-    def __init__(self, duties: Sequence[Job], log: MailLog, clock: Clock) -> None:
-        self._duties = tuple(duties)
+    def __init__(self, jobs: Sequence[Job], log: MailLog, clock: Clock) -> None:
+        self._jobs = tuple(jobs)
         self._log = log
         self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,36 +109,36 @@ class JobRunner:
     def start(self) -> None:
         """Start: each job immediately, then in its period, on the grid."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._repeat(duty)) for duty in self._duties]
+        self._tasks = [loop.create_task(self._repeat(job)) for job in self._jobs]
 
     async def run_once(self) -> None:
         """Run each job that is not idle."""
-        for duty in filter(self._may_be_done, self._duties):
-            if not self._is_idle(duty):
-                await self._do(duty)
+        for job in filter(self._may_be_done, self._jobs):
+            if not self._is_idle(job):
+                await self._do(job)
 
-    async def _repeat(self, duty: Job) -> None:
+    async def _repeat(self, job: Job) -> None:
         while True:
-            may_be_done = self._may_be_done(duty)
-            if may_be_done and not self._is_idle(duty):
-                await self._do(duty)
-            await sleep_to_tick(duty.seconds if may_be_done else UNSETTLED_SECONDS)
+            may_be_done = self._may_be_done(job)
+            if may_be_done and not self._is_idle(job):
+                await self._do(job)
+            await sleep_to_tick(job.seconds if may_be_done else UNSETTLED_SECONDS)
 
-    def _is_idle(self, duty: Job) -> bool:
+    def _is_idle(self, job: Job) -> bool:
         try:
-            return duty.is_idle()
+            return job.is_idle()
         except Exception as error:  # noqa: BLE001 - as in `_do`; the job runs, since nobody knows better
-            self._log.event("duty_failed", duty=duty.name, **failure(error))
+            self._log.event("duty_failed", duty=job.name, **failure(error))
             return False
 
-    def _may_be_done(self, duty: Job) -> bool:
-        return not duty.by_clock or self._clock.is_settled()
+    def _may_be_done(self, job: Job) -> bool:
+        return not job.by_clock or self._clock.is_settled()
 
-    async def _do(self, duty: Job) -> None:
+    async def _do(self, job: Job) -> None:
         try:
-            await duty.run()
+            await job.run()
         except Exception as error:  # noqa: BLE001 - the next job must not suffer from this one's defect
-            self._log.event("duty_failed", duty=duty.name, **failure(error))
+            self._log.event("duty_failed", duty=job.name, **failure(error))
 
     async def close(self) -> None:
         """Stop the jobs; a thread that has begun finishes its work."""

@@ -33,10 +33,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9._+=-]{1,64}@[A-Za-z0-9.-]{1,100}")
 class QuarantineJob:
     """The housekeeper's job for quarantined messages."""
 
-    def __init__(self, runtime: Runtime, quarantine: Quarantine, lessons: TrainingQueue, services: HeldMailServices) -> None:
+    def __init__(self, runtime: Runtime, quarantine: Quarantine, training: TrainingQueue, services: HeldMailServices) -> None:
         self._runtime = runtime
         self._quarantine = quarantine
-        self._lessons = lessons
+        self._training = training
         self._services = services
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
@@ -94,7 +94,7 @@ class QuarantineJob:
             self._quarantine.lost(record)
             return False
         if record.teach and record.mailboxes and self._runtime.config().rspamd.controller:
-            self._lessons.note(record.mailboxes[0], [self._quarantine.path(record)], spam=False, now_us=now_us)
+            self._training.note(record.mailboxes[0], [self._quarantine.path(record)], spam=False, now_us=now_us)
         self._runtime.log.event("quarantined_message_delivered", trace=record.held_id, **_named(record))
         self._quarantine.settled(record)
         return True

@@ -21,7 +21,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from mic_mail.errors import MicMailError
-from mic_mail.filters.rspamd import NotScored, Rspamd, Taught, Unwilling
+from mic_mail.filters.rspamd import NotScored, Rspamd, TrainingResult, Unwilling
 from mic_mail.filters.training_queue import TrainingQueue, TrainingSample
 from mic_mail.log.error_fields import described, failure
 from mic_mail.process.background_tasks import BackgroundTasks
@@ -63,7 +63,7 @@ class TrainingNotes:
     def __init__(self, runtime: Runtime, *, store: MailStore) -> None:
         self._runtime = runtime
         self._store = store
-        self._lessons = TrainingQueue(runtime.config().lessons_dir)
+        self._queue = TrainingQueue(runtime.config().training_dir)
         self._tasks = BackgroundTasks()
         self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
         """By mailbox: of two verdicts about one message the last counts, and some take longer than others."""
@@ -115,7 +115,7 @@ class TrainingNotes:
         for _ in range(MAX_LOOKUPS):
             paths = sorted(account.paths(folder_id, left).items())
             sources = [Path(path) for _, path in paths]
-            noted += self._lessons.note(verdict.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
+            noted += self._queue.note(verdict.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
             left = [uid for uid, path in paths if not os.path.lexists(path)]
             for uid in left:
                 with suppress(NoSuchMessage), account.open_message(folder_id, uid):
@@ -128,10 +128,10 @@ class TrainingNotes:
 class SpamTrainer:
     """The housekeeper's job that trains Rspamd."""
 
-    def __init__(self, runtime: Runtime, lessons: TrainingQueue) -> None:
+    def __init__(self, runtime: Runtime, queue: TrainingQueue) -> None:
         self._runtime = runtime
-        self._lessons = lessons
-        self._taught: defaultdict[int, deque[float]] = defaultdict(deque)
+        self._queue = queue
+        self._trained: defaultdict[int, deque[float]] = defaultdict(deque)
         """The times of each mailbox's samples within the last hour."""
         self._unwilling: Counter[Path] = Counter()
         self._is_waiting = False
@@ -140,18 +140,18 @@ class SpamTrainer:
     async def run_once(self) -> bool:
         """Learn the queued samples; those that Rspamd does not answer are retried. Return whether there are any."""
         async with self._lock:
-            return await self._run() and bool(await self._runtime.executors.io(self._lessons.waiting))
+            return await self._run() and bool(await self._runtime.executors.io(self._queue.waiting))
 
     async def _run(self) -> bool:
         """Learn samples; return whether that was possible or failed in passing."""
-        waiting = await self._runtime.executors.io(self._lessons.waiting)
+        waiting = await self._runtime.executors.io(self._queue.waiting)
         if not waiting:
             return False
         now = self._runtime.clock.now().timestamp()
-        await self._runtime.executors.io(self._lessons.sweep, now - 3600)
+        await self._runtime.executors.io(self._queue.sweep, now - 3600)
         waiting = await self._without_old(waiting, now - TOO_OLD_SECONDS)
         # the others are gone, by a newer verdict or by age
-        self._unwilling &= Counter({lesson.path: MAX_ATTEMPTS for lesson in waiting})
+        self._unwilling &= Counter({sample.path: MAX_ATTEMPTS for sample in waiting})
         settings = self._runtime.config().rspamd
         if not settings.controller or not waiting:
             return False
@@ -162,64 +162,64 @@ class SpamTrainer:
             return True
         rspamd = Rspamd(settings.controller, seconds=settings.seconds, connections=1)
         left_out: Counter[int] = Counter()
-        for lesson in waiting[:MAX_PER_RUN]:
-            if self._has_taught_enough(lesson.mailbox_id, settings.taught_per_hour, now):
-                left_out[lesson.mailbox_id] += 1
+        for sample in waiting[:MAX_PER_RUN]:
+            if self._has_trained_enough(sample.mailbox_id, settings.taught_per_hour, now):
+                left_out[sample.mailbox_id] += 1
             else:
                 try:
-                    await self._teach(rspamd, lesson, password, settings.largest)
+                    await self._train(rspamd, sample, password, settings.largest)
                 except Unwilling as error:
-                    self._unwilling[lesson.path] += 1
-                    if self._unwilling[lesson.path] < MAX_ATTEMPTS:
+                    self._unwilling[sample.path] += 1
+                    if self._unwilling[sample.path] < MAX_ATTEMPTS:
                         continue
-                    self._runtime.log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), error=described(error))
+                    self._runtime.log.event("lesson_failed", mailbox=self._name(sample.mailbox_id), error=described(error))
                 except NotScored as error:
                     self._wait(len(waiting), error)
                     break
                 else:
-                    self._taught[lesson.mailbox_id].append(now)
+                    self._trained[sample.mailbox_id].append(now)
                 self._is_waiting = False
-            self._unwilling.pop(lesson.path, None)
-            await self._runtime.executors.io(self._lessons.forget, lesson)
+            self._unwilling.pop(sample.path, None)
+            await self._runtime.executors.io(self._queue.forget, sample)
         for mailbox_id, messages in left_out.items():
             self._runtime.log.event("lessons_left_out", mailbox=self._name(mailbox_id), messages=messages, clause="15.5")
         return True
 
-    def _wait(self, lessons: int, error: Exception) -> None:
+    def _wait(self, samples: int, error: Exception) -> None:
         """Log a failure once, not in every run."""
         if not self._is_waiting:
-            self._runtime.log.event("teaching_waits", lessons=lessons, error=described(error))
+            self._runtime.log.event("teaching_waits", lessons=samples, error=described(error))
         self._is_waiting = True
 
-    def _has_taught_enough(self, mailbox_id: int, most: int, now: float) -> bool:
-        taught = self._taught[mailbox_id]
-        while taught and taught[0] <= now - HOUR:
-            taught.popleft()
-        return len(taught) >= most
+    def _has_trained_enough(self, mailbox_id: int, most: int, now: float) -> bool:
+        trained = self._trained[mailbox_id]
+        while trained and trained[0] <= now - HOUR:
+            trained.popleft()
+        return len(trained) >= most
 
     async def _without_old(self, waiting: list[TrainingSample], before: float) -> list[TrainingSample]:
-        old = [lesson for lesson in waiting if lesson.at_us < before * 1_000_000]
-        for lesson in old:
-            await self._runtime.executors.io(self._lessons.forget, lesson)
+        old = [sample for sample in waiting if sample.at_us < before * 1_000_000]
+        for sample in old:
+            await self._runtime.executors.io(self._queue.forget, sample)
         if old:
             self._runtime.log.event("lessons_expired", messages=len(old))
         return waiting[len(old) :]
 
-    async def _teach(self, rspamd: Rspamd, lesson: TrainingSample, password: str, largest: int) -> None:
+    async def _train(self, rspamd: Rspamd, sample: TrainingSample, password: str, largest: int) -> None:
         try:
-            octets = await self._runtime.executors.io(_size_of, lesson.path)
+            octets = await self._runtime.executors.io(_size_of, sample.path)
         except FileNotFoundError:  # a newer verdict replaced it meanwhile
             return
         except OSError as error:
-            self._runtime.log.event("lesson_failed", mailbox=self._name(lesson.mailbox_id), **failure(error))
+            self._runtime.log.event("lesson_failed", mailbox=self._name(sample.mailbox_id), **failure(error))
             return
-        taught = Taught.UNFIT
+        trained = TrainingResult.UNFIT
         if octets <= largest:
-            taught = await rspamd.teach(
-                message_chunks(self._runtime.executors, lesson.path), octets, spam=lesson.spam, password=password
+            trained = await rspamd.train(
+                message_chunks(self._runtime.executors, sample.path), octets, spam=sample.spam, password=password
             )
         self._runtime.log.event(
-            "message_taught", mailbox=self._name(lesson.mailbox_id), spam=lesson.spam, result=taught, clause="15.5"
+            "message_taught", mailbox=self._name(sample.mailbox_id), spam=sample.spam, result=trained, clause="15.5"
         )
 
     def _name(self, mailbox_id: int) -> str:
