@@ -56,9 +56,9 @@ def test_fewer_rights(office: Office) -> None:
 def test_revoked(office: Office) -> None:
     """At once, or from a day on."""
     office.grant("be", KEEPER)
-    office.authorising.revoke(office.unit, "be", HEAD, begins=NEXT)
+    office.delegations.revoke(office.unit, "be", HEAD, begins=NEXT)
     assert (office.held(TODAY), office.held(NEXT)) == ({"be": ALL}, {})
-    office.authorising.revoke(office.unit, "be", HEAD)
+    office.delegations.revoke(office.unit, "be", HEAD)
     assert office.held(TODAY) == {}
 
 
@@ -100,8 +100,8 @@ REFUSED: list[tuple[str, Callable[[Office], object]]] = [
     ("5.2", lambda o: o.grant("be", KEEPER, mailbox=o.group)),
     ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("lan", SUBSTITUTE))),  # a standing deputy
     ("12.3", lambda o: (o.grant("be", KEEPER), o.grant("be", SUBSTITUTE, until=LATER))),
-    ("12.3", lambda o: o.authorising.revoke(o.unit, "be", HEAD)),
-    ("12.3", lambda o: (o.grant("be", KEEPER), o.authorising.revoke(o.unit, "be", ActContext("centre")))),
+    ("12.3", lambda o: o.delegations.revoke(o.unit, "be", HEAD)),
+    ("12.3", lambda o: (o.grant("be", KEEPER), o.delegations.revoke(o.unit, "be", ActContext("centre")))),
     ("12.3", lambda o: o.grant("be", KEEPER, until=date(2026, 11, 23))),
     ("12.3", lambda o: o.grant("be", KEEPER, begins=LATER, until=NEXT)),
     ("12.3", lambda o: o.grant("be", KEEPER, rights="lrq")),
@@ -170,7 +170,7 @@ def test_what_a_person_holds(office: Office) -> None:
     office.grant("be", KEEPER)
     office.grant("be", MEMBER)
     own = office.directory.entry(office.directory.mailbox("be@mic.gov.vn").mailbox_id)
-    assert [holder.mailbox.address for holder in office.authorising.held_by(own, START)] == [
+    assert [holder.mailbox.address for holder in office.delegations.held_by(own, START)] == [
         "cntt@mic.gov.vn",
         "doan@mic.gov.vn",
     ]

@@ -28,7 +28,7 @@ from mic_mail.policy.unit_mail.handover import (
     withheld,
 )
 from mic_mail.process.executors import Executors
-from mic_mail.services.authentication.delegation import Authorising, Term
+from mic_mail.services.authentication.delegation import Delegations, Term
 from mic_mail.services.handover.inventory import InventoryDamaged, digest_of, read_folders
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Nomination
@@ -110,8 +110,8 @@ def leave(office: Office, whose: object) -> None:
 
 
 def authorise(office: Office, whom: object, part: Part = Part.KEEPER, until: date | None = None) -> None:
-    authorising = Authorising(office.directory, office.server.config, office.server.clock)
-    authorising.grant(office.unit, whom.address, part, Term(None, until), HEAD)
+    delegations = Delegations(office.directory, office.server.config, office.server.clock)
+    delegations.grant(office.unit, whom.address, part, Term(None, until), HEAD)
 
 
 def test_clause_12_3_d_refused(office: Office) -> None:
@@ -199,7 +199,7 @@ def test_clause_12_3_d_the_rights_move(office: Office) -> None:
     before = office.directory.entry(office.unit.mailbox_id).credential
     office.finish()
     entry = office.directory.entry(office.unit.mailbox_id)
-    holders = Authorising(office.directory, office.server.config, office.server.clock).holders(entry, SystemClock().now())
+    holders = Delegations(office.directory, office.server.config, office.server.clock).holders(entry, SystemClock().now())
     assert [(h.person.address, h.grant.part, str(h.grant.until)[:10]) for h in holders if h.holding] == [
         (LAN, Part.KEEPER, "2999-12-31")
     ]

@@ -16,7 +16,7 @@ def test_a_personal_mailbox_is_not_given_to_anybody(tmp_path: Path, part: Part) 
     office = Office(tmp_path)
     for act in (
         lambda: office.grant("be", part, mailbox=office.directory.mailbox("lan@mic.gov.vn")),
-        lambda: office.authorising.revoke(office.directory.mailbox("lan@mic.gov.vn"), "be", HEAD),
+        lambda: office.delegations.revoke(office.directory.mailbox("lan@mic.gov.vn"), "be", HEAD),
     ):
         with pytest.raises(NotAllowed) as error:
             act()

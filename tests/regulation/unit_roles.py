@@ -11,7 +11,7 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
-from mic_mail.services.authentication.delegation import Authorising, Term
+from mic_mail.services.authentication.delegation import Delegations, Term
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from population import migrated
 
@@ -27,7 +27,7 @@ class Office:
         self.clock = ManualClock(START)
         config = Config(server=Server(data_dir=folder))
         self.directory = migrated(config.directory_url, self.clock)
-        self.authorising = Authorising(self.directory, config, self.clock)
+        self.delegations = Delegations(self.directory, config, self.clock)
         self.accounts = MailboxLifecycle(self.directory, config, self.clock)
         self.units = {"CNTT": self.directory.add_unit(UnitRecord(0, "CNTT", "Cục CNTT"))}
         self.units["PM"] = self.directory.add_unit(UnitRecord(0, "PM", "Phòng Phần mềm", parent_id=self.units["CNTT"].unit_id))
@@ -49,10 +49,10 @@ class Office:
 
     def grant(self, who: str, part: Part, begins: date | None = None, until: date | None = None, **how: Any) -> None:
         how = {"origin": HEAD, "mailbox": self.group if part is MEMBER else self.unit, **how}
-        self.authorising.grant(how.pop("mailbox"), who, part, Term(begins, until), how.pop("origin"), **how)
+        self.delegations.grant(how.pop("mailbox"), who, part, Term(begins, until), how.pop("origin"), **how)
 
     def held(self, day: date, mailbox: MailboxRecord | None = None) -> dict[str, str]:
         """Rights by person at noon of a day."""
         entry = self.directory.entry((mailbox or self.unit).mailbox_id)
         at = datetime(day.year, day.month, day.day, 12, tzinfo=HO_CHI_MINH)
-        return {h.person.address.partition("@")[0]: h.holding.rights for h in self.authorising.holders(entry, at) if h.holding}
+        return {h.person.address.partition("@")[0]: h.holding.rights for h in self.delegations.holders(entry, at) if h.holding}

@@ -163,7 +163,7 @@ def assemble(
         for alias in entry.aliases:
             addresses[alias] = AliasEntry(alias, entry.mailbox_id, alias in entry.former_own)
         if entry.kind is not MailboxKind.PERSONAL:
-            for person in delegation.names(entry.facts):
+            for person in delegation.named_person_ids(entry.facts):
                 named_in[person] = named_in.get(person, frozenset()) | {entry.mailbox_id}
         elif entry.owner.person_id is not None:
             own[entry.owner.person_id] = entry.mailbox_id

@@ -90,7 +90,7 @@ SUSPENSION_CAUSES = {
 
 
 def suspended(address: str, since: datetime, clause_id: str) -> Text:
-    """Wording 3; Reg. 7.1, 7.2."""
+    """Refuse a sign-in to a suspended mailbox (Reg. 7.1, 7.2)."""
     cited, when = clause(clause_id), dates.instant(since)
     cause = SUSPENSION_CAUSES.get(clause_id.rpartition(".")[2])
     because = Text(f" do {cause.vi}", f" for {cause.en}") if cause else Text("", "")
@@ -101,7 +101,7 @@ def suspended(address: str, since: datetime, clause_id: str) -> Text:
 
 
 def password_due(url: str, clause_id: str) -> Text:
-    """Wording 4 and 5; Reg. 6.4.a, 7.3.c, 15.2."""
+    """Refuse a sign-in until the password is changed (Reg. 6.4.a, 7.3.c, 15.2)."""
     cited = clause(clause_id)
     return Text(
         f"Ông/Bà phải đổi mật khẩu tại {url} trước khi sử dụng hộp thư ({cited.vi}).",
@@ -118,7 +118,7 @@ def password_due_at_centre(clause_id: str) -> Text:
     )
 
 
-def authority_ended(address: str) -> Text:
+def grant_ended(address: str) -> Text:
     """Reg. 12.3: a keeper's or substitute's term is over, or was revoked."""
     cited = clause("12.3")
     return Text(
@@ -128,7 +128,7 @@ def authority_ended(address: str) -> Text:
 
 
 def shared_password_due(address: str) -> Text:
-    """Reg. 7.3.c: for people authorised to use a unit's or group's mailbox that was restored."""
+    """Reg. 7.3.c: for people with a grant in a unit's or group's mailbox that was restored."""
     cited = clause("7.3.c")
     return Text(
         f"Phải đổi mật khẩu của hộp thư {address} trước khi tiếp tục sử dụng ({cited.vi}).",
@@ -146,7 +146,7 @@ def reclaimed(address: str, since: datetime, clause_id: str) -> Text:
 
 
 def send_locked(address: str, since: datetime, clause_id: str, until: datetime | None) -> Text:
-    """Wording 6; Reg. 6.4.c.
+    """Refuse a message of a mailbox whose sending is locked (Reg. 6.4.c).
 
     `until` is the instant of the reclaim, so the last day of reading is the day before.
     """
@@ -167,7 +167,7 @@ def send_locked(address: str, since: datetime, clause_id: str, until: datetime |
 
 
 def maintenance(since: datetime, until: datetime, clause_id: str) -> Text:
-    """Wording 11, also for IMAP and pages; Reg. 10.3, for an incident 10.1."""
+    """Announce a downtime (Reg. 10.3) or an incident (10.1), in notices, IMAP and pages."""
     cited, begins, ends = clause(clause_id), dates.instant(since), dates.instant(until)
     return Text(
         f"Vì lý do kỹ thuật, Hệ thống thư điện tử công vụ tạm ngừng từ {begins.vi} đến {ends.vi}; "
@@ -190,7 +190,7 @@ MARKED_SECRET = Text(
     f"Refused: the message seems to contain a document with a secrecy marking ({_NO_SECRETS.en}: confidential, secret and top "
     "secret documents must not be sent by mail). If this is a mistake, please contact the Information Centre.",
 )
-"""Wording 10; Reg. 4.1. The contact and the reference follow."""
+"""The refusal of a message with a secrecy marking (Reg. 4.1). The contact and the reference follow."""
 
 
 def malware_not_stored(malware: str) -> Text:

@@ -42,7 +42,7 @@ class AutomaticAct(LabelledEnum):
     ARCHIVE = "archive", "lưu trữ", "archived"
     FREE = "free", "xóa khỏi máy chủ", "deleted from the server"
     TERM_END = "term_end", "hết phân công, chưa có người nhận bàn giao", "the keeper's term ends without a successor"
-    """A keeper's authority ends and no successor is named (Reg. 12.3.d).
+    """A keeper's grant ends and no successor is named (Reg. 12.3.d).
 
     No state changes, but somebody has to act.
     """

@@ -121,7 +121,7 @@ class FactKind(LabelledEnum):
     REORGANISED = "reorganised", "tổ chức lại đơn vị", "unit reorganised"
     """The unit was merged or split: the mailbox, or its person, belongs to the successor.
 
-    No authority ends by it. [unit_from, unit_to]
+    No grant ends by it. [unit_from, unit_to]
     """
     READDRESSED = "readdressed", "đổi địa chỉ", "address changed"
     """The mailbox has a new primary address; the former one stays an alias until it is removed.
@@ -165,7 +165,7 @@ class FactKind(LabelledEnum):
     [person, holder, part, until?: last day, rights?]
     """
     AUTHORITY_REVOKED = "authority_revoked", "chấm dứt ủy quyền", "rights revoked"
-    """A person's authority ends before its term, in one part or in all. [person, holder, part?]"""
+    """A person's grant ends before its term, in one part or in all. [person, holder, part?]"""
     HELD = "held", "lưu giữ theo yêu cầu", "held"
     """An authority demands by `document` that everything be kept (Reg. 9.2)."""
     HOLD_RELEASED = "hold_released", "chấm dứt lưu giữ", "hold released"

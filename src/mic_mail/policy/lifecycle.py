@@ -19,7 +19,7 @@ from mic_mail.policy.facts import Fact, FactKind, MailboxKind
 from mic_mail.policy.leavers import leaving, reclaimed_on_request, stays_reclaimed
 from mic_mail.policy.password_change import password_due
 from mic_mail.policy.states import ACCESS, BEGINNING, LifecycleSettings, MailboxState, Reason, Span, counting
-from mic_mail.policy.suspension import decided, inactivity, locked_by_hand
+from mic_mail.policy.suspension import inactivity, send_locked_by_decision, suspended_by_decision
 
 __all__ = ["Decision", "FactsUnreadable", "LifecycleSettings", "MailboxState", "NextChange", "Reason", "decide", "timeline"]
 
@@ -132,9 +132,9 @@ def timeline(
             *_before_issue(facts),
             *(leaving(facts, settings) if kind is MailboxKind.PERSONAL else ()),  # Reg. 6.4.c: personal mailboxes only
             *reclaimed_on_request(facts),
-            *decided(facts, settings),
+            *suspended_by_decision(facts, settings),
             *inactivity(facts, last_activity, settings),
-            *locked_by_hand(facts),
+            *send_locked_by_decision(facts),
             *password_due(facts, settings),
         ]
         spans += stays_reclaimed(facts, spans)

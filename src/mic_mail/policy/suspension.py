@@ -1,6 +1,7 @@
-"""Suspension by decision (Reg. 7.2.b, 7.2.c) and by six months of inactivity (7.2.a).
+"""Suspension by decision (Reg. 7.2.b, 7.2.c) or for inactivity (7.2.a), and the send-lock by decision (10.2).
 
-Reg. 7.1-7.3; a suspension under 7.2.a may be recorded as a decision too.
+Reg. 7.1-7.3; a suspension under 7.2.a may be recorded as a decision too. A send-lock by decision ends by the unlock recorded
+after it; the send-lock of leavers is in `leavers`.
 
 A suspension ends only by a restore recorded after it (Reg. 7.3.b). A restore lifts every suspension recorded before it, but one
 for a breach (7.2.b) only if it names the document that lifts it (`restore.breach_document`).
@@ -30,7 +31,7 @@ class QueuedMail(LabelledEnum):
     DROP = "drop", "hủy", "drop"
 
 
-def decided(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
+def suspended_by_decision(facts: Sequence[Fact], settings: LifecycleSettings) -> list[Span]:
     """Return the spans of recorded suspensions."""
     spans: list[Span] = []
     for fact in facts:
@@ -68,7 +69,7 @@ def _restores(facts: Sequence[Fact], suspended: Fact, cause: SuspensionCause, se
             yield fact
 
 
-def locked_by_hand(facts: Sequence[Fact]) -> list[Span]:
+def send_locked_by_decision(facts: Sequence[Fact]) -> list[Span]:
     """Return the spans in which the Centre locked sending manually (Reg. 10.2)."""
     spans: list[Span] = []
     for fact in facts:

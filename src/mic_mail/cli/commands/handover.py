@@ -25,7 +25,7 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.handover import CLAUSE, Handover, handovers
-from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.authentication.delegation import Delegations
 from mic_mail.services.handover.inventory import Inventory
 from mic_mail.services.handover.minutes import Minutes
 from mic_mail.services.handover.transfer import Handovers, Nomination
@@ -221,7 +221,7 @@ def finish(address: Address, *, act: GroundedAct) -> ResultRecord:
     with act.on_mailbox(address) as mailbox:
         is_new = here.use_cases(Handovers).finish(mailbox, password, act.origin)
     handover = here.use_cases(Handovers).of(mailbox)
-    own = here.use_cases(Authorising).person(str(handover.successor_id))[1]
+    own = here.use_cases(Delegations).person(str(handover.successor_id))[1]
     subscribe(here, own, mailbox)
     if not is_new:
         output.note(

@@ -121,15 +121,13 @@ def explain_state(
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
     explanation = explain(entry, instant, _settings(here))
-    authority = delegation.authority_rows(here, entry, instant)
+    grants = delegation.grant_rows(here, entry, instant)
     if as_json:
-        output.print_json({**_explanation(explanation), "authority": authority})
+        output.print_json({**_explanation(explanation), "authority": grants})
         return
     _print_explanation(explanation)
-    if authority:
-        output.listing(
-            delegation.COLUMNS, authority, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)")
-        )
+    if grants:
+        output.listing(delegation.COLUMNS, grants, as_json=False, title=Text("Ủy quyền (12.3, 5.2)", "Authority (12.3, 5.2)"))
 
 
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:

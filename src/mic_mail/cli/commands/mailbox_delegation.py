@@ -21,7 +21,7 @@ from mic_mail.i18n import dates
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.delegation import Part
-from mic_mail.services.authentication.delegation import Authorising, Holder, Term, show_in
+from mic_mail.services.authentication.delegation import Delegations, Holder, Term, show_in
 from mic_mail.services.authentication.shared_mailboxes import shared_folder, shared_name
 from mic_mail.storage.types import INBOX
 
@@ -65,11 +65,11 @@ def grant(
     here = act.here
     mailbox = here.directory.mailbox(address)
     term = Term(optional_day(begins), optional_day(until))
-    authorising = here.use_cases(Authorising)
-    before = authorising.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
+    delegations = here.use_cases(Delegations)
+    before = delegations.holders(here.directory.entry(mailbox.mailbox_id), here.clock.now())
     with act.recorded(mailbox.address, person=person, part=part.value, until=until, rights=rights):
-        authorising.grant(mailbox, person, part, term, act.origin, rights=rights)
-    own = authorising.person(person)[1]
+        delegations.grant(mailbox, person, part, term, act.origin, rights=rights)
+    own = delegations.person(person)[1]
     shown = shared_folder(shared_name(mailbox.address, here.config.server.domain), INBOX)
     name = part.label
     output.note(
@@ -116,15 +116,15 @@ def revoke(
     here = act.here
     mailbox = here.directory.mailbox(address)
     day = optional_day(begins)
-    authorising = here.use_cases(Authorising)
+    delegations = here.use_cases(Delegations)
     with act.recorded(mailbox.address, person=person, part=part and part.value):
-        fact = authorising.revoke(mailbox, person, act.origin, begins=day, part=part)
-    own, when = authorising.person(person)[1], dates.short(fact.effective_at)
+        fact = delegations.revoke(mailbox, person, act.origin, begins=day, part=part)
+    own, when = delegations.person(person)[1], dates.short(fact.effective_at)
     output.note(
         f"{own.address} không còn sử dụng {mailbox.address} từ {when}.",
         f"{own.address} has no rights in {mailbox.address} from {when} on.",
     )
-    owing = authorising.owing(here.directory.entry(mailbox.mailbox_id))
+    owing = delegations.owing(here.directory.entry(mailbox.mailbox_id))
     if owing is not None and owing.holder == own.address:
         warn_of_password(mailbox)
 
@@ -152,18 +152,18 @@ def rights(
     """List the delegates of a mailbox; for a personal mailbox, what its person may use elsewhere."""
     entry = here.entry(address)
     instant = read_instant(at) if at is not None else here.clock.now()
-    return ResultTable(COLUMNS, authority_rows(here, entry, instant))
+    return ResultTable(COLUMNS, grant_rows(here, entry, instant))
 
 
-def authority_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
+def grant_rows(here: CliContext, entry: Entry, at: datetime) -> list[dict[str, Cell]]:
     """Return all past, present and future delegates; for a person, all delegations to that person.
 
     In a unit's own mailbox its administrator sees delegates of other units, too; of a person only the mailboxes of the own
     unit.
     """
     if entry.kind is MailboxKind.PERSONAL:
-        return [_row(holder) for holder in here.use_cases(Authorising).held_by(entry, at)]
-    return [_row(holder) for holder in Authorising(here.whole_directory, here.config, here.clock).holders(entry, at)]
+        return [_row(holder) for holder in here.use_cases(Delegations).held_by(entry, at)]
+    return [_row(holder) for holder in Delegations(here.whole_directory, here.config, here.clock).holders(entry, at)]
 
 
 def _row(holder: Holder) -> dict[str, Cell]:

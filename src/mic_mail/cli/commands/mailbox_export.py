@@ -27,7 +27,7 @@ from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail import document_handoff
 from mic_mail.policy.unit_mail.records_export import Selection, must_be_asked_for, must_be_exportable
-from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.authentication.delegation import Delegations
 from mic_mail.services.exports.records_export import RecordsExport, RecordsExportResult
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.unit_mail.document_handoff import PassedOn
@@ -115,11 +115,11 @@ def _must_be_asked_for(here: CliContext, entry: Entry, origin: ActContext, asked
     """Return the address of the keeper who requested the export; refuse others (Reg. 4.3, 11.4)."""
     must_be_exportable(entry.kind, origin.document or "")
     officer = officer_now(here, origin.actor)
-    authorising = here.use_cases(Authorising)
-    person, own = authorising.person(asked_by)
+    delegations = here.use_cases(Delegations)
+    person, own = delegations.person(asked_by)
     holders = [
         Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
-        for holder in authorising.holders(entry, here.clock.now())
+        for holder in delegations.holders(entry, here.clock.now())
         if holder.holding and holder.person is not None
     ]
     must_be_asked_for(person.person_id, holders, Hand.of(officer, origin.actor, here.login))

@@ -18,7 +18,7 @@ from mic_mail.errors import BadInput, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.policy.unit_mail.delegation import PERSONAL_CLAUSE
-from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.authentication.delegation import Delegations
 
 app = Commands()
 
@@ -79,5 +79,5 @@ def _row(mailbox: MailboxRecord, kept: SeenHandling) -> dict[str, output.Cell]:
 def _readers(here: CliContext, mailbox: MailboxRecord) -> list[str]:
     """Return the present readers, and the mailbox's own sign-in."""
     entry = here.directory.entry(mailbox.mailbox_id)
-    holders = here.use_cases(Authorising).holders(entry, here.clock.now())
+    holders = here.use_cases(Delegations).holders(entry, here.clock.now())
     return [mailbox.address, *(holder.person.address for holder in holders if holder.person is not None and holder.holding)]

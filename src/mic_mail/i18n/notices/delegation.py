@@ -14,7 +14,7 @@ HOLDER = "dvbe@mic.gov.vn"
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
 def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
-    """A keeper's authority ends within days, and no successor is named."""
+    """A keeper's grant ends within days, and no successor is named."""
     cited, last = clause("12.3.d"), dates.last_day_before(at)
     return NoticeText(
         Text(f"Sắp hết thời hạn phân công quản lý hộp thư {address}", f"The term of the keeper of {address} ends soon"),
@@ -31,7 +31,7 @@ def term_ending(address: str, holder: str, at: datetime) -> NoticeText:
 
 @notice("12.3.d", Reader.OWNER, address=UNIT, holder=HOLDER, at=MIDNIGHT)
 def term_ended(address: str, holder: str, at: datetime) -> NoticeText:
-    """A keeper's authority has ended without a successor; sent once, to the unit and the Centre."""
+    """A keeper's grant has ended without a successor; sent once, to the unit and the Centre."""
     cited, when = clause("12.3.d"), dates.instant(at)
     return NoticeText(
         Text(f"Hộp thư {address} không còn người quản lý", f"The mailbox {address} has no keeper"),

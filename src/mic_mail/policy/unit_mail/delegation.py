@@ -26,7 +26,7 @@ from datetime import date, datetime
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.calendar import Period, add_days, edges_after, start_of
 from mic_mail.policy.facts import Fact, FactKind, MailboxKind
-from mic_mail.policy.leavers import leaves
+from mic_mail.policy.leavers import Leave, leaves
 from mic_mail.policy.lifecycle import Decision, MailboxState
 
 CLAUSE = "12.3"
@@ -59,7 +59,7 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Grant(Period):
-    """The authorisation of one person in one part, over [since, until)."""
+    """The rights of one person in one part, over [since, until)."""
 
     person_id: int
     holder: str
@@ -164,11 +164,13 @@ def serving(
     return tuple(
         grant
         for grant in grants(kind, facts)
-        if grant.holds(instant) and (left := in_service(grant, facts_of(grant.person_id))) is not None and left.holds(instant)
+        if grant.holds(instant)
+        and (limited := in_service(grant, facts_of(grant.person_id))) is not None
+        and limited.holds(instant)
     )
 
 
-def names(facts: Sequence[Fact]) -> frozenset[int]:
+def named_person_ids(facts: Sequence[Fact]) -> frozenset[int]:
     """Return every person ever named in the record: candidates to check, not holders of rights."""
     return frozenset(
         person for fact in facts if fact.kind is FactKind.AUTHORISED and isinstance(person := fact.data.get("person"), int)
@@ -249,12 +251,22 @@ def in_service(grant: Grant, person_facts: Sequence[Fact]) -> Grant | None:
     return replace(grant, until=end) if grant.since < end else None
 
 
+def _ends_by_leave(grant: Grant, leave: Leave) -> bool:
+    if leave.returned is None:
+        return True
+    left, back = leave.fact.effective_at, leave.returned.effective_at
+    return not (
+        back <= left  # the leave never took effect
+        or back <= grant.named_at  # it was over when the person was named
+        or (left < grant.named_at and back <= grant.since)  # the person was named while away, for a time after the return
+    )
+
+
 def _ends(grant: Grant, person_facts: Sequence[Fact]) -> Iterator[datetime]:
     """Yield the instants at which the person leaves, or left between the naming and its first day."""
     for leave in leaves(person_facts):
-        left, back = leave.fact.effective_at, leave.returned.effective_at if leave.returned else None
-        if back is None or not (back <= left or back <= grant.named_at or (back <= grant.since and left < grant.named_at)):
-            yield left
+        if _ends_by_leave(grant, leave):
+            yield leave.fact.effective_at
     if grant.part is not Part.MEMBER:
         moves = (f for f in person_facts if f.kind is FactKind.TRANSFERRED)
         yield from (f.effective_at for f in moves if f.effective_at > grant.since or f.clocked_at > grant.named_at)

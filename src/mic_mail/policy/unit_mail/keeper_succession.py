@@ -3,11 +3,11 @@
 Reg. 12.3, 12.3.d. In: the mailbox's kind and facts, those of the persons ever named in it. Out: its vacancies, past and future;
 the keeper who must hand over before somebody else is in charge. Pure.
 
-A keeper's authority ends with the term, by a revocation, on the official day of leaving, or by a transfer to another unit. A
+A keeper's grant ends with the term, by a revocation, on the official day of leaving, or by a transfer to another unit. A
 mailbox that never had a keeper has no vacancy: the regulation lets the head name one and does not require it. A substitute
 stands in for a keeper and fills no vacancy.
 
-An authority ends by itself, a password does not: a keeper has handed over once the Centre has set a new one after the end.
+A grant ends by itself, a password does not: a keeper has handed over once the Centre has set a new one after the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,14 +61,15 @@ def owing(
 ) -> Grant | None:
     """Return the keeper, other than the successor, who has not handed over yet; None: nobody.
 
-    Of several, the one whose authority ends last. A keeper in charge now, or named from a later day on, has not handed over. A
+    Of several, the one whose grant ends last. A keeper in charge now, or named from a later day on, has not handed over. A
     mailbox issued again has a new password too.
     """
     if kind is not MailboxKind.UNIT:
         return None
     reset = max((fact.effective_at for fact in facts if fact.kind in _NEW_PASSWORD), default=None)
     others = [grant for grant in grants(kind, facts) if grant.part is Part.KEEPER and grant.person_id != successor_id]
-    served = [left for grant in others if (left := in_service(grant, person_facts.get(grant.person_id, ()))) is not None]
+    limited = (in_service(grant, person_facts.get(grant.person_id, ())) for grant in others)
+    served = [grant for grant in limited if grant is not None]
     owed = [grant for grant in served if grant.until is None or reset is None or grant.until > reset]
     return max(owed, key=lambda grant: (grant.until is None, grant.until or grant.since), default=None)
 

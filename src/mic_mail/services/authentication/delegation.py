@@ -34,7 +34,7 @@ from mic_mail.policy.unit_mail.delegation import (
     grants,
     in_service,
     judge,
-    names,
+    named_person_ids,
 )
 from mic_mail.policy.unit_mail.handover import CLAUSE as HANDOVER_CLAUSE
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running, withheld
@@ -68,7 +68,7 @@ class Holder:
     document: str | None
 
 
-class Authorising(UseCases):
+class Delegations(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         super().__init__(directory, config, clock)
         self._accounts = MailboxLifecycle(directory, config, clock)
@@ -147,7 +147,7 @@ class Authorising(UseCases):
         return self._directory.append_to(entry, origin.draft(FactKind.AUTHORITY_REVOKED, at, **data))
 
     def holders(self, entry: Entry, at: datetime) -> list[Holder]:
-        """Return everybody who was, is or will be authorised in this mailbox, with the rights of each at `at`."""
+        """Return all grants in this mailbox, past, present and future, with the rights of each at `at`."""
         return list(self._holders(self._directory.load_snapshot(), entry, at))
 
     def held_by(self, own: Entry, at: datetime) -> list[Holder]:
@@ -161,7 +161,7 @@ class Authorising(UseCases):
     def owing(self, entry: Entry, successor_id: int = 0) -> Grant | None:
         """Return the grant of a keeper who has not handed the mailbox over (`keeper_succession.owing`)."""
         snapshot = self._directory.load_snapshot()
-        facts_of = {person: snapshot.facts_of(person) for person in names(entry.facts)}
+        facts_of = {person: snapshot.facts_of(person) for person in named_person_ids(entry.facts)}
         return owing(entry.kind, entry.facts, facts_of, successor_id)
 
     def _holders(self, snapshot: Snapshot, entry: Entry, at: datetime) -> Iterator[Holder]:

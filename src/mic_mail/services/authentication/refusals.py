@@ -123,9 +123,9 @@ class Refusals:
             return self._refusal(RefusalKind.WRONG_CREDENTIALS, messages.CHANNEL_BINDING, detail=failure.value)
         return self._refusal(RefusalKind.MALFORMED, messages.MALFORMED_SIGN_IN, detail=failure.value)
 
-    def authority_ended(self, address: str) -> Refusal:
+    def grant_ended(self, address: str) -> Refusal:
         """End the access of an open session to a mailbox that is not its own; the log gets its address."""
-        return self._refusal(RefusalKind.NOT_AUTHORISED, messages.authority_ended(address), clause="12.3", detail=address)
+        return self._refusal(RefusalKind.NOT_AUTHORISED, messages.grant_ended(address), clause="12.3", detail=address)
 
     def of_state(self, decision: Decision, address: str) -> Refusal | None:
         """Return the refusal by the mailbox's state, or None; a reclamation goes before a suspension."""
@@ -142,7 +142,7 @@ class Refusals:
         return None if decision.changes_password else self.of_state(decision, address)
 
     def of_shared(self, decision: Decision, address: str) -> Refusal | None:
-        """Return the refusal by the state of a unit's or group's mailbox for an authorised person, or None.
+        """Return the refusal by the state of a unit's or group's mailbox for a person with a grant, or None.
 
         A password that is due is the mailbox's, not the person's: it keeps nobody out except after a restore (Reg. 7.3.c).
         """

@@ -168,7 +168,7 @@ class SignInService(LiveDirectory):
             return self.signins.cut(self.refusals.unavailable(str(trouble)), signed_in, peer)
         # A person who is still named is refused by the state of the mailbox: the refusal names the state, not the naming.
         state = self.refusals.of_shared(decision, entry.address) if holding.grants and decision is not None else None
-        return self.signins.cut(state or self.refusals.authority_ended(entry.address), signed_in, peer)
+        return self.signins.cut(state or self.refusals.grant_ended(entry.address), signed_in, peer)
 
     def check_send(self, signed_in: SignedIn, peer: Peer) -> Refusal | None:
         """Return why this session may not send now (Reg. 4.3, 6.4.c), or None.

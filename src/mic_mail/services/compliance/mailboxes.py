@@ -155,7 +155,7 @@ def keepers(records: Records) -> Iterator[Finding]:
 
 @evidence("12.3.d")
 def handed_over(records: Records) -> Iterator[Finding]:
-    """Count handovers finished, running and missing: a keeper's authority ended without one."""
+    """Count handovers finished, running and missing: a keeper's grant ended without one."""
     found = [each for entry in records.snapshot for each in handovers(entry.facts)]
     ended = [each.ended.effective_at for each in found if each.standing is HandoverStanding.FINISHED and each.ended is not None]
     running = [each.since for each in found if each.is_running]

@@ -150,7 +150,7 @@ class Population:
         self._grant_delegate(*(self._directory.mailbox(f"{local}@{DOMAIN}") for local in KEEPER))
 
     def _grant_delegate(self, mailbox: MailboxRecord, own: MailboxRecord) -> None:
-        """Authorise a person to use a unit's mailbox with the own password (Reg. 12.3)."""
+        """Name a person who may use a unit's mailbox with the own password (Reg. 12.3)."""
         if any(fact.kind is FactKind.AUTHORISED for fact in self._directory.facts(mailbox.mailbox_id)):
             return
         assert own.person_id is not None

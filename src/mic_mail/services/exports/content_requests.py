@@ -24,14 +24,14 @@ from mic_mail.policy.authorization.content_access import (
 from mic_mail.policy.authorization.grounds import ADD_REASON, ActContext
 from mic_mail.policy.authorization.roles import Officer
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
-from mic_mail.services.authentication.delegation import Authorising
+from mic_mail.services.authentication.delegation import Delegations
 from mic_mail.services.use_cases import UseCases
 
 
 class ContentRequests(UseCases):
     def __init__(self, directory: Directory, config: Config, clock: Clock) -> None:
         super().__init__(directory, config, clock)
-        self._authorising = Authorising(directory, config, clock)
+        self._delegations = Delegations(directory, config, clock)
         self._valid = timedelta(seconds=config.content.expires_after)
 
     def ask(self, mailbox: MailboxRecord, scope: Scope, hand: Hand, origin: ActContext) -> Access:
@@ -80,11 +80,11 @@ class ContentRequests(UseCases):
         return access
 
     def _readers(self, access: Access) -> list[Hand]:
-        """Return the readers of the mailbox: its person, or everybody who is authorised in it now."""
+        """Return the readers of the mailbox: its person, or everybody who has a grant in it now."""
         entry = self._directory.entry(access.mailbox_id)
         if entry.owner.person_id is not None:
             return [Hand(full_name=entry.owner.name, person_id=entry.owner.person_id)]
-        holders = self._authorising.holders(entry, self._clock.now())
+        holders = self._delegations.holders(entry, self._clock.now())
         return [
             Hand(full_name=holder.person.owner.name, person_id=holder.grant.person_id)
             for holder in holders

@@ -30,7 +30,7 @@ from mic_mail.policy.lifecycle import MailboxState
 from mic_mail.policy.reclamation import must_be_there
 from mic_mail.policy.unit_mail.delegation import Grant, Part, grants, in_service
 from mic_mail.policy.unit_mail.handover import CLAUSE, BeingHandedOver, Handover, HandoverStanding, handovers, running
-from mic_mail.services.authentication.delegation import Authorising, Term
+from mic_mail.services.authentication.delegation import Delegations, Term
 from mic_mail.services.handover.inventory import FOLDER, Inventory, Progress, file_name, no_progress, read_head, take, tidy
 from mic_mail.services.handover.removals import Removals
 from mic_mail.services.handover.verify import Verification, verify
@@ -60,7 +60,7 @@ class Handovers(MailUseCases):
     def __init__(self, directory: Directory, store: MailStore, config: Config, clock: Clock) -> None:
         super().__init__(directory, store, config, clock)
         self._accounts = MailboxLifecycle(directory, config, clock)
-        self._authorising = Authorising(directory, config, clock)
+        self._delegations = Delegations(directory, config, clock)
 
     def of(self, mailbox: MailboxRecord, number: int | None = None) -> Handover:
         """Return the handover of this number, or the newest one."""
@@ -104,7 +104,7 @@ class Handovers(MailUseCases):
         self._must_be_named(naming)
         naming = replace(naming, named_by=self._head(naming.named_by.strip()))
         entry = self._directory.entry(mailbox.mailbox_id)
-        person, own = self._authorising.person(naming.successor)
+        person, own = self._delegations.person(naming.successor)
         now_running = running(entry.facts)
         if now_running is not None:
             _must_be_the_same(entry.address, now_running, person.person_id, naming, origin)
@@ -208,8 +208,8 @@ class Handovers(MailUseCases):
 
         Refused where the successor's own mailbox is suspended (Reg. 7.1).
         """
-        draft = self._authorising.naming(mailbox, successor, Part.KEEPER, term, origin)
-        own = self._directory.entry(self._authorising.person(successor)[1].mailbox_id)
+        draft = self._delegations.naming(mailbox, successor, Part.KEEPER, term, origin)
+        own = self._directory.entry(self._delegations.person(successor)[1].mailbox_id)
         if MailboxState.SUSPENDED in self._accounts.decide(own).states:
             raise NotAllowed(
                 Text(f"{own.address} đang bị tạm khóa.", f"{own.address} is suspended."),
@@ -234,7 +234,7 @@ class Handovers(MailUseCases):
     def _head(self, named_by: str) -> str:
         if not (named_by.isdecimal() or "@" in named_by):
             return named_by
-        person = self._authorising.person(named_by)[0]
+        person = self._delegations.person(named_by)[0]
         return f"{person.full_name}, {person.position}"
 
     def _predecessor(self, entry: Entry) -> Grant | None:

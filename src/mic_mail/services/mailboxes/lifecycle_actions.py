@@ -26,7 +26,7 @@ from mic_mail.policy.lifecycle import Decision, MailboxState, Reason, decide
 from mic_mail.policy.ranks import level_of
 from mic_mail.policy.reclamation import is_empty, lies_in_archive
 from mic_mail.policy.states import FINAL, Span
-from mic_mail.policy.suspension import absent_until, ahead, decided, locked_by_hand
+from mic_mail.policy.suspension import absent_until, ahead, send_locked_by_decision, suspended_by_decision
 from mic_mail.policy.unit_mail.handover import BeingHandedOver, running
 from mic_mail.services.mailboxes.quota import check_quota
 from mic_mail.services.settings import lifecycle_settings
@@ -155,7 +155,7 @@ class MailboxLifecycle(UseCases):
         if asked.received_on is not None:
             must_be_past(asked.received_on, self._clock, RECEIVED, clause="7.3.b")
         entry, decision = self._look(mailbox)
-        to_come = ahead(entry.facts, decided(entry.facts, self._settings), self._clock.now())
+        to_come = ahead(entry.facts, suspended_by_decision(entry.facts, self._settings), self._clock.now())
         suspensions = _suspensions(decision) or to_come
         if not suspensions:
             raise NotAllowed(Text("Hộp thư không bị tạm khóa.", "The mailbox is not suspended."), clause="7.3")
@@ -311,7 +311,7 @@ class MailboxLifecycle(UseCases):
         """Lift the locks set by hand; the lock of Reg. 6.4.c stays."""
         entry, decision = self._look(mailbox)
         by_hand = {fact.seq for fact in entry.facts if fact.kind is FactKind.SENDING_LOCKED}
-        to_come = ahead(entry.facts, locked_by_hand(entry.facts), self._clock.now())
+        to_come = ahead(entry.facts, send_locked_by_decision(entry.facts), self._clock.now())
         if not any(by_hand & set(span.fact_seqs) for span in (*decision.reasons, *to_come)):
             raise NotAllowed(Text("Không có khóa gửi bằng tay.", "Sending is not locked by hand."), clause="10.2")
         return self._record(entry, FactKind.SENDING_UNLOCKED, origin)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from mic_mail.directory.snapshot import Entry, Snapshot
 from mic_mail.policy.facts import Fact, MailboxKind
-from mic_mail.policy.unit_mail.delegation import names
+from mic_mail.policy.unit_mail.delegation import named_person_ids
 from mic_mail.policy.unit_mail.keeper_succession import Vacancy, vacancies
 
 
@@ -12,7 +12,7 @@ def basis(entry: Entry, snapshot: Snapshot) -> tuple[Entry, ...]:
     """Return the entries that decide a mailbox's vacancies: its own, and those of all ever named in it."""
     if entry.kind is not MailboxKind.UNIT:
         return (entry,)
-    own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(names(entry.facts)))
+    own = (snapshot.entry(snapshot.own.get(person, 0)) for person in sorted(named_person_ids(entry.facts)))
     return (entry, *(each for each in own if each is not None))
 
 

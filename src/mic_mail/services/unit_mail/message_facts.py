@@ -82,7 +82,7 @@ def account_facts(
 
 def holders_of(entry: Entry, snapshot: Snapshot) -> Iterator[Entry]:
     """Yield the own mailboxes of everybody who was ever named in a mailbox."""
-    for person in delegation.names(entry.facts):
+    for person in delegation.named_person_ids(entry.facts):
         holder = snapshot.entries.get(snapshot.own.get(person, 0))
         if holder is not None and not is_empty(holder.facts):
             yield holder
