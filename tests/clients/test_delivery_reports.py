@@ -191,7 +191,7 @@ def test_a_mailbox_that_is_full_is_said_at_once(tmp_path: Path) -> None:
 @pytest.mark.clause("4.2")
 @pytest.mark.parametrize("sender", ["dvbe@mic.gov.vn", "a@one.example"])
 def test_a_full_mailbox(tmp_path: Path, sender: str) -> None:
-    """Wording 9: once when it is late, once more at its end, to whoever sent it; the other recipient has it at once."""
+    """A full mailbox: once when it is late, once more at its end, to whoever sent it; the other recipient has it at once."""
     with office(tmp_path, confirms=True, other=Server(WITH_DSN), clock=ManualClock(NOW)) as (server, other):
         server.issue("htnam", quota_octets=2000)
         is_here = sender.startswith("dvbe")

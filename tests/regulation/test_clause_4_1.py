@@ -63,7 +63,7 @@ def test_clause_4_1_submission_is_refused(mail_server: MailServer) -> None:
 
 
 def test_clause_4_1_in_vietnamese(mail_server: MailServer) -> None:
-    """Wording 10, to a peer that takes UTF-8."""
+    """The refusal of a marking, to a peer that takes UTF-8."""
     _, said = submit(mail_server, letter("[MẬT] Báo cáo"), options=("SMTPUTF8", "BODY=8BITMIME"))
     said = " ".join(line.removeprefix("5.7.1 ") for line in said.split("\n"))
     wording = "khoản 1 Điều 4 Quy chế cấm gửi tài liệu mật, tối mật, tuyệt mật qua Hệ thống thư điện tử. Nếu có nhầm lẫn"

@@ -127,7 +127,7 @@ def password_lasts_until(at: datetime) -> Text:
 
 
 def password_ending(at: datetime) -> Text:
-    """Wording 5; Reg. 15.2."""
+    """Warn that the password will expire (Reg. 15.2)."""
     last, cited = dates.last_day_before(at), clause("15.2")
     return Text(
         f"Mật khẩu sẽ hết hạn khi kết thúc ngày {last.vi}; đề nghị đổi theo quy định về định kỳ "
@@ -156,7 +156,7 @@ def will_be_locked(at: datetime) -> Text:
 
 
 def will_be_reclaimed(address: str, at: datetime) -> Text:
-    """Wording 7; Reg. 6.4.c."""
+    """Warn that the mailbox will be reclaimed (Reg. 6.4.c)."""
     last = dates.last_day_before(at)
     return Text(
         f"Hộp thư {address} sẽ tự động bị thu hồi sau khi kết thúc ngày {last.vi}; "
@@ -222,7 +222,7 @@ DUE_REASONS = {
 
 
 def due(clause_id: str) -> Text:
-    """Wording 4; Reg. 6.4.a, 7.3.c, 15.2."""
+    """Ask for a new password before the mailbox can be used (Reg. 6.4.a, 7.3.c, 15.2)."""
     cited, why = clause(clause_id), DUE_REASONS[clause_id]
     return Text(
         f"{why.vi}; Ông/Bà phải đổi mật khẩu trước khi sử dụng hộp thư ({cited.vi}).",

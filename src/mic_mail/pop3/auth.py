@@ -34,8 +34,8 @@ SIGN_IN_CODES = {
 }
 """Response codes of refused sign-ins (RFC 3206 §4, §5).
 
-AUTH makes a mail program ask for another password, SYS/PERM show the text, SYS/TEMP try again later. So AUTH is sent for
-wrong passwords alone.
+AUTH makes a mail program ask for another password, SYS/PERM show the text, SYS/TEMP try again later. So AUTH is sent where only
+another password helps: a wrong one, one that this listener does not take, and that of a mailbox which exists no more.
 """
 
 CAPABILITIES = (
@@ -116,7 +116,7 @@ def authenticate(ctx: Pop3Context, arguments: list[bytes]) -> Steps[Reply | None
     """
     mechanism, *initial = [part.decode("ascii", "replace") for part in arguments[0].split()] or [""]
     if not mechanism:
-        _say_list(ctx, "Capabilities follow.", [name.encode() for name in ctx.host.mechanisms()])
+        _say_list(ctx, "Mechanisms follow.", [name.encode() for name in ctx.host.mechanisms()])
         return None
     if len(initial) > 1:
         return bad("AUTH takes a mechanism and one response.")

@@ -183,7 +183,7 @@ def of_acceptance(accepted: Accepted, voice: Voice) -> Reply:
 
 
 def megabytes(octets: int) -> Text:
-    """Return a size for wording 8, rounded up to a tenth, so that an excess of one octet is visible."""
+    """Return a size for a refusal (Reg. 8.3.b), rounded up to a tenth, so that an excess of one octet shows."""
     whole, tenth = divmod(-(-octets * 10 // MEBIBYTE), 10)
     return Text(f"{whole},{tenth}", f"{whole}.{tenth}") if tenth else Text(str(whole), str(whole))
 

@@ -187,7 +187,7 @@ TABLE: dict[str, ReplyRow] = {
     ),
     # the message
     "accepted": ReplyRow("250 2.6.0", "Message accepted, reference {trace_id}", "Đã nhận thư, mã {trace_id}"),
-    Cause.ATTACHMENTS_TOO_LARGE: ReplyRow(  # wording 8
+    Cause.ATTACHMENTS_TOO_LARGE: ReplyRow(
         "552 5.3.4",
         "Not sent: the attachments add up to {size} MB, more than the maximum of {limit} MB a message ({clause}).",
         "Thư không được gửi: tổng kích cỡ tệp gửi kèm là {size} MB, vượt mức tối đa {limit} MB/thư điện tử theo {clause}.",
@@ -230,7 +230,7 @@ TABLE: dict[str, ReplyRow] = {
         "Thư không được gửi: tên người gửi có ghi {address}, không phải địa chỉ của hộp thư Ông/Bà ({clause}).",
         "4.3",
     ),
-    Cause.MARKED_SECRET: _of_text("550 5.7.1", messages.MARKED_SECRET),  # wording 10
+    Cause.MARKED_SECRET: _of_text("550 5.7.1", messages.MARKED_SECRET),  # Reg. 4.1
     Cause.MALWARE: ReplyRow(
         "550 5.7.1",
         "The message contains malware ({malware}) and is not accepted ({clause}); check the machine that sent it.",

@@ -164,7 +164,7 @@ def test_a_sentence_in_english_alone_is_said_once() -> None:
 
 
 def test_the_wording_of_too_large_attachments() -> None:
-    """Wording 8, in the voice of the client, with one octet too many not shown as the limit itself."""
+    """Attachments over the limit, in the voice of the client, with one octet too many not shown as the limit itself."""
     words = {"size_octets": (20 << 20) + 1, "limit_octets": 20 << 20}
     said = replies.of_refusal(Refusal(Cause.ATTACHMENTS_TOO_LARGE, "ID", words)).encode(Voice("s@x", True)).decode()
     assert said.startswith(

@@ -14,7 +14,7 @@ _LATER = datetime(2026, 2, 24, 5, tzinfo=UTC)
 
 @notice("10.3", Reader.OWNER, since=_AT, until=_LATER, clause_id="10.3", more="Lý do: nâng cấp máy chủ.")
 def downtime(since: datetime, until: datetime, clause_id: str, more: str) -> NoticeText:
-    """Downtime is announced (wording 11); text typed by the Centre appears in Vietnamese only."""
+    """Downtime is announced; text typed by the Centre appears in Vietnamese only."""
     # `more` is the text that the Centre typed.
     text = messages.maintenance(since, until, clause_id)
     return NoticeText(
@@ -40,7 +40,7 @@ def downtime_cancelled(since: datetime, until: datetime) -> NoticeText:
 
 @notice("12.4", Reader.OWNER, count=3, listed="- 20/11/2026 09:00, từ a@mof.gov.vn: Về việc báo cáo.")
 def replies_late(count: int, listed: str) -> NoticeText:
-    """Mail was not answered within 2 working days (wording 12, with a list); at most once a week."""
+    """Mail was not answered within 2 working days; a list, at most once a week."""
     cited = clause("12.4")
     return NoticeText(
         Text(f"Có {count} thư đến quá hạn trả lời", f"{counted(count, 'message is', 'messages are')} overdue for an answer"),

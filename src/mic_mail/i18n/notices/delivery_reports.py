@@ -119,7 +119,7 @@ def delivered(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> 
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, until=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message waits because the recipient's mailbox is full (wording 9); sent once."""
+    """A message waits because the recipient's mailbox is full; sent once."""
     last, named, about = dates.instant(until), _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư chưa chuyển được: hộp thư đầy", "Message delayed: mailbox full"),
@@ -134,7 +134,7 @@ def mailbox_full(subject: str, accepted_at: datetime, until: datetime, addresses
 
 @notice("4.2", Reader.OWNER, subject="Báo cáo tháng 11", accepted_at=MIDNIGHT, addresses=[_SAMPLE.address])
 def mailbox_stayed_full(subject: str, accepted_at: datetime, addresses: Sequence[str]) -> NoticeText:
-    """A message is not delivered and not retried: the recipient's mailbox stayed full (wording 9)."""
+    """A message is not delivered and not retried: the recipient's mailbox stayed full."""
     named, about = _named(addresses), _about(subject, accepted_at)
     return NoticeText(
         Text("Thư không chuyển được: hộp thư đầy", "Message not delivered: mailbox full"),

@@ -1,6 +1,6 @@
 """Notices about the mailboxes of leavers, and about reclaimed mailboxes.
 
-Wording 6 and 7; Reg. 6.4.c, 6.2.
+Reg. 6.4.c, 6.2.
 """
 
 from datetime import UTC, date, datetime

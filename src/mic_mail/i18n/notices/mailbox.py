@@ -1,4 +1,4 @@
-"""Notices to the owner of a mailbox (wording 1 to 5).
+"""Notices to the owner of a mailbox.
 
 Issue, quota, suspension, restoration, passwords, absence, transfer.
 """

@@ -103,7 +103,7 @@ class Notices:
         self._warned: dict[int, int] = {}
 
     def welcome(self, mailbox: Addressee) -> Published:
-        """Send the welcome notice (wording 1; Reg. 5.1, 5.2, 6.4.a), once in the life of a mailbox."""
+        """Send the welcome notice (Reg. 5.1, 5.2, 6.4.a), once in the life of a mailbox."""
         page = self._config.password_page
         change = letters.change_at_page(page) if page else letters.change_at_centre(self._config.support)
         letter = WELCOMES[mailbox.kind](mailbox.address, change)

@@ -1,7 +1,7 @@
 """Downtimes (Reg. 10.3): recorded, notified to every mailbox, and shown at sign-in.
 
-In: announcements, cancellations and reports by the Centre. Out: records; one notice in each mailbox (wording 11), by
-the housekeeper; sentences for listeners and pages from the snapshot in memory, without any lookup.
+In: announcements, cancellations and reports by the Centre. Out: records; one notice in each mailbox, by the
+housekeeper; sentences for listeners and pages from the snapshot in memory, without any lookup.
 
 A run goes from mailbox to mailbox through the executors and yields to all other work. Sent notices are recorded in
 parts of `PART`; a kill within a part duplicates none, since a mailbox refuses a second message of one origin.

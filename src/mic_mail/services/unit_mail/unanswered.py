@@ -1,7 +1,7 @@
 """Mail that waits for an answer (Reg. 12.4): found in a mailbox's index, with a reminder once a week.
 
 In: mailboxes by their indexes (`message_facts`), submissions by the log, `DAYS_BACK` days back. Out: a list with
-deadlines; a reminder (wording 12) in the mailbox itself. Others see sender and time, and never the subject (Reg. 4.3).
+deadlines; a reminder in the mailbox itself. Others see sender and time, and never the subject (Reg. 4.3).
 """
 
 from collections.abc import Callable, Collection

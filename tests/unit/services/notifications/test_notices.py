@@ -68,7 +68,7 @@ def percent(share: float) -> int:
 
 
 def test_the_welcome_comes_once(world: World) -> None:
-    """Wording 1 lies in INBOX, Vietnamese above English, and a second welcome changes nothing."""
+    """The welcome notice lies in INBOX, Vietnamese above English, and a second welcome changes nothing."""
     first, second = world.notices().welcome(MAILBOX), world.notices().welcome(MAILBOX)
     assert (first.duplicate, second.duplicate) == (False, True)
     (letter,) = world.letters()
