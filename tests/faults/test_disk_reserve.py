@@ -217,9 +217,9 @@ def test_a_reserve_that_is_being_set_aside_or_given_up_when_its_process_is_kille
         states["made"].add(reserve.state)
         assert reserve.set_aside(RESERVE)
         assert (folder / FILE).stat().st_blocks * 512 >= RESERVE
-        ended &= killed_at(line, lambda: reserve.frees_space(DiskFull("full")), within="reserve.py")  # noqa: B023 - likewise
+        ended &= killed_at(line, lambda: reserve.give_up_if_full(DiskFull("full")), within="reserve.py")  # noqa: B023 - likewise
         states["given up"].add(reserve.state)
-        assert reserve.frees_space(DiskFull("full"))
+        assert reserve.give_up_if_full(DiskFull("full"))
         assert reserve.state is ReserveState.GIVEN_UP
         ended &= killed_at(line, lambda: reserve.set_aside(RESERVE), within="reserve.py")  # noqa: B023 - likewise
         states["made again"].add(reserve.state)

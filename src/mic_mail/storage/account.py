@@ -89,7 +89,7 @@ def despite_full_disk(method: Callable[Concatenate["Account", P], T]) -> Callabl
         try:
             return method(account, *args, **named)
         except Unavailable as error:
-            if not account._store.reserve.frees_space(error):
+            if not account._store.reserve.give_up_if_full(error):
                 raise
         return method(account, *args, **named)
 
@@ -268,7 +268,6 @@ class Account:
     # Retention
     quota = despite_full_disk(_operation(_quota.quota))
     quota_at_rest = _operation(_quota.quota_at_rest)
-    recount = _operation(_quota.recount)
     tombstones = _operation(_undelete.tombstones)
     message_outcomes = _operation(_undelete.message_outcomes)
     undelete = _operation(_undelete.undelete)

@@ -63,7 +63,7 @@ class Reserve:
         if self.state is ReserveState.GIVEN_UP:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
 
-    def frees_space(self, error: Unavailable) -> bool:
+    def give_up_if_full(self, error: Unavailable) -> bool:
         """Give up the reserve if the error was lack of space; return whether a retry is worthwhile."""
         return self._is_out_of_space(error) and self._give_up()
 

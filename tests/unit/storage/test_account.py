@@ -45,7 +45,7 @@ def test_a_view_is_of_its_snapshot_whoever_looks_meanwhile(
     since = account.view(folder_id).info.highest_modseq
     account.store_flags(folder_id, [1], "+", SEEN)
     with contextlib.closing(root.store()) as another_process:  # so that this one has to ask the index
-        another_process.account(account.ref).recount()
+        another_process.account(account.ref).repair()
     original, meanwhile = reader.read_state, [FLAGGED]
     passes = [1, 2]  # it looks into new/ after its first, which this clock takes for changed
 

@@ -4,7 +4,7 @@ import os
 
 from sqlalchemy import case, func, literal_column, select
 
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SQLITE_ERRORS, SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
@@ -50,13 +50,6 @@ def _cached_usage(store: Store) -> Quota | None:
     finally:
         store.index.close_readers()
     return Quota(row.octets, row.messages) if row is not None and row.boot_id == store.shared.boot_id else None
-
-
-def recount(store: Store) -> Quota:
-    """Recount from the rows and correct the counters."""
-    with writing(store) as write:
-        recount_within(write)
-        return Quota(write.account.octets, write.account.messages)
 
 
 def recount_within(write: Write, *, fix: bool = True) -> list[str]:
