@@ -46,10 +46,11 @@ class AttachReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TrackerUpdate:
-    """The result of one poll. `names_beyond`: those in other accounts whose subscription changed."""
+    """The result of one poll."""
 
     lines: list[bytes]
     names_beyond: list[str]
+    """Mailboxes of other accounts whose subscription changed; the caller sends their LIST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class AccountTracker:
             events &= ~_MESSAGES_OR_FLAGS
         return events if may_annotate(self.box.rights) else events & ~Events.METADATA
 
-    def _is_closed(self, name: str) -> bool:
+    def _lacks_access(self, name: str) -> bool:
         """Return whether message events are watched that the client may not read (RFC 5465 §3.1)."""
         return self.box is not None and "r" not in self.box.rights and bool(self.events_of(name) & _MESSAGES_OR_FLAGS)
 
@@ -157,7 +158,7 @@ class AccountTracker:
 
         def is_listed(name: str) -> bool:
             events = self.events_of(name)
-            return self._is_closed(name) or (is_new and (Events.NAMES in events or (told_before and bool(events))))
+            return self._lacks_access(name) or (is_new and (Events.NAMES in events or (told_before and bool(events))))
 
         listed = filter(is_listed, names)
         lines = self._list_lines([NameEvent(name) for name in listed], utf8=options.utf8)
@@ -180,13 +181,13 @@ class AccountTracker:
             for name, also in zip(names, subscribed, strict=True)
         ]
 
-    def closed_lines(self, *, utf8: bool) -> list[bytes]:
+    def no_access_lines(self, *, utf8: bool) -> list[bytes]:
         """Return the LIST lines for mailboxes whose messages may no longer be read."""
-        names = sorted(state.name for state in self._folders.values() if self._is_closed(state.name))
+        names = sorted(state.name for state in self._folders.values() if self._lacks_access(state.name))
         return self._list_lines([NameEvent(name) for name in names], utf8=utf8)
 
     def describe_all(self, *, utf8: bool) -> Iterator[bytes]:
-        """Return STATUS of each mailbox whose messages are watched, except the selected one (RFC 5465 §3.1)."""
+        """Yield STATUS of each mailbox whose messages are watched, except the selected one (RFC 5465 §3.1)."""
         for state in self._folders.values():
             events = self._allowed_part(state.name)
             if not events & _MESSAGES_OR_FLAGS or state.mailbox_id == self.selected:
@@ -310,7 +311,7 @@ class AccountTracker:
         lines: list[bytes] = []
         for event in events:
             attributes = described(tree, event.name, gone=event.gone).attributes
-            if self._is_closed(event.name) and not event.gone:
+            if self._lacks_access(event.name) and not event.gone:
                 attributes = (_NO_ACCESS, *attributes)
             lines.append(responses.listed(b"LIST", event.name, attributes, utf8=utf8, old_name=event.old_name))
         return lines
@@ -346,6 +347,7 @@ class AccountTracker:
                 continue
             if key in news.own_messages and key not in waiting and known is not None:
                 continue
+            # A folder made under the name of a deleted one is to the client the same mailbox with another UIDVALIDITY.
             base = known or gone.get(state.name) or replace(state, uidnext=1, messages=0, unseen=0)
             items = _changed_items(base, state, self._allowed_part(state.name), with_modseq=with_modseq)
             if items:

@@ -249,7 +249,7 @@ class NotifyListener:
                 self._no_access.add(account)
             elif account in asked and "r" in tracker.box_rights and "r" not in asked[account].rights:
                 tracker.box = asked[account]
-                lines += tracker.closed_lines(utf8=ctx.utf8)
+                lines += tracker.no_access_lines(utf8=ctx.utf8)
         if seen != self._seen and Events.NAMES in self._events_of_root():
             lines.append(self._root_line(boxes, utf8=ctx.utf8))
         yield from self._follow(ctx, asked)

@@ -2,10 +2,10 @@
 
 In: a `SearchKey` tree, columns in the order of the messages, and the results of text scans so far. Out: which messages match
 for certain and which may still match, as masks: integers with one byte of 0 or 1 per message, so that AND, OR and NOT are
-single operations on all messages (100,000 messages: 4 ms per flag key, 0.1 ms per operator).
+single operations on all messages.
 
-Text keys are undecided until they are answered. The caller gets them from `text_keys`, cheapest first, scans only the
-messages that are still `undecided`, adds the answer, and evaluates again, until nothing is undecided. A tree may have
+Text keys are undecided until their messages are scanned. The caller gets them from `text_keys`, cheapest first, scans only the
+messages that are still `undecided`, adds the result, and evaluates again, until nothing is undecided. A tree may have
 thousands of keys: it is evaluated with pauses, and never holds more masks than it is deep.
 
 Standards: RFC 9051 §6.4.4, RFC 3501 §6.4.4, RFC 5032 (WITHIN), RFC 7162 §3.1.5, RFC 8514 §4.3, RFC 8474 §6, RFC 5182 (`$`).
@@ -60,6 +60,7 @@ class Columns:
     saved_uids: Sequence[int]
     """The result of the last SEARCH RETURN (SAVE), ascending."""
     now: int
+    """Seconds since the epoch, for YOUNGER and OLDER."""
     zone: tzinfo
     instants: Mapping[DateOf, Sequence[int | None]]
     """Seconds since the epoch, None where there is no such instant.
@@ -90,9 +91,9 @@ class MatchMasks:
         return self.possible ^ self.certain
 
 
-def match(key: SearchKey, columns: Columns, answers: Mapping[TextTest, TextScanResult]) -> Generator[None, None, MatchMasks]:
-    """Evaluate the tree with the answers so far, pausing after each key that was compared to all messages."""
-    return _Evaluation(columns, answers).of(key)
+def match(key: SearchKey, columns: Columns, scans: Mapping[TextTest, TextScanResult]) -> Generator[None, None, MatchMasks]:
+    """Evaluate the tree with the scans so far, pausing after each key that was compared to all messages."""
+    return _Evaluation(columns, scans).of(key)
 
 
 def text_keys(key: SearchKey) -> list[TextTest]:
@@ -119,9 +120,9 @@ def everything(count: int) -> Mask:
 class _Evaluation:
     """One evaluation of a tree; `_leaf` handles each key type."""
 
-    def __init__(self, columns: Columns, answers: Mapping[TextTest, TextScanResult]) -> None:
+    def __init__(self, columns: Columns, scans: Mapping[TextTest, TextScanResult]) -> None:
         self._columns = columns
-        self._answers = answers
+        self._scans = scans
         self._count = len(columns.uids)
         self._all = everything(self._count)
 
@@ -134,8 +135,8 @@ class _Evaluation:
         if isinstance(key, Or):
             return (yield from self._any_of(key.keys))
         if isinstance(key, TextTest):
-            answer = self._answers.get(key, TextScanResult(0, 0))
-            return MatchMasks(answer.found, answer.found | (self._all ^ answer.asked))
+            scan = self._scans.get(key, TextScanResult(0, 0))
+            return MatchMasks(scan.found, scan.found | (self._all ^ scan.asked))
         mask = self._leaf(key)
         yield
         return MatchMasks(mask, mask)

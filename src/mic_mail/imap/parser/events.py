@@ -54,7 +54,7 @@ class AppendMessage:
 
     @property
     def uses_numbers(self) -> bool:
-        """See `Arguments`."""
+        """True if it replaces by message number, which UIDONLY forbids (RFC 9586 §3)."""
         return self.replaces is not None and not self.by_uid
 
 
@@ -95,25 +95,25 @@ class BadLine:
         return cls(tag, fault.text, fault.code, fault.status)
 
 
-def parsed(grammar: Grammar, data: bytes, *, utf8: bool, stranger: bool) -> Command | BadLine:
+def parsed(grammar: Grammar, data: bytes, *, utf8: bool, is_signed_in: bool) -> Command | BadLine:
     """Parse a whole command."""
     try:
-        return grammar.parse(data, utf8=utf8, stranger=stranger)
+        return grammar.parse(data, utf8=utf8, is_signed_in=is_signed_in)
     except Fault as fault:
         return BadLine.of(tag_of(data), fault)
 
 
 @dataclass(frozen=True, slots=True)
 class LongCommand:
-    """A whole command that is not parsed yet."""
+    """A whole command that would take too long to parse in the event loop."""
 
     data: bytes = field(repr=False)
     grammar: Grammar = field(repr=False)
     utf8: bool
 
     def read(self) -> Command | BadLine:
-        """Parse it; this takes long and uses no other state."""
-        return parsed(self.grammar, self.data, utf8=self.utf8, stranger=False)
+        """Parse it, in a thread; uses no other state."""
+        return parsed(self.grammar, self.data, utf8=self.utf8, is_signed_in=True)
 
 
 Event = NeedInput | LiteralRequested | Line | AppendMessage | AppendChunk | AppendEnd | BadLine | LongCommand | Command

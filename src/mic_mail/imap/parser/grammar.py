@@ -27,29 +27,29 @@ class Grammar:
     before_sign_in: frozenset[bytes]
     """The names that an unauthenticated client may use."""
 
-    def parse(self, data: bytes, *, utf8: bool, stranger: bool = False) -> Command:
-        """Parse a command; for an unauthenticated client (`stranger`) only commands that need no sign-in."""
+    def parse(self, data: bytes, *, utf8: bool, is_signed_in: bool = True) -> Command:
+        """Parse a command; before sign-in only those that need none."""
         head = head_of(data)
-        parser = self._parser_of(head, stranger=stranger)
+        parser = self._parser_of(head, is_signed_in=is_signed_in)
         cursor = Cursor(data, head.end(), utf8=utf8)
         cursor.skip_spaces()
         arguments = parser(cursor)
         cursor.end()
         return Command(head[1], head[3].upper().decode("ascii"), arguments)
 
-    def check_head(self, data: bytes, *, stranger: bool) -> bytes:
+    def check_head(self, data: bytes, *, is_signed_in: bool) -> bytes:
         """Return the name of the command that begins with `data`; checked before waiting for its literal."""
         head = head_of(data)
-        self._parser_of(head, stranger=stranger)
+        self._parser_of(head, is_signed_in=is_signed_in)
         return head[3].upper()
 
-    def _parser_of(self, head: re.Match[bytes], *, stranger: bool) -> Parser:
+    def _parser_of(self, head: re.Match[bytes], *, is_signed_in: bool) -> Parser:
         """Return the parser of a command, found by its name in any case of letters."""
         name = head[3].upper() if head[2] is None else b"UID " + head[3].upper()
         found = self.parsers.get(name)
         if found is None:
             raise Fault(b"Unknown command")
-        if stranger and name not in self.before_sign_in:
+        if not is_signed_in and name not in self.before_sign_in:
             raise Fault(b"Sign in first.")
         return found
 

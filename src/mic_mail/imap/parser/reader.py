@@ -75,8 +75,8 @@ class Limits:
     """
     literals: int = 1_000
     """Literals in one command."""
-    stranger: bool = False
-    """True for an unauthenticated client: only commands that need no sign-in are parsed."""
+    is_signed_in: bool = True
+    """False before sign-in: only commands that need none are parsed."""
 
     @classmethod
     @cache  # each connection has them
@@ -85,7 +85,7 @@ class Limits:
 
         They allow names and passwords, and an ID of at most 30 pairs of 30 and 1,024 octets (RFC 2971 §3.3).
         """
-        return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, stranger=True)
+        return cls(36 * 1024, literal_octets=8 * 1024, skip_octets=16 * 1024, patient=False, literals=64, is_signed_in=False)
 
     @classmethod
     @cache
@@ -194,9 +194,9 @@ class Reader:
             assert blank is not None
             self._consume(blank.end())
             return None
-        if len(data) > _LONG_OCTETS and not self.limits.stranger:
+        if len(data) > _LONG_OCTETS and self.limits.is_signed_in:
             return LongCommand(data, self._grammar, self.utf8)
-        return parsed(self._grammar, data, utf8=self.utf8, stranger=self.limits.stranger)
+        return parsed(self._grammar, data, utf8=self.utf8, is_signed_in=self.limits.is_signed_in)
 
     def _begin_literal(self, begin: int, size: int, *, sync: bool) -> Event | None:
         """Handle a line that ends with `{size}`: an argument, a message to pass on, or a literal too large."""
@@ -205,7 +205,7 @@ class Reader:
             head = bytes(self._buffer[self._start : begin])
             tag = tag_of(head)
             try:
-                name = self._grammar.check_head(head, stranger=self.limits.stranger)
+                name = self._grammar.check_head(head, is_signed_in=self.limits.is_signed_in)
                 if name in _WITH_MESSAGES:
                     message = self._append_message(head, tag, name)
                     if message is not None:
