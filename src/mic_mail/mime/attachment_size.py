@@ -88,6 +88,11 @@ class Base64Meter:
         """Return the decoded octets so far."""
         return self._digits * 3 // 4
 
+    @property
+    def content(self) -> bytes:
+        """The whole decoded content, where `inside` keeps it."""
+        return self._inside.content if self._inside is not None else b""
+
     def finish(self) -> None:
         """End the leaf; a single digit left over is damage."""
         if self._inside is not None:
@@ -258,6 +263,11 @@ class UuMeter:
         """Octets of files so far."""
         return self._found + self._digits * 3 // 4
 
+    @property
+    def has_begun(self) -> bool:
+        """Return whether a file has begun, even an empty one."""
+        return self._begun
+
     def octets(self, raw: int, line_end: int) -> int:
         """Return the decoded octets so far of a leaf with this encoding.
 
@@ -273,15 +283,19 @@ class UuMeter:
 class DecodedText:
     """Pass a decoded text body to a `UuMeter` in lines; a line that is too long is cut."""
 
-    __slots__ = ("_at_line_start", "_held", "_uu")
+    __slots__ = ("_at_line_start", "_held", "_kept", "_uu")
 
-    def __init__(self, uu: UuMeter) -> None:
+    def __init__(self, uu: UuMeter, *, keeps: bool = False) -> None:
+        """`keeps` the whole content for `content`."""
+        self._kept: list[bytes] | None = [] if keeps else None
         self._uu = uu
         self._held = b""
         self._at_line_start = True
 
     def feed(self, content: bytes) -> None:
         """Take the next decoded octets."""
+        if self._kept is not None:
+            self._kept.append(content)
         if self._held:
             content = self._held + content
         end = content.rfind(b"\n") + 1
@@ -294,8 +308,15 @@ class DecodedText:
 
     def finish(self, content: bytes) -> None:
         """Take the last decoded octets."""
+        if self._kept is not None:
+            self._kept.append(content)
         if content := self._held + content:
             self._uu.feed(content, at_line_start=self._at_line_start)
+
+    @property
+    def content(self) -> bytes:
+        """What was fed, if that is kept."""
+        return b"".join([piece for piece in self._kept or () if piece])
 
 
 def _is_uu_line(line: bytes) -> bool:
@@ -314,13 +335,13 @@ def _uu_octets(line: bytes) -> int:
 Meter = Base64Meter | QuotedPrintableMeter | UuMeter
 
 
-def meter_for(encoding: bytes, text: UuMeter | None = None) -> Meter | None:
+def meter_for(encoding: bytes, text: UuMeter | None = None, *, keeps: bool = False) -> Meter | None:
     """Return the meter of an encoding; None where raw octets are decoded octets.
 
-    `text` searches the decoded content of a text body for uuencoded files.
+    `text` searches the decoded content of a text body for uuencoded files. `keeps` that of base64.
     """
     if encoding == b"base64":
-        return Base64Meter(DecodedText(text) if text is not None else None)
+        return Base64Meter(DecodedText(text, keeps=keeps) if text is not None else None)
     if encoding == b"quoted-printable":
         return QuotedPrintableMeter(DecodedText(text) if text is not None else None)
     return UuMeter(whole=True) if encoding in UUENCODE else None

@@ -17,7 +17,7 @@ it has no hyphens, so no delimiter is searched for, and where its lines are even
 import re
 from enum import Enum
 
-from mic_mail.mime.attachment_size import UUENCODE, Meter, UuMeter, meter_for
+from mic_mail.mime.attachment_size import UUENCODE, Base64Meter, Meter, UuMeter, meter_for
 from mic_mail.mime.line_endings import LineEnds, line_ends
 from mic_mail.mime.structure import IDENTITY, MAX_HEADER, Part, Scan, read_header
 
@@ -89,7 +89,12 @@ class _Excerpt:
 class Scanner:
     """Scans one message; use a new one for the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, texts: dict[int, bytes] | None = None) -> None:
+        """Enter into `texts`, if given, the decoded content of text bodies in base64, by the offset of the body.
+
+        Only of those without damage and without a uuencoded file.
+        """
+        self._texts = texts
         root = Part(0)
         self._root = root
         self._top = _Frame(root)
@@ -335,7 +340,7 @@ class Scanner:
             frame.meter = meter_for(part.encoding)
             return
         frame.uu = UuMeter()
-        frame.meter = meter_for(part.encoding, frame.uu)
+        frame.meter = meter_for(part.encoding, frame.uu, keeps=self._texts is not None)
         if part.subtype not in self._excerpts:
             room = _TEXT_KEPT if part.subtype == b"plain" else _HTML_KEPT
             self._excerpt = self._excerpts[part.subtype] = _Excerpt(part, room)
@@ -394,10 +399,18 @@ class Scanner:
                     if part.encoding not in UUENCODE:  # which BINARY does not decode (RFC 3516 §4.3: UNKNOWN-CTE)
                         part.decoded_octets = frame.meter.octets(raw, line_end) if raw else 0
                     part.damaged = part.damaged or frame.meter.damaged
+                    self._keep_text(frame)
                 self._closed_octets += _metered(frame, raw, line_end)
             elif not part.children:
                 self._closed_octets += raw  # a multipart without parts: its content is no text body
         self._excerpt = None
+
+    def _keep_text(self, frame: _Frame) -> None:
+        """Enter an ended text body into `texts`."""
+        if self._texts is None or frame.uu is None or not isinstance(frame.meter, Base64Meter):
+            return
+        if not (frame.part.damaged or frame.uu.has_begun):
+            self._texts[frame.part.body_start] = frame.meter.content
 
     def _seal(self, at: int) -> None:
         """Stop at too many parts: octets from offset `at` belong to the open part, and count raw."""

@@ -7,10 +7,11 @@ through the budget.
 
 import binascii
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from types import MappingProxyType
 from typing import Protocol
 
 from mic_mail.mime.encoded_words import compose_letters, decode_text
@@ -47,6 +48,7 @@ _KNOWN_BEGINNINGS = (
 )  # fmt: skip
 """Magic octets of files that are declared as an image and are none."""
 _PIECE, _LONG_LINE = 1 << 18, 1_000
+NO_TEXTS: Mapping[int, bytes] = MappingProxyType({})
 LARGE_OCTETS = 1 << 17
 """A text of more is never whole in memory, unless it can only be read so: then a worker process reads it."""
 
@@ -73,6 +75,8 @@ class Leaf:
     size: int
     """Octets of the body, which begins at offset `start` of the message."""
     encoding: str
+    text: bytes | None = None
+    """The decoded content, if it is known from the scan: undamaged base64 without a uuencoded file."""
 
     @property
     def is_text(self) -> bool:
@@ -95,7 +99,7 @@ class Leaf:
 
     @cached_property
     def _whole(self) -> bytes:
-        return decode(self._raw(self.size), self.encoding)
+        return decode(self._raw(self.size), self.encoding) if self.text is None else self.text
 
     @cached_property
     def _beginning(self) -> bytes:
@@ -147,7 +151,8 @@ class Leaf:
     def encloses(self) -> bool:
         """Return whether there is a uuencoded file in it."""
         return (
-            self.may_enclose
+            self.text is None
+            and self.may_enclose
             and self._holds(_BEGIN)  # a third of the time
             and any(_UUENCODED.search(lines) is not None for lines in whole_lines(self.pieces()))
         )
@@ -192,7 +197,7 @@ class Leaf:
 
     def texts_after_padding(self, budget: Budget) -> Iterator[str]:
         """Yield the decoded text of all base64 in it, if there is some behind the first padding."""
-        if self.encoding.lower() == "base64" and self._goes_on_after_padding():
+        if self.text is None and self.encoding.lower() == "base64" and self._goes_on_after_padding():
             pieces = self._raw(MAX_TEXT_OCTETS).split(b"=", _MOST_PIECES)
             yield from self._texts_of(lambda: (decode(piece, "base64") for piece in pieces), budget)
 
@@ -279,13 +284,15 @@ def show(look: Look, octets: Octets) -> None:
             look.document(content, leaf.name, leaf.declared)
 
 
-def extract_cheap_parts(look: Look, octets: Octets, parts: bytes, most_text: int | None = None) -> bool:
+def extract_cheap_parts(
+    look: Look, octets: Octets, parts: bytes, most_text: int | None = None, texts: Mapping[int, bytes] = NO_TEXTS
+) -> bool:
     """Pass fields, names and texts to a look; return whether documents are left that need a reader.
 
-    A text of more octets than `most_text` is left, too.
+    A text of more octets than `most_text` is left, too. `texts` are those that a `Scanner` has decoded.
     """
     more = False
-    for leaf in leaves(look, octets, Sections(parts).root, most_octets=LARGE_OCTETS):
+    for leaf in leaves(look, octets, Sections(parts).root, most_octets=LARGE_OCTETS, texts=texts):
         look.budget.check_time()
         more = _show_cheaply(look, leaf, most_text) or more
     return more
@@ -395,10 +402,12 @@ def words_of(text: str, value: bytes) -> Iterator[str]:
         yield _SHIFTED.sub(lambda shifted: shifted[0].encode().decode("utf-7", "replace"), text)
 
 
-def leaves(look: Look, octets: Octets, part: Section, *, most_octets: int | None = None) -> Iterator[Leaf]:
+def leaves(
+    look: Look, octets: Octets, part: Section, *, most_octets: int | None = None, texts: Mapping[int, bytes] = NO_TEXTS
+) -> Iterator[Leaf]:
     """Yield the leaves of a part, checking its fields and those of all parts within on the way.
 
-    `most_octets`: a longer header is not read here (`CannotRead`).
+    `most_octets`: a longer header is not read here (`CannotRead`). `texts`: those known already, by the offset of the body.
     """
     offset, length = part.header
     if most_octets is not None and length > most_octets:
@@ -431,8 +440,9 @@ def leaves(look: Look, octets: Octets, part: Section, *, most_octets: int | None
             part.encoding
             if part.encoding != "unknown"
             else unfold(first.get(b"content-transfer-encoding", b"")).decode("ascii", "replace"),
+            texts.get(start),
         )
     else:
         for child in part.children:
             look.budget.take_part()
-            yield from leaves(look, octets, child, most_octets=most_octets)
+            yield from leaves(look, octets, child, most_octets=most_octets, texts=texts)

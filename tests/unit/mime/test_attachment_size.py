@@ -15,6 +15,7 @@ from messages.hard import HARD, HEAD, HTML, IMAGE, PDF, PLAIN, crlf, lines_of_ba
 from messages.scans import cut_at, leaves, scan
 from mic_mail.mime import attachment_size as meter_module
 from mic_mail.mime.attachment_size import Base64Meter, UuMeter, meter_for
+from mic_mail.mime.encodings import decode
 from mic_mail.mime.scanner import Scanner
 
 FILE = os.urandom(10_000)
@@ -367,3 +368,47 @@ def test_a_pdf_in_every_message_of_ours_counts() -> None:
     assert octets(HEAD + multipart("mix", PLAIN, PDF)) == 3009
     for name in ("preamble and epilogue", "delimiter with garbage", "delimiter in LF lines", "delimiter after a bare LF"):
         assert octets(HARD[name]) == 3009
+
+
+CONTENTS = st.one_of(
+    st.binary(max_size=300),
+    st.lists(st.sampled_from([b"begin 644 a\n", b"begin-base64 644 a\n", b"end\n", b"MTU\xe1\n", b"x", b"\n"])).map(b"".join),
+    st.integers(4_000, 5_000).map(lambda octets: b"x" * octets + b"\nbegin 644 a\nend\n"),
+)
+DAMAGE = st.sampled_from([b"", b"", b"=", b"=\r\n", b"QUJD", b"=QUJD", b"!", b"\r\n\r\n", b"Q", b"QU", b" \t"])
+
+
+@given(CONTENTS, DAMAGE, st.integers(1, 400), st.lists(st.integers(0)), st.booleans())
+def test_the_decoded_text_is_what_the_decoder_returns(
+    content: bytes, damage: bytes, width: int, cuts: list[int], in_multipart: bool
+) -> None:
+    """Whatever the lines and pieces; a text with damage or with a uuencoded file is not handed on."""
+    digits = pybase64.b64encode(content)
+    body = b"\r\n".join(digits[at : at + width] for at in range(0, len(digits), width)) + damage
+    leaf = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n" + body
+    message = leaf
+    if in_multipart:
+        message = b"Content-Type: multipart/mixed; boundary=b.\r\n\r\n--b.\r\n" + leaf + b"\r\n--b.--\r\n"
+    texts: dict[int, bytes] = {}
+    scanner = Scanner(texts)
+    for piece in cut_at(message, cuts):
+        scanner.feed(piece)
+    (found,) = leaves(scanner.finish().root)
+    raw = message[found.body_start : found.body_end]
+    has_file = re.search(rb"^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n", decode(raw, "base64"), re.MULTILINE) is not None
+    if found.damaged or has_file:
+        assert texts == {}
+    for start, text in texts.items():
+        assert (start, text) == (found.body_start, decode(raw, "base64"))
+        assert not raw.partition(b"=")[2].strip(b"= \t\r\n")
+
+
+def test_only_bodies_are_handed_on_decoded() -> None:
+    """An attachment is not kept in memory a second time; nor is anything, unless it is asked for."""
+    text = part("text/plain; charset=utf-8", lines_of_base64(b"Xin ch\xc3\xa0o"), "base64")
+    message = multipart("b", text, BINARY)
+    texts: dict[int, bytes] = {}
+    scanner = Scanner(texts)
+    scanner.feed(message)
+    scanner.finish()
+    assert list(texts.values()) == [b"Xin ch\xc3\xa0o"]

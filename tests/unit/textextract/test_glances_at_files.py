@@ -148,3 +148,17 @@ def test_a_large_text_file_is_read_once(charset: str, tmp_path: Path, slices: li
     assert visible_in_file(path, answers) == (NOTHING, False, answers)
     decoded, beginnings, padding = len(octets), 3 << 18, len(octets)
     assert sum(slices) < decoded + padding + beginnings
+
+
+@pytest.mark.parametrize("damage", [b"", b"=QUJD", b"!"])
+def test_a_text_of_a_small_message_is_decoded_once(damage: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scan has decoded it already; one with damage is decoded for the glance, which reads it as some programs do."""
+    content = PROSE * 20 + "TỐI MẬT\r\n".encode() + PROSE
+    octets = message("text/plain; charset=utf-8", content) + damage
+    decoded: list[int] = []
+    real = messages.decode
+    monkeypatch.setattr(messages, "decode", lambda raw, encoding: decoded.append(len(raw)) or real(raw, encoding))
+    verdict, has_more, answers = visible_content(octets)
+    assert ([found.marking.degree for found in verdict.found], has_more) == ([Degree.SECRET], False)
+    assert any(size > 64 for size in decoded) == bool(damage)
+    assert visible_content(octets, answers)[:2] == (verdict, has_more)  # without what the scan has decoded

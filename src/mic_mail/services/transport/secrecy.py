@@ -20,7 +20,7 @@ reply (`unread_documents`, decision 0114).
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import file_digest, sha256
@@ -50,7 +50,7 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.textextract.extraction import Look
 from mic_mail.textextract.limits import Bounds, Budget, CannotRead
 from mic_mail.textextract.message_file import MessageFile, ReadFailed
-from mic_mail.textextract.messages import Octets, extract_cheap_parts, part_table
+from mic_mail.textextract.messages import NO_TEXTS, Octets, extract_cheap_parts, part_table
 from mic_mail.textextract.prefilter import is_clear
 from mic_mail.textextract.result import NOTHING, Findings, FoundMarking, Missed, Unread
 from mic_mail.textextract.worker_pool import WorkerPool
@@ -408,8 +408,9 @@ class VisibleContent(NamedTuple):
 
 def visible_content(octets: bytes, answers: Answers | None = None) -> VisibleContent:
     """Scan the header fields, file names and texts of a message, and files that are nothing but text."""
-    answers = answers or answers_of(octets)
-    return VisibleContent(*_glanced(octets, answers.parts), answers)
+    texts: dict[int, bytes] = {}
+    answers = answers or answers_of(octets, texts)
+    return VisibleContent(*_glanced(octets, answers.parts, texts=texts), answers)
 
 
 def visible_in_file(path: Path, answers: Answers | None, most_text: int | None = None) -> VisibleContent:
@@ -453,11 +454,13 @@ class FileScans:
             self._thread.end()
 
 
-def _glanced(octets: Octets, parts: bytes, most_text: int | None = None) -> tuple[Findings, bool]:
+def _glanced(
+    octets: Octets, parts: bytes, most_text: int | None = None, texts: Mapping[int, bytes] = NO_TEXTS
+) -> tuple[Findings, bool]:
     """Return what a glance finds, and whether there is more to read."""
     look = Look(Budget(_GLANCE, time.monotonic), _nobody)
     try:
-        has_more = extract_cheap_parts(look, octets, parts, most_text)
+        has_more = extract_cheap_parts(look, octets, parts, most_text, texts)
     except (CannotRead, RecursionError):
         return NOTHING, True
     return look.findings, has_more
