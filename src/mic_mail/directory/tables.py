@@ -1,4 +1,7 @@
-"""The base of the registers: reads and changes, by plain SQL or by SQLAlchemy, which is loaded when it is first needed."""
+"""The base of the registers: reads and changes, by plain SQL or by SQLAlchemy.
+
+SQLAlchemy is loaded when it is first needed.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

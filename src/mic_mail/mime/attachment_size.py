@@ -315,7 +315,7 @@ class DecodedText:
 
     @property
     def content(self) -> bytes:
-        """What was fed, if that is kept."""
+        """Return the octets fed, if they are kept."""
         return b"".join([piece for piece in self._kept or () if piece])
 
 

@@ -57,9 +57,10 @@ def preview(raw: bytes, part: Part) -> str:
 
 
 def _is_damaged(text: str) -> bool:
-    """Return whether a text holds octets that are none in its charset, apart from its end, where a character may be cut.
+    """Return whether a text holds octets that are none in its charset, apart from its end.
 
-    Such a text is shown as it is written. To compose noise takes 40 us for 500 octets, where most texts take one.
+    A character may be cut there. Such a text is shown as it is written. To compose noise takes 40 us for 500 octets, where most
+    texts take one.
     """
     return "\ufffd" in text[:-_CUT]
 

@@ -19,7 +19,10 @@ import sys
 import termios
 
 _LAST_OCTETS = 4096
-"""Unacknowledged octets up to which the kernel holds them all: this process keeps what does not fit into its larger buffer."""
+"""Unacknowledged octets up to which the kernel holds them all.
+
+This process keeps what does not fit into its larger buffer.
+"""
 _BYTES_ACKED = struct.Struct("=120xQ")
 """`tcpi_bytes_acked` in `struct tcp_info` of linux/tcp.h, since Linux 4.1 (RFC 4898)."""
 

@@ -231,6 +231,7 @@ class Executors:
         measure_lag: Callable[[], None] = lambda: None,
     ) -> None:
         self.patience = patience
+        """Seconds that a call waits for its turn: the setting `process.queue_seconds`."""
         self.cpu_executor = Executor("cpu", 1, measure_lag)
         self.io_executor = Executor("io", io_threads, measure_lag)
         self._delivery_executor = Executor("delivery", 1, measure_lag)

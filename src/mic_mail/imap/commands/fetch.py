@@ -203,9 +203,9 @@ def send(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> Steps
 
 
 def _from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:
-    """Return the lines of a few messages, if the answers about them and their files are in memory, so that no disk is needed.
+    """Return the lines of a few messages, if the answers about them and their files are in memory.
 
-    So a mail program opens a message, and a session gets new mail that it was notified of.
+    No disk is needed then. So a mail program opens a message, and a session gets new mail that it was notified of.
     """
     if plan.whole is not None and not (plan.columns or plan.kept):
         return _whole_from_memory(ctx, plan, view, places)

@@ -23,7 +23,10 @@ _TWINS = str.maketrans(_CYRILLIC | _GREEK)
 _OTHERS = "".join(_CYRILLIC | _GREEK)
 _OURS = "A-Za-z\u00c0-\u024f\u0300-\u036f\u1e00-\u1eff"
 _MIXED = re.compile(rf"[{_OTHERS}](?:(?<=[{_OURS}].)[{_OTHERS}]*+|(?<![{_OTHERS}].)[{_OTHERS}]*+(?=[{_OURS}]))", re.DOTALL)
-"""Begins with a set, so that the search skips other letters: a tenth of the time of one that begins with a lookbehind."""
+"""The pattern begins with a set, so that the search skips other letters.
+
+It takes a tenth of the time of one that begins with a lookbehind.
+"""
 _LEADS = (b"\xcd", b"\xce", b"\xcf", b"\xd0", b"\xd1", b"\xd2", b"\xd8", b"\xe3", b"\xef", b"\xf0")
 """The first UTF-8 octets of most of these characters, and of no Vietnamese letter.
 

@@ -170,7 +170,10 @@ def publish_within(  # noqa: PLR0917 - of one caller
     person: str | None = None,
     answered: list[tuple[int, AnswerRow]] | None = None,
 ) -> list[Published]:
-    """Publish as part of a change that has checked origins and quota; add the rows of the messages to `answered`, by UID."""
+    """Publish as part of a change that has checked origins and quota.
+
+    The rows of the messages are added to `answered`, by UID.
+    """
     if not deliveries:
         return []
     cur = write.store.paths.cur(folder.directory)

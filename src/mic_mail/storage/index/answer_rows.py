@@ -1,8 +1,9 @@
-"""Answers about single messages in memory, as the index holds them: those of new mail, and of messages that were asked for.
+"""Answers about single messages in memory, as the index holds them.
 
-A session that is notified of new mail asks for it at once, and a mail program for one message after another. Whoever has just
-read or written the rows leaves them here, so that these are answered in the event loop. Messages do not change, and a UID means
-one message for ever, so that no row here is ever wrong. Its path is a hint: names follow flags.
+They are those of new mail, and of messages that were asked for. A session that is notified of new mail asks for it at once, and
+a mail program for one message after another. Whoever has just read or written the rows leaves them here, so that these are
+answered in the event loop. Messages do not change, and a UID means one message for ever, so that no row here is ever wrong. Its
+path is a hint: names follow flags.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
-"""Reading: the list of a folder, its changes, the messages themselves; `message_rows` has the answers about them.
+"""Reading: the list of a folder, its changes, the messages themselves.
 
-Needs no lock. No read transaction outlives a call. A message is opened by the path that its row gave earlier (`paths`), or by
-the name in its row. Where that fails, the row is read again (names follow flags), then again under the lock, then the file is
-searched by its base name: only then is it gone.
+The answers about messages are read by `message_rows`. Needs no lock. No read transaction outlives a call. A message is opened
+by the path that its row gave earlier (`paths`), or by the name in its row. Where that fails, the row is read again (names
+follow flags), then again under the lock, then the file is searched by its base name: only then is it gone.
 """
 
 import json
