@@ -225,6 +225,9 @@ async def test_changes_of_one_turn_are_looked_up_together(
     await tell(worker, 9, 5, 4, 3)
     assert read == [(7, 3)]
     await wait_on_loop(lambda: sorted(heard) == [(3, 7), (5, 7)])
+    await tell(worker, 3, 1_000_000)
+    assert read[1:] == [(1, 3), (1, 1_000_000)], "nothing between accounts that are far apart is read"
+    worker._peers.publish({})
 
 
 async def test_who_comes_again_and_again_writes_the_watchlist_once(
