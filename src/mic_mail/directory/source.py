@@ -6,6 +6,7 @@ SQLite and PostgreSQL understand, with named parameters (`:mailbox_id`). Values 
 days, instants and octets.
 """
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -73,7 +74,10 @@ class Source:
                 yield lambda statement, **values: own.execute(statement, values)
                 own.execute(end)
             except BaseException:
-                own.close()  # which rolls back
+                # Closing alone would not end the transaction while a frame of the traceback holds a statement's rows.
+                with contextlib.suppress(sqlite3.Error):
+                    own.rollback()
+                own.close()
                 raise
             if len(self._idle) < MOST_IDLE:  # one more by a thread at the same moment does no harm
                 self._idle.append(own)

@@ -16,7 +16,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.directory import address_book_rows, engine, repository, rows, snapshot_loader
 from mic_mail.directory.connection import Rows
 from mic_mail.directory.instants import to_microseconds
-from mic_mail.directory.records import NotFound, Superseded
+from mic_mail.directory.records import DoneBefore, NotFound, Superseded
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.requests import DeferredMail
 from mic_mail.directory.revisions import DirectoryUnavailable
@@ -26,7 +26,7 @@ from mic_mail.directory.source import MOST_IDLE, Source
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.calendar import Year
 from mic_mail.policy.downtime import Downtime
-from mic_mail.policy.facts import Draft, FactKind, first_broken
+from mic_mail.policy.facts import REQUEST, Draft, FactKind, first_broken
 
 READS = {
     "snapshot": lambda read: snapshot_loader.load(read, EMPTY),
@@ -214,6 +214,17 @@ def test_facts_are_appended_or_not_at_all(either: Directory, clock: ManualClock)
         with pytest.raises(refusal):
             either.append_facts(mailbox_id, [draft], after=2)
     assert (either.version(), len(either.facts(1))) == (version + 1, 3)
+
+
+def test_a_refusal_that_is_held_holds_no_lock(either: Directory, clock: ManualClock) -> None:
+    """Who handles the error of a change may record something, though its traceback still holds rows that were being read."""
+    draft = Draft(FactKind.PASSWORD_SET, clock.now(), "clock", data={REQUEST: 7})
+    either.append_fact(1, draft)
+    with pytest.raises(DoneBefore) as refusal:
+        either.append_fact(1, draft)
+    with contextlib.closing(sqlite3.connect(either.url.removeprefix("sqlite:///"), timeout=0)) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+    del refusal
 
 
 @pytest.mark.parametrize(
