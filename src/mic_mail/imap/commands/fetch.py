@@ -11,7 +11,7 @@ RFC 8474.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from time import monotonic
@@ -35,7 +35,7 @@ from mic_mail.storage.changes.flags import name_with_flags
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.types import SEEN, Changes
+from mic_mail.storage.types import SEEN, AnswerRow, Changes
 
 BATCH_MESSAGES = 128
 """Messages whose lines are made in one piece: half a slice of envelopes.
@@ -61,6 +61,8 @@ CACHED_FILE_OCTETS = 64 << 10
 """Messages up to this size are read in the event loop where the kernel has them in memory: 10 to 25 us."""
 HEADERS_AT_ONCE_OCTETS = 128 << 10
 """Octets of headers that are searched for fields in the event loop: 1 ms."""
+HEADER_LINES_AT_ONCE = 4096
+"""Lines of these: a field may have three octets, and costs as much as a long one."""
 SEEN_GROUP_MESSAGES = 128
 SEEN_GROUP_OCTETS = 1 << 20
 
@@ -214,9 +216,7 @@ def _from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) 
         return None
     uids = batch.pick(view.uids)
     rows = ctx.host.answer_rows(view.key, uids)
-    if rows is None or plan.headers_at_once * sum([len(row.header) for row in rows]) > HEADERS_AT_ONCE_OCTETS:
-        return None
-    if not plan.take(batch, rows):
+    if rows is None or not _is_little(plan, rows) or not plan.take(batch, rows):
         return None
     if not plan.streams:
         return plan.lines(view, batch)
@@ -230,6 +230,13 @@ def _from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) 
             return None
         lines += reader.streams_of(Message(row.parts, row.header, partial(OctetsInMemory, octets)), head)
     return b"".join(lines)
+
+
+def _is_little(plan: Plan, rows: Sequence[AnswerRow]) -> bool:
+    """Return whether the headers are searched for fields without holding up the event loop."""
+    copies = plan.headers_at_once
+    octets, lines = sum([len(row.header) for row in rows]), sum([row.header.count(b"\n") for row in rows])
+    return copies * octets <= HEADERS_AT_ONCE_OCTETS and copies * lines <= HEADER_LINES_AT_ONCE
 
 
 def _whole_from_memory(ctx: ImapContext, plan: Plan, view: View, places: list[range]) -> bytes | None:

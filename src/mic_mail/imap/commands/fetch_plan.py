@@ -125,10 +125,11 @@ class MessageSource:
 
 def _header_fields(item: Section) -> CachedItem:
     others = item.text is SectionText.HEADER_FIELDS_NOT
+    names = frozenset(item.fields)  # once: a client may name 20,000
 
     def make(source: MessageSource, kept: bytes | None, parts: bytes) -> bytes | None:
         header = kept or long_header(source.account, source.folder_id, source.uid, parts)
-        return None if header is None else responses.literal(cut(header, item.fields, others=others))
+        return None if header is None else responses.literal(cut(header, names, others=others))
 
     return CachedItem(item.label, ("header", "parts"), make)
 
@@ -253,7 +254,7 @@ class Plan:
         """The only stream, if that is the whole file."""
         self.takes_rows = (
             len(self.streams) <= KEPT_HEADERS
-            and all(isinstance(item, Section) for item in self.streams)
+            and all(isinstance(item, Section) and not item.fields for item in self.streams)
             and all(name in AnswerRow._fields for name in self.columns)
         )
         """True if all that the view lacks is in an `AnswerRow` or in the file."""

@@ -159,6 +159,24 @@ def test_many_messages_and_long_headers_go_by_the_store(ctx: Talk) -> None:
     assert answer.count(b"y") == 300_000
 
 
+def test_what_takes_long_to_search_goes_by_the_store(store: MailStore, ctx: Talk) -> None:
+    """Headers of very short fields, and fields that are cut out of parts or windows."""
+    for _ in range(5):
+        append(ctx, b"a:\r\n" * 1000 + b"\r\nx\r\n")
+    ctx.say(b"s SELECT INBOX\r\nf FETCH 1:5 BODY\r\n")
+    asking = forgetful(store)
+    asking.say(b"s SELECT INBOX\r\n")
+    for messages, items, turns in (
+        (b"1:4", b"BODY.PEEK[HEADER.FIELDS (A)]", 0),
+        (b"1:5", b"BODY.PEEK[HEADER.FIELDS (B)]", 1),
+        (b"1", b"BODY.PEEK[HEADER.FIELDS (C)] BODY.PEEK[HEADER.FIELDS.NOT (B C)]", 0),
+        (b"1", b"BODY.PEEK[1.HEADER.FIELDS (C)]", 1),
+        (b"1", b"BODY.PEEK[HEADER.FIELDS (A)]<2.9>", 1),
+    ):
+        work, answer = fetched(ctx, messages, items)
+        assert (work, answer.replace(b"\\Recent", b"")) == (turns, fetched(asking, messages, items)[1]), items
+
+
 def test_rows_are_bounded() -> None:
     """By their octets; what is large is not kept, and nothing of an account whose index was rebuilt."""
     rows = AnswerRows(most_octets=20_000)
