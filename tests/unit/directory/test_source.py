@@ -218,10 +218,10 @@ def test_facts_are_appended_or_not_at_all(either: Directory, clock: ManualClock)
 
 def test_a_refusal_that_is_held_holds_no_lock(either: Directory, clock: ManualClock) -> None:
     """Who handles the error of a change may record something, though its traceback still holds rows that were being read."""
-    draft = Draft(FactKind.PASSWORD_SET, clock.now(), "clock", data={REQUEST: 7})
-    either.append_fact(1, draft)
-    with pytest.raises(DoneBefore) as refusal:
-        either.append_fact(1, draft)
+    first, second = (Draft(FactKind.PASSWORD_SET, clock.now(), "clock", data={REQUEST: number}) for number in (7, 8))
+    either.append_facts(1, (first, second))
+    with pytest.raises(DoneBefore) as refusal:  # at the first of two rows, so that the statement has not ended
+        either.append_fact(1, first)
     with contextlib.closing(sqlite3.connect(either.url.removeprefix("sqlite:///"), timeout=0)) as raw:
         raw.execute("BEGIN IMMEDIATE")
     del refusal
