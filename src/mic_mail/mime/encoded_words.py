@@ -136,18 +136,11 @@ _LIKE_ASCII = frozenset({None, "ascii", "utf-8", "cp1252", "cp1258"})
 """Charsets in which ASCII octets always mean themselves; None (undeclared) is guessed among them."""
 
 
-def decode_beginning(raw: bytes, charset: str = "") -> str:
-    """Return the beginning of `decode_octets` for any octets that begin with `raw`; "" where uncertain.
-
-    A caller that needs one line need not decode and compose a page. Works for UTF-8 in NFC, and for ASCII and charsets that
-    contain it.
-    """
-    text = decode_beginning_as_written(raw, charset)
-    return text if unicodedata.is_normalized("NFC", text) else ""
-
-
 def decode_beginning_as_written(raw: bytes, charset: str = "") -> str:
-    """Return the same of `decode_as_written`, for UTF-8, ASCII and charsets that contain it."""
+    """Return the beginning of `decode_as_written` for any octets that begin with `raw`; "" where uncertain.
+
+    A caller that needs one line need not decode a page. Works for UTF-8, ASCII and charsets that contain it.
+    """
     raw = raw.rstrip(_8BIT)[:-1]  # up to an ASCII octet: the text before it is whole, and does not compose with what follows
     name = _codec(charset) if charset else None
     if raw.isascii():

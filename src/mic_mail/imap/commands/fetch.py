@@ -60,7 +60,7 @@ QUICK_SECONDS = 0.05
 CACHED_FILE_OCTETS = 64 << 10
 """Messages up to this size are read in the event loop where the kernel has them in memory: 10 to 25 us."""
 HEADERS_AT_ONCE_OCTETS = 128 << 10
-"""Octets of headers that are searched for fields in the event loop: 1 ms."""
+"""Octets of headers that are searched for fields in the event loop: 2 ms."""
 HEADER_LINES_AT_ONCE = 4096
 """Lines of these: a field may have three octets, and costs as much as a long one."""
 SEEN_GROUP_MESSAGES = 128

@@ -123,7 +123,7 @@ def publish(
         present = None if claims else store.shared.presences.claimant(store.account_id, folder_id)
         recent_from = folder.recent_from
         answered: list[tuple[int, AnswerRow]] = []
-        placed = publish_within(write, folder, fresh, hold, person, answered)
+        placed = publish_within(write, folder, fresh, hold=hold, person=person, answered=answered)
         if placed and (claims or present is not None):
             folder.recent_from = folder.uidnext
         if claims:
@@ -162,10 +162,11 @@ def _repeated(delivery: Delivery, known: dict[str, Published | Delivery], new: d
     return replace(new[id(before)], duplicate=True) if isinstance(before, Delivery) else before
 
 
-def publish_within(  # noqa: PLR0917 - of one caller
+def publish_within(
     write: Write,
     folder: FolderRow,
     deliveries: Sequence[Delivery],
+    *,
     hold: Hold = unheld,
     person: str | None = None,
     answered: list[tuple[int, AnswerRow]] | None = None,
@@ -197,7 +198,7 @@ def publish_within(  # noqa: PLR0917 - of one caller
             if delivery.received_at_us is not None:  # the file's time gives INTERNALDATE if the index is lost
                 os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
             os.rename(old, new)
-    published = [_insert(write, folder, each, now_us, answered) for each, answered in zip(placed, answers, strict=True)]
+    published = [_insert(write, folder, each, now_us, found) for each, found in zip(placed, answers, strict=True)]
     if answered is not None:
         answered += [
             (each.uid, each.answer_row(found, now_us, new))
