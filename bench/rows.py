@@ -283,7 +283,7 @@ WEEK = Work(
         Row("anchors of the log and marks of the clock left out", "undone", "", most=0),
         Row("memory of all processes (Pss) at the end", "pss_mib", "MiB"),
         Row("memory, at the end by after the first day, in percent", "growth", "%", most=105),
-        Row("descriptors, more than after the first day", "descriptors", "", most=0),
+        Row("descriptors, more than in the first third", "descriptors", "", most=0),
         Row("CPU of the server in the week", "cpu_s", "s"),
     ),
 )

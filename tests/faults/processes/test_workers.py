@@ -102,10 +102,10 @@ def goes_on(client: imaplib.IMAP4_SSL) -> bool:
 
 
 def test_connections_are_spread_over_the_workers(server: ProcessServer) -> None:
-    """Whoever has fewest takes the next. On a busy machine one of them may be late for all of a burst: it catches up."""
+    """Whoever has fewest takes the next. On a busy machine one may be late again and again: it catches up in the end."""
     clients = [socket.create_connection((server.host, server.ports["pop3"])) for _ in range(40)]
     while max(counts := server.connected("pop3", len(clients))) > min(counts) * 10 // 9 + 1:
-        assert len(clients) < 400, counts
+        assert len(clients) < 800, counts
         for _ in range(4):
             clients.append(socket.create_connection((server.host, server.ports["pop3"])))
             assert clients[-1].recv(3) == b"+OK"
