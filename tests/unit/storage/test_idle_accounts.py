@@ -1,5 +1,6 @@
 """Resting: an account that nobody uses gives its handles back, and is none the worse for it."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -60,6 +61,27 @@ def open_files(home: Path) -> list[str]:
 
 def later(clock: ManualClock, seconds: float) -> None:
     clock.move_to(clock.now() + timedelta(seconds=seconds))
+
+
+def test_an_open_mailbox_takes_little_memory(root: Root, store: MailStore) -> None:
+    """However large its index: what SQLite holds for a writer and two readers that have read all of it."""
+    account = store.account(REF)
+    deliver(account, inbox(account), [f"{number} " + "h" * 8_000 for number in range(300)])
+    index = store.store(REF).index
+    assert os.stat(index._path).st_size + os.stat(f"{index._path}-wal").st_size > 2 << 20
+    store.rest(AT_ONCE)
+    before = octets_of_sqlite()
+    with account._store.reading() as one, account._store.reading() as another:
+        for connection in (one, another, index.writer()):
+            connection.execute("SELECT sum(length(header)) FROM email").fetchall()
+    assert octets_of_sqlite() - before < 900 << 10
+
+
+def octets_of_sqlite() -> int:
+    """What the library has allocated in this process."""
+    library = ctypes.CDLL("libsqlite3.so.0")
+    library.sqlite3_memory_used.restype = ctypes.c_int64
+    return int(library.sqlite3_memory_used())
 
 
 def test_a_store_knows_without_a_look_whether_it_has_something_to_close(store: MailStore, clock: ManualClock) -> None:
