@@ -177,9 +177,9 @@ class Store:
         SQLite, so this belongs in an executor. Only idle readers are closed. The writer is closed, together with the lock's
         descriptor, only while no thread holds the lock.
 
-        From then on nothing holds the index's inode, so a rebuilt index may get the same inode number. That is safe: the
-        folders of a rebuilt index have an `expunge_floor` above every MODSEQ known here, so no view of the old index is built
-        upon.
+        From then on nothing holds the index's inode, so another index may get the same inode number. That is safe: the folders
+        of a rebuilt index have an `expunge_floor` above every MODSEQ known here, and those of a mailbox that was deleted and
+        issued again have other UIDVALIDITYs, so no view of the old index is built upon.
         """
         self.search.rest(before)
         closed = self.index.rest_readers(before if readers_before is None else readers_before)

@@ -7,9 +7,12 @@ from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from mic_mail.clock import ManualClock
 from mic_mail.imap.selected.mailbox_view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
@@ -19,7 +22,7 @@ from mic_mail.storage.index import view_cache
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
-from store_harness import REF, Root, deliver
+from store_harness import REF, Root, deliver, inbox
 
 
 @dataclass
@@ -345,3 +348,35 @@ def test_a_changed_view_has_each_change_in_its_place(two: Two, monkeypatch: pyte
         if not vanished and set(some) <= set(uids):
             assert fresh.uids is view.uids
             assert fresh.sizes is view.sizes
+
+
+@pytest.mark.parametrize(("first", "flags"), [("looks", {1: 0}), ("delivers", {1: 0, 2: 0}), ("stores", {1: FLAGGED})])
+def test_a_mailbox_issued_again_is_not_taken_for_the_deleted_one(tmp_path: Path, first: str, flags: dict[int, int]) -> None:
+    """Another process has made it: its index has the inode number of the old one, and INBOX the MODSEQ that it had there."""
+    clock = ManualClock(datetime(2026, 7, 1, tzinfo=UTC))
+    root = Root(tmp_path, clock)
+    store = root.store()
+    account = store.account(REF)
+    deliver(account, inbox(account), ["a", "b", "c"], flags=SEEN)
+    known = account.view(inbox(account)).info
+    presence = account.enter(known.folder_id, claims=False)
+    store.rest(-1)
+    index, kept = root.home / "index.sqlite", tmp_path / "kept"
+    kept.hardlink_to(index)
+    root.use(lambda account: account.free(lambda: True))
+    clock.move_to(clock.now() + timedelta(days=90))
+    root.use(lambda account: deliver(account, inbox(account), ["new"]))
+    kept.write_bytes(index.read_bytes())
+    kept.replace(index)
+    if first == "delivers":
+        deliver(account, known.folder_id, ["newer"])
+    elif first == "stores":
+        account.store_flags(known.folder_id, [1], "+", FLAGGED)
+    found, truth = account.view(known.folder_id), root.use(lambda account: account.view(inbox(account)))
+    assert (columns(found), found.info) == (columns(truth), truth.info)
+    assert dict(zip(found.uids, found.flags, strict=True)) == flags
+    assert found.info.folder_id == known.folder_id
+    assert found.info.uidvalidity > known.uidvalidity
+    assert found.modseqs[0] == known.highest_modseq or first == "stores"
+    store.close()
+    del presence

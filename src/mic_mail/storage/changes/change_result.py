@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index.rows import FolderRow
-from mic_mail.storage.index.view_cache import with_changes
+from mic_mail.storage.index.view_cache import leads_to, with_changes
 from mic_mail.storage.types import ChangeResult, Changes, Row
 
 MANY_MESSAGES = 50_000
@@ -36,7 +36,7 @@ def change_result(
     if write.account.seen_each:
         return None
     known = shared.views.get(account_id, folder.folder_id)
-    if known is None or known.info.highest_modseq != since or since < folder.expunge_floor:
+    if known is None or known.info.highest_modseq != since or not leads_to(known, folder):
         return None
     info = folder.info()
     difference = list(changed), list(vanished)

@@ -27,6 +27,7 @@ from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.view_cache import leads_to
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import (
@@ -156,9 +157,9 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
 def _current_view(write: Write, folder: FolderRow) -> FolderView | None:
     """Return the folder's view if the process has it as the index is now, and all readers see the same."""
     view = write.store.shared.views.get(write.store.account_id, folder.folder_id)
-    if view is None or write.account.seen_each or view.info.highest_modseq != write.modseq_before(folder):
+    if view is None or write.account.seen_each or not leads_to(view, folder):
         return None
-    return view
+    return view if view.info.highest_modseq == write.modseq_before(folder) else None
 
 
 def _read_flags(write: Write, folder: FolderRow, uids: Sequence[int]) -> list[tuple[int, int, int, int]]:

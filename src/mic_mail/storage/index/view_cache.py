@@ -119,10 +119,12 @@ class ViewCache:
         changed: Sequence[Row] = (),
         vanished: Sequence[int] = (),
     ) -> None:
-        """Cache this view, made from `after` by these changes, unless a newer one is cached."""
+        """Cache this view, made from `after` by these changes, unless a newer one of the same UIDVALIDITY is cached."""
         key = (account_id, folder_id, person)
         with self._lock:
             before = self._views.get(key)
+            if before is not None and before.view.info.uidvalidity != view.info.uidvalidity:
+                before = None
             if before is not None and before.view.info.highest_modseq > view.info.highest_modseq:
                 return
             cached = _CachedView(view)
@@ -186,6 +188,15 @@ class ViewCache:
         with self._lock:
             self._views.drop_where(lambda key: key[0] == account_id)
             self._named.drop_where(lambda key: key[0] == account_id)
+
+
+def leads_to(view: FolderView, folder: FolderRow) -> bool:
+    """Return whether the folder is what the view holds and the changes since.
+
+    A deleted mailbox that is issued again has lower MODSEQs and other UIDVALIDITYs. A process that remembers the deleted one
+    may not notice, since the new index can have the old one's inode number.
+    """
+    return view.info.uidvalidity == folder.uidvalidity and view.info.highest_modseq >= folder.expunge_floor
 
 
 def octets_of(view: FolderView) -> int:

@@ -23,7 +23,7 @@ from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_state
-from mic_mail.storage.index.view_cache import with_changes
+from mic_mail.storage.index.view_cache import leads_to, with_changes
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.maildir import locate
 from mic_mail.storage.maintenance.external_changes import is_new_unchanged, new_changed, take_in_new
@@ -197,7 +197,7 @@ def _view(
     whose = "" if reader is None else reader.person
     known = None if kept is None else kept.get(whose)
     info = reader_seen_rows.info_of(connection, folder, reader)
-    if known is None or known.info.highest_modseq < folder.expunge_floor:
+    if known is None or not leads_to(known, folder):
         fresh = _load(store, connection, info)
         if reader is not None:
             fresh = reader_seen_rows.view_as_seen(connection, reader, fresh)
