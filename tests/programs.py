@@ -21,6 +21,8 @@ import pytest
 
 PEERS = Path("/opt/mail-peers")
 """Where `.ci/run` unpacks the servers whose packages exclude one another: PEERS/PACKAGE."""
+POSTGRESQL = Path("/usr/lib/postgresql")
+"""Where Debian keeps each version of PostgreSQL: POSTGRESQL/VERSION/bin."""
 BASE = frozenset("chown cp iconv mount nsenter sh sha256sum umount uname unshare".split())
 """In every Debian (its essential packages)."""
 ANOTHER_ACCOUNT = "another account"
@@ -74,6 +76,7 @@ PROGRAMS = {
     "openssl": Program("openssl"),
     "opensmtpd": Program("opensmtpd", ("smtpd", "smtpctl"), as_root=True, in_namespace=True),
     "postfix": Program("postfix", ("postfix", "postmap", "postqueue", "postsuper", "postcat"), as_root=True),
+    "postgres": Program("postgresql-17", ("postgres", "initdb", "psql")),
     "readpst": Program("pst-utils"),
     "redis-server": Program("redis-server"),
     "rspamd": Program("rspamd"),
@@ -97,8 +100,10 @@ _runs = False
 def find(name: str) -> str | None:
     """Where a program is."""
     program = PROGRAMS[name]
-    beside = [str(path) for path in PEERS.glob("*/usr/sbin")]
-    return shutil.which((*program.files, name)[0], path=os.pathsep.join([os.environ.get("PATH", os.defpath), _ASIDE, *beside]))
+    before = sorted(map(str, POSTGRESQL.glob("*/bin")), reverse=True)
+    beside = map(str, PEERS.glob("*/usr/sbin"))
+    path = os.pathsep.join([*before, os.environ.get("PATH", os.defpath), _ASIDE, *beside])
+    return shutil.which((*program.files, name)[0], path=path)
 
 
 def missing(*names: str) -> list[str]:

@@ -31,9 +31,10 @@ from mic_mail.storage.changes.seen import sidecar as seen_sidecar
 from mic_mail.storage.changes.sidecar_rows import account_sidecar, folder_sidecar
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SQLITE_ERRORS, SqlStatement, is_damage, keyed_by, translated
+from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translated
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, email_id, make_folder_tree
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maildir.swap_store import finish, replaced, restoring

@@ -45,12 +45,12 @@ def copy(
         check_quota(write, sum(row.size for row in rows), limit_octets)
         placed = _place(write, source, target, rows, allowed)
         old_cur, new_cur = store.paths.cur(source.directory), store.paths.cur(target.directory)
-        write.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
+        write.names.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
         for row, _, _, name in placed:
             link_or_copy(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}")
         # Fsync the source directory first. While only the journal holds its name (journal.py), a surviving copy would be taken
         # for it.
-        write.durable |= dict.fromkeys((old_cur, new_cur))
+        write.names.durable |= dict.fromkeys((old_cur, new_cur))
         add_refs(write, (row.email_pk for row in rows), 1)
         seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
         return _insert(write, target, placed)
@@ -83,7 +83,7 @@ def move_within(
     must_not_be_frozen(write.store)
     placed = _place(write, source, target, rows, allowed)
     old_cur, new_cur = write.store.paths.cur(source.directory), write.store.paths.cur(target.directory)
-    write.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
+    write.names.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
     seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
     tombstone(write, source, rows, moved_to={row.uid: (target.folder_id, uid) for row, uid, _, _ in placed})

@@ -17,8 +17,8 @@ from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import RowStatement, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.index.statements import RowStatement, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, ExpungeResult
@@ -127,7 +127,7 @@ def tombstone_files(
     must_not_be_frozen(write.store)
     moved = _move_files(write, folder, going)
     if remember is not None:
-        write.remember = partial(remember, folder.mailbox_id, [*moved.values()])
+        write.names.remember = partial(remember, folder.mailbox_id, [*moved.values()])
     tombstone(write, folder, going, kept={uid: expunged_as for uid, (_, expunged_as) in moved.items()})
     return ExpungeResult([row.uid for row in going], write.modseq)
 
@@ -137,7 +137,7 @@ def _move_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> dic
     paths = write.store.paths
     cur = paths.cur(folder.directory)
     moved = {row.uid: (row.name, _expunged_name(folder, row, row.name)) for row in going}
-    absent = write.move_those_there(cur, paths.expunged, [*moved.values()])
+    absent = write.names.move_those_there(cur, paths.expunged, [*moved.values()])
     if not absent:
         return moved
     present = locate(cur, absent)
@@ -145,7 +145,7 @@ def _move_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> dic
         if row.name in present:
             moved[row.uid] = present[row.name], _expunged_name(folder, row, present[row.name])
     again = [moved[row.uid] for row in going if row.name in present]
-    write.rename([(f"{cur}/{name}", f"{paths.expunged}/{expunged_as}") for name, expunged_as in again])
+    write.names.rename([(f"{cur}/{name}", f"{paths.expunged}/{expunged_as}") for name, expunged_as in again])
     lost = set(absent).difference(present)
     return {row.uid: moved[row.uid] for row in going if row.name not in lost}
 

@@ -24,9 +24,10 @@ from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.view_cache import leads_to
 from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
@@ -392,7 +393,7 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, in
             if new_name != now:
                 renames.append((f"{cur}/{now}", f"{cur}/{new_name}"))
             _SET_NAME.on(write.connection, account=store.account_id, folder=folder_id, at=uid, new_name=new_name)
-        write.rename(renames, durable=False)  # losing such a rename loses nothing
+        write.names.rename(renames, durable=False)  # losing such a rename loses nothing
         return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0, write.mark
 
 

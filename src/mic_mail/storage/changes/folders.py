@@ -19,8 +19,8 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, encode_directory
 from mic_mail.storage.maildir.maildir import make_folder_tree
 from mic_mail.storage.maildir.sidecars import MARK_STEP
@@ -157,7 +157,7 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
         with open(f"{staging}/maildirfolder", "wb"):
             pass  # Maildir++: marks a folder, not an account
         folder_sidecar(folder).write(staging)
-        write.rename([(staging, final)])
+        write.names.rename([(staging, final)])
     write.add_folder(folder)
     if write.account.seen_each:
         reader_seen_rows.owe(write.connection, store.account_id, folder.folder_id)
@@ -235,8 +235,8 @@ def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
         pairs.append((paths.folder(folder.directory), paths.folder(directory)))
         folder.name, folder.directory, folder.modseq = name, directory, write.modseq
         write.keep(folder)
-    write.intend(sidecars=[folder.folder_id for folder, _ in going])
-    write.rename(pairs)
+    write.names.intend(sidecars=[folder.folder_id for folder, _ in going])
+    write.names.rename(pairs)
 
 
 def delete(store: Store, name: str) -> None:
@@ -251,7 +251,7 @@ def delete(store: Store, name: str) -> None:
         must_not_be_frozen(store)
         paths = write.store.paths
         directory = f"{EXPUNGED}/{folder.mailbox_id}"
-        write.rename([(paths.folder(folder.directory), paths.folder(directory))])
+        write.names.rename([(paths.folder(folder.directory), paths.folder(directory))])
         folder.directory, folder.modseq = directory, write.modseq
         folder.deleted_at_us = store.clock.steady_us()
         write.keep(folder)

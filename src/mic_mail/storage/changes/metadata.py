@@ -37,13 +37,13 @@ def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequen
         _check_limits(write, folder_id, before, after, changes)
         if folder_id is None:
             write.account.metadata = pack(after)
-            write.rewrite_account_sidecar()
+            write.names.rewrite_account_sidecar()
         else:
             folder = write.folder(folder_id)
             for use in uses:
                 give_use(write, folder, use)
             folder.metadata = pack(after)
-            write.intend(sidecars=[folder_id])
+            write.names.intend(sidecars=[folder_id])
             write.touch(folder)
 
 

@@ -47,8 +47,8 @@ from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota, SpecialUseRefused
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.journal.frames import MessageLocation
 from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
@@ -152,7 +152,7 @@ def _published_before(write: Write, origin: str) -> Published | None:
     folder = read_folder(write.connection, write.store.account_id, published.folder_id)
     if folder is not None and folder.deleted_at_us is None:
         # The process that published it may have been killed before the fsync; this caller is about to acknowledge it.
-        write.durable[write.store.paths.cur(folder.directory)] = None
+        write.names.durable[write.store.paths.cur(folder.directory)] = None
     return published
 
 
@@ -186,14 +186,14 @@ def publish_within(
     answers: list[Answers] = []
     with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
         if held is not None:
-            write.undoing.append(held)
+            write.names.undoing.append(held)
         else:
             for delivery in deliveries:
                 if delivery.octets is not None:
                     delivery.staged.finish()
         if held is None or len(unfinished) < len(placed):
-            write.durable[cur] = None
-        write.intend(renames=renames)
+            write.names.durable[cur] = None
+        write.names.intend(renames=renames)
         for delivery, (old, new) in zip(deliveries, renames, strict=True):
             if delivery.received_at_us is not None:  # the file's time gives INTERNALDATE if the index is lost
                 os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))

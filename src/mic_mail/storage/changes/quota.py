@@ -6,8 +6,9 @@ from sqlalchemy import case, func, literal_column, select
 
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SQLITE_ERRORS, SqlStatement, keyed_by
+from mic_mail.storage.index.connection import SQLITE_ERRORS
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
+from mic_mail.storage.index.statements import SqlStatement, keyed_by, whole_sum
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, SEEN, Quota
 
@@ -17,10 +18,10 @@ _DELETED = _M.flags.op("&")(literal_column(str(DELETED))) != literal_column("0")
 _COUNT = SqlStatement(
     select(
         func.count(),
-        func.coalesce(func.sum(case((_UNSEEN, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
-        func.coalesce(func.sum(case((_DELETED, literal_column("1")), else_=literal_column("0"))), literal_column("0")),
-        func.coalesce(func.sum(_M.size), literal_column("0")),
-        func.coalesce(func.sum(case((_DELETED, _M.size), else_=literal_column("0"))), literal_column("0")),
+        whole_sum(case((_UNSEEN, literal_column("1")), else_=literal_column("0"))),
+        whole_sum(case((_DELETED, literal_column("1")), else_=literal_column("0"))),
+        whole_sum(_M.size),
+        whole_sum(case((_DELETED, _M.size), else_=literal_column("0"))),
     ).where(keyed_by(_M, "folder"))
 )
 

@@ -23,7 +23,6 @@ under the account's lock, unsynced; `seen_unwritten` remembers across a kill whi
 
 import contextlib
 import glob
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, update
@@ -31,9 +30,10 @@ from sqlalchemy import bindparam, update
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by, translated
+from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by
 from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
 from mic_mail.storage.store import Store
 
@@ -65,7 +65,7 @@ def switch(store: Store, *, each: bool, persons: Collection[str] = ()) -> bool:
                 _begin(write, person, 0)
         else:
             _end(write)
-        write.rewrite_account_sidecar()
+        write.names.rewrite_account_sidecar()
         write.announce()
     with contextlib.suppress(Unavailable):  # they stay pending
         write_out(store)
@@ -82,7 +82,7 @@ def _end(write: Write) -> None:
     for row in read_all_folders(write.connection, account_id):
         folder = write.any_folder(row.folder_id)
         write.touch(folder)
-        write.intend(leftovers=glob.glob(f"{glob.escape(write.store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+        write.names.intend(leftovers=glob.glob(f"{glob.escape(write.store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
 
 
 def forget(store: Store, person: str) -> None:
@@ -95,7 +95,7 @@ def forget(store: Store, person: str) -> None:
         reader = reader_seen_rows.find(write.connection, store.account_id, person)
         if reader is not None:
             _drop(write, reader)
-            write.rewrite_account_sidecar()
+            write.names.rewrite_account_sidecar()
 
 
 def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
@@ -108,14 +108,14 @@ def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
         gone = [each for each in reader_seen_rows.all_readers(write.connection, store.account_id) if each.person not in persons]
         for reader in gone:
             _drop(write, reader)
-        write.rewrite_account_sidecar()
+        write.names.rewrite_account_sidecar()
     return [reader.person for reader in gone]
 
 
 def _drop(write: Write, reader: SeenReader) -> None:
     reader_seen_rows.drop_reader(write.connection, reader)
     folders = read_all_folders(write.connection, write.store.account_id)
-    write.intend(leftovers=[seen_path(write.store.paths.folder(row.directory), reader.person) for row in folders])
+    write.names.intend(leftovers=[seen_path(write.store.paths.folder(row.directory), reader.person) for row in folders])
 
 
 # Readers
@@ -148,7 +148,7 @@ def _begin(write: Write, person: str, modseq: int) -> SeenReader:
     for row in read_all_folders(write.connection, account_id):
         reader_seen_rows.owe(write.connection, account_id, row.folder_id, [reader])
     write.store.names_due = True
-    write.rewrite_account_sidecar()
+    write.names.rewrite_account_sidecar()
     return reader
 
 
@@ -216,7 +216,7 @@ def write_out(store: Store) -> None:
                 reader_seen_rows.paid(write.connection, store.account_id, folder_id, reader_id)
 
 
-def sidecar(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReader) -> SeenSidecar:
+def sidecar(connection: Connection, folder: FolderRow, reader: SeenReader) -> SeenSidecar:
     """Return one reader's sidecar of a folder. Ranges span UIDs that no longer exist: that makes fewer."""
     return SeenSidecar(
         reader.person, folder.mailbox_id, _ranges(reader_seen_rows.seen_uids(connection, reader, folder.folder_id))

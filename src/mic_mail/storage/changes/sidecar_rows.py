@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder
+from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
@@ -22,7 +22,7 @@ _S = schema.subscription.c
 _SUBSCRIPTIONS = SqlStatement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
 
 
-def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable[int]) -> list[int]:
+def rewritten(store: Store, connection: Connection, folder_ids: Iterable[int]) -> list[int]:
     """Rewrite sidecars from an index of this epoch; return those that could not be written."""
     try:
         account = read_account(connection, store.account_id)
@@ -39,7 +39,7 @@ def rewritten(store: Store, connection: sqlite3.Connection, folder_ids: Iterable
     return pending
 
 
-def rewrite_sidecar(store: Store, connection: sqlite3.Connection, folder_id: int) -> None:
+def rewrite_sidecar(store: Store, connection: Connection, folder_id: int) -> None:
     """Rewrite one sidecar; OSError as the file system raised it."""
     if folder_id == ACCOUNT:
         if (account := read_account(connection, store.account_id)) is not None:
@@ -62,7 +62,7 @@ def folder_sidecar(folder: FolderRow) -> FolderSidecar:
     )
 
 
-def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountSidecar:
+def account_sidecar(connection: Connection, row: AccountRow) -> AccountSidecar:
     return AccountSidecar(
         account_id=row.account_id,
         modseq_mark=row.modseq_mark,
@@ -73,16 +73,16 @@ def account_sidecar(connection: sqlite3.Connection, row: AccountRow) -> AccountS
     )
 
 
-def readers_of(connection: sqlite3.Connection, row: AccountRow) -> tuple[str, ...] | None:
+def readers_of(connection: Connection, row: AccountRow) -> tuple[str, ...] | None:
     """Return the addresses of readers with their own \\Seen; None: it is one for all."""
     return (
         tuple(reader.person for reader in reader_seen_rows.all_readers(connection, row.account_id)) if row.seen_each else None
     )
 
 
-def write_account_sidecar(store: Store, connection: sqlite3.Connection, row: AccountRow) -> None:
+def write_account_sidecar(store: Store, connection: Connection, row: AccountRow) -> None:
     account_sidecar(connection, row).write(store.paths.maildir)
 
 
-def subscribed_names(connection: sqlite3.Connection, account_id: int) -> tuple[str, ...]:
+def subscribed_names(connection: Connection, account_id: int) -> tuple[str, ...]:
     return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))

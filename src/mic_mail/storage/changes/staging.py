@@ -174,7 +174,7 @@ def is_delivered(store: Store, source: str | Path) -> bool:
                 continue
             with os.scandir(directory) as entries:
                 if any(entry.inode() == wanted.st_ino for entry in entries):
-                    write.durable[directory] = None
+                    write.names.durable[directory] = None
                     return True
     return False
 

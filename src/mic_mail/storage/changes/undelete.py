@@ -5,7 +5,6 @@ as it was.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,8 +16,8 @@ from mic_mail.storage.changes.quota import recount_folder
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow, read_all_folders
+from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.maildir.folder_names import encode_directory
 from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
 from mic_mail.storage.store import Store
@@ -104,7 +103,7 @@ def message_outcomes(store: Store, mailbox_id: str, uids: Iterable[int]) -> dict
 
 def _message_outcome(
     store: Store,
-    connection: sqlite3.Connection,
+    connection: Connection,
     folders: Mapping[int, FolderRow],
     at: tuple[FolderRow, int],
     row: tuple[int, int, str | None, int | None, int | None] | None,
@@ -156,7 +155,7 @@ def _restore_folder(write: Write, row: FolderRow) -> int:
     if os.path.lexists(paths.folder(directory)):
         raise FolderExists(row.name)
     folder = write.any_folder(row.folder_id)
-    write.rename([(paths.folder(folder.directory), paths.folder(directory))])
+    write.names.rename([(paths.folder(folder.directory), paths.folder(directory))])
     folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
     recount_folder(write, folder)  # the sweep may have begun to remove it
     write.save(folder)
@@ -179,7 +178,7 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
             uid = write.take_uid(folder)
             base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base
             restored.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
-    write.rename(
+    write.names.rename(
         [
             (f"{store.paths.expunged}/{present[row.name]}", f"{store.paths.cur(folder.directory)}/{new_name}")
             for row, folder, _, new_name in restored

@@ -32,7 +32,8 @@ from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
 from mic_mail.storage.fulltext.segment import Flow, Packed, flow_beginnings, words_span
-from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, SqlStatement, is_damage
+from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, is_damage
+from mic_mail.storage.index.statements import SqlStatement
 from mic_mail.storage.index.tables import creation, stamp, stamps
 
 VERSION = 9 if sys.byteorder == "little" else 10

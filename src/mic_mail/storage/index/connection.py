@@ -1,8 +1,7 @@
-"""The connections to one account's index, and the statements that run on them.
+"""The connections to one account's index.
 
-Statements are SQLAlchemy Core, compiled once at import; their SQL runs on the driver's connection (Core's execution costs 217
-us for a delivery, the driver's 77 us). There is one writer, used only under the account's lock, and up to two idle readers; all
-may be closed at any time (`Store.rest`) and reopen at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
+There is one writer, used only under the account's lock, and up to two idle readers; all may be closed at any time
+(`Store.rest`) and reopen at the next use. Errors of SQLite leave as `Unavailable` or `DiskFull`:
 damage to an index is temporary for the peer, since the files are the mail and `repair` rebuilds the index from them.
 """
 
@@ -11,24 +10,13 @@ import os
 import sqlite3
 import sys
 import threading
-from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from operator import attrgetter
 from types import TracebackType
-from typing import Any
 from urllib.parse import quote
-
-from sqlalchemy import Column, ColumnElement, and_, bindparam, func, select
-from sqlalchemy.dialects import sqlite as dialects
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from mic_mail.clock import Clock
 from mic_mail.storage.errors import DiskFull, Unavailable, of_os_error
 
-_DIALECT = dialects.dialect(paramstyle="named")
-_BY_PLACE = dialects.dialect(paramstyle="qmark")
 _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
@@ -51,67 +39,6 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 Where SQLite's message quotes octets of a damaged schema, Python fails to decode the message instead.
 """
-
-
-class SqlStatement:
-    """A compiled statement; `on` runs it with named values."""
-
-    __slots__ = ("_constants", "sql")
-
-    def __init__(self, clause: ClauseElement, columns: Sequence[str] | None = None) -> None:
-        """`columns` of an INSERT or UPDATE are bound by their own names."""
-        compiled = clause.compile(dialect=_DIALECT, column_keys=columns)
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = str(compiled)
-        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-
-    def on(self, connection: sqlite3.Connection, **values: object) -> sqlite3.Cursor:
-        return connection.execute(self.sql, self._constants | values if self._constants else values)
-
-    def on_each(self, connection: sqlite3.Connection, rows: Iterable[dict[str, object]]) -> None:
-        constants = self._constants
-        connection.executemany(self.sql, (constants | row for row in rows) if constants else rows)
-
-
-class RowStatement:
-    """A compiled statement that takes its values from a row's attributes, at a third of the cost of names."""
-
-    __slots__ = ("_values", "sql")
-
-    def __init__(self, clause: ClauseElement, columns: Sequence[str]) -> None:
-        compiled = clause.compile(dialect=_BY_PLACE, column_keys=columns)
-        assert isinstance(compiled, SQLCompiler)
-        assert compiled.positiontup is not None
-        self.sql = str(compiled)
-        self._values = attrgetter(*compiled.positiontup)
-
-    def on(self, connection: sqlite3.Connection, row: object) -> sqlite3.Cursor:
-        return connection.execute(self.sql, self._values(row))
-
-
-_BOUND_NAMES = {
-    "account": "account_id",
-    "folder": "folder_id",
-    "reader": "reader_id",
-    "at": "uid",
-    "email": "email_pk",
-    "name": "name",
-}
-"""Columns of keys, by the name under which their value is bound."""
-
-
-def keyed_by(columns: ReadOnlyColumnCollection[str, Column[Any]], *names: str) -> ColumnElement[bool]:
-    """Build "the row is of the account bound as `account`, and has the values bound as `names`"."""
-    return and_(*(columns[_BOUND_NAMES[name]] == bindparam(name) for name in ("account", *names)))
-
-
-def among(column: ColumnElement[int]) -> ColumnElement[bool]:
-    """Build "`column` is in the JSON array bound as `uids`" (`uid_list`)."""
-    return column.in_(select(func.json_each(bindparam("uids")).table_valued("value").c.value))
-
-
-def uid_list(uids: Iterable[int]) -> str:
-    return f"[{','.join(map(str, sorted(uids)))}]"
 
 
 class translated:  # noqa: N801 - read as a function: `with translated("reading the index"):`

@@ -5,18 +5,26 @@ folder as that reader sees them. The life of these rows and the reasons: seen.py
 """
 
 import json
-import sqlite3
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, delete, func, literal_column, select
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.sqlite import Insert
 
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.index.statements import (
+    Connection,
+    SqlStatement,
+    among,
+    column_list,
+    insert,
+    keyed_by,
+    uid_list,
+    whole_sum,
+)
 from mic_mail.storage.types import SEEN, FolderInfo, FolderView, Row
 
 SeenState = tuple[int, int]
@@ -44,7 +52,7 @@ _FIND = SqlStatement(
 _READERS = SqlStatement(select(_R.reader_id, _R.person, _R.begun_modseq).where(keyed_by(_R)).order_by(_R.person))
 _STATES_AMONG = SqlStatement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, among(_S.uid)))
 _STATES_SINCE = SqlStatement(select(_S.uid, _S.seen, _S.modseq).where(*_HERE, _S.modseq > bindparam("since")))
-_SEEN_UIDS = SqlStatement(select(func.json_group_array(_S.uid)).where(*_HERE, _S.seen == literal_column("1")))
+_SEEN_UIDS = SqlStatement(select(column_list(_S.uid, _S.uid)).where(*_HERE, _S.seen == literal_column("1")))
 """UIDs as JSON, which takes a third of the time of rows (reader.py)."""
 _TALLIES = SqlStatement(select(_L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L, "reader")))
 _TALLY_HERE = SqlStatement(select(_L.seen, _L.modseq).where(keyed_by(_L, "reader", "folder")))
@@ -54,22 +62,23 @@ _DROP_TALLIES_IN_FOLDER = SqlStatement(
 )
 _ALL_TALLIES = SqlStatement(select(_L.reader_id, _L.folder_id, _L.seen, _L.modseq).where(keyed_by(_L)))
 _COUNTED = SqlStatement(
-    select(_S.reader_id, _S.folder_id, func.sum(_S.seen), func.max(_S.modseq))
+    select(_S.reader_id, _S.folder_id, whole_sum(_S.seen), func.max(_S.modseq))
     .where(keyed_by(_S))
     .group_by(_S.reader_id, _S.folder_id)
 )
-_SET_TALLY = SqlStatement(insert(schema.seen_tally).prefix_with("OR REPLACE"))
 _ADD_READER = SqlStatement(insert(schema.reader))
 _COLUMNS = [column.name for column in schema.seen.c]
-_KEY = ["account_id", "reader_id", "folder_id", "uid"]
+_TALLY_KEY = ["account_id", "reader_id", "folder_id"]
+_KEY = [*_TALLY_KEY, "uid"]
 
 
-def _or_changed(statement: Insert) -> Insert:
+def _or_changed(statement: Insert, key: list[str] = _KEY) -> Insert:
     """Make an INSERT an upsert, without OR REPLACE: see the triggers in schema.py."""
     new = statement.excluded
-    return statement.on_conflict_do_update(index_elements=_KEY, set_={"seen": new.seen, "modseq": new.modseq})
+    return statement.on_conflict_do_update(index_elements=key, set_={"seen": new.seen, "modseq": new.modseq})
 
 
+_SET_TALLY = SqlStatement(_or_changed(insert(schema.seen_tally), _TALLY_KEY))
 _SET = SqlStatement(_or_changed(insert(schema.seen)))
 _TAKE_COMMON = SqlStatement(
     insert(schema.seen).from_select(
@@ -102,7 +111,7 @@ _DROP_IN_FOLDER = SqlStatement(delete(schema.seen).where(*_OF_ALL))
 _DROP_HERE = SqlStatement(delete(schema.seen).where(*_HERE))
 _DROP_OF_READER = SqlStatement(delete(schema.seen).where(_OF_READER))
 _DROP_READER = SqlStatement(delete(schema.reader).where(keyed_by(_R, "reader")))
-_OWE = SqlStatement(insert(schema.seen_unwritten).prefix_with("OR IGNORE"), ("account_id", "folder_id", "reader_id"))
+_OWE = SqlStatement(insert(schema.seen_unwritten).on_conflict_do_nothing(), ("account_id", "folder_id", "reader_id"))
 _OWED = SqlStatement(select(_U.folder_id, _U.reader_id).where(keyed_by(_U)).limit(bindparam("most")))
 _PAID = SqlStatement(delete(schema.seen_unwritten).where(keyed_by(_U, "folder", "reader")))
 _PAID_OF_READER = SqlStatement(delete(schema.seen_unwritten).where(keyed_by(_U, "reader")))
@@ -135,19 +144,19 @@ class SeenReader:
     """
 
 
-def find(connection: sqlite3.Connection, account_id: int, person: str | None) -> SeenReader | None:
+def find(connection: Connection, account_id: int, person: str | None) -> SeenReader | None:
     """Return the reader, or None where the person sees the common state."""
     row = None if person is None else _FIND.on(connection, account=account_id, person=person).fetchone()
     return None if row is None or not row[0] or row[1] is None else SeenReader(account_id, *row[1:])
 
 
-def has_to_begin(connection: sqlite3.Connection, account_id: int, person: str) -> bool:
+def has_to_begin(connection: Connection, account_id: int, person: str) -> bool:
     """Return whether readers have their own \\Seen here, and this person has none yet."""
     row = _FIND.on(connection, account=account_id, person=person).fetchone()
     return row is not None and bool(row[0]) and row[1] is None
 
 
-def all_readers(connection: sqlite3.Connection, account_id: int) -> list[SeenReader]:
+def all_readers(connection: Connection, account_id: int) -> list[SeenReader]:
     """Return all readers, by address."""
     return [SeenReader(account_id, *row) for row in _READERS.on(connection, account=account_id)]
 
@@ -155,20 +164,20 @@ def all_readers(connection: sqlite3.Connection, account_id: int) -> list[SeenRea
 # What a reader sees
 
 
-def states(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, uids: Iterable[int]) -> dict[int, SeenState]:
+def states(connection: Connection, reader: SeenReader, folder_id: int, uids: Iterable[int]) -> dict[int, SeenState]:
     """Return the reader's states of these messages by UID; messages without one were never seen."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     rows = _STATES_AMONG.on(connection, **here, uids=uid_list(uids))
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
-def states_since(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, since: int) -> dict[int, SeenState]:
+def states_since(connection: Connection, reader: SeenReader, folder_id: int, since: int) -> dict[int, SeenState]:
     """Return the states that the reader has changed after a MODSEQ."""
     rows = _STATES_SINCE.on(connection, account=reader.account_id, reader=reader.reader_id, folder=folder_id, since=since)
     return {uid: (seen, modseq) for uid, seen, modseq in rows}
 
 
-def seen_uids(connection: sqlite3.Connection, reader: SeenReader, folder_id: int) -> list[int]:
+def seen_uids(connection: Connection, reader: SeenReader, folder_id: int) -> list[int]:
     """Return the UIDs that the reader has seen, ascending."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     (uids,) = _SEEN_UIDS.on(connection, **here).fetchone()
@@ -185,7 +194,7 @@ def as_seen(rows: Iterable[Row], known: Mapping[int, SeenState], reader: SeenRea
     return found
 
 
-def view_as_seen(connection: sqlite3.Connection, reader: SeenReader, common: FolderView) -> FolderView:
+def view_as_seen(connection: Connection, reader: SeenReader, common: FolderView) -> FolderView:
     """Return a whole folder as the reader sees it."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": common.info.folder_id}
     seen = set(seen_uids(connection, reader, common.info.folder_id))
@@ -199,7 +208,7 @@ def view_as_seen(connection: sqlite3.Connection, reader: SeenReader, common: Fol
     return FolderView(common.info, common.uids, flags, modseqs, common.sizes)
 
 
-def info_of(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReader | None) -> FolderInfo:
+def info_of(connection: Connection, folder: FolderRow, reader: SeenReader | None) -> FolderInfo:
     """Return a folder's info as the reader sees it, or (None) as the common state has it."""
     if reader is None:
         return folder.info()
@@ -207,7 +216,7 @@ def info_of(connection: sqlite3.Connection, folder: FolderRow, reader: SeenReade
     return with_tally(folder.info(), tally, reader)
 
 
-def tallies(connection: sqlite3.Connection, reader: SeenReader) -> dict[int, SeenState]:
+def tallies(connection: Connection, reader: SeenReader) -> dict[int, SeenState]:
     """Return messages seen by the reader and the MODSEQ of the last change, for each folder with a tally."""
     rows = _TALLIES.on(connection, account=reader.account_id, reader=reader.reader_id)
     return {folder_id: (seen, modseq) for folder_id, seen, modseq in rows}
@@ -223,7 +232,7 @@ def with_tally(info: FolderInfo, tally: SeenState | None, reader: SeenReader) ->
 # Changes
 
 
-def add_reader(connection: sqlite3.Connection, account_id: int, person: str, begun_modseq: int) -> SeenReader:
+def add_reader(connection: Connection, account_id: int, person: str, begun_modseq: int) -> SeenReader:
     """Add a reader who has seen what the common state says."""
     highest = max((reader.reader_id for reader in all_readers(connection, account_id)), default=0)
     reader = SeenReader(account_id, highest + 1, person, begun_modseq)
@@ -232,13 +241,13 @@ def add_reader(connection: sqlite3.Connection, account_id: int, person: str, beg
     return reader
 
 
-def drop_reader(connection: sqlite3.Connection, reader: SeenReader) -> None:
+def drop_reader(connection: Connection, reader: SeenReader) -> None:
     for statement in (_DROP_OF_READER, _DROP_TALLIES, _PAID_OF_READER, _DROP_READER):
         statement.on(connection, account=reader.account_id, reader=reader.reader_id)
 
 
 def set_states(
-    connection: sqlite3.Connection,
+    connection: Connection,
     readers: Iterable[SeenReader],
     folder_id: int,
     changes: Collection[tuple[int, int]],
@@ -253,23 +262,21 @@ def set_states(
         _OWE.on(connection, **here)
 
 
-def take_ranges(connection: sqlite3.Connection, reader: SeenReader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
+def take_ranges(connection: Connection, reader: SeenReader, folder_id: int, seen: Iterable[tuple[int, int]]) -> None:
     """Make exactly the messages in these ranges of UIDs seen in the folder."""
     here = {"account": reader.account_id, "reader": reader.reader_id, "folder": folder_id}
     _DROP_HERE.on(connection, **here)
     _SET_THOSE_THERE.on_each(connection, ({**here, "low": low, "high": high} for low, high in seen))
 
 
-def carry(
-    connection: sqlite3.Connection, account_id: int, folder_id: int, target_id: int, pairs: Iterable[tuple[int, int]]
-) -> None:
+def carry(connection: Connection, account_id: int, folder_id: int, target_id: int, pairs: Iterable[tuple[int, int]]) -> None:
     """Copy the seen state of messages (old UID) to their copies in the target (new UID), for all readers."""
     here = {"account": account_id, "folder": folder_id, "target": target_id}
     _CARRY.on_each(connection, ({**here, "old": old, "new": new} for old, new in pairs))
     owe(connection, account_id, target_id)
 
 
-def drop_states(connection: sqlite3.Connection, account_id: int, folder_id: int, uids: Iterable[int] | None) -> None:
+def drop_states(connection: Connection, account_id: int, folder_id: int, uids: Iterable[int] | None) -> None:
     """Delete the states of removed messages, or (None) of a removed folder."""
     if uids is None:
         _DROP_IN_FOLDER.on(connection, account=account_id, folder=folder_id)
@@ -279,12 +286,12 @@ def drop_states(connection: sqlite3.Connection, account_id: int, folder_id: int,
         _DROP_AMONG.on(connection, account=account_id, folder=folder_id, uids=uid_list(uids))
 
 
-def stray(connection: sqlite3.Connection, account_id: int) -> list[tuple[int, int]]:
+def stray(connection: Connection, account_id: int) -> list[tuple[int, int]]:
     """Return (folder, uid) of states without a message."""
     return _STRAY.on(connection, account=account_id).fetchall()
 
 
-def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -> int:
+def put_right(connection: Connection, account_id: int, *, check: bool) -> int:
     """Return how many tallies differ from a recount; correct them unless `check`."""
     counted = {(reader, folder): (seen, at) for reader, folder, seen, at in _COUNTED.on(connection, account=account_id)}
     known = {(reader, folder): (seen, at) for reader, folder, seen, at in _ALL_TALLIES.on(connection, account=account_id)}
@@ -302,16 +309,16 @@ def put_right(connection: sqlite3.Connection, account_id: int, *, check: bool) -
 # Sidecars that lag behind
 
 
-def owe(connection: sqlite3.Connection, account_id: int, folder_id: int, readers: Iterable[SeenReader] | None = None) -> None:
+def owe(connection: Connection, account_id: int, folder_id: int, readers: Iterable[SeenReader] | None = None) -> None:
     """Mark the sidecars of these readers, or of all, to be rewritten."""
     for reader in all_readers(connection, account_id) if readers is None else readers:
         _OWE.on(connection, account_id=account_id, folder_id=folder_id, reader_id=reader.reader_id)
 
 
-def pending_sidecars(connection: sqlite3.Connection, account_id: int, most: int) -> list[tuple[int, int]]:
+def pending_sidecars(connection: Connection, account_id: int, most: int) -> list[tuple[int, int]]:
     """Return (folder, reader) of pending sidecars."""
     return _OWED.on(connection, account=account_id, most=most).fetchall()
 
 
-def paid(connection: sqlite3.Connection, account_id: int, folder_id: int, reader_id: int) -> None:
+def paid(connection: Connection, account_id: int, folder_id: int, reader_id: int) -> None:
     _PAID.on(connection, account=account_id, folder=folder_id, reader=reader_id)

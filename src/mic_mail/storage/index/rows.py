@@ -1,7 +1,6 @@
 """Rows of the index as values, and the statements that several modules of the store share."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import RowStatement, SqlStatement, keyed_by
+from mic_mail.storage.index.statements import Connection, RowStatement, SqlStatement, keyed_by
 from mic_mail.storage.types import DELETED, SEEN, FolderInfo
 
 
@@ -180,13 +179,13 @@ _UPDATE_COUNTERS = RowStatement(
 _INSERT_FOLDER = RowStatement(insert(schema.folder), _FOLDER_FIELDS)
 
 
-def read_account(connection: sqlite3.Connection, account_id: int) -> AccountRow | None:
+def read_account(connection: Connection, account_id: int) -> AccountRow | None:
     row = _SELECT_ACCOUNT.on(connection, account=account_id).fetchone()
     return AccountRow(*row) if row else None
 
 
 def read_account_and_folder(
-    connection: sqlite3.Connection, account_id: int, folder_id: int
+    connection: Connection, account_id: int, folder_id: int
 ) -> tuple[AccountRow | None, FolderRow | None]:
     """Read both rows in one query; the folder may be a deleted one."""
     row = _SELECT_BOTH.on(connection, account=account_id, folder=folder_id).fetchone()
@@ -196,7 +195,7 @@ def read_account_and_folder(
     return AccountRow(*row[: len(_ACCOUNT_FIELDS)]), FolderRow(*of_folder) if of_folder[0] is not None else None
 
 
-def read_state(connection: sqlite3.Connection, account_id: int, folder: int | str) -> tuple[int, int, FolderRow | None]:
+def read_state(connection: Connection, account_id: int, folder: int | str) -> tuple[int, int, FolderRow | None]:
     """Return the account's MODSEQ, its `seen_each`, and a folder that is not deleted, by its number or its name."""
     if isinstance(folder, str):
         row = _SELECT_STATE_NAMED.on(connection, account=account_id, name=folder).fetchone()
@@ -208,35 +207,35 @@ def read_state(connection: sqlite3.Connection, account_id: int, folder: int | st
     return row[0], row[1], found if found is not None and found.deleted_at_us is None else None
 
 
-def write_account(connection: sqlite3.Connection, row: AccountRow, *, new: bool = False) -> None:
+def write_account(connection: Connection, row: AccountRow, *, new: bool = False) -> None:
     (_INSERT_ACCOUNT if new else _UPDATE_ACCOUNT).on(connection, row)
 
 
-def read_folder(connection: sqlite3.Connection, account_id: int, folder_id: int) -> FolderRow | None:
+def read_folder(connection: Connection, account_id: int, folder_id: int) -> FolderRow | None:
     """Return the folder, a deleted one included."""
     row = _SELECT_FOLDER.on(connection, account=account_id, folder=folder_id).fetchone()
     return FolderRow(*row) if row else None
 
 
-def read_folder_named(connection: sqlite3.Connection, account_id: int, name: str) -> FolderRow | None:
+def read_folder_named(connection: Connection, account_id: int, name: str) -> FolderRow | None:
     row = _SELECT_NAMED.on(connection, account=account_id, name=name).fetchone()
     return FolderRow(*row) if row else None
 
 
-def read_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+def read_folders(connection: Connection, account_id: int) -> list[FolderRow]:
     """Return all folders that are not deleted, by name."""
     return [FolderRow(*row) for row in _SELECT_LIVE.on(connection, account=account_id)]
 
 
-def read_all_folders(connection: sqlite3.Connection, account_id: int) -> list[FolderRow]:
+def read_all_folders(connection: Connection, account_id: int) -> list[FolderRow]:
     """Return all folders, deleted ones too, by age."""
     return [FolderRow(*row) for row in _SELECT_ALL.on(connection, account=account_id)]
 
 
-def write_counters(connection: sqlite3.Connection, row: FolderRow) -> None:
+def write_counters(connection: Connection, row: FolderRow) -> None:
     """Write a folder that is not renamed, deleted or restored: one page less than `write_folder`."""
     _UPDATE_COUNTERS.on(connection, row)
 
 
-def write_folder(connection: sqlite3.Connection, row: FolderRow, *, new: bool = False) -> None:
+def write_folder(connection: Connection, row: FolderRow, *, new: bool = False) -> None:
     (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, row)

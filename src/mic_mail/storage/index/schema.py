@@ -21,9 +21,10 @@ A change raises `INDEX_VERSION`; an index of an older version is rebuilt from th
 import sqlite3
 from functools import cache
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Text, text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, text
+from sqlalchemy.engine import Dialect
 
-from mic_mail.storage.index.tables import columns, creation, stamp, stamps, table
+from mic_mail.storage.index.tables import TEXT, columns, creation, stamp, stamps, table
 
 INDEX_VERSION = 3
 APPLICATION_ID = 0x6D6D6978
@@ -42,6 +43,25 @@ _TRIGGERS = (
 
 No statement that changes `seen` may use OR REPLACE: SQLite would not run the triggers for replaced rows.
 """
+_POSTGRESQL_TRIGGERS = (
+    """CREATE FUNCTION tally_seen() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE more bigint := new.seen - CASE TG_OP WHEN 'UPDATE' THEN old.seen ELSE 0 END;
+        BEGIN
+            INSERT INTO seen_tally AS tally VALUES (new.account_id, new.reader_id, new.folder_id, more, new.modseq)
+                ON CONFLICT (account_id, reader_id, folder_id)
+                DO UPDATE SET seen = tally.seen + excluded.seen, modseq = greatest(tally.modseq, excluded.modseq);
+            RETURN NULL;
+        END $$""",
+    """CREATE FUNCTION untally_seen() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE seen_tally SET seen = seen - 1
+                WHERE account_id = old.account_id AND reader_id = old.reader_id AND folder_id = old.folder_id;
+            RETURN NULL;
+        END $$""",
+    "CREATE TRIGGER seen_came AFTER INSERT OR UPDATE OF seen, modseq ON seen FOR EACH ROW EXECUTE FUNCTION tally_seen()",
+    "CREATE TRIGGER seen_went AFTER DELETE ON seen FOR EACH ROW WHEN (old.seen = 1) EXECUTE FUNCTION untally_seen()",
+)
+"""The same in PostgreSQL."""
 
 metadata = MetaData()
 
@@ -53,8 +73,8 @@ account = table(
     *columns(Integer, "folder_next"),
     *columns(BigInteger, "email_next", "octets"),
     *columns(Integer, "messages"),
-    *columns(Text, "boot_id"),
-    Column("metadata", Text),
+    *columns(TEXT, "boot_id"),
+    Column("metadata", TEXT),
     Column("seen_each", Integer, nullable=False, server_default=text("0")),
     with_rowid=True,
 )
@@ -63,20 +83,21 @@ folder = table(
     metadata,
     "folder",
     *columns(Integer, "folder_id"),
-    *columns(Text, "name", "directory", "mailbox_id"),
+    *columns(TEXT, "name", "directory", "mailbox_id"),
     *columns(BigInteger, "uidvalidity", "uidnext", "uidnext_mark"),
     *columns(BigInteger, "highest_modseq", "modseq", "created_modseq", "expunge_floor"),
     *columns(Integer, "messages", "unseen", "deleted"),
     *columns(BigInteger, "octets", "deleted_octets", "recent_from"),
-    Column("special_use", Text),
-    *columns(Text, "keywords"),
+    Column("special_use", TEXT),
+    *columns(TEXT, "keywords"),
     *columns(BigInteger, "new_mtime_ns"),
     Column("deleted_at_us", BigInteger),
-    Column("metadata", Text),
+    Column("metadata", TEXT),
     key=["folder_id"],
     with_rowid=True,
 )
-Index("folder_name", folder.c.account_id, folder.c.name, unique=True, sqlite_where=text("deleted_at_us IS NULL"))
+_LIVE = text("deleted_at_us IS NULL")
+Index("folder_name", folder.c.account_id, folder.c.name, unique=True, sqlite_where=_LIVE, postgresql_where=_LIVE)
 
 message = table(
     metadata,
@@ -84,11 +105,12 @@ message = table(
     *columns(Integer, "folder_id"),
     *columns(BigInteger, "uid", "flags", "modseq", "size", "created_modseq", "email_pk", "saved_us"),
     *columns(Integer, "name_dirty"),
-    *columns(Text, "name"),
+    *columns(TEXT, "name"),
     key=["folder_id", "uid"],
 )
 Index("message_modseq", message.c.account_id, message.c.folder_id, message.c.modseq)
-Index("message_dirty", message.c.account_id, message.c.folder_id, message.c.uid, sqlite_where=text("name_dirty = 1"))
+_DIRTY = text("name_dirty = 1")
+Index("message_dirty", message.c.account_id, message.c.folder_id, message.c.uid, sqlite_where=_DIRTY, postgresql_where=_DIRTY)
 
 email = table(
     metadata,
@@ -98,12 +120,12 @@ email = table(
     *columns(BigInteger, "size", "received_us"),
     Column("sent_at", BigInteger),
     *columns(BigInteger, "attachment_octets"),
-    *columns(Text, "base", "email_id"),
-    Column("thread_id", Text),
+    *columns(TEXT, "base", "email_id"),
+    Column("thread_id", TEXT),
     *columns(LargeBinary, "envelope"),
     Column("envelope_utf8", LargeBinary),
     *columns(LargeBinary, "bodystructure", "body", "message_id"),
-    Column("preview", Text),
+    Column("preview", TEXT),
     *columns(LargeBinary, "parts"),
     Column("header", LargeBinary),  # last: long headers lie on overflow pages, which list scans then never touch
     key=["email_pk"],
@@ -124,7 +146,7 @@ tombstone = table(
     *columns(Integer, "folder_id"),
     *columns(BigInteger, "uid", "modseq", "created_modseq", "expunged_us", "flags", "size", "saved_us"),
     Column("email_pk", BigInteger),
-    Column("name", Text),
+    Column("name", TEXT),
     Column("moved_folder_id", Integer),
     Column("moved_uid", BigInteger),
     key=["folder_id", "uid"],
@@ -135,21 +157,21 @@ Index("tombstone_expunged", tombstone.c.account_id, tombstone.c.expunged_us)
 delivery = table(
     metadata,
     "delivery",
-    *columns(Text, "origin"),
+    *columns(TEXT, "origin"),
     *columns(BigInteger, "published_us"),
     *columns(Integer, "folder_id"),
     *columns(BigInteger, "uidvalidity", "uid", "modseq"),
-    *columns(Text, "email_id"),
+    *columns(TEXT, "email_id"),
     key=["origin"],
 )
 
-subscription = table(metadata, "subscription", *columns(Text, "name"), key=["name"])
+subscription = table(metadata, "subscription", *columns(TEXT, "name"), key=["name"])
 
 reader = table(
     metadata,
     "reader",
     *columns(Integer, "reader_id"),
-    *columns(Text, "person"),
+    *columns(TEXT, "person"),
     *columns(BigInteger, "begun_modseq"),
     key=["reader_id"],
 )
@@ -182,6 +204,11 @@ def create(connection: sqlite3.Connection) -> None:
     for statement in (*_creation(), *_TRIGGERS):
         connection.execute(statement)
     stamp(connection, APPLICATION_ID, INDEX_VERSION)
+
+
+def creation_in_postgresql(dialect: Dialect) -> tuple[str, ...]:
+    """Return the statements that create the tables of a database that holds the indexes of many accounts."""
+    return (*creation(metadata, dialect), *_POSTGRESQL_TRIGGERS)
 
 
 @cache

@@ -4,13 +4,17 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, PrimaryKeyConstraint, Table
+from sqlalchemy import Column, Integer, MetaData, PrimaryKeyConstraint, Table, Text
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlalchemy.types import TypeEngine
 
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is compared and sorted by its code points, as SQLite does."""
 
-def columns(kind: type[TypeEngine[Any]], *names: str) -> Iterator[Column[Any]]:
+
+def columns(kind: type[TypeEngine[Any]] | TypeEngine[Any], *names: str) -> Iterator[Column[Any]]:
     return (Column(name, kind, nullable=False) for name in names)
 
 
@@ -20,9 +24,9 @@ def table(metadata: MetaData, name: str, *of_row: Column[Any], key: Sequence[str
     return Table(name, metadata, *columns(Integer, "account_id"), *of_row, primary_key, sqlite_with_rowid=with_rowid)
 
 
-def creation(metadata: MetaData) -> tuple[str, ...]:
-    """Return the statements that create the tables and their indexes."""
-    dialect = sqlite.dialect()
+def creation(metadata: MetaData, dialect: Dialect | None = None) -> tuple[str, ...]:
+    """Return the statements that create the tables and their indexes, in SQLite unless another `dialect` is asked for."""
+    dialect = dialect or sqlite.dialect()
     statements: list[str] = []
     for each in metadata.sorted_tables:
         statements.append(str(CreateTable(each).compile(dialect=dialect)))

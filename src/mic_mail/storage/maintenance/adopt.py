@@ -23,8 +23,8 @@ from mic_mail.storage.changes.expunge import add_refs
 from mic_mail.storage.changes.publish import insert_email, insert_message
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
 from mic_mail.storage.types import SEEN
 
@@ -177,10 +177,12 @@ def adopt(
             uid = write.take_uid(folder)
             target = f"{cur}/{format_name(content.base, message.size, uid, message.flags)}"
         placed.append((message, uid, content, target))
-    came = write.rename_those_there([(message.ready, target) for message, _, _, target in placed if message.ready != target])
+    came = write.names.rename_those_there(
+        [(message.ready, target) for message, _, _, target in placed if message.ready != target]
+    )
     placed = [each for each in placed if each[3] in came or each[0].ready == each[3]]
-    write.intend(leftovers=[message.path for message, *_ in placed if message.ready != message.path])
-    write.durable[cur] = None
+    write.names.intend(leftovers=[message.path for message, *_ in placed if message.ready != message.path])
+    write.names.durable[cur] = None
     for message, uid, content, target in placed:
         try:
             email_pk = contents.refer(content, target, message.mtime_us)

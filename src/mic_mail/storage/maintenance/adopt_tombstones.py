@@ -9,8 +9,8 @@ from sqlalchemy import insert, select
 
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.rows import read_all_folders
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.folder_names import is_text
 from mic_mail.storage.maildir.maildir import names_in, parse_name
 from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_readable

@@ -25,9 +25,9 @@ from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_nam
 from mic_mail.storage.changes.transaction import Write, transaction
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import from_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir import dovecot
 from mic_mail.storage.maildir.folder_names import EXPUNGED, decode_directory, encode_directory, is_text
 from mic_mail.storage.maildir.maildir import (
@@ -113,7 +113,7 @@ def _make_defaults(write: Write) -> None:
         elif folder.special_use is None:
             folder.special_use = special_use
             write.keep(folder)
-            write.intend(sidecars=[folder.folder_id])
+            write.names.intend(sidecars=[folder.folder_id])
         write.subscribe(folder.name, True)
 
 
@@ -131,7 +131,7 @@ def start_epoch(store: Store, fd: int) -> list[RepairFinding]:
             folder = write.any_folder(row.folder_id)
             folder.expunge_floor = write.modseq
             write.touch(folder)
-        write.rewrite_sidecars_that_differ()
+        write.names.rewrite_sidecars_that_differ(write.any_folder)
         write.account.boot_id = store.shared.boot_id
         return comparison.findings
 
@@ -178,7 +178,7 @@ class FolderComparison:
         self, write: Write, *, believe_uids: bool = False, check: bool = False, tell: TellFinding | None = None
     ) -> None:
         self.write = write
-        write.is_comparison = True
+        write.names.is_comparison = True
         self.findings: list[RepairFinding] = []
         self._tell = tell or self.findings.append
         self.contents = ContentTable(write)
@@ -239,7 +239,7 @@ class FolderComparison:
         if not os.path.isdir(self._paths.cur("")) or not os.path.isdir(self._paths.expunged):
             make_folder_tree(self._paths.maildir)
             os.makedirs(self._paths.expunged, mode=FOLDER_MODE, exist_ok=True)
-            self.write.durable[self._paths.maildir] = None
+            self.write.names.durable[self._paths.maildir] = None
 
     def _take_directory(self, directory: str, sidecar: FolderSidecar | None, row: FolderRow | None, taken: set[str]) -> None:
         """Take in a directory without a row: renamed by another tool (or by a lost commit), or new."""
@@ -248,7 +248,7 @@ class FolderComparison:
         if self._check:
             return
         if not is_text(directory):
-            self.write.rename([(self._paths.folder(directory), self._paths.folder(encode_directory(name)))])
+            self.write.names.rename([(self._paths.folder(directory), self._paths.folder(encode_directory(name)))])
             directory = encode_directory(name)
         if row is not None:
             folder = self.write.any_folder(row.folder_id)
@@ -257,7 +257,7 @@ class FolderComparison:
             self._restore_folder(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
             self.write.save(folder)
-            self.write.intend(sidecars=[folder.folder_id])
+            self.write.names.intend(sidecars=[folder.folder_id])
             return
         try:
             make_folder_tree(self._paths.folder(directory))
@@ -316,7 +316,7 @@ class FolderComparison:
         try:
             folder_sidecar(folder).write(path)
         except PermissionError:  # another user's now, read-only
-            self.write.intend(sidecars=[folder.folder_id])
+            self.write.names.intend(sidecars=[folder.folder_id])
         return folder
 
     def _is_taken(self, folder_id: int) -> bool:
@@ -387,7 +387,7 @@ class FolderComparison:
         """Take the new name of a file that another tool renamed, or restore that of a row whose name a replay lost."""
         if parse_name(name).uid == UNKNOWN_UID:
             cur = self._paths.cur(folder.directory)
-            self.write.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
+            self.write.names.rename([(f"{cur}/{name}", f"{cur}/{row.name}")])
         else:
             take_foreign_name(self.write, folder, row, name)
 

@@ -20,8 +20,9 @@ from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_all_folders
+from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
 from mic_mail.storage.reserve import ReserveState
@@ -134,7 +135,7 @@ def _let_go_messages(store: Store, before_us: int) -> bool:
         rows = _EXPIRED.on(write.connection, account=store.account_id, before=before_us).fetchall()
         if not rows:
             return False
-        write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, _, name in rows if name])
+        write.names.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, _, name in rows if name])
         for folder_id, uid, _, _ in rows:
             _FORGET.on(write.connection, account=store.account_id, folder=folder_id, at=uid)
         drop_refs(write, (email_pk for _, _, email_pk, _ in rows))
@@ -159,7 +160,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
             tombstones = _SOME_TOMBSTONES.on(write.connection, **here).fetchall()
             drop_refs(write, [email_pk for _, email_pk in messages])
             drop_refs(write, [email_pk for _, email_pk, _ in tombstones if email_pk is not None])
-            write.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, name in tombstones if name])
+            write.names.intend(leftovers=[f"{store.paths.expunged}/{name}" for _, _, name in tombstones if name])
             _DROP_MESSAGES.on(write.connection, **here, uids=uid_list(uid for uid, _ in messages))
             _DROP_TOMBSTONES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in tombstones))
             done = not messages and not tombstones

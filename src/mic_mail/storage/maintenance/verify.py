@@ -22,9 +22,9 @@ from mic_mail.storage.changes.quota import recount_within
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import SqlStatement, keyed_by
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
@@ -150,7 +150,7 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
             return
     yield RepairFinding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:
-        write.intend(sidecars=[folder.folder_id])
+        write.names.intend(sidecars=[folder.folder_id])
 
 
 def _readers(write: Write, *, check: bool) -> Iterator[RepairFinding]:
@@ -181,7 +181,7 @@ def _account_sidecar(write: Write, *, check: bool) -> Iterator[RepairFinding]:
         return
     yield RepairFinding("account-sidecar", "", "differs from the index" if found else "missing or damaged")
     if not check:
-        write.rewrite_account_sidecar()
+        write.names.rewrite_account_sidecar()
 
 
 def _counters(write: Write, *, check: bool) -> Iterator[RepairFinding]:

@@ -3,7 +3,6 @@
 In: UIDs and columns. Out: a tuple for each message that exists or is readable as a tombstone. Needs no lock.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from operator import itemgetter
@@ -13,8 +12,8 @@ from sqlalchemy import ColumnElement, Select, bindparam, select
 
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import FolderKey
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import AnswerRow, Column
 
@@ -103,7 +102,7 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
 
 
 def _rows(
-    store: Store, connection: sqlite3.Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
+    store: Store, connection: Connection, folder_id: int, wanted: Sequence[int], columns: Sequence[Column]
 ) -> list[tuple[Any, ...]]:
     statements = _answers(tuple(columns))
     here = {"account": store.account_id, "folder": folder_id}
@@ -135,7 +134,7 @@ def answer_rows(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, 
         return _read_answers(store, connection, (store.account_id, folder_id, place[1]), place[0], wanted) if place else {}
 
 
-def read_along(store: Store, connection: sqlite3.Connection, folder: FolderRow, uids: Sequence[int]) -> None:
+def read_along(store: Store, connection: Connection, folder: FolderRow, uids: Sequence[int]) -> None:
     """Leave the answers about new messages in memory: the session that hears of them asks for these next."""
     key = (store.account_id, folder.folder_id, folder.uidvalidity)
     if store.shared.answer_rows.get(key, uids) is None:
@@ -143,7 +142,7 @@ def read_along(store: Store, connection: sqlite3.Connection, folder: FolderRow, 
 
 
 def _read_answers(
-    store: Store, connection: sqlite3.Connection, key: FolderKey, directory: str, wanted: Sequence[int]
+    store: Store, connection: Connection, key: FolderKey, directory: str, wanted: Sequence[int]
 ) -> dict[int, AnswerRow]:
     cur = store.paths.cur(directory)
     found = {

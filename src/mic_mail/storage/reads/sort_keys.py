@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
 from mic_mail.mime import sort_keys
 from mic_mail.mime.structure import MAX_HEADER
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import SqlStatement, among, keyed_by, uid_list
+from mic_mail.storage.index.statements import SqlStatement, among, insert, keyed_by, uid_list
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.reader import open_message
 from mic_mail.storage.store import Store
@@ -39,13 +39,13 @@ _KEPT = SqlStatement(
 _COLUMNS = ("account_id", "email_pk", "sent_at", "received_at", "value")
 _KEEP = SqlStatement(
     insert(schema.ordering)
-    .prefix_with("OR IGNORE")
     .from_select(
         _COLUMNS,
         select(_M.account_id, _M.email_pk, bindparam("sent"), bindparam("received"), bindparam("value")).where(
             keyed_by(_M, "folder", "at")
         ),
     )
+    .on_conflict_do_nothing()
 )
 """Inserts by way of the message's row: nothing is stored for a message expunged meanwhile."""
 

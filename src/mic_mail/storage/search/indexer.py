@@ -19,8 +19,9 @@ from mic_mail.mime.search_text import text_parts
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.connection import PRIMARY, SqlStatement, among, keyed_by, translated, uid_list
+from mic_mail.storage.index.connection import PRIMARY, translated
 from mic_mail.storage.index.rows import read_folders
+from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.lookup import known_keys
 from mic_mail.storage.search.writer import MOST_WORDS, drop_dead, leave

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from messages.hard import HARD
-from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.changes.maildir_names import MaildirNames
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES, AnswerRows
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AnswerRow
@@ -135,11 +135,11 @@ def test_what_was_not_published_leaves_no_answers(store: MailStore, ctx: Talk, m
     append(ctx, MESSAGE % 0)
     ctx.say(b"s SELECT INBOX\r\n")
 
-    def failing(write: Write) -> None:
+    def failing(names: MaildirNames) -> None:
         raise OSError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Write, "write_sidecars", failing)
+        patch.setattr(MaildirNames, "write_sidecars", failing)
         octets = MESSAGE % 1
         assert b"p NO" in ctx.say(b"p APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))
     append(ctx, MESSAGE % 2)

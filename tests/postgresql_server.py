@@ -1,0 +1,81 @@
+"""A PostgreSQL of the test's own: its data in a folder that goes with it, reached by a socket in it and by nothing else."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from programs import need
+from waiting import wait_for
+
+_USER = "nobody"
+"""Whose processes they are where the tests run as root, as whom PostgreSQL refuses to run."""
+_SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB", "max_connections": "20"}
+
+
+@dataclass(frozen=True)
+class PostgresqlServer:
+    """One that runs."""
+
+    folder: Path
+    programs: Path
+
+    def psql(self, script: str) -> str:
+        """Run SQL, each statement by itself, up to the first that fails; return the rows, a line each, with tabs."""
+        command = [
+            self.programs / "psql",
+            "-XAtq",
+            "-F",
+            "\t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            self.folder,
+            "-U",
+            "test",
+            "postgres",
+        ]
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def answers(self) -> bool:
+        with contextlib.suppress(AssertionError):
+            self.psql("SELECT 1")
+            return True
+        return False
+
+
+@contextlib.contextmanager
+def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
+    """Make one with these settings beside its usual ones, and stop it in the end."""
+    programs = Path(need("postgres")).parent
+    folder = Path(tempfile.mkdtemp(prefix="mic-mail-postgresql-"))
+    how: dict[str, Any] = {"cwd": folder}
+    if os.geteuid() == 0:
+        os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
+        how |= {"user": _USER, "extra_groups": []}
+    try:
+        made = subprocess.run(
+            [programs / "initdb", "-D", "data", "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+            **how, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        options = [word for name, value in (_SETTINGS | settings).items() for word in ("-c", f"{name}={value}")]
+        with open(folder / "log", "wb") as log:
+            process = subprocess.Popen([programs / "postgres", "-D", "data", "-k", folder, *options], **how, stderr=log)
+        server = PostgresqlServer(folder, programs)
+        try:
+            wait_for(server.answers, (folder / "log").read_text, meanwhile=process.poll)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(60)
+    finally:
+        shutil.rmtree(folder)
