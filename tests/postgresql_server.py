@@ -28,19 +28,8 @@ class PostgresqlServer:
 
     def psql(self, script: str) -> str:
         """Run SQL, each statement by itself, up to the first that fails; return the rows, a line each, with tabs."""
-        command = [
-            self.programs / "psql",
-            "-XAtq",
-            "-F",
-            "\t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            self.folder,
-            "-U",
-            "test",
-            "postgres",
-        ]
+        options = "-XAtq -v ON_ERROR_STOP=1 -U test postgres".split()
+        command = [self.programs / "psql", "-F", "\t", "-h", self.folder, *options]
         done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -72,7 +61,7 @@ def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
             process = subprocess.Popen([programs / "postgres", "-D", "data", "-k", folder, *options], **how, stderr=log)
         server = PostgresqlServer(folder, programs)
         try:
-            wait_for(server.answers, (folder / "log").read_text, meanwhile=process.poll)
+            wait_for(server.answers, (folder / "log").read_text)
             yield server
         finally:
             process.terminate()

@@ -22,7 +22,7 @@ _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
 """Mask of the primary part of a result code."""
 _WRITER_CACHE_KIB, _READER_CACHE_KIB = 256, 128
-"""Larger ones gain nothing that can be measured: the kernel holds the file's pages for all (docs/decisions/0134)."""
+"""Caches of one connection; larger ones gain next to nothing, since the kernel holds the file's pages (docs/decisions/0134)."""
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 _LONGEST_LEFT_LOG = 256 << 10

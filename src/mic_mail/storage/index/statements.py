@@ -1,27 +1,24 @@
 """The statements of an account's index, written once for SQLite and PostgreSQL.
 
 Statements are SQLAlchemy Core; their SQL runs on the driver's connection (Core's execution costs 217 us for a delivery, the
-driver's 77 us). SQLite's SQL is compiled at import, PostgreSQL's when it is asked for (`in_postgresql`): a server whose indexes
-are files never asks. What the two write differently is built by functions of this module: `among`, `column_list`, `whole_sum`,
-and `insert`, whose `on_conflict_do_nothing` and `on_conflict_do_update` work for both.
+driver's 77 us). SQLite's SQL is compiled at import. PostgreSQL's can be made of the same clause (`compiled`); a server whose
+indexes are files never asks for it. What the two write differently is built by functions of this module: `among`,
+`column_list`, `whole_sum`, and `insert`, whose `on_conflict_do_nothing` and `on_conflict_do_update` work for both.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakValueDictionary
+from typing import Any, Protocol
 
 from sqlalchemy import Boolean, Column, ColumnElement, Integer, Text, and_, bindparam
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite.dml import OnConflictDoNothing, OnConflictDoUpdate
+from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Dialect
 
 _BY_NAME = sqlite.dialect(paramstyle="named")
 _BY_PLACE = sqlite.dialect(paramstyle="qmark")
@@ -29,7 +26,7 @@ insert = sqlite.insert
 
 
 class Cursor(Protocol):
-    """What a statement returns, by either driver."""
+    """Rows that a statement returned, by either driver."""
 
     @property
     def rowcount(self) -> int: ...
@@ -45,19 +42,33 @@ class Connection(Protocol):
     def executemany(self, sql: str, rows: Iterable[Any], /) -> object: ...
 
 
-class SqlStatement:
+class _Statement:
+    """A statement that runs on SQLite as it is, and keeps what another database's SQL is made of."""
+
+    __slots__ = ("_clause", "_columns", "sql")
+
+    def __init__(self, clause: ClauseElement, columns: Sequence[str] | None) -> None:
+        self._clause, self._columns = clause, columns
+        self.sql: str
+
+    def compiled(self, dialect: Dialect) -> SQLCompiler:
+        """Compile the statement; its values have the same names, or the same order, in every dialect."""
+        compiled = self._clause.compile(dialect=dialect, column_keys=self._columns)
+        assert isinstance(compiled, SQLCompiler)
+        return compiled
+
+
+class SqlStatement(_Statement):
     """A compiled statement; `on` runs it with named values."""
 
-    __slots__ = ("__weakref__", "_clause", "_columns", "_constants", "sql")
+    __slots__ = ("_constants",)
 
     def __init__(self, clause: ClauseElement, columns: Sequence[str] | None = None) -> None:
         """`columns` of an INSERT or UPDATE are bound by their own names."""
-        compiled = clause.compile(dialect=_BY_NAME, column_keys=columns)
-        assert isinstance(compiled, SQLCompiler)
+        super().__init__(clause, columns)
+        compiled = self.compiled(_BY_NAME)
         self.sql = str(compiled)
-        self._clause, self._columns = clause, columns
         self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-        _STATEMENTS[self.sql] = self
 
     def on(self, connection: Connection, **values: object) -> Cursor:
         return connection.execute(self.sql, self._constants | values if self._constants else values)
@@ -66,44 +77,21 @@ class SqlStatement:
         constants = self._constants
         connection.executemany(self.sql, (constants | row for row in rows) if constants else rows)
 
-    def compile(self, dialect: "Dialect") -> SQLCompiler:
-        """Compile the statement for another database."""
-        compiled = self._clause.compile(dialect=dialect, column_keys=self._columns)
-        assert isinstance(compiled, SQLCompiler)
-        return compiled
 
-
-class RowStatement:
+class RowStatement(_Statement):
     """A compiled statement that takes its values from a row's attributes, at a third of the cost of names."""
 
-    __slots__ = ("__weakref__", "_clause", "_columns", "_values", "sql")
+    __slots__ = ("_values",)
 
     def __init__(self, clause: ClauseElement, columns: Sequence[str]) -> None:
-        compiled = clause.compile(dialect=_BY_PLACE, column_keys=columns)
-        assert isinstance(compiled, SQLCompiler)
+        super().__init__(clause, columns)
+        compiled = self.compiled(_BY_PLACE)
         assert compiled.positiontup is not None
         self.sql = str(compiled)
-        self._clause, self._columns = clause, columns
         self._values = attrgetter(*compiled.positiontup)
-        _STATEMENTS[self.sql] = self
 
     def on(self, connection: Connection, row: object) -> Cursor:
         return connection.execute(self.sql, self._values(row))
-
-    def compile(self, dialect: "Dialect") -> SQLCompiler:
-        """Compile the statement for another database; its values have the same order."""
-        compiled = self._clause.compile(dialect=dialect, column_keys=self._columns)
-        assert isinstance(compiled, SQLCompiler)
-        return compiled
-
-
-_STATEMENTS: WeakValueDictionary[str, SqlStatement | RowStatement] = WeakValueDictionary()
-"""Those in use, by their SQL for SQLite."""
-
-
-def all_statements() -> list[SqlStatement | RowStatement]:
-    """Return the statements of the modules that are loaded."""
-    return list(_STATEMENTS.values())
 
 
 _BOUND_NAMES = {
@@ -131,10 +119,6 @@ class among(ColumnElement[bool]):  # noqa: N801 - read as a function, like the n
     def __init__(self, column: ColumnElement[int]) -> None:
         self.column = column
         self.uids = bindparam("uids", type_=Text())
-
-    @property
-    def _from_objects(self) -> Any:
-        return self.column._from_objects
 
 
 @compiles(among)
