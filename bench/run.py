@@ -8,7 +8,8 @@ Measuring); a missing one is said and left out. Writes the results to `bench/res
 that are kept.
 
 `--check` does the works with a checked row, compares their ratios with the last kept results, keeps nothing, and exits with 1
-where one has fallen by more than a quarter, and has done so again when its work was done once more.
+where one has fallen by more than a quarter, and has done so again when its work was done once more by servers started anew: one
+start in some is slow by a third, in all its rows, for as long as it runs.
 
 Each run has a folder of its own and leaves it there: ext4 passes over recently deleted inodes, some minutes long, whenever it
 makes a file, so a run that began by removing the last one's mail would measure that.
@@ -22,7 +23,9 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import report
@@ -30,7 +33,7 @@ import results
 import sessions
 from rows import WORKS
 from servers import MIC_MAIL, NAMES, running
-from work import FULL, TINY, Bench, Work
+from work import FULL, TINY, Bench, Sizes, Work
 
 PROGRAMS = {"imaptest": sessions.imaptest}
 
@@ -43,6 +46,16 @@ def chosen(only: str, *, check: bool) -> list[Work]:
     for name in sorted(missing):
         print(f"without {name}: not installed", file=sys.stderr)
     return [work for work in works if work.program not in missing]
+
+
+@contextmanager
+def started(folder: Path, wanted: set[str], sizes: Sizes, base: int) -> Iterator[Bench]:
+    """A run over servers of its own, which end with the block."""
+    folder.mkdir(parents=True)
+    os.chmod(folder, 0o755)
+    with running(folder, wanted, sizes.users, base) as servers:
+        time.sleep(sizes.settle)
+        yield Bench(folder, sizes, servers, base + 4000)
 
 
 def measure(bench: Bench, work: Work, runs: int) -> dict[str, list[Mapping[str, float]]]:
@@ -85,15 +98,22 @@ def do(done: results.Results, works: list[Work], bench: Bench, runs: int) -> Non
         results.write(done, bench.folder)  # what is measured is not lost with what comes after it
 
 
-def do_again(done: results.Results, before: list[results.Results], works: list[Work], bench: Bench, runs: int) -> list[str]:
-    """The ratios that have fallen in these results, and again when their works are done once more."""
+def do_again(
+    done: results.Results,
+    before: list[results.Results],
+    works: list[Work],
+    start: Callable[[], AbstractContextManager[Bench]],
+    runs: int,
+) -> list[str]:
+    """The ratios that have fallen in these results, and again when `start` has started all servers anew for their works."""
     checked = [f"{work.name}.{row.figure}" for work in works for row in work.rows if row.checked]
     fallen = results.fallen(done, before, checked)
     if not fallen:
         return []
-    print("\n".join(fallen), "\nonce more:", flush=True)
+    print("\n".join(fallen), "\nonce more, by servers started anew:", flush=True)
     names = {line.partition(".")[0] for line in fallen}
-    do(done, [work for work in works if work.name in names], bench, runs)
+    with start() as bench:
+        do(done, [work for work in works if work.name in names], bench, runs)
     return results.fallen(done, before, checked)
 
 
@@ -113,20 +133,17 @@ def main() -> int:
     before = results.kept()
     wanted = {name for work in works for name in work.servers} & ({MIC_MAIL} if arguments.no_peers else NAMES.keys())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end with this program
-    arguments.folder.mkdir(parents=True)
-    os.chmod(arguments.folder, 0o755)
-    with running(arguments.folder, wanted, sizes.users, arguments.ports_from) as servers:
-        for name in sorted(wanted - servers.keys()):
+    with started(arguments.folder, wanted, sizes, arguments.ports_from) as bench:
+        for name in sorted(wanted - bench.servers.keys()):
             print(f"without {NAMES[name]}: not installed", file=sys.stderr)
-        time.sleep(sizes.settle)
-        bench = Bench(arguments.folder, sizes, servers, arguments.ports_from + 4000)
         done = results.begin(sizes.name, arguments.runs, bench.folder)
-        done["peers"] = sorted(servers.keys() - {MIC_MAIL})
+        done["peers"] = sorted(bench.servers.keys() - {MIC_MAIL})
         do(done, works, bench, arguments.runs)
-        fallen = do_again(done, before, works, bench, arguments.runs) if arguments.check else []
     print(f"mail and logs are in {arguments.folder}; do not remove them within six minutes of the next run")
     if arguments.check:
-        said = fallen if before else ["there are no kept results to compare with"]
+        anew = partial(started, arguments.folder / "again", wanted, sizes, arguments.ports_from)
+        nothing = ["there are no kept results to compare with"]
+        said = do_again(done, before, works, anew, arguments.runs) if before else nothing
         print("\n".join(said) or "no ratio has fallen by more than a quarter")
         return int(bool(said or done["failed"]))
     if not (arguments.no_keep or arguments.tiny):
