@@ -1,10 +1,18 @@
 """What the connections of the page take from uvicorn, and what sessions forget."""
 
+import asyncio
+import contextlib
+import gc
 import inspect
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -12,9 +20,11 @@ from uvicorn.server import ServerState
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.storage.types import AccountRef
 from mic_mail.web.forms import Tokens
+from mic_mail.web.http import Http
 from mic_mail.web.middleware import name_of
 from mic_mail.web.sessions import MOST_PER_MAILBOX, SessionLifetime, Sessions
 from session_harness import decision
+from waiting import wait_on_loop
 
 PATIENCE = SessionLifetime(idle=600, whole=3600)
 
@@ -42,7 +52,7 @@ def test_uvicorn_still_is_what_is_built_upon() -> None:
     """Each member that `web.http` overrides or touches; an upgrade that moves one fails here and not at a ministry."""
     for name in (
         "connection_made", "connection_lost", "data_received", "handle_events", "on_response_complete", "shutdown",
-        "_unset_keepalive_if_required", "pause_writing", "resume_writing",
+        "_unset_keepalive_if_required", "pause_writing", "resume_writing", "send_400_response",
     ):  # fmt: skip
         assert inspect.isfunction(getattr(H11Protocol, name))
     assert {"config", "server_state", "app_state"} <= inspect.signature(H11Protocol.__init__).parameters.keys()
@@ -59,6 +69,56 @@ def test_uvicorn_still_is_what_is_built_upon() -> None:
         assert touched in source
     assert isinstance(ServerState().connections, set)
     assert "h11_max_incomplete_event_size" in inspect.signature(Config.__init__).parameters
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What is in a cycle of references stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        b"\x16\x03\x01\x00garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\nnext is garbage\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000,
+    ],
+    ids=["whole", "body", "two", "garbage", "bad header", "no host", "garbage after it", "bad chunk", "too long"],
+)
+async def test_a_connection_goes_with_its_end(octets: bytes, no_collector: None) -> None:
+    """No cycle of references holds it, and 256 KiB for TLS, until the collector runs: strangers could fill the memory."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+        await PlainTextResponse(f"{len(body)}")(scope, receive, send)
+
+    http = Http(app, new_id=lambda: "1", changed=lambda by, strangers: None, request_seconds=60, measure_lag=lambda: None)
+    made: list[weakref.ref[asyncio.Protocol]] = []
+
+    def connection() -> asyncio.Protocol:
+        new = http.connection()
+        made.append(weakref.ref(new))
+        return new
+
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    writer.write(octets)
+    with contextlib.suppress(ConnectionError):  # a server that does not read everything
+        assert (await reader.read()).startswith(b"HTTP/1.1 ")
+    writer.close()
+    await wait_on_loop(lambda: not http.open)
+    await wait_on_loop(lambda: made[0]() is None)
+    server.close()
 
 
 @pytest.mark.slow
