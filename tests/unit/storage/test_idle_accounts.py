@@ -74,7 +74,7 @@ def test_an_open_mailbox_takes_little_memory(root: Root, store: MailStore) -> No
     with account._store.reading() as one, account._store.reading() as another:
         for connection in (one, another, index.writer()):
             connection.execute("SELECT sum(length(header)) FROM email").fetchall()
-    assert octets_of_sqlite() - before < 900 << 10
+    assert octets_of_sqlite() - before < 600 << 10
 
 
 def octets_of_sqlite() -> int:

@@ -21,8 +21,8 @@ _IDLE_READERS = 2
 _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
 """Mask of the primary part of a result code."""
-_WRITER_CACHE_KIB, _READER_CACHE_KIB = 256, 128
-"""Caches of one connection; larger ones gain next to nothing, since the kernel holds the file's pages (docs/decisions/0134)."""
+_CACHE_KIB = 64
+"""Cache of one connection; larger ones gain next to nothing, since the kernel holds the file's pages (docs/decisions/0134)."""
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 _LONGEST_LEFT_LOG = 256 << 10
@@ -105,7 +105,7 @@ class Index:
         with self._lock:
             generation = self._generation
             connection = self._readers.pop()[0] if self._readers else None
-        return connection or self._connect(cache_kib=_READER_CACHE_KIB), generation
+        return connection or self._connect(), generation
 
     def give_back(self, connection: sqlite3.Connection, generation: int) -> None:
         """Return a reader, which becomes idle or is closed."""
@@ -123,7 +123,7 @@ class Index:
 
     def damage(self) -> list[str]:
         """Return what SQLite finds wrong with the file, reading every page."""
-        connection = self._connect(cache_kib=_WRITER_CACHE_KIB)
+        connection = self._connect()
         try:
             problems = [str(text) for (text,) in connection.execute("PRAGMA quick_check(10)")]
         except SQLITE_ERRORS as error:
@@ -137,7 +137,7 @@ class Index:
     def writer(self) -> sqlite3.Connection:
         """Return the one writer; the caller holds the account's lock while it uses it."""
         if self._writer is None:
-            self._writer = self._promoted() or self._connect(cache_kib=_WRITER_CACHE_KIB)
+            self._writer = self._promoted() or self._connect()
         self._writer_used_at = self._clock.monotonic()
         return self._writer
 
@@ -147,20 +147,17 @@ class Index:
         Such a reader is, for example, that of a delivery's quota query.
         """
         with self._lock:
-            connection = self._readers.pop()[0] if self._readers else None
-        if connection is not None:
-            connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KIB}")
-        return connection
+            return self._readers.pop()[0] if self._readers else None
 
     def make(self) -> sqlite3.Connection:
         """Return a writer, creating the file if need be; under the account's lock."""
         self.close_writer()
-        self._writer = self._connect(cache_kib=_WRITER_CACHE_KIB, mode="rwc")
+        self._writer = self._connect(mode="rwc")
         self._writer_used_at = self._clock.monotonic()
         self._writer.execute("PRAGMA journal_mode = WAL")
         return self._writer
 
-    def _connect(self, *, cache_kib: int, mode: str = "rw") -> sqlite3.Connection:
+    def _connect(self, *, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"file:{quote(self._path)}?mode={mode}",
             uri=True,
@@ -170,7 +167,7 @@ class Index:
             cached_statements=256,
         )
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTO_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA temp_store = MEMORY")
         return connection
