@@ -28,7 +28,13 @@ TOKENS = ("alone", "second", "third", "fourth")
 DATE = "01-Mar-2020 07:08:09 +0700"
 DATE_US = 1_583_021_289_000_000
 FLAGS = frozenset({"\\Seen", "\\Flagged", "$Viec"})
-STEPS = (("journal/journal.py", 7), ("changes/publish.py", 5), ("changes/transaction.py", 23), ("maildir/intent_record.py", 3))
+STEPS = (
+    ("journal/journal.py", 7),
+    ("changes/publish.py", 5),
+    ("changes/maildir_names.py", 5),
+    ("changes/transaction.py", 23),
+    ("maildir/intent_record.py", 3),
+)
 """Modules of the store whose lines are counted to the death, and every how many lines it comes."""
 
 

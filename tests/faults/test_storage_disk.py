@@ -12,7 +12,7 @@ import pytest
 
 import programs
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes import maildir_names
+from mic_mail.storage.changes import maildir_record
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.maildir import sidecars
@@ -197,7 +197,7 @@ def test_what_was_refused_after_a_mark_was_written_is_not_believed_by_the_next_b
 ) -> None:
     """A change that takes a MODSEQ above the mark writes the account's sidecar in its midst, with what it promises. Where that
     fails once the new name stands, and the change with it, the sidecar says again what the index says."""
-    monkeypatch.setattr(maildir_names, "MARK_STEP", 0)
+    monkeypatch.setattr(maildir_record, "MARK_STEP", 0)
     place = root.store()
     account = place.account(REF)
     account.subscribe("Goo", True)
@@ -259,7 +259,7 @@ def test_what_is_owed_outlives_a_record_that_finds_no_room(root: Root, monkeypat
 
 def test_the_next_mark_finds_its_room_on_a_full_disk(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever number an EXPUNGE takes, it makes room; and none that was taken is ever given again."""
-    monkeypatch.setattr(maildir_names, "MARK_STEP", 0)
+    monkeypatch.setattr(maildir_record, "MARK_STEP", 0)
     store = root.store()
     account = store.account(REF)
     uids = deliver(account, inbox(account), ["a", "b", "c"])
@@ -281,7 +281,7 @@ def test_the_next_mark_finds_its_room_on_a_full_disk(root: Root, monkeypatch: py
 
 def test_what_sidecars_alone_know_outlives_an_epoch_that_finds_no_room(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power loss took commits, and the disk is full when the next boot compares: nothing is made of the old index then."""
-    monkeypatch.setattr(maildir_names, "MARK_STEP", 0)
+    monkeypatch.setattr(maildir_record, "MARK_STEP", 0)
     root.use(lambda account: deliver(account, inbox(account), ["a"]))
     old = root.index_copy()
 

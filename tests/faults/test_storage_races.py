@@ -17,7 +17,7 @@ import pytest
 
 from kills import Say, in_child
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes import maildir_names
+from mic_mail.storage.changes import maildir_record
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.maildir.intent_record import NOTHING, Intent, clear_intent, read_intent, write_intent
@@ -367,7 +367,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
 ) -> None:
     """The disk had the record when the power failed, but not that it was cleared; and the index is lost or damaged."""
     records: list[bytes] = []
-    write_intent = maildir_names.write_intent
+    write_intent = maildir_record.write_intent
 
     def noting(fd: int, *rest: object) -> object:
         written = write_intent(fd, *rest)
@@ -375,7 +375,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
         return written
 
     root.use(lambda account: [account.create("Target"), deliver(account, inbox(account), ["a", "b"], flags=DELETED)])
-    monkeypatch.setattr(maildir_names, "write_intent", noting)
+    monkeypatch.setattr(maildir_record, "write_intent", noting)
 
     def run(account: Account) -> None:
         match act:
@@ -389,7 +389,7 @@ def test_a_record_of_an_earlier_boot_takes_back_nothing_that_was_acknowledged(
                 account.expunge(inbox(account), [1])
 
     root.use(run)
-    monkeypatch.setattr(maildir_names, "write_intent", write_intent)
+    monkeypatch.setattr(maildir_record, "write_intent", write_intent)
     wanted = {name: seen.messages for name, seen in root.use(observe).items()}
     (root.home / "account.lock").write_bytes(records[-1])
     root.power_loss({})

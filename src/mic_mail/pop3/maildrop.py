@@ -14,7 +14,7 @@ from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.mime.dot_stuffing import END, Stuffing
 from mic_mail.pop3.top import Top
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads.reader import MessageFile
+from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.types import INBOX, SEEN, FolderView
 
 LINES_AT_ONCE = 4096

@@ -11,7 +11,7 @@ documented there.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -22,22 +22,26 @@ from mic_mail.storage.changes import expunge as _expunge
 from mic_mail.storage.changes import folders as _folders
 from mic_mail.storage.changes import quota as _quota
 from mic_mail.storage.changes import undelete as _undelete
-from mic_mail.storage.changes.expunge import FileNames
-from mic_mail.storage.changes.flags import flush_names, store_flags
+from mic_mail.storage.changes.delivered_file import is_delivered
+from mic_mail.storage.changes.durable_by_journal import FileNames
+from mic_mail.storage.changes.flags import store_flags
+from mic_mail.storage.changes.flags_in_names import flush_names
 from mic_mail.storage.changes.legal_hold import Mark
 from mic_mail.storage.changes.replace import exchange
+from mic_mail.storage.changes.seen_sidecars import write_out
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
 from mic_mail.storage.journal.journal import TOMBSTONE_OCTETS, Journal, RevokeFrame
-from mic_mail.storage.maildir.maildir import parse_name
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
+from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.reads import message_rows, reader
 from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.folder_changes import folder_changes
+from mic_mail.storage.reads.open_message import open_message, read_message
 from mic_mail.storage.reads.sort_keys import orderings
 from mic_mail.storage.search import indexer, lookup, scan, sort_values
 from mic_mail.storage.store import Store
@@ -169,8 +173,8 @@ class Account:
     rows = despite_full_disk(_operation(message_rows.rows))
     answer_rows = despite_full_disk(_operation(message_rows.answer_rows))
     paths = despite_full_disk(_operation(message_rows.paths))
-    read_message = staticmethod(reader.read_message)
-    open_message = despite_full_disk(_operation(reader.open_message))
+    read_message = staticmethod(read_message)
+    open_message = despite_full_disk(_operation(open_message))
     look_up_text = _operation(lookup.look_up)
     orderings = _operation(orderings)
     indexed_orderings = _operation(sort_values.indexed)
@@ -186,7 +190,7 @@ class Account:
     # Writing
     stage = _operation(staging.stage)
     stage_link = _operation(staging.stage_link)
-    is_delivered = _operation(staging.is_delivered)
+    is_delivered = _operation(is_delivered)
 
     @_despite_loss
     def publish(
@@ -261,7 +265,16 @@ class Account:
 
     # Readers
     seen_is_each = _operation(seen.is_each)
-    keep_seen = _operation(seen.switch)
+
+    def keep_seen(self, *, each: bool, persons: Collection[str] = ()) -> bool:
+        """Give each reader, `persons` from now on, an own \\Seen, or all one; False if it was so already."""
+        store = self._store
+        is_changed = seen.switch(store, each=each, persons=persons)
+        if is_changed:
+            with contextlib.suppress(Unavailable):  # sidecars stay pending
+                write_out(store)
+        return is_changed
+
     forget_reader = _operation(seen.forget)
     forget_readers_but = _operation(seen.forget_all_but)
 

@@ -16,20 +16,21 @@ from mic_mail import heap
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.storage.account import Account
-from mic_mail.storage.changes.flags import flush_names
+from mic_mail.storage.changes.flags_in_names import flush_names
 from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.index.answer_rows import AnswerRows, FolderKey
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import OpenFolder, Presences
-from mic_mail.storage.index.view_cache import ViewCache
+from mic_mail.storage.index.view_cache import NewestView, ViewCache
 from mic_mail.storage.journal.journal import Journal
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.maildir.swap_store import drop_unfinished
+from mic_mail.storage.maintenance.external_changes import is_known_unchanged
 from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.maintenance.sweep import SweptState
 from mic_mail.storage.reads.modseq_poll import poll, unmoved
@@ -202,7 +203,10 @@ class MailStore:
     def opened(self, ref: AccountRef, name: str) -> FolderDelta | None:
         """Return what `Account.opened` does, as far as this process and the kernel have it in memory. Does not block."""
         store = self._stores.get(ref.account_id)
-        return None if store is None else opened_from_memory(store, name, self.cached)
+        return None if store is None else opened_from_memory(store, name, self._is_known_unchanged)
+
+    def _is_known_unchanged(self, store: Store, known: NewestView) -> bool:
+        return is_known_unchanged(store, known, self.cached)
 
     def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
         """Return the answers about a few messages, if this process has all of them in memory. Does not block."""

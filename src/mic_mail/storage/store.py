@@ -4,6 +4,8 @@
 `Store`.
 """
 
+import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from functools import partial
 from types import TracebackType
 
 from mic_mail.clock import Clock
+from mic_mail.durable_files import make_durable, replace_durably
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.index.answer_rows import AnswerRows
@@ -128,6 +131,31 @@ class Store:
     @names_due.setter
     def names_due(self, is_due: bool) -> None:
         (self.shared.names_due.add if is_due else self.shared.names_due.discard)(self)
+
+    def hint_prefix(self, directory: str) -> str:
+        """Return what makes, before a message's name, the path by which it can probably be opened."""
+        return f"{self.paths.cur(directory)}/"
+
+    @property
+    def exists(self) -> bool:
+        """True once the store was made, whether or not its index is there."""
+        return os.path.isdir(self.paths.maildir)
+
+    def has_mark(self, name: str) -> bool:
+        """Return whether a mark lies beside the index (`legal_hold.Mark`); OSError where that is unknown."""
+        try:
+            os.lstat(self.paths.mark(name))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def put_mark(self, name: str) -> None:
+        replace_durably(self.paths.mark(name), b"")
+
+    def remove_mark(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.paths.mark(name))
+            make_durable(self.paths.home)
 
     def canonical_name(self, name: str) -> str:
         """Return the one spelling of a folder's name, or raise `NameNotAllowed`."""

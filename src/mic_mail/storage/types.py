@@ -34,6 +34,12 @@ def is_inbox(name: str) -> bool:
     return name.isascii() and name.upper() == INBOX
 
 
+def ancestors(name: str) -> list[str]:
+    """Return the names above `name`, outermost first."""
+    levels = name.split(DELIMITER)
+    return [DELIMITER.join(levels[:depth]) for depth in range(1, len(levels))]
+
+
 def at_and_above(name: str) -> Iterator[str]:
     """Yield a folder's name and those above it, nearest first."""
     end = len(name)

@@ -26,7 +26,7 @@ from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Words
 from mic_mail.storage.mailstore import Account, Visited
-from mic_mail.storage.reads.reader import MessageFile
+from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
 from mic_mail.storage.search import scan as scan_module

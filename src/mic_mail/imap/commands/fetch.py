@@ -31,10 +31,10 @@ from mic_mail.imap.parser.fetch_items import Datum, FetchItem
 from mic_mail.imap.parser.number_set import Ranges, SequenceSet, intersection, missing, ranges_of
 from mic_mail.imap.replies import Reply
 from mic_mail.imap.selected.mailbox_view import View
-from mic_mail.storage.changes.flags import name_with_flags
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.mailstore import Account
+from mic_mail.storage.message_names import name_with_flags
 from mic_mail.storage.types import SEEN, AnswerRow, Changes
 
 BATCH_MESSAGES = 128

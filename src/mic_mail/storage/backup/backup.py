@@ -27,7 +27,7 @@ from mic_mail.errors import BadInput, Text
 from mic_mail.storage.backup.files import copy_out, linked
 from mic_mail.storage.changes.legal_hold import Mark, is_on, must_not_be_frozen
 from mic_mail.storage.changes.quota import quota
-from mic_mail.storage.changes.seen import sidecar as seen_sidecar
+from mic_mail.storage.changes.seen_sidecars import sidecar as seen_sidecar
 from mic_mail.storage.changes.sidecar_rows import account_sidecar, folder_sidecar
 from mic_mail.storage.errors import NoSuchMessage, NotPermitted
 from mic_mail.storage.index import schema
@@ -35,11 +35,12 @@ from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translat
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, email_id, make_folder_tree
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, make_folder_tree
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
 from mic_mail.storage.maildir.swap_store import replace as put_in_place
-from mic_mail.storage.reads.reader import open_message
+from mic_mail.storage.message_names import email_id
+from mic_mail.storage.reads.open_message import open_message
 from mic_mail.storage.store import Store
 
 _VERSION = 1

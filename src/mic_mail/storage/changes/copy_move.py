@@ -10,14 +10,13 @@ from dataclasses import replace
 
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
-from mic_mail.storage.changes.expunge import MessageRow, add_refs, read_messages, tombstone
+from mic_mail.storage.changes.expunge import add_refs, read_messages, tombstone
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.publish import check_quota, insert_message
-from mic_mail.storage.changes.staging import link_or_copy
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import NoSuchMessage
-from mic_mail.storage.index.rows import FolderRow
-from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
+from mic_mail.storage.index.rows import FolderRow, MessageRow
+from mic_mail.storage.message_names import format_name, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SEEN, SYSTEM_FLAGS, CopyResult
 
@@ -39,18 +38,12 @@ def copy(
     """
     with writing(store, folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
-        rows, present = present_rows(write, source, uids, every=every)
+        rows = present_rows(write, source, uids, every=every)
         if not rows:
             return CopyResult(target.uidvalidity, [], write.account.modseq)
         check_quota(write, sum(row.size for row in rows), limit_octets)
         placed = _place(write, source, target, rows, allowed)
-        old_cur, new_cur = store.paths.cur(source.directory), store.paths.cur(target.directory)
-        write.names.intend(links=[f"{new_cur}/{name}" for _, _, _, name in placed])
-        for row, _, _, name in placed:
-            link_or_copy(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}")
-        # Fsync the source directory first. While only the journal holds its name (journal.py), a surviving copy would be taken
-        # for it.
-        write.names.durable |= dict.fromkeys((old_cur, new_cur))
+        write.names.copy(source, target, _names(placed))
         add_refs(write, (row.email_pk for row in rows), 1)
         seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
         return _insert(write, target, placed)
@@ -77,13 +70,12 @@ def move_within(
     person: str | None = None,
 ) -> CopyResult:
     """Move messages in a larger change; within one folder they get new UIDs (RFC 6851 §3.3 allows it)."""
-    rows, present = present_rows(write, source, uids)
+    rows = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
     must_not_be_frozen(write.store)
     placed = _place(write, source, target, rows, allowed)
-    old_cur, new_cur = write.store.paths.cur(source.directory), write.store.paths.cur(target.directory)
-    write.names.rename([(f"{old_cur}/{present[row.name]}", f"{new_cur}/{name}") for row, _, _, name in placed])
+    write.names.move(source, target, _names(placed))
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own
     seen.carry(write, source, target, _pairs(placed), person=person, marks=bool(allowed & SEEN))
     tombstone(write, source, rows, moved_to={row.uid: (target.folder_id, uid) for row, uid, _, _ in placed})
@@ -94,21 +86,17 @@ Placed = tuple[MessageRow, int, int, str]
 """A source row, and its UID, flags and name in the target."""
 
 
-def present_rows(
-    write: Write, source: FolderRow, uids: Iterable[int] | None, *, every: bool = False
-) -> tuple[list[MessageRow], dict[str, str]]:
-    """Return the messages whose files exist, and the current names of those files.
+def present_rows(write: Write, source: FolderRow, uids: Iterable[int] | None, *, every: bool = False) -> list[MessageRow]:
+    """Return the messages that are there, whatever the index says.
 
     With `every`, raise `NoSuchMessage` if one is missing. A file that another tool removed is left to `rescan`.
     """
     uids = None if uids is None else list(uids)
-    rows = read_messages(write, source.folder_id, uids)
-    present = locate(write.store.paths.cur(source.directory), (row.name for row in rows))
-    rows = [row for row in rows if row.name in present]
+    rows = write.names.present(source, read_messages(write, source.folder_id, uids))
     if every and uids is not None and len(rows) < len(uids):
         there = {row.uid for row in rows}
         raise NoSuchMessage(source.folder_id, next(uid for uid in uids if uid not in there))
-    return rows, present
+    return rows
 
 
 def _place(write: Write, source: FolderRow, target: FolderRow, rows: list[MessageRow], allowed: int) -> list[Placed]:
@@ -138,6 +126,10 @@ def keywords_of(folder: FolderRow, flags: int) -> list[str]:
 
 def _pairs(placed: Iterable[Placed]) -> list[tuple[int, int]]:
     return [(row.uid, uid) for row, uid, _, _ in placed]
+
+
+def _names(placed: Iterable[Placed]) -> list[tuple[str, str]]:
+    return [(row.name, name) for row, _, _, name in placed]
 
 
 def _insert(write: Write, target: FolderRow, placed: list[Placed]) -> CopyResult:

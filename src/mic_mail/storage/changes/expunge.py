@@ -6,20 +6,19 @@ leaves a tombstone that points to the message's new place. Expunged mail does no
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, null, select, update
 
 from mic_mail.storage.changes.change_result import change_result
+from mic_mail.storage.changes.durable_by_journal import Remember
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.rows import FolderRow
+from mic_mail.storage.index.rows import FolderRow, MessageRow
 from mic_mail.storage.index.statements import RowStatement, SqlStatement, among, keyed_by, uid_list
-from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, expunged_name, format_name, locate, parse_name
+from mic_mail.storage.message_names import expunged_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, ExpungeResult
 
@@ -64,19 +63,6 @@ _DROP_ORDERING = SqlStatement(
 )
 
 
-class MessageRow(NamedTuple):
-    """A message of a folder, with the columns that the modules that move files need."""
-
-    uid: int
-    flags: int
-    size: int
-    created_modseq: int
-    email_pk: int
-    saved_us: int
-    name: str
-    name_dirty: int
-
-
 def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> list[MessageRow]:
     """Return these messages of a folder, or all, ascending by UID."""
     account = write.store.account_id
@@ -85,16 +71,6 @@ def read_messages(write: Write, folder_id: int, uids: Iterable[int] | None) -> l
     else:
         rows = _SELECT_AMONG.on(write.connection, account=account, folder=folder_id, uids=uid_list(uids))
     return list(map(MessageRow._make, rows))
-
-
-FileNames = tuple[str, str]
-"""The name of an expunged message's file in the folder's `cur`, and in `.expunged/`."""
-
-Remember = Callable[[str, Sequence[FileNames]], bool]
-"""Callback that makes the moves of a folder's files durable, after they are done; False: it cannot.
-
-It gets the folder's MAILBOXID.
-"""
 
 
 def expunge(
@@ -125,43 +101,8 @@ def tombstone_files(
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
-    moved = _move_files(write, folder, going)
-    if remember is not None:
-        write.names.remember = partial(remember, folder.mailbox_id, [*moved.values()])
-    tombstone(write, folder, going, kept={uid: expunged_as for uid, (_, expunged_as) in moved.items()})
+    tombstone(write, folder, going, kept=write.names.bury(folder, going, remember))
     return ExpungeResult([row.uid for row in going], write.modseq)
-
-
-def _move_files(write: Write, folder: FolderRow, going: list[MessageRow]) -> dict[int, FileNames]:
-    """Move the messages' files to `.expunged/`; return their names by UID, without those that have no file."""
-    paths = write.store.paths
-    cur = paths.cur(folder.directory)
-    moved = {row.uid: (row.name, _expunged_name(folder, row, row.name)) for row in going}
-    absent = write.names.move_those_there(cur, paths.expunged, [*moved.values()])
-    if not absent:
-        return moved
-    present = locate(cur, absent)
-    for row in going:
-        if row.name in present:
-            moved[row.uid] = present[row.name], _expunged_name(folder, row, present[row.name])
-    again = [moved[row.uid] for row in going if row.name in present]
-    write.names.rename([(f"{cur}/{name}", f"{paths.expunged}/{expunged_as}") for name, expunged_as in again])
-    lost = set(absent).difference(present)
-    return {row.uid: moved[row.uid] for row in going if row.name not in lost}
-
-
-def _expunged_name(folder: FolderRow, row: MessageRow, name: str) -> str:
-    """Return the file's name in `.expunged/`: with the folder's id, without what makes it too long."""
-    expunged_as = expunged_name(folder.mailbox_id, name)
-    if _fits(expunged_as):
-        return expunged_as
-    base = parse_name(name).base
-    expunged_as = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
-    return expunged_as if _fits(expunged_as) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
-
-
-def _fits(name: str) -> bool:
-    return len(name) <= MAX_NAME_OCTETS and (name.isascii() or len(name.encode()) <= MAX_NAME_OCTETS)
 
 
 def tombstone_lost(write: Write, folder: FolderRow, going: list[MessageRow]) -> None:

@@ -1,35 +1,29 @@
-"""STORE, and the renaming of files after it.
+"""STORE.
 
-The index row is the truth about flags. A STORE is one commit; it marks the row `name_dirty` where the file's name now differs,
-and `flush_names` renames later (after 2 s, at CLOSE, at drain): 1,000 renames in a folder of 10,000 cost 16 ms, as much as a
-whole STORE elsewhere. The flags in the name of a dirty row are never read: that would undo an acknowledged STORE.
+The index row is the truth about flags. A STORE is one commit. It marks the row `name_dirty`, so that where messages are files
+their names follow later (flags_in_names.py).
 """
 
 from __future__ import annotations  # array[int] cannot be evaluated before Python 3.12
 
-import time
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import compress, repeat
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import bindparam, select, update
 
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
-from mic_mail.storage.changes.expunge import MessageRow
 from mic_mail.storage.changes.legal_hold import Mark, is_on
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
-from mic_mail.storage.index.rows import FolderRow, read_folder
+from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.view_cache import leads_to
-from mic_mail.storage.maildir.maildir import MAX_NAME_OCTETS, NAMED_FLAGS, letters, locate, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import (
     ALL_FLAGS,
@@ -42,18 +36,6 @@ from mic_mail.storage.types import (
     Row,
     StoreResult,
 )
-
-NAMES_AT_ONCE = 500
-"""Renames in one critical section: about 10 ms."""
-
-PAUSE_SECONDS = 0.005
-"""Pause of a background flush between two slices, in which threads that wait for the account get it."""
-
-PUT_OFF_ROUNDS = 15
-"""Rounds in succession that a background flush ends early while others change the account.
-
-There is one in `storage.names_after`.
-"""
 
 MANY_MESSAGES = 256
 """Messages from which on a STORE of UIDs in succession is done column by column."""
@@ -82,23 +64,6 @@ _SET_IN_RANGE = SqlStatement(
     .where(_HERE, _M.uid.between(bindparam("low"), bindparam("high")), _M.flags != _NEW_FLAGS)
     .values(flags=_NEW_FLAGS, modseq=bindparam("new_modseq"), name_dirty=1)
 )
-_D = schema.message.alias("dirty").c
-_DIRTY_UIDS = (
-    select(_D.uid)
-    .where(keyed_by(_D, "folder"), _D.name_dirty == literal_column("1"), _D.uid > bindparam("after"))
-    .order_by(_D.uid)
-    .limit(bindparam("most"))
-)
-"""By themselves, since only then SQLite takes their index.
-
-Else it reads all messages of the folder in search of one.
-"""
-_DIRTY = SqlStatement(select(_M.uid, _M.flags, _M.name).where(_HERE, _M.uid.in_(_DIRTY_UIDS)).order_by(_M.uid))
-_DIRTY_FOLDERS = SqlStatement(select(_M.folder_id).where(keyed_by(_M), _M.name_dirty == literal_column("1")).distinct())
-_SET_NAME = SqlStatement(
-    update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name=bindparam("new_name"), name_dirty=0)
-)
-_SET_DIRTY = SqlStatement(update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
 
 
 def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name them in order
@@ -116,8 +81,7 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
     """STORE: change the `allowed` bits of messages; of keywords all or none are allowed.
 
     `flags` are system bits, `keywords` names; new keywords take the next free bits. \\Seen is the person's own, where each has
-    their own (seen.py). \\Deleted stays as it is while the account is frozen
-    (legal_hold.py).
+    their own (seen.py). \\Deleted stays as it is while the account is frozen (legal_hold.py).
     """
     with writing(store, folder_id) as write:
         folder = write.folder(folder_id)
@@ -147,7 +111,7 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
             if reader is not None:
                 _write_own_flags(write, folder, reader, changing, common)
             elif changing:
-                _write_flags(write, folder, changing)
+                write_flags(write, folder, changing)
             now = write.modseq if changing else 0
             result = [(uid, new, modseq if new == old else now) for uid, new, old, modseq, _ in wanted]
             reported = [(uid, new, now, size) for uid, new, _, _, size in changing]
@@ -243,11 +207,12 @@ def _change_run(  # noqa: PLR0917 - as `store_flags`
     return list(zip(run.uids, new_flags, modseqs, strict=True)), list(compress(rows, are_moved))
 
 
-_Changing = tuple[int, int, int, int, int]
+Changing = tuple[int, int, int, int, int]
 """uid, new flags, old flags, old modseq, size."""
 
 
-def _write_flags(write: Write, folder: FolderRow, changing: list[_Changing]) -> None:
+def write_flags(write: Write, folder: FolderRow, changing: list[Changing]) -> None:
+    """Write (uid, new flags, old flags, old MODSEQ, size) of messages."""
     write.touch(folder)
     _count_anew(folder, changing)
     here = {"account": write.store.account_id, "folder": folder.folder_id}
@@ -271,7 +236,7 @@ def _write_range(write: Write, folder: FolderRow, uids: tuple[int, int], bits: t
 
 
 def _write_own_flags(
-    write: Write, folder: FolderRow, reader: SeenReader, changing: list[_Changing], common: Mapping[int, int]
+    write: Write, folder: FolderRow, reader: SeenReader, changing: list[Changing], common: Mapping[int, int]
 ) -> None:
     """Write a reader's changes: \\Seen for that reader alone, other flags for all.
 
@@ -281,8 +246,8 @@ def _write_own_flags(
         return
     own = [(uid, int(new & SEEN != 0)) for uid, new, old, _, _ in changing if (new ^ old) & SEEN]
     seen.set_own(write, folder, reader, own)
-    changed: list[_Changing] = []
-    quiet: list[_Changing] = []
+    changed: list[Changing] = []
+    quiet: list[Changing] = []
     for uid, new, old, modseq, size in changing:
         was = common[uid]
         row = (uid, (new & ~SEEN) | ((new if (new ^ old) & SEEN else was) & SEEN), was, modseq, size)
@@ -291,7 +256,7 @@ def _write_own_flags(
         elif row[1] != was:
             quiet.append(row)
     if changed:
-        _write_flags(write, folder, changed)
+        write_flags(write, folder, changed)
     if quiet:
         _count_anew(folder, quiet)
         write.keep(folder)
@@ -300,7 +265,7 @@ def _write_own_flags(
             _SET_QUIETLY.on(write.connection, **here, uids=uids, new_flags=new_flags)
 
 
-def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
+def _count_anew(folder: FolderRow, changing: Iterable[Changing]) -> None:
     sizes: dict[tuple[int, int], list[int]] = {}
     for _, new, old, _, size in changing:
         sizes.setdefault((old, new), []).append(size)
@@ -308,113 +273,10 @@ def _count_anew(folder: FolderRow, changing: Iterable[_Changing]) -> None:
         folder.recount(old, new, len(same), sum(same))
 
 
-def _by_value(changing: Iterable[_Changing]) -> Iterator[tuple[str, int]]:
+def _by_value(changing: Iterable[Changing]) -> Iterator[tuple[str, int]]:
     """Yield UIDs, as a list for a statement, by their new flags: a STORE has few distinct values."""
     by_value: dict[int, list[int]] = {}
     for uid, new_flags, _, _, _ in changing:
         by_value.setdefault(new_flags, []).append(uid)
     for new_flags, uids in by_value.items():
         yield uid_list(uids), new_flags
-
-
-def flush_names(store: Store, *, gives_way: bool = False) -> int:
-    """Rename the account's files whose names lag behind, in slices; return the renames.
-
-    Pending \\Seen sidecars are written.
-
-    With `gives_way` it stops after a slice if another writer has changed the account meanwhile, and leaves the rest due. A
-    STORE or EXPUNGE of a large mailbox is done in slices, too, and would wait for a slice of names before each of its own; what
-    it expunges needs no name any more. It does not stop in more than `PUT_OFF_ROUNDS` calls in succession.
-    """
-    store.ready()
-    # a STORE sets it before its commit, whose rows cannot be seen yet
-    with translated("renaming files"), store.lock.held():
-        store.names_due = False
-    renamed = 0
-    may_stop = gives_way and store.names_put_off < PUT_OFF_ROUNDS
-    try:
-        is_whole = True
-        for folder_id in _dirty_folders(store):
-            done, is_whole = _flush_folder(store, folder_id, pauses=gives_way, may_stop=may_stop)
-            renamed += done
-            if not is_whole:
-                break
-        seen.write_out(store)
-        store.names_put_off = 0 if is_whole else store.names_put_off + 1
-        if not is_whole:  # else it is left as it is: another thread may set it at any time
-            store.names_due = True
-    except BaseException:
-        store.names_due = True
-        raise
-    return renamed
-
-
-def _flush_folder(store: Store, folder_id: int, *, pauses: bool, may_stop: bool) -> tuple[int, bool]:
-    """Return how many were renamed, and whether those were all."""
-    renamed = after = 0
-    while True:
-        done, after, mark = _flush_slice(store, folder_id, after)
-        renamed += done
-        if not after:
-            return renamed, True
-        if pauses:
-            time.sleep(PAUSE_SECONDS)
-        if may_stop and store.shared.marks.read(store.account_id) != mark:
-            return renamed, False
-
-
-def _dirty_folders(store: Store) -> list[int]:
-    with store.index.reading() as connection:
-        return [folder for (folder,) in _DIRTY_FOLDERS.on(connection, account=store.account_id)]
-
-
-def lag_behind(store: Store) -> bool:
-    """Return whether names of files, or sidecars of readers, are still to be written."""
-    with store.index.reading() as connection:
-        dirty = _DIRTY_FOLDERS.on(connection, account=store.account_id).fetchone()
-        return dirty is not None or bool(reader_seen_rows.pending_sidecars(connection, store.account_id, 1))
-
-
-def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, int]:
-    """Return how many were renamed, the UID to continue after (0: that was all), and the account's change mark then."""
-    with writing(store) as write:
-        folder = read_folder(write.connection, store.account_id, folder_id)
-        rows = _DIRTY.on(
-            write.connection, account=store.account_id, folder=folder_id, after=after, most=NAMES_AT_ONCE
-        ).fetchall()
-        if folder is None or not rows:
-            return 0, 0, write.mark
-        cur = store.paths.cur(folder.directory)
-        present = locate(cur, (name for _, _, name in rows))
-        renames: list[tuple[str, str]] = []
-        for uid, flags, name in rows:
-            now = present.get(name, name)  # a missing file keeps its row until the folder is next opened
-            new_name = name_with_flags(now, flags) if name in present else name
-            if new_name != now:
-                renames.append((f"{cur}/{now}", f"{cur}/{new_name}"))
-            _SET_NAME.on(write.connection, account=store.account_id, folder=folder_id, at=uid, new_name=new_name)
-        write.names.rename(renames, durable=False)  # losing such a rename loses nothing
-        return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0, write.mark
-
-
-def name_with_flags(name: str, flags: int) -> str:
-    """Return the name that the file should have; bits that a name cannot hold change nothing."""
-    if parse_name(name).flags == flags & NAMED_FLAGS:
-        return name
-    front, _, _ = name.partition(":2,")
-    new_name = f"{front}:2,{letters(flags)}"
-    if len(new_name.encode()) > MAX_NAME_OCTETS:  # another tool has lengthened it
-        return replace(parse_name(name), flags=flags).format()
-    return new_name
-
-
-def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:
-    """Record that another tool renamed the file; on a dirty row the flags of the acknowledged STORE win."""
-    here = {"account": write.store.account_id, "folder": folder.folder_id}
-    _SET_NAME.on(write.connection, **here, at=row.uid, new_name=name)
-    if row.name_dirty:
-        _SET_DIRTY.on(write.connection, **here, at=row.uid)
-        return
-    flags = (row.flags & ~NAMED_FLAGS) | parse_name(name).flags
-    if flags != row.flags:
-        _write_flags(write, folder, [(row.uid, flags, row.flags, 0, row.size)])

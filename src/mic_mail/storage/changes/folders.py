@@ -6,7 +6,6 @@ directories as well, so each is one entry in the intent record and wholly done o
 `undelete` is one rename.
 """
 
-import os
 import secrets
 
 from sqlalchemy import func, select
@@ -15,17 +14,13 @@ from mic_mail.errors import Text
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import move_within
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
-from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_names
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders
+from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders, subscribed_names
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, ancestors, encode_directory
-from mic_mail.storage.maildir.maildir import make_folder_tree
-from mic_mail.storage.maildir.sidecars import MARK_STEP
 from mic_mail.storage.store import Store
-from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo
+from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo, ancestors
 
 _F = schema.folder.c
 _COUNT = SqlStatement(select(func.count(), func.count(_F.deleted_at_us)).where(keyed_by(_F)))
@@ -145,19 +140,9 @@ def _make_another(write: Write, name: str, *, special_use: str | None = None, me
 def make_folder(write: Write, name: str, *, special_use: str | None = None, metadata: str | None = None) -> FolderRow:
     """Make a new folder as part of a larger change; an existing directory of that name is used as it is."""
     store = write.store
-    folder = new_folder_row(write, name, encode_directory(name), special_use)
+    folder = new_folder_row(write, name, special_use=special_use)
     folder.metadata = metadata
-    final = store.paths.folder(folder.directory)
-    if os.path.isdir(final):
-        make_folder_tree(final)
-        folder_sidecar(folder).write(final)
-    else:
-        staging = f"{store.paths.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
-        make_folder_tree(staging)
-        with open(f"{staging}/maildirfolder", "wb"):
-            pass  # Maildir++: marks a folder, not an account
-        folder_sidecar(folder).write(staging)
-        write.names.rename([(staging, final)])
+    write.names.make_folder(folder)
     write.add_folder(folder)
     if write.account.seen_each:
         reader_seen_rows.owe(write.connection, store.account_id, folder.folder_id)
@@ -165,7 +150,7 @@ def make_folder(write: Write, name: str, *, special_use: str | None = None, meta
     return folder
 
 
-def new_folder_row(write: Write, name: str, directory: str, special_use: str | None = None) -> FolderRow:
+def new_folder_row(write: Write, name: str, directory: str = "", special_use: str | None = None) -> FolderRow:
     """Return a row with numbers of its own; it is not written yet."""
     folder_id = write.account.folder_next
     write.account.folder_next += 1
@@ -177,7 +162,7 @@ def new_folder_row(write: Write, name: str, directory: str, special_use: str | N
         mailbox_id=f"F{secrets.token_hex(10)}",
         uidvalidity=write.take_uidvalidity(),
         uidnext=1,
-        uidnext_mark=1 + MARK_STEP,
+        uidnext_mark=write.names.uid_mark(1),
         highest_modseq=write.modseq,
         modseq=write.modseq,
         created_modseq=write.modseq,
@@ -225,18 +210,12 @@ def rename(store: Store, old: str, new: str) -> None:
 
 
 def _give_names(write: Write, going: list[tuple[FolderRow, str]]) -> None:
-    """Rename these folders with one intent record, which is linear in a tree of thousands."""
-    paths = write.store.paths
-    pairs: list[tuple[str, str]] = []
     for folder, name in going:
-        directory = encode_directory(name)
-        if os.path.lexists(paths.folder(directory)):
+        if write.names.is_taken(name):
             raise FolderExists(name)
-        pairs.append((paths.folder(folder.directory), paths.folder(directory)))
-        folder.name, folder.directory, folder.modseq = name, directory, write.modseq
+        folder.name, folder.modseq = name, write.modseq
         write.keep(folder)
-    write.names.intend(sidecars=[folder.folder_id for folder, _ in going])
-    write.names.rename(pairs)
+    write.names.rename_folders([folder for folder, _ in going])
 
 
 def delete(store: Store, name: str) -> None:
@@ -249,10 +228,8 @@ def delete(store: Store, name: str) -> None:
         if folder is None:
             raise NoSuchFolder(name)
         must_not_be_frozen(store)
-        paths = write.store.paths
-        directory = f"{EXPUNGED}/{folder.mailbox_id}"
-        write.names.rename([(paths.folder(folder.directory), paths.folder(directory))])
-        folder.directory, folder.modseq = directory, write.modseq
+        write.names.bury_folder(folder)
+        folder.modseq = write.modseq
         folder.deleted_at_us = store.clock.steady_us()
         write.keep(folder)
         write.account.messages -= folder.messages

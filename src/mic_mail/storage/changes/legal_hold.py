@@ -9,13 +9,10 @@ under that lock: once `put_on` has returned, nothing more is removed. The record
 concurrent setting and lifting do not undo one another. A kill in between leaves the mark, which is the safe side.
 """
 
-import contextlib
-import os
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TypeVar
 
-from mic_mail.durable_files import make_durable, replace_durably
 from mic_mail.errors import BadInput, Refused
 from mic_mail.storage.errors import Frozen
 from mic_mail.storage.index.connection import translated
@@ -33,11 +30,7 @@ class Mark(StrEnum):
 
 def is_on(store: Store, mark: Mark) -> bool:
     """Return whether the mark is set. A disk error raises `OSError`, and then nothing is removed either."""
-    try:
-        os.lstat(store.paths.mark(mark))
-    except FileNotFoundError:
-        return False
-    return True
+    return store.has_mark(mark)
 
 
 def is_held(store: Store) -> bool:
@@ -56,12 +49,12 @@ def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
     store.ready()
     with translated("holding an account"), store.lock.held():
         was_on = is_on(store, mark)
-        replace_durably(store.paths.mark(mark), b"")
+        store.put_mark(mark)
         try:
             return record()
         except (Refused, BadInput):
             if not was_on:
-                _remove(store, mark)
+                store.remove_mark(mark)
             raise
 
 
@@ -71,11 +64,5 @@ def take_off(store: Store, mark: Mark, record: Callable[[], tuple[T, bool]]) -> 
     with translated("releasing an account"), store.lock.held():
         result, keeps = record()
         if not keeps:
-            _remove(store, mark)
+            store.remove_mark(mark)
         return result
-
-
-def _remove(store: Store, mark: Mark) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(store.paths.mark(mark))
-        make_durable(store.paths.home)

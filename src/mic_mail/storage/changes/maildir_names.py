@@ -1,250 +1,236 @@
-"""The Maildir's part of a change: names of files and directories, and sidecars.
+"""A change's effect on a Maildir, in the words of mail: the rules call these operations and know no file.
 
-A change of names is recorded in the lock file before it is made (intent_record.py), undone if the change fails, and fsynced
-after it. Sidecars that a change promises are written before its COMMIT. The order of it all is that of transaction.py.
+    messages    place, sync, present, copy, move, stage_copy, bury, buried, restore
+    folders     make_folder, is_taken, rename_folders, bury_folder, restore_folder
+    readers     forget_reader, forget_readers
+    sidecars    rewrite_account_sidecar, rewrite_folder_sidecar, uid_mark, write_uid_mark, write_modseq_mark
 
-A sidecar that cannot be written fails the change that promises it, and no other. A sidecar that may then differ from the index
-stays in the record as *pending*, and each later change tries again: a full disk must not stop what frees space.
+In: rows of the index, as they are before the operation, and new names from it. Each operation records what it is about to do
+(maildir_record.py), does it, and notes what is to be fsynced. *Buried* is what lies in `.expunged/`. The columns `name` and
+`directory` are true when the change commits; `directory` is set here alone.
+
+A file may have another name than its row, since another tool has changed its flags. `present` and `buried` find the names that
+files have now, and the operations after them use those.
 """
 
-import contextlib
+import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
+import secrets
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
+from typing import Protocol
 
-from mic_mail.durable_files import make_durable
-from mic_mail.storage.changes.sidecar_rows import ACCOUNT, folder_sidecar, rewrite_sidecar, rewritten, write_account_sidecar
-from mic_mail.storage.errors import NO_ROOM
-from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_all_folders
-from mic_mail.storage.index.statements import Connection
-from mic_mail.storage.maildir.intent_record import (
-    NOTHING,
-    Intent,
-    Written,
-    clear_intent,
-    move_of,
-    read_intent,
-    roll_back,
-    roll_forward,
-    write_intent,
-)
-from mic_mail.storage.maildir.sidecars import MARK_STEP, FolderSidecar, write_mark_in_place
+from mic_mail.storage.changes.durable_by_journal import FileNames, Hold, Remember, unheld
+from mic_mail.storage.changes.maildir_record import MaildirRecord
+from mic_mail.storage.changes.sidecar_rows import folder_sidecar
+from mic_mail.storage.changes.staging import Delivery, StagedFile, link_or_copy, stage_link
+from mic_mail.storage.index.rows import FolderRow, MessageRow
+from mic_mail.storage.journal.frames import MessageLocation
+from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, encode_directory
+from mic_mail.storage.maildir.maildir import locate, make_folder_tree
+from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, seen_path
+from mic_mail.storage.message_names import MAX_NAME_OCTETS, expunged_name, format_name, parse_name
 from mic_mail.storage.store import Store
 
-_MAX_OPENED = 16
-"""Folders that one change holds open."""
+
+class Arrival(Protocol):
+    """A delivery, and the name that it gets."""
+
+    @property
+    def delivery(self) -> Delivery: ...
+
+    @property
+    def name(self) -> str: ...
 
 
-def finish_interrupted(store: Store, fd: int, connection: Connection) -> Sequence[int]:
-    """Complete or undo a change that a killed holder left half done; return sidecars still pending."""
-    intent = read_intent(fd)
-    if intent is None:
-        return ()
-    pending: list[int] = []
-    if intent.boot_id == store.shared.boot_id:
-        account = read_account(connection, store.account_id)
-        if account is not None and account.serial >= intent.serial:
-            roll_forward(intent)
-        else:
-            roll_back(intent)
-        pending = rewritten(store, connection, dict.fromkeys(intent.sidecars))
-    _keep_pending_sidecars(fd, intent, pending)
-    return pending
+class MaildirNames(MaildirRecord):
+    """The operations of one change on files and folders, for the holder of the account's lock."""
 
+    _present: dict[str, str]
+    """Names that files have now by the names in their rows, as `present` found them: no change moves those of two folders."""
+    _buried: dict[str, str]
+    """The same in `.expunged/`, as `buried` found them."""
 
-def _keep_pending_sidecars(fd: int, intent: Intent, pending: Sequence[int], written: Written = NOTHING) -> None:
-    if pending:
-        write_intent(fd, Intent(intent.serial, intent.boot_id, sidecars=list(pending)))
-    else:
-        clear_intent(fd, written)
+    # Messages
 
-
-class MaildirNames:
-    """The names and sidecars that one change makes, for the holder of the account's lock."""
-
-    def __init__(self, store: Store, connection: Connection, fd: int, account: AccountRow, pending: Sequence[int]) -> None:
-        self.durable: dict[str, None] = {}
-        """Directories to fsync before the change may be acknowledged."""
-        self.remember: Callable[[], bool] | None = None
-        """Makes the changes of directories durable in another way; False: it cannot."""
-        self.undoing: list[Callable[[], None]] = []
-        """Callbacks that undo the rest, if the whole change is to be undone."""
-        self.is_comparison = False
-        """Set where folders are compared with files as they are.
-
-        A sidecar that may not be written, because the folder is another user's now, then stays pending.
-        """
-        self._store = store
-        self._connection = connection
-        self._fd = fd
-        self._account = account
-        self._intent: Intent | None = None
-        self._written = NOTHING
-        self._pending = dict.fromkeys(pending)
-        """Sidecars that may differ from the index even without this change."""
-        self._promised: dict[int, None] = {}
-        """Sidecars that this change writes."""
-        self._written_early: dict[int, None] = {}
-        """Sidecars already written for a mark, with what the change had made of them by then."""
-
-    # Marks
-
-    def write_modseq_mark(self) -> None:
-        """Write the next MODSEQ mark, in place where a full disk has no space: no EXPUNGE must fail for its number."""
-        self._account.modseq_mark = self._account.modseq + MARK_STEP
-        try:
-            self.write_account_sidecar()
-        except OSError as error:
-            if error.errno not in NO_ROOM or not write_mark_in_place(self._store.paths.maildir, self._account.modseq_mark):
-                raise
-
-    def write_uid_mark(self, folder: FolderRow) -> None:
-        """Write the next UID mark of a folder."""
-        before, folder.uidnext_mark = folder.uidnext_mark, folder.uidnext + MARK_STEP
-        self._written_early[folder.folder_id] = None
-        try:
-            folder_sidecar(folder).write(self._store.paths.folder(folder.directory))
-        except OSError:  # a comparison continues after this error
-            folder.uidnext_mark = before
-            raise
-
-    def write_account_sidecar(self) -> None:
-        """Write the account's sidecar now."""
-        self._written_early[ACCOUNT] = None
-        write_account_sidecar(self._store, self._connection, self._account)
-
-    # Sidecars
-
-    def rewrite_account_sidecar(self) -> None:
-        self.intend(sidecars=[ACCOUNT])
-
-    def rewrite_sidecars_that_differ(self, folder_of: Callable[[int], FolderRow]) -> None:
-        """Rewrite differing sidecars after a comparison, when the index knows all that the sidecars hold.
-
-        `folder_of` returns the row on which the change works.
-        """
-        differing = [ACCOUNT]
-        for row in read_all_folders(self._connection, self._account.account_id):
-            folder = folder_of(row.folder_id)
-            path = self._store.paths.folder(folder.directory)
-            if os.path.isdir(path) and FolderSidecar.read(path) != folder_sidecar(folder):
-                differing.append(folder.folder_id)
-        self.intend(sidecars=differing)
-
-    # Names
-
-    def intend(
+    def place(
         self,
-        *,
-        renames: Iterable[tuple[str, str]] = (),
-        moves: Iterable[tuple[str, str, str, str]] = (),
-        links: Iterable[str] = (),
-        leftovers: Iterable[str] = (),
-        sidecars: Iterable[int] = (),
-    ) -> None:
-        """Record changes of names before they are made."""
-        first = self._intent is None
-        self._account.serial += first
-        promised = dict.fromkeys(sidecars)
-        part = Intent(
-            self._account.serial,
-            self._store.shared.boot_id,
-            list(renames),
-            list(moves),
-            list(links),
-            list(leftovers),
-            [*self._pending, *promised] if first else list(promised),
-        )
-        try:
-            self._written = write_intent(self._fd, part, self._written)
-        except OSError:
-            if first and self._pending:  # the record that held the pending sidecars was overwritten
-                _keep_pending_sidecars(self._fd, part, list(self._pending))
-            raise
-        self._promised |= promised
-        if self._intent is None:
-            self._intent = part
-        else:
-            self._intent.add(part)
+        folder: FolderRow,
+        arrivals: Sequence[Arrival],
+        now_us: int,
+        hold: Hold,
+        meanwhile: Callable[[], None],
+    ) -> list[str]:
+        """Give the staged files of deliveries their names in a folder; return the paths by which they can be opened.
 
-    def rename(self, pairs: Sequence[tuple[str, str]], *, durable: bool = True) -> None:
-        """Record and do renames of files or directories whose sources exist."""
-        if not pairs:
-            return
-        self.intend(renames=pairs)
-        if not durable:
-            for old, new in pairs:
-                os.rename(old, new)
-            return
-        for old, new in pairs:
-            os.rename(old, new)
-        self.durable |= dict.fromkeys([new.rpartition("/")[0] for _, new in pairs])
-        self.durable |= dict.fromkeys([old.rpartition("/")[0] for old, _ in pairs])
-
-    def move_those_there(self, source: str, target: str, names: Sequence[tuple[str, str]]) -> list[str]:
-        """Record and do renames of (old, new) names from one directory to another; return the old names without a file.
-
-        Whether a file is there is learnt from its rename: a look before it would cost as much as a sixth of that.
+        Their content is durable before it gets its name: by `hold`, if that takes those that are not yet. `meanwhile` is
+        called once, while the journal may be writing.
         """
-        self.intend(moves=[move_of(source, target, names)])
-        absent: list[str] = []
-        for old, new in names:
-            try:
-                os.rename(f"{source}/{old}", f"{target}/{new}")
-            except FileNotFoundError:
-                absent.append(old)
-        self.durable |= dict.fromkeys((target, source))
-        return absent
-
-    def rename_those_there(self, pairs: Sequence[tuple[str, str]]) -> set[str]:
-        """Rename files that another tool may rename or remove meanwhile; return the targets that exist now."""
-        self.intend(renames=pairs)
-        came: set[str] = set()
-        for old, new in pairs:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(old, new)
-                came.add(new)
-        self.durable |= dict.fromkeys(os.path.dirname(path) for pair in pairs for path in reversed(pair))
-        return came
-
-    # End
-
-    def undo(self) -> None:
-        """Restore names and sidecars; sidecars that cannot be written now are left to the next holder."""
-        if self._intent is not None:
-            roll_back(self._intent)
-        if self._intent is not None or self._written_early:
-            pending = rewritten(self._store, self._connection, self._pending | self._written_early)
-            intent = self._intent or Intent(self._account.serial, self._store.shared.boot_id)
-            _keep_pending_sidecars(self._fd, intent, pending, self._written)
-
-    def open_durable(self, opened: list[int]) -> None:
-        """Open the directories to be fsynced after the COMMIT, while their names still lead there.
-
-        Once the lock is released other writers rename folders; a committed change must not fail by that, since it would be
-        repeated. Where there are many directories (a comparison of a whole account), the first are fsynced now and only the
-        last `_MAX_OPENED` are held open.
-        """
-        now = len(self.durable) - _MAX_OPENED
-        for place, path in enumerate(self.durable):
-            if place < now:
-                make_durable(path)
+        cur = self._store.paths.cur(folder.directory)
+        renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in arrivals]
+        unfinished = [
+            (_location(folder, each, now_us), octets) for each in arrivals if (octets := each.delivery.octets) is not None
+        ]
+        with (hold if unfinished else unheld)(unfinished, meanwhile) as held:
+            if held is not None:
+                self._undoing.append(held)
             else:
-                opened.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                for each in arrivals:
+                    if each.delivery.octets is not None:
+                        each.delivery.staged.finish()
+            if held is None or len(unfinished) < len(arrivals):
+                self.durable[cur] = None
+            self.intend(renames=renames)
+            for each, (old, new) in zip(arrivals, renames, strict=True):
+                received_us = each.delivery.received_at_us
+                if received_us is not None:  # the file's time gives INTERNALDATE if the index is lost
+                    os.utime(old, ns=(received_us * 1000, received_us * 1000))
+                os.rename(old, new)
+        return [new for _, new in renames]
 
-    def write_sidecars(self) -> None:
-        """Write the promised sidecars before the COMMIT: if that fails, nothing has happened."""
-        for folder_id in list(self._promised):
-            self._pending[folder_id] = None
-            try:
-                rewrite_sidecar(self._store, self._connection, folder_id)
-            except PermissionError:
-                if not self.is_comparison or folder_id == ACCOUNT:
-                    raise
-                del self._promised[folder_id]
+    def sync(self, folder: FolderRow) -> None:
+        """Make durable what an earlier change placed in a folder: its process may have been killed before that."""
+        self.durable[self._store.paths.cur(folder.directory)] = None
 
-    def settle(self) -> None:
-        """Remove leftovers and clear the record, after the COMMIT and still under the lock."""
-        if self._intent is not None:
-            roll_forward(self._intent)
-            pending = [folder_id for folder_id in self._pending if folder_id not in self._promised]
-            _keep_pending_sidecars(self._fd, self._intent, pending, self._written)
+    def present(self, folder: FolderRow, rows: Sequence[MessageRow]) -> list[MessageRow]:
+        """Return those of these messages of a folder whose files are there."""
+        self._present = present = locate(self._store.paths.cur(folder.directory), (row.name for row in rows))
+        return [row for row in rows if row.name in present]
+
+    def copy(self, source: FolderRow, target: FolderRow, names: Sequence[tuple[str, str]]) -> None:
+        """Copy present messages under new names: (the row's name, the copy's name)."""
+        old_cur, new_cur = self._store.paths.cur(source.directory), self._store.paths.cur(target.directory)
+        present = self._present
+        self.intend(links=[f"{new_cur}/{new}" for _, new in names])
+        for old, new in names:
+            link_or_copy(f"{old_cur}/{present[old]}", f"{new_cur}/{new}")
+        # Fsync the source directory first. While only the journal holds its name (journal.py), a surviving copy would be taken
+        # for it.
+        self.durable |= dict.fromkeys((old_cur, new_cur))
+
+    def move(self, source: FolderRow, target: FolderRow, names: Sequence[tuple[str, str]]) -> None:
+        """Move present messages to new names: (the row's name, the name in the target)."""
+        old_cur, new_cur = self._store.paths.cur(source.directory), self._store.paths.cur(target.directory)
+        present = self._present
+        self.rename([(f"{old_cur}/{present[old]}", f"{new_cur}/{new}") for old, new in names])
+
+    def stage_copy(self, folder: FolderRow, row: MessageRow, target: Store) -> StagedFile:
+        """Stage a present message in another account; `finish` has to follow."""
+        path = f"{self._store.paths.cur(folder.directory)}/{self._present[row.name]}"
+        return stage_link(target, path, durable=False)
+
+    def bury(self, folder: FolderRow, going: Sequence[MessageRow], remember: Remember | None = None) -> dict[int, str]:
+        """Bury expunged messages; return their names in `.expunged/` by UID, without those that have no file.
+
+        `remember` makes it durable, only if the change does nothing else to names.
+        """
+        moved = self._move_to_expunged(folder, going)
+        if remember is not None:
+            self._remember = partial(remember, folder.mailbox_id, [*moved.values()])
+        return {uid: expunged_as for uid, (_, expunged_as) in moved.items()}
+
+    def _move_to_expunged(self, folder: FolderRow, going: Sequence[MessageRow]) -> dict[int, FileNames]:
+        cur, expunged = self._store.paths.cur(folder.directory), self._store.paths.expunged
+        moved = {row.uid: (row.name, _expunged_name(folder, row, row.name)) for row in going}
+        absent = self.move_those_there(cur, expunged, [*moved.values()])
+        if not absent:
+            return moved
+        present = locate(cur, absent)
+        for row in going:
+            if row.name in present:
+                moved[row.uid] = present[row.name], _expunged_name(folder, row, present[row.name])
+        again = [moved[row.uid] for row in going if row.name in present]
+        self.rename([(f"{cur}/{name}", f"{expunged}/{expunged_as}") for name, expunged_as in again])
+        lost = set(absent).difference(present)
+        return {row.uid: moved[row.uid] for row in going if row.name not in lost}
+
+    def buried(self, names: Iterable[str]) -> Collection[str]:
+        """Return those of these names in `.expunged/` whose files are there."""
+        self._buried = locate(self._store.paths.expunged, names)
+        return self._buried.keys()
+
+    def restore(self, messages: Sequence[tuple[str, FolderRow, str]]) -> None:
+        """Restore buried messages: (name in `.expunged/`, folder, new name in it)."""
+        expunged, buried = self._store.paths.expunged, self._buried
+        self.rename(
+            [
+                (f"{expunged}/{buried[name]}", f"{self._store.paths.cur(folder.directory)}/{new_name}")
+                for name, folder, new_name in messages
+            ]
+        )
+
+    # Folders
+
+    def make_folder(self, folder: FolderRow) -> None:
+        """Make the directory of a new row; one that is there under its name is used as it is."""
+        folder.directory = encode_directory(folder.name)
+        final = self._store.paths.folder(folder.directory)
+        if os.path.isdir(final):
+            make_folder_tree(final)
+            folder_sidecar(folder).write(final)
+            return
+        staging = f"{self._store.paths.maildir}/{OWN_PREFIX}new-{secrets.token_hex(8)}"
+        make_folder_tree(staging)
+        with open(f"{staging}/maildirfolder", "wb"):
+            pass  # Maildir++: marks a folder, not an account
+        folder_sidecar(folder).write(staging)
+        self.rename([(staging, final)])
+
+    def is_taken(self, name: str) -> bool:
+        """Return whether a folder cannot get this name, whatever the index says."""
+        return os.path.lexists(self._store.paths.folder(encode_directory(name)))
+
+    def rename_folders(self, folders: Sequence[FolderRow]) -> None:
+        """Make the directories follow the rows' new names, with one intent record, which is linear in a tree of thousands."""
+        pairs: list[tuple[str, str]] = []
+        for folder in folders:
+            directory = encode_directory(folder.name)
+            pairs.append((self._store.paths.folder(folder.directory), self._store.paths.folder(directory)))
+            folder.directory = directory
+        self.intend(sidecars=[folder.folder_id for folder in folders])
+        self.rename(pairs)
+
+    def bury_folder(self, folder: FolderRow) -> None:
+        """Bury a deleted folder with all that is in it."""
+        directory = f"{EXPUNGED}/{folder.mailbox_id}"
+        self.rename([(self._store.paths.folder(folder.directory), self._store.paths.folder(directory))])
+        folder.directory = directory
+
+    def is_buried(self, folder: FolderRow) -> bool:
+        """Return whether a deleted folder is still there."""
+        return os.path.isdir(self._store.paths.folder(folder.directory))
+
+    def restore_folder(self, folder: FolderRow) -> None:
+        """Restore a buried folder under the name of its row, which is not taken."""
+        directory = encode_directory(folder.name)
+        self.rename([(self._store.paths.folder(folder.directory), self._store.paths.folder(directory))])
+        folder.directory = directory
+
+    # Readers
+
+    def forget_reader(self, folders: Iterable[FolderRow], person: str) -> None:
+        """Remove after the COMMIT what was written out of a reader's \\Seen."""
+        self.intend(leftovers=[seen_path(self._store.paths.folder(folder.directory), person) for folder in folders])
+
+    def forget_readers(self, folder: FolderRow) -> None:
+        """Remove after the COMMIT what was written out of all readers' \\Seen in a folder."""
+        self.intend(leftovers=glob.glob(f"{glob.escape(self._store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+
+
+def _location(folder: FolderRow, arrival: Arrival, now_us: int) -> MessageLocation:
+    received_us = arrival.delivery.received_at_us
+    return MessageLocation(folder.mailbox_id, arrival.name, now_us if received_us is None else received_us)
+
+
+def _expunged_name(folder: FolderRow, row: MessageRow, name: str) -> str:
+    """Return the file's name in `.expunged/`: with the folder's id, without what makes it too long."""
+    expunged_as = expunged_name(folder.mailbox_id, name)
+    if _fits(expunged_as):
+        return expunged_as
+    base = parse_name(name).base
+    expunged_as = expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, row.flags))
+    return expunged_as if _fits(expunged_as) else expunged_name(folder.mailbox_id, format_name(base, row.size, row.uid, 0))
+
+
+def _fits(name: str) -> bool:
+    return len(name) <= MAX_NAME_OCTETS and (name.isascii() or len(name.encode()) <= MAX_NAME_OCTETS)

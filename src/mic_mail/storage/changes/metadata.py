@@ -43,7 +43,7 @@ def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequen
             for use in uses:
                 give_use(write, folder, use)
             folder.metadata = pack(after)
-            write.names.intend(sidecars=[folder_id])
+            write.names.rewrite_folder_sidecar(folder_id)
             write.touch(folder)
 
 

@@ -32,9 +32,7 @@ held by it after their COMMIT, in place of step (4) (decision 0041).
 A marked UID (sidecars.py) is never reused, even if a power loss takes the COMMIT: numbering continues above the mark.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, insert, select
@@ -42,6 +40,7 @@ from sqlalchemy import bindparam, insert, select
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
+from mic_mail.storage.changes.durable_by_journal import Hold, unheld
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import OverQuota, SpecialUseRefused
@@ -49,27 +48,9 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.journal.frames import MessageLocation
-from mic_mail.storage.journal.journal import RevokeFrame
-from mic_mail.storage.maildir.maildir import email_id, format_name, thread_id
+from mic_mail.storage.message_names import email_id, format_name, thread_id
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import SEEN, AnswerRow, Published
-
-Hold = Callable[[Sequence[tuple[MessageLocation, bytes]], Callable[[], None]], AbstractContextManager[RevokeFrame | None]]
-"""Makes messages durable while the block names them; None: it cannot.
-
-The function passed in is called before the block is entered. The returned frame revokes the messages if they are not published
-after all.
-"""
-
-
-def unheld(
-    messages: Sequence[tuple[MessageLocation, bytes]], meanwhile: Callable[[], None]
-) -> AbstractContextManager[RevokeFrame | None]:
-    """Make each message durable by its own file and folder, without the journal."""
-    meanwhile()
-    return nullcontext(None)
-
 
 INSERT_EMAIL = SqlStatement(insert(schema.email))
 INSERT_MESSAGE = SqlStatement(insert(schema.message))
@@ -151,8 +132,7 @@ def _published_before(write: Write, origin: str) -> Published | None:
     published = Published(folder_id, uidvalidity, uid, modseq, email, duplicate=True)
     folder = read_folder(write.connection, write.store.account_id, published.folder_id)
     if folder is not None and folder.deleted_at_us is None:
-        # The process that published it may have been killed before the fsync; this caller is about to acknowledge it.
-        write.names.durable[write.store.paths.cur(folder.directory)] = None
+        write.names.sync(folder)  # this caller is about to acknowledge it
     return published
 
 
@@ -177,32 +157,15 @@ def publish_within(
     """
     if not deliveries:
         return []
-    cur = write.store.paths.cur(folder.directory)
     now_us = write.store.clock.steady_us()
     write.touch(folder)
     placed = [_place(write, folder, delivery) for delivery in deliveries]
-    renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in placed]
-    unfinished = [(each.location(folder, now_us), octets) for each in placed if (octets := each.delivery.octets) is not None]
     answers: list[Answers] = []
-    with (hold if unfinished else unheld)(unfinished, lambda: answers.extend(map(_answers_of, deliveries))) as held:
-        if held is not None:
-            write.names.undoing.append(held)
-        else:
-            for delivery in deliveries:
-                if delivery.octets is not None:
-                    delivery.staged.finish()
-        if held is None or len(unfinished) < len(placed):
-            write.names.durable[cur] = None
-        write.names.intend(renames=renames)
-        for delivery, (old, new) in zip(deliveries, renames, strict=True):
-            if delivery.received_at_us is not None:  # the file's time gives INTERNALDATE if the index is lost
-                os.utime(old, ns=(delivery.received_at_us * 1000, delivery.received_at_us * 1000))
-            os.rename(old, new)
+    paths = write.names.place(folder, placed, now_us, hold, lambda: answers.extend(map(_answers_of, deliveries)))
     published = [_insert(write, folder, each, now_us, found) for each, found in zip(placed, answers, strict=True)]
     if answered is not None:
         answered += [
-            (each.uid, each.answer_row(found, now_us, new))
-            for each, found, (_, new) in zip(placed, answers, renames, strict=True)
+            (each.uid, each.answer_row(found, now_us, path)) for each, found, path in zip(placed, answers, paths, strict=True)
         ]
     if write.account.seen_each:
         seen.bring(write, folder, (each.uid for each in placed if each.flags & SEEN), person)
@@ -220,10 +183,6 @@ class _Placed:
     uid: int
     flags: int
     name: str
-
-    def location(self, folder: FolderRow, now_us: int) -> MessageLocation:
-        received_us = self.delivery.received_at_us
-        return MessageLocation(folder.mailbox_id, self.name, now_us if received_us is None else received_us)
 
     def answer_row(self, answers: Answers, now_us: int, path: str) -> AnswerRow:
         received_us = self.delivery.received_at_us

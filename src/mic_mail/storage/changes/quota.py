@@ -1,7 +1,5 @@
 """Quota from index rows, never inodes: exact, incremental, and verifiable by a recount."""
 
-import os
-
 from sqlalchemy import case, func, literal_column, select
 
 from mic_mail.storage.changes.transaction import Write
@@ -40,7 +38,7 @@ def quota_at_rest(store: Store) -> Quota:
 def _cached_usage(store: Store) -> Quota | None:
     """Return the quota from an unopened index, or None where the store must be opened to know it."""
     if store.index.identity() is None:
-        return None if os.path.isdir(store.paths.maildir) else Quota(0, 0)
+        return None if store.exists else Quota(0, 0)
     try:
         with store.index.reading() as connection:
             if not schema.is_current(connection):

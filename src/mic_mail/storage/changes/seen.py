@@ -16,13 +16,11 @@ taken back, or where an index is rebuilt and a sidecar is missing.
 A message has for a reader the larger MODSEQ of the two rows, and none below `SeenReader.begun_modseq`; so has a folder. So a
 reader's own change raises HIGHESTMODSEQ for that reader alone (RFC 7162 §3.1.2).
 
-The rows are the truth, as with all flags. Sidecars (`SeenSidecar`) follow in the background, one for each folder and reader,
-under the account's lock, unsynced; `seen_unwritten` remembers across a kill which of them lag behind. The readers are listed in
-`.mic-account`, durable before they get an answer. An account without the setting has no such rows, and pays with no statement.
+The rows are the truth, as with all flags; sidecars follow in the background (seen_sidecars.py). An account without the setting
+has no such rows, and pays with no statement.
 """
 
 import contextlib
-import glob
 from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, update
@@ -30,15 +28,10 @@ from sqlalchemy import bindparam, update
 from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
-from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
-from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by
-from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, SeenSidecar, seen_path
+from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
+from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.store import Store
-
-SIDECARS_AT_ONCE = 4
-"""Sidecars in one critical section: one of 10,000 messages takes 4 ms."""
 
 _M = schema.message.c
 _RESTAMP = SqlStatement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
@@ -67,8 +60,6 @@ def switch(store: Store, *, each: bool, persons: Collection[str] = ()) -> bool:
             _end(write)
         write.names.rewrite_account_sidecar()
         write.announce()
-    with contextlib.suppress(Unavailable):  # they stay pending
-        write_out(store)
     return True
 
 
@@ -82,7 +73,7 @@ def _end(write: Write) -> None:
     for row in read_all_folders(write.connection, account_id):
         folder = write.any_folder(row.folder_id)
         write.touch(folder)
-        write.names.intend(leftovers=glob.glob(f"{glob.escape(write.store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+        write.names.forget_readers(folder)
 
 
 def forget(store: Store, person: str) -> None:
@@ -114,8 +105,7 @@ def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
 
 def _drop(write: Write, reader: SeenReader) -> None:
     reader_seen_rows.drop_reader(write.connection, reader)
-    folders = read_all_folders(write.connection, write.store.account_id)
-    write.names.intend(leftovers=[seen_path(write.store.paths.folder(row.directory), reader.person) for row in folders])
+    write.names.forget_reader(read_all_folders(write.connection, write.store.account_id), reader.person)
 
 
 # Readers
@@ -193,66 +183,3 @@ def carry(
         unset = [(new, 0) for _, new in pairs]
         reader_seen_rows.set_states(write.connection, [own], target.folder_id, unset, write.modseq)
     write.store.names_due = True
-
-
-# Sidecars
-
-
-def write_out(store: Store) -> None:
-    """Write the sidecars that lag behind."""
-    while True:
-        with translated("reading the index"), store.index.reading() as connection:
-            due = reader_seen_rows.pending_sidecars(connection, store.account_id, 1)
-        if not due:
-            return
-        with writing(store) as write:
-            known = {reader.reader_id: reader for reader in reader_seen_rows.all_readers(write.connection, store.account_id)}
-            for folder_id, reader_id in reader_seen_rows.pending_sidecars(write.connection, store.account_id, SIDECARS_AT_ONCE):
-                folder = read_folder(write.connection, store.account_id, folder_id)
-                if folder is not None and reader_id in known:
-                    path = store.paths.folder(folder.directory)
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # noticed at the next access
-                        sidecar(write.connection, folder, known[reader_id]).write(path)
-                reader_seen_rows.paid(write.connection, store.account_id, folder_id, reader_id)
-
-
-def sidecar(connection: Connection, folder: FolderRow, reader: SeenReader) -> SeenSidecar:
-    """Return one reader's sidecar of a folder. Ranges span UIDs that no longer exist: that makes fewer."""
-    return SeenSidecar(
-        reader.person, folder.mailbox_id, _ranges(reader_seen_rows.seen_uids(connection, reader, folder.folder_id))
-    )
-
-
-def _ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for uid in uids:
-        if found and found[-1][1] == uid - 1:
-            found[-1] = (found[-1][0], uid)
-        else:
-            found.append((uid, uid))
-    return found
-
-
-def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
-    """Make the readers those of `.mic-account`, before a MODSEQ is taken, which may rewrite that file."""
-    account_id = write.store.account_id
-    known = {reader.person: reader for reader in reader_seen_rows.all_readers(write.connection, account_id)}
-    for person in known.keys() - set(persons or ()):
-        reader_seen_rows.drop_reader(write.connection, known[person])
-    write.account.seen_each = int(persons is not None)
-    for person in sorted(set(persons or ()) - known.keys()):
-        reader_seen_rows.add_reader(write.connection, account_id, person, 0)
-
-
-def adopt_seen_sidecars(write: Write) -> None:
-    """Restore what readers had seen, after a rebuild; without a sidecar the common state is used."""
-    account_id = write.store.account_id
-    for reader in reader_seen_rows.all_readers(write.connection, account_id):
-        for folder in read_all_folders(write.connection, account_id):
-            found = SeenSidecar.read(write.store.paths.folder(folder.directory), reader.person)
-            if found is not None and found.mailbox_id == folder.mailbox_id:
-                reader_seen_rows.take_ranges(write.connection, reader, folder.folder_id, found.seen)
-            else:
-                reader_seen_rows.owe(write.connection, account_id, folder.folder_id, [reader])
-    if write.account.seen_each:
-        write.store.names_due = True

@@ -7,19 +7,15 @@ import contextlib
 import sqlite3
 from collections.abc import Iterable
 
-from sqlalchemy import select
-
-from mic_mail.storage.index import reader_seen_rows, schema
+from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.index.metadata_format import to_sidecar
-from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder
-from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by
+from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder, subscribed_names
+from mic_mail.storage.index.statements import Connection
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.store import Store
 
 ACCOUNT = 0
 """The account's own sidecar in `Intent.sidecars`, beside those of folders."""
-_S = schema.subscription.c
-_SUBSCRIPTIONS = SqlStatement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
 
 
 def rewritten(store: Store, connection: Connection, folder_ids: Iterable[int]) -> list[int]:
@@ -82,7 +78,3 @@ def readers_of(connection: Connection, row: AccountRow) -> tuple[str, ...] | Non
 
 def write_account_sidecar(store: Store, connection: Connection, row: AccountRow) -> None:
     account_sidecar(connection, row).write(store.paths.maildir)
-
-
-def subscribed_names(connection: Connection, account_id: int) -> tuple[str, ...]:
-    return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))

@@ -6,7 +6,7 @@
 Inside it, the modules take MODSEQ and UIDs, record each change of names before they make it, and change rows. Any exception
 before the COMMIT undoes names and rows; nobody has seen them. publish.py gives the reasons for this order.
 
-What a change makes of names and sidecars is in maildir_names.py.
+What a change makes of files and folders is in maildir_names.py, by the record of maildir_record.py.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from sqlalchemy import delete
 
 from mic_mail.errors import Text
-from mic_mail.storage.changes.maildir_names import MaildirNames, finish_interrupted
+from mic_mail.storage.changes.maildir_names import MaildirNames
+from mic_mail.storage.changes.maildir_record import finish_interrupted
 from mic_mail.storage.errors import Busy, NoSuchFolder, TooMany
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import translated
@@ -66,7 +67,7 @@ def writing(
                 except BaseException as error:
                     store.index.suspect(error)
                     raise
-            if sync and not (write.names.remember is not None and write.names.remember()):
+            if sync and not write.names.are_remembered():
                 for folder in folders:
                     store.shared.syncs.make_durable(folder)
     finally:
@@ -120,8 +121,6 @@ def transaction(
             connection.execute("ROLLBACK")  # first: where names cannot be undone now, the next holder must find no open change
         if write is not None:
             write.names.undo()
-            for undo in write.names.undoing:
-                undo()
         raise
     write.names.settle()
 
@@ -271,7 +270,7 @@ class Write:
             bits |= 1 << (KEYWORD_SHIFT + place)
         if len(known) > len(folder.keyword_names()):
             folder.set_keywords(known)
-            self.names.intend(sidecars=[folder.folder_id])
+            self.names.rewrite_folder_sidecar(folder.folder_id)
             self.keep(folder)
         return bits
 

@@ -4,7 +4,6 @@ An expunged message is restored under a new UID, since clients were told that th
 as it was.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -18,8 +17,7 @@ from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow, read_all_folders
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
-from mic_mail.storage.maildir.folder_names import encode_directory
-from mic_mail.storage.maildir.maildir import format_name, locate, parse_name
+from mic_mail.storage.message_names import format_name, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import DELETED, SEEN, Tombstone
 
@@ -148,15 +146,13 @@ def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[Fold
 
 
 def _restore_folder(write: Write, row: FolderRow) -> int:
-    paths = write.store.paths
-    directory = encode_directory(row.name)
-    if not os.path.isdir(paths.folder(row.directory)):
+    if not write.names.is_buried(row):
         return 0
-    if os.path.lexists(paths.folder(directory)):
+    if write.names.is_taken(row.name):
         raise FolderExists(row.name)
     folder = write.any_folder(row.folder_id)
-    write.names.rename([(paths.folder(folder.directory), paths.folder(directory))])
-    folder.directory, folder.deleted_at_us, folder.modseq = directory, None, write.modseq
+    write.names.restore_folder(folder)
+    folder.deleted_at_us, folder.modseq = None, write.modseq
     recount_folder(write, folder)  # the sweep may have begun to remove it
     write.save(folder)
     write.account.messages += folder.messages
@@ -169,21 +165,16 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
     account = store.account_id
     rows = [_TombstoneRow(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
     rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
-    present = locate(store.paths.expunged, (row.name for row in rows))
+    buried = write.names.buried(row.name for row in rows)
     restored: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
     for row in rows:
         folder = write.any_folder(row.folder_id)
-        if folder.deleted_at_us is None and row.name in present:
+        if folder.deleted_at_us is None and row.name in buried:
             write.touch(folder)
             uid = write.take_uid(folder)
             base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base
             restored.append((row, folder, uid, format_name(base, row.size, uid, row.flags & ~DELETED)))
-    write.names.rename(
-        [
-            (f"{store.paths.expunged}/{present[row.name]}", f"{store.paths.cur(folder.directory)}/{new_name}")
-            for row, folder, _, new_name in restored
-        ]
-    )
+    write.names.restore([(row.name, folder, new_name) for row, folder, _, new_name in restored])
     now_us = store.clock.steady_us()
     for row, folder, uid, new_name in restored:
         _FORGET.on(write.connection, account=account, folder=row.folder_id, at=row.uid, to_folder=row.folder_id, to_uid=uid)

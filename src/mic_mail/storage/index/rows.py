@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
@@ -124,6 +124,19 @@ class FolderRow:
         )
 
 
+class MessageRow(NamedTuple):
+    """A message of a folder, with the columns that the modules that move files need."""
+
+    uid: int
+    flags: int
+    size: int
+    created_modseq: int
+    email_pk: int
+    saved_us: int
+    name: str
+    name_dirty: int
+
+
 _A = schema.account.c
 _F = schema.folder.c
 _ACCOUNT_FIELDS = tuple(field.name for field in fields(AccountRow))
@@ -177,6 +190,8 @@ _UPDATE_COUNTERS = RowStatement(
     [name for name in _FOLDER_FIELDS[2:] if name not in _KEYED_FIELDS],
 )
 _INSERT_FOLDER = RowStatement(insert(schema.folder), _FOLDER_FIELDS)
+_S = schema.subscription.c
+_SUBSCRIPTIONS = SqlStatement(select(_S.name).where(keyed_by(_S)).order_by(_S.name))
 
 
 def read_account(connection: Connection, account_id: int) -> AccountRow | None:
@@ -239,3 +254,7 @@ def write_counters(connection: Connection, row: FolderRow) -> None:
 
 def write_folder(connection: Connection, row: FolderRow, *, new: bool = False) -> None:
     (_INSERT_FOLDER if new else _UPDATE_FOLDER).on(connection, row)
+
+
+def subscribed_names(connection: Connection, account_id: int) -> tuple[str, ...]:
+    return tuple(name for (name,) in _SUBSCRIPTIONS.on(connection, account=account_id))

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mic_mail.storage.maildir.maildir import parse_name
+from mic_mail.storage.message_names import parse_name
 
 BLOCK_OCTETS = 4096
 """Block size. Each batch begins a block, so a torn write can only damage unpromised frames."""

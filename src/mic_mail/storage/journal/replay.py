@@ -24,17 +24,10 @@ from mic_mail.durable_files import make_durable, write_all
 from mic_mail.storage.journal.frames import ExpungedFrame, Frame, Journaled, frames_in, mark_replayed
 from mic_mail.storage.journal.journal import FAILED, FOLDER, LOCK, locked
 from mic_mail.storage.maildir.folder_names import EXPUNGED, encode_directory
-from mic_mail.storage.maildir.maildir import (
-    FOLDER_MODE,
-    MESSAGE_MODE,
-    UNKNOWN_UID,
-    AccountPaths,
-    format_name,
-    make_tmp,
-    parse_name,
-)
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, make_tmp
 from mic_mail.storage.maildir.sidecars import FolderSidecar
 from mic_mail.storage.maildir.syncfs import note_device, sync_file_system
+from mic_mail.storage.message_names import UNKNOWN_UID, format_name, parse_name
 from mic_mail.storage.types import SYSTEM_FLAGS
 
 _CAME = re.compile(r"([0-9]+)\.M([0-9]+)P")

@@ -58,12 +58,6 @@ def _refusal(vi: str, en: str) -> NameNotAllowed:
     return NameNotAllowed(Text(vi, en))
 
 
-def ancestors(name: str) -> list[str]:
-    """Return the names above `name`, outermost first."""
-    levels = name.split(DELIMITER)
-    return [DELIMITER.join(levels[:depth]) for depth in range(1, len(levels))]
-
-
 def encode_directory(name: str) -> str:
     """Return the directory of a canonical name, below `Maildir/`."""
     if name == INBOX:

@@ -1,4 +1,4 @@
-"""The files of an account: their paths, the meaning of their names, and their listing.
+"""The files of an account: their paths and their listing.
 
     <home>/account.lock              flock of all writers, and what the present one is about to do (intent_record.py)
     <home>/index.sqlite              the index (schema.py)
@@ -8,9 +8,7 @@
     <home>/Maildir/.Sub.Folder/      a folder (folder_names.py): cur new tmp .mic-folder maildirfolder
     <home>/Maildir/.expunged/        <mailbox id>.<name> of each expunged message, <mailbox id>/ of each deleted folder
 
-A message of ours is `<sec>.M<usec>P<pid>Q<n>.<host>,S=<size>,U=<uid>:2,<letters>`. The part before the first comma is the base
-name: it never changes, COPY and MOVE keep it, and EMAILID is made from it. Any other Maildir name can be parsed too. Only
-system calls here, no rules about when: those are in publish.py.
+The names of messages are in message_names.py. Only system calls here, no rules about when: those are in publish.py.
 """
 
 import contextlib
@@ -20,85 +18,12 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, is_text
-from mic_mail.storage.types import ANSWERED, DELETED, DRAFT, FLAGGED, KEYWORD_SHIFT, SEEN
+from mic_mail.storage.message_names import UNKNOWN_UID, parse_name
 
-MAX_NAME_OCTETS = 255
-"""Longest file name of file systems."""
 MESSAGE_MODE = 0o440
 FOLDER_MODE = 0o700
-
-_LETTERS = (("D", DRAFT), ("F", FLAGGED), ("R", ANSWERED), ("S", SEEN), ("T", DELETED))
-NAMED_KEYWORDS = 26
-"""Keywords that a file name can hold, as a to z; the rest are in the index only."""
-NAMED_FLAGS = sum(bit for _, bit in _LETTERS) | (((1 << NAMED_KEYWORDS) - 1) << KEYWORD_SHIFT)
-_BIT_OF_LETTER = dict(_LETTERS) | {chr(ord("a") + i): 1 << (KEYWORD_SHIFT + i) for i in range(NAMED_KEYWORDS)}
-
-
-UNKNOWN_UID = (1 << 32) - 1
-"""UID in the name of a message of ours whose own name was lost (replay.py).
-
-No folder ever reaches this UID.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class MessageName:
-    """The parts of a file name. `size` and `uid` are 0 where the name lacks them."""
-
-    base: str
-    size: int
-    uid: int
-    flags: int
-
-    def format(self) -> str:
-        return format_name(self.base, self.size, self.uid, self.flags)
-
-
-def format_name(base: str, size: int, uid: int, flags: int) -> str:
-    return f"{base},S={size},U={uid}:2,{letters(flags)}"
-
-
-def parse_name(name: str) -> MessageName:
-    """Parse any name; never fails: a foreign name has at least a base."""
-    front, _, info = name.partition(":2,")
-    base, *extras = front.split(",")
-    numbers = {extra[:2]: int(extra[2:]) for extra in extras if _NUMBER.fullmatch(extra)}
-    flags = 0
-    for letter in info.partition(",")[0]:
-        flags |= _BIT_OF_LETTER.get(letter, 0)
-    uid = numbers.get("U=", 0)
-    return MessageName(base, numbers.get("S=", 0), uid if uid < 1 << 32 else 0, flags)
-
-
-_NUMBER = re.compile(r"[SU]=[0-9]{1,18}")
-
-
-def letters(flags: int) -> str:
-    """Return Maildir's letters in ASCII order, as its specification asks."""
-    return _LETTERS_OF_FLAGS.get(flags) or "".join(letter for letter, bit in _BIT_OF_LETTER.items() if flags & bit)
-
-
-_LETTERS_OF_FLAGS = {
-    flags: text for flags in range(1, 32) if (text := "".join(letter for letter, bit in _BIT_OF_LETTER.items() if flags & bit))
-}
-
-
-def email_id(base: str) -> str:
-    """Return the EMAILID, made from the base name (RFC 8474 §5.1): 1 to 255 letters, digits, "_" and "-"."""
-    return "E" + blake2b(base.encode(errors="surrogateescape"), digest_size=15).hexdigest()
-
-
-def thread_id(base: str, beginning: bytes) -> str:
-    """Return the THREADID (RFC 8474 §5.2), of what began the thread or of the base name: it never changes."""
-    return "T" + (beginning or blake2b(base.encode(errors="surrogateescape"), digest_size=8).digest()).hex()
-
-
-def beginning_of(thread: str) -> bytes:
-    """Return the thread beginning of a THREADID, for copies in another account."""
-    return bytes.fromhex(thread[1:])
 
 
 class NameSource:
@@ -174,11 +99,6 @@ def is_directory(path: str) -> bool:
         return stat.S_ISDIR(os.stat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def expunged_name(mailbox_id: str, name: str) -> str:
-    """Return a file's name in `.expunged/`, where the id identifies its folder after the index is lost."""
-    return f"{mailbox_id}.{name}"
 
 
 def make_folder_tree(path: str) -> None:

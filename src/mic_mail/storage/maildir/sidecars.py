@@ -1,7 +1,7 @@
 """Sidecars hold what file names cannot: `.mic-folder` in each folder, `.mic-account` in each account.
 
 Both are JSON and replaced durably. Where each reader has their own \\Seen, `.mic-seen.<address>` beside `.mic-folder` holds one
-reader's; like flags in file names it follows the index and is not synced (seen.py).
+reader's; like flags in file names it follows the index and is not synced (seen_sidecars.py).
 
 With these, the names and the messages, `repair` rebuilds the index. The marks are high-water marks, written *before* a number
 above them is used, in steps of `MARK_STEP`. After a power loss or a lost index numbering continues above the mark, so no UID

@@ -1,9 +1,9 @@
 """Files not placed by this server, taken in as messages.
 
 They come from other Maildir tools (`new/`), from a foreign Maildir, or from ourselves when the index was lost. Each becomes a
-file of ours: named as in maildir.py, lines ended by CRLF unless we had published it (Maildir tools store bare LF; IMAP sends
-and counts CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID in the name is trusted only
-where we may have assigned it ourselves and no other message has it; all others get new ones in order of their file times.
+file of ours: named as in message_names.py, lines ended by CRLF unless we had published it (Maildir tools store bare LF; IMAP
+sends and counts CRLF, RFC 5322 §2.1), scanned for its answers, INTERNALDATE from the file's time. A UID in the name is trusted
+only where we may have assigned it ourselves and no other message has it; all others get new ones in order of their file times.
 """
 
 import os
@@ -25,7 +25,8 @@ from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.maildir.maildir import MESSAGE_MODE, MessageName, format_name, make_tmp, parse_name
+from mic_mail.storage.maildir.maildir import MESSAGE_MODE, make_tmp
+from mic_mail.storage.message_names import MessageName, format_name, parse_name
 from mic_mail.storage.types import SEEN
 
 _READ_OCTETS = 1 << 20

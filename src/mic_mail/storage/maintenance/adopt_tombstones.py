@@ -12,8 +12,9 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.folder_names import is_text
-from mic_mail.storage.maildir.maildir import names_in, parse_name
+from mic_mail.storage.maildir.maildir import names_in
 from mic_mail.storage.maintenance.adopt import ContentTable, arrival_of, is_readable
+from mic_mail.storage.message_names import parse_name
 
 _T = schema.tombstone.c
 _SELECT_BURIED = SqlStatement(select(_T.uid).where(keyed_by(_T, "folder")))

@@ -16,9 +16,11 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folders
 from mic_mail.storage.index.view_cache import NewestView
-from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in, parse_name
+from mic_mail.storage.maildir.cached_read import CachedReader
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
 from mic_mail.storage.maintenance.repair import rescan
+from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.store import Store
 
 T = TypeVar("T")
@@ -53,6 +55,14 @@ def is_new_unchanged(store: Store, known: NewestView) -> bool:
     """Return whether no other tool has touched `new/` of a folder since its view was made."""
     with translated("looking for new files"):
         return not _changed_since(store, known.directory, known.new_mtime_ns)
+
+
+def is_known_unchanged(store: Store, known: NewestView, cached: CachedReader) -> bool:
+    """Return the same, and that the index is the one that was opened, as far as the kernel knows it. Never waits."""
+    index, new = cached.stat(store.paths.index), cached.stat(store.paths.new(known.directory))
+    if index is None or new is None:
+        return False
+    return index.st_ino == store.opened_identity and new.st_mtime_ns == known.new_mtime_ns
 
 
 def _changed_since(store: Store, directory: str, seen_mtime_ns: int) -> int:

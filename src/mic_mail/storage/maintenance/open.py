@@ -11,7 +11,7 @@ Idempotent: after a kill at any point the next opening reaches the same end.
 import os
 
 from mic_mail.durable_files import make_durable
-from mic_mail.storage.changes.maildir_names import finish_interrupted
+from mic_mail.storage.changes.maildir_record import finish_interrupted
 from mic_mail.storage.errors import NotOurs, of_os_error
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translated

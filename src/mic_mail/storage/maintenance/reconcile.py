@@ -17,33 +17,33 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, update
 
-from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.expunge import MessageRow, read_messages, tombstone, tombstone_lost
-from mic_mail.storage.changes.flags import take_foreign_name
+from mic_mail.storage.changes import seen_sidecars
+from mic_mail.storage.changes.expunge import read_messages, tombstone, tombstone_lost
+from mic_mail.storage.changes.flags_in_names import take_foreign_name
 from mic_mail.storage.changes.folders import make_folder, new_folder_row
-from mic_mail.storage.changes.sidecar_rows import folder_sidecar, subscribed_names
+from mic_mail.storage.changes.sidecar_rows import folder_sidecar
 from mic_mail.storage.changes.transaction import Write, transaction
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.metadata_format import from_sidecar
-from mic_mail.storage.index.rows import AccountRow, FolderRow, read_all_folders, read_folder, read_folders, write_account
+from mic_mail.storage.index.rows import (
+    AccountRow,
+    FolderRow,
+    MessageRow,
+    read_all_folders,
+    read_folder,
+    read_folders,
+    subscribed_names,
+    write_account,
+)
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir import dovecot
 from mic_mail.storage.maildir.folder_names import EXPUNGED, decode_directory, encode_directory, is_text
-from mic_mail.storage.maildir.maildir import (
-    FOLDER_MODE,
-    UNKNOWN_UID,
-    expunged_name,
-    is_directory,
-    locate,
-    make_folder_tree,
-    names_in,
-    others_in,
-    parse_name,
-)
+from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, locate, make_folder_tree, names_in, others_in
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt, is_readable
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
+from mic_mail.storage.message_names import UNKNOWN_UID, expunged_name, parse_name
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, RepairFinding, TellFinding
 
@@ -60,14 +60,14 @@ def rebuild(store: Store, fd: int) -> None:
         write_account(connection, _first_row(store, sidecar), new=True)
 
     with transaction(store, fd, make_tables) as write:
-        seen.adopt_readers(write, sidecar.readers if sidecar else None)
+        seen_sidecars.adopt_readers(write, sidecar.readers if sidecar else None)
         names = sidecar.subscriptions if sidecar else dovecot.read_subscriptions(store.paths.maildir)
         for name in names:
             write.subscribe(name, True)
         comparison = FolderComparison(write, believe_uids=True)
         comparison.run()
         adopt_tombstones(write, comparison.contents)
-        seen.adopt_seen_sidecars(write)
+        seen_sidecars.adopt_seen_sidecars(write)
         if sidecar is None or len(read_folders(write.connection, store.account_id)) == 1:
             _make_defaults(write)  # new, or killed while it was new
 
@@ -113,7 +113,7 @@ def _make_defaults(write: Write) -> None:
         elif folder.special_use is None:
             folder.special_use = special_use
             write.keep(folder)
-            write.names.intend(sidecars=[folder.folder_id])
+            write.names.rewrite_folder_sidecar(folder.folder_id)
         write.subscribe(folder.name, True)
 
 
@@ -145,7 +145,7 @@ def _adopt_sidecars(write: Write) -> None:
     write.account.modseq = write.account.modseq_mark
     if account is not None:  # all of it before a MODSEQ is taken, which rewrites the sidecar
         write.account.metadata = from_sidecar(account.metadata, write.account.modseq + 1, write.account.metadata)
-        seen.adopt_readers(write, account.readers)
+        seen_sidecars.adopt_readers(write, account.readers)
         known = set(subscribed_names(write.connection, write.store.account_id))
         for name in known.symmetric_difference(account.subscriptions):
             write.subscribe(name, name not in known)
@@ -257,7 +257,7 @@ class FolderComparison:
             self._restore_folder(folder)
             folder.name, folder.directory, folder.modseq = name, directory, self.write.modseq
             self.write.save(folder)
-            self.write.names.intend(sidecars=[folder.folder_id])
+            self.write.names.rewrite_folder_sidecar(folder.folder_id)
             return
         try:
             make_folder_tree(self._paths.folder(directory))
@@ -316,7 +316,7 @@ class FolderComparison:
         try:
             folder_sidecar(folder).write(path)
         except PermissionError:  # another user's now, read-only
-            self.write.names.intend(sidecars=[folder.folder_id])
+            self.write.names.rewrite_folder_sidecar(folder.folder_id)
         return folder
 
     def _is_taken(self, folder_id: int) -> bool:

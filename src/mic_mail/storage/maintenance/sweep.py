@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, delete, func, select, update
 
 from mic_mail.storage.changes.expunge import drop_refs
-from mic_mail.storage.changes.flags import flush_names, lag_behind
+from mic_mail.storage.changes.flags_in_names import flush_names, lag_behind
 from mic_mail.storage.changes.legal_hold import is_held
 from mic_mail.storage.changes.staging import ABANDONED_SECONDS, unlink_quietly
 from mic_mail.storage.changes.transaction import writing

@@ -17,17 +17,18 @@ from dataclasses import replace
 
 from sqlalchemy import bindparam, func, literal_column, select, update
 
-from mic_mail.storage.changes.expunge import MessageRow, drop_refs, read_messages, tombstone_lost
+from mic_mail.storage.changes.expunge import drop_refs, read_messages, tombstone_lost
 from mic_mail.storage.changes.quota import recount_within
-from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of, subscribed_names
+from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of
 from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.metadata_format import to_sidecar
-from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders, read_folder
+from mic_mail.storage.index.rows import FolderRow, MessageRow, read_account, read_all_folders, read_folder, subscribed_names
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.maildir.maildir import NAMED_FLAGS, locate, parse_name
+from mic_mail.storage.maildir.maildir import locate
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
+from mic_mail.storage.message_names import NAMED_FLAGS, parse_name
 from mic_mail.storage.types import RepairFinding
 
 _M = schema.message.c
@@ -150,7 +151,7 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
             return
     yield RepairFinding("folder-sidecar", folder.name, "differs from the index" if found else "missing or damaged")
     if not check:
-        write.names.intend(sidecars=[folder.folder_id])
+        write.names.rewrite_folder_sidecar(folder.folder_id)
 
 
 def _readers(write: Write, *, check: bool) -> Iterator[RepairFinding]:

@@ -16,10 +16,10 @@ from typing import cast
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import keywords_of, present_rows
-from mic_mail.storage.changes.staging import Delivery, StagedFile, stage_link
+from mic_mail.storage.changes.staging import Delivery, StagedFile
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.index import reader_seen_rows
-from mic_mail.storage.maildir.maildir import beginning_of
+from mic_mail.storage.message_names import beginning_of
 from mic_mail.storage.reads.message_rows import rows as read_rows
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column
@@ -50,13 +50,12 @@ def stage_copies(
     try:
         with writing(store) as write:
             folder = write.folder(folder_id)
-            cur = store.paths.cur(folder.directory)
-            rows, present = present_rows(write, folder, uids, every=every)
+            rows = present_rows(write, folder, uids, every=every)
             own = seen.within(write, person)
             known = {} if own is None else reader_seen_rows.states(write.connection, own, folder_id, uids)
             for row in rows:
                 flags = row.flags if own is None else (row.flags & ~SEEN) | SEEN * known.get(row.uid, reader_seen_rows.NEVER)[0]
-                staged = stage_link(target, f"{cur}/{present[row.name]}", durable=False)
+                staged = write.names.stage_copy(folder, row, target)
                 keywords = tuple(keywords_of(folder, row.flags)) if allowed & KEYWORD_FLAGS else ()
                 linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
             # Under the lock: retention of expunged messages may be zero (`storage.expunge_keep`).

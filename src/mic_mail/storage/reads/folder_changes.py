@@ -11,10 +11,9 @@ from typing import Any
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.sidecar_rows import subscribed_names
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.reader_seen_rows import SeenReader
-from mic_mail.storage.index.rows import read_account, read_folder_named
+from mic_mail.storage.index.rows import read_account, read_folder_named, subscribed_names
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, FolderChanges, FolderState

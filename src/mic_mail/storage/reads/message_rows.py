@@ -144,9 +144,9 @@ def read_along(store: Store, connection: Connection, folder: FolderRow, uids: Se
 def _read_answers(
     store: Store, connection: Connection, key: FolderKey, directory: str, wanted: Sequence[int]
 ) -> dict[int, AnswerRow]:
-    cur = store.paths.cur(directory)
+    prefix = store.hint_prefix(directory)
     found = {
-        uid: AnswerRow._make((*answers, f"{cur}/{name}"))
+        uid: AnswerRow._make((*answers, f"{prefix}{name}"))
         for uid, *answers, name in _rows(store, connection, key[1], wanted, _OF_ANSWERS)
     }
     store.shared.answer_rows.put(key, found.items())
@@ -163,5 +163,5 @@ def paths(store: Store, folder_id: int, uids: Iterable[int]) -> dict[int, str]:
         if row is None:
             return {}
         named = _rows(store, connection, folder_id, wanted, ("uid", "name"))
-    cur = store.paths.cur(row[0])
-    return {uid: f"{cur}/{name}" for uid, name in named}
+    prefix = store.hint_prefix(row[0])
+    return {uid: f"{prefix}{name}" for uid, name in named}

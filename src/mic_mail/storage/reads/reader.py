@@ -1,31 +1,22 @@
-"""Reading: the list of a folder, its changes, the messages themselves.
+"""Reading: the list of a folder, and its changes.
 
-The answers about messages are read by `message_rows`. Needs no lock. No read transaction outlives a call. A message is opened
-by the path that its row gave earlier (`paths`), or by the name in its row. Where that fails, the row is read again (names
-follow flags), then again under the lock, then the file is searched by its base name: only then is it gone.
+The answers about messages are read by `message_rows`, the messages themselves by `open_message`. Needs no lock. No read
+transaction outlives a call.
 """
 
 import json
-import os
 from array import array
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
 
 from sqlalchemy import bindparam, select
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.changes.expunge import read_messages, tombstone_lost
-from mic_mail.storage.changes.flags import take_foreign_name
-from mic_mail.storage.changes.transaction import writing
-from mic_mail.storage.errors import NoSuchFolder, NoSuchMessage
+from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_state
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, column_list, keyed_by, uid_list
-from mic_mail.storage.index.view_cache import leads_to, with_changes
-from mic_mail.storage.maildir.cached_read import CachedReader
-from mic_mail.storage.maildir.maildir import locate
+from mic_mail.storage.index.view_cache import NewestView, leads_to, with_changes
 from mic_mail.storage.maintenance.external_changes import is_new_unchanged, new_changed, take_in_new
 from mic_mail.storage.reads.message_rows import read_along
 from mic_mail.storage.store import Store
@@ -44,42 +35,10 @@ Rows took 92 ms (bench/storage_publish).
 _CHANGED = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, _M.modseq > bindparam("since")))
 _AMONG = SqlStatement(select(_M.uid, _M.flags, _M.modseq, _M.size).where(_HERE, among(_M.uid)))
 _VANISHED = SqlStatement(select(_T.uid).where(_GONE_HERE, _T.modseq > bindparam("since")).order_by(_T.uid))
-_NAME = SqlStatement(select(_M.name).where(_HERE, _M.uid == bindparam("at")))
-_TOMBSTONE = SqlStatement(select(_T.name, _T.moved_folder_id, _T.moved_uid).where(_GONE_HERE, _T.uid == bindparam("at")))
 _MODSEQ = SqlStatement(select(schema.account.c.modseq).where(keyed_by(schema.account.c)))
 
-_MOVES_FOLLOWED = 16
 _READ_ALONG = 8
 """Most new messages whose answers are read with the change that brought them."""
-
-
-class MessageFile:
-    """An open message, readable whatever happens to its name; any thread may read."""
-
-    __slots__ = ("fd", "size")
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.size = os.fstat(fd).st_size
-
-    def pread(self, offset: int, length: int) -> bytes:
-        """Read up to `length` octets, fewer at the end of the file."""
-        with translated("reading a message"):
-            return os.pread(self.fd, length, offset)
-
-    def close(self) -> None:
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-
-# The list
 
 
 def highest_modseq(store: Store) -> int:
@@ -113,17 +72,14 @@ def opened(store: Store, person: str | None, name: str) -> FolderDelta:
     return _query(store, person, store.shared.views.folder_named(store.account_id, name), mark=mark, name=name)
 
 
-def opened_from_memory(store: Store, name: str, cached: CachedReader) -> FolderDelta | None:
+def opened_from_memory(store: Store, name: str, is_current: Callable[[Store, NewestView], bool]) -> FolderDelta | None:
     """Return what `opened` does, without a wait, or None.
 
-    The process has to know the newest view, and the kernel the files.
+    The process has to know the newest view, and `is_current` has to know that no other tool has changed anything since.
     """
     mark = store.shared.marks.read(store.account_id)
     known = store.shared.views.newest(store.account_id, store.canonical_name(name), mark)
-    if known is None or store.index.doubtful:
-        return None
-    index, new = cached.stat(store.paths.index), cached.stat(store.paths.new(known.directory))
-    if index is None or new is None or index.st_ino != store.opened_identity or new.st_mtime_ns != known.new_mtime_ns:
+    if known is None or store.index.doubtful or not is_current(store, known):
         return None
     return FolderDelta(known.account_modseq, known.view, None, mark)
 
@@ -272,88 +228,3 @@ def _live_folder(store: Store, connection: Connection, folder_id: int) -> Folder
     if folder is None or folder.deleted_at_us is not None:
         raise NoSuchFolder(f"#{folder_id}")
     return folder
-
-
-# The messages
-
-
-def read_message(hint: str, size: int) -> bytes | None:
-    """Return all octets of a message, or None where `paths` or the index is wrong about path or size.
-
-    After None, use `open_message`. Three system calls instead of four: the read itself shows that nothing follows the
-    last octet.
-    """
-    with translated("reading a message"):
-        try:
-            fd = os.open(hint, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            octets = os.pread(fd, size + 1, 0)
-        finally:
-            os.close(fd)
-    return octets if len(octets) == size else None
-
-
-def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
-    """Return an open file of a message, also of an expunged one while it is retained.
-
-    Raises `NoSuchMessage` for any other. `hint` is the path that `paths` returned.
-    """
-    with translated("opening a message"):
-        if hint is not None and (file := _try_open(hint)) is not None:
-            return file
-        store.ready()
-        for _ in range(2):  # the second time under the name that new flags gave it meanwhile
-            path = _path_of(store, folder_id, uid)
-            if path is not None and (file := _try_open(path)) is not None:
-                return file
-        found = _open_under_lock(store, folder_id, uid)
-        if found is None:
-            raise NoSuchMessage(folder_id, uid)
-        return found
-
-
-def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
-    with store.index.snapshot() as connection:
-        for _ in range(_MOVES_FOLLOWED):
-            here = {"account": store.account_id, "folder": folder_id, "at": uid}
-            folder = read_folder(connection, store.account_id, folder_id)
-            if folder is None:
-                return None
-            row = _NAME.on(connection, **here).fetchone()
-            if row is not None:
-                return f"{store.paths.cur(folder.directory)}/{row[0]}"
-            row = _TOMBSTONE.on(connection, **here).fetchone()
-            if row is None:
-                return None
-            name, folder_id, uid = row
-            if folder_id is None:
-                return f"{store.paths.expunged}/{name}" if name else None
-    return None
-
-
-def _try_open(path: str) -> MessageFile | None:
-    try:
-        return MessageFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-    except FileNotFoundError:
-        return None
-
-
-def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
-    """Open a message while nobody renames files, by its row's name or the one that another tool gave it."""
-    with writing(store) as write:
-        folder = read_folder(write.connection, store.account_id, folder_id)
-        rows = read_messages(write, folder_id, [uid])
-        if folder is None or not rows:
-            path = _path_of(store, folder_id, uid)
-            return _try_open(path) if path else None
-        cur = store.paths.cur(folder.directory)
-        name = locate(cur, [rows[0].name]).get(rows[0].name)
-        if name is None:
-            if folder.deleted_at_us is None:
-                tombstone_lost(write, folder, rows)
-            return None
-        if name != rows[0].name:
-            take_foreign_name(write, folder, rows[0], name)
-        return _try_open(f"{cur}/{name}")

@@ -19,7 +19,7 @@ from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.statements import SqlStatement, among, insert, keyed_by, uid_list
 from mic_mail.storage.reads.message_rows import rows
-from mic_mail.storage.reads.reader import open_message
+from mic_mail.storage.reads.open_message import open_message
 from mic_mail.storage.store import Store
 
 KEEP_AT = 64

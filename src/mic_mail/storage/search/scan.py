@@ -19,7 +19,7 @@ from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
 from mic_mail.storage.reads.message_rows import rows
-from mic_mail.storage.reads.reader import open_message
+from mic_mail.storage.reads.open_message import open_message
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
 from mic_mail.storage.store import Store

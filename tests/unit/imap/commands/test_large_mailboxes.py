@@ -12,11 +12,11 @@ from cost_growth import calls_of
 from mic_mail.imap.commands import search_run, select, store_copy_move
 from mic_mail.imap.selected import mailbox_view, sequence_numbers
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes import flags
+from mic_mail.storage.changes import flags, flags_in_names
 from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.index import view_cache
-from mic_mail.storage.maildir.maildir import parse_name
 from mic_mail.storage.mailstore import MailStore, Visited
+from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.search import lookup
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from session_harness import REF, Talk, open_store
@@ -220,12 +220,12 @@ def test_names_that_lag_behind_are_found_without_a_step_for_each_message(store: 
 def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush ends after the slice during which another writer came, for a bounded number of rounds; at drain it does not."""
     fill(store, 40)
-    monkeypatch.setattr(flags, "NAMES_AT_ONCE", 10)
-    monkeypatch.setattr(flags, "PUT_OFF_ROUNDS", 2)
+    monkeypatch.setattr(flags_in_names, "NAMES_AT_ONCE", 10)
+    monkeypatch.setattr(flags_in_names, "PUT_OFF_ROUNDS", 2)
     account = store.account(REF)
     inbox = account.folder("INBOX").folder_id
     slices: list[int] = []
-    flush_slice, are_others_busy = flags._flush_slice, True
+    flush_slice, are_others_busy = flags_in_names._flush_slice, True
 
     def watched(*question: int) -> tuple[int, int, int]:
         made = flush_slice(*question)  # type: ignore[arg-type]
@@ -240,7 +240,7 @@ def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatc
         return len(slices)
 
     account.store_flags(inbox, range(1, 41), "=", FLAGGED)
-    monkeypatch.setattr(flags, "_flush_slice", watched)
+    monkeypatch.setattr(flags_in_names, "_flush_slice", watched)
     assert [flush(gives_way=True) for _ in range(2)] == [1, 1]
     assert store.has_names_due
     assert flush(gives_way=True) > 1  # put off often enough

@@ -9,7 +9,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import storage_settings
-from mic_mail.storage.changes import maildir_names
+from mic_mail.storage.changes import maildir_record
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import StorageSettings
 from session_harness import START, Talk
@@ -137,13 +137,13 @@ def test_what_a_rename_writes_down_grows_with_the_tree_alone(ctx: Talk, monkeypa
     for number in range(50):
         ctx.say(b"c CREATE a/%d\r\n" % number)
     written: list[int] = []
-    write_intent = maildir_names.write_intent
+    write_intent = maildir_record.write_intent
 
-    def noting(fd: int, intent: maildir_names.Intent, *before: maildir_names.Written) -> maildir_names.Written:
+    def noting(fd: int, intent: maildir_record.Intent, *before: maildir_record.Written) -> maildir_record.Written:
         written.append(len(json.dumps(intent.renames)))
         return write_intent(fd, intent, *before)
 
-    monkeypatch.setattr(maildir_names, "write_intent", noting)
+    monkeypatch.setattr(maildir_record, "write_intent", noting)
     assert ctx.say(b"r RENAME a b\r\n").startswith(b"r OK")
     assert len(written) < 5
 
