@@ -109,8 +109,10 @@ def test_a_message_that_gets_a_name_that_is_not_utf_8_is_a_new_one(root: Root) -
 def test_a_dovecot_subscription_that_is_not_utf_8_is_left_out(root: Root) -> None:
     """No client can have asked for it."""
     (root.home / "Maildir/cur").mkdir(parents=True)
-    (root.home / "Maildir/subscriptions").write_bytes(b"V\t2\n\nGood\n\xff\xfe\n")
-    assert "Good" in root.use(lambda account: account.subscriptions())
+    (root.home / "Maildir/subscriptions").write_bytes(b"V\t2\n\nGood\n\xff\xfe\nn\0l\nbell\7\n")
+    subscribed = root.use(lambda account: account.subscriptions())
+    assert "Good" in subscribed
+    assert [name for name in subscribed if not name.isprintable()] == []
 
 
 @pytest.fixture
