@@ -40,7 +40,7 @@ lint: setup-test
 ALLOWED := docs/licenses.csv
 licenses: setup-test
 	$(BIN)/pip-licenses --from=mixed --format=csv --no-version \
-		--packages $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements.lock) > $(VENV)/licenses.csv
+		--packages $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/\1/p' requirements-cluster.lock) > $(VENV)/licenses.csv
 	cat $(VENV)/licenses.csv
 	if grep -vxF -f $(ALLOWED) $(VENV)/licenses.csv >&2; then echo "not in $(ALLOWED)" >&2; exit 1; fi
 
@@ -98,7 +98,8 @@ bench-check: setup-test
 # Needs uv on the PATH; writes the lock files anew for every supported Python.
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test --extra licenses pyproject.toml -c requirements.lock -o requirements-test.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra cluster pyproject.toml -c requirements.lock -o requirements-cluster.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra test --extra licenses pyproject.toml -c requirements-cluster.lock -o requirements-test.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --extra fuzz pyproject.toml -c requirements-test.lock -o requirements-fuzz.lock
 
 clean:

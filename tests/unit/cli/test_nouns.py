@@ -60,7 +60,7 @@ NO_CONFIGURATION = {"mic_mail.config.model"}
 NO_DIRECTORY = {"asyncio", "logging", "sqlalchemy", "mic_mail.directory.model"}
 NO_SERVER = {
     "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pydantic", "pypdf", "starlette",
-    "typst", "uvloop", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore",
+    "typst", "uvloop", "psycopg", "sqlalchemy.dialects.postgresql", "mic_mail.storage.store", "mic_mail.storage.mailstore",
     "mic_mail.mime.headers", "mic_mail.services.notifications.notices", "mic_mail.imap", "mic_mail.smtp", "mic_mail.app",
     "mic_mail.web",
 }  # fmt: skip

@@ -10,7 +10,7 @@ before = set(os.listdir("/proc/self/fd"))
 from mic_mail.app.child_process import preload
 preload()
 print(len(os.listdir("/proc/self/task")), sorted(set(os.listdir("/proc/self/fd")) - before))
-unwanted = {"starlette", "uvicorn", "jinja2", "pypdf", "striprtf", "zxcvbn"}
+unwanted = {"starlette", "uvicorn", "jinja2", "pypdf", "striprtf", "zxcvbn", "psycopg"}
 loaded = {f"mic_mail.app.{name}" for name in ("server", "indexer", "queue_runner")}
 print(sorted(unwanted & set(sys.modules)), loaded <= set(sys.modules))
 print(gc.isenabled())
@@ -120,7 +120,7 @@ def told() -> dict[str, list[str]]:
 
 def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing(told: dict[str, list[str]]) -> None:
     """The supervisor forks after it: a thread or an open file of a library would be each child's. Pages and readers of
-    documents are loaded by those who need them. SQLAlchemy has prepared the tables."""
+    documents are loaded by those who need them, nothing for PostgreSQL. SQLAlchemy has prepared the tables."""
     assert told["loaded"] == ["1 []", "[] True", "True", "True"]
 
 
