@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +20,34 @@ _USER = "nobody"
 _SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB", "max_connections": "20"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresqlServer:
     """One that runs."""
 
     folder: Path
     programs: Path
+    how: dict[str, Any]
+    """How its processes are started."""
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def connection_string(self) -> str:
+        return f"host={self.folder} user=test dbname=postgres"
+
+    def start(self, **settings: str) -> None:
+        """Start it with these settings beside its usual ones, until it answers."""
+        options = [word for name, value in (_SETTINGS | settings).items() for word in ("-c", f"{name}={value}")]
+        with open(self.folder / "log", "ab") as log:
+            command = [self.programs / "postgres", "-D", "data", "-k", self.folder, *options]
+            self.process = subprocess.Popen(command, **self.how, stderr=log)
+        wait_for(self.answers, (self.folder / "log").read_text)
+
+    def stop(self) -> None:
+        """Stop it at once, whoever is connected."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+            self.process = None
 
     def psql(self, script: str) -> str:
         """Run SQL, each statement by itself, up to the first that fails; return the rows, a line each, with tabs."""
@@ -50,21 +73,15 @@ def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
     if os.geteuid() == 0:
         os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
         how |= {"user": _USER, "extra_groups": []}
+    server = PostgresqlServer(folder, programs, how)
     try:
         made = subprocess.run(
             [programs / "initdb", "-D", "data", "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
             **how, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
-        options = [word for name, value in (_SETTINGS | settings).items() for word in ("-c", f"{name}={value}")]
-        with open(folder / "log", "wb") as log:
-            process = subprocess.Popen([programs / "postgres", "-D", "data", "-k", folder, *options], **how, stderr=log)
-        server = PostgresqlServer(folder, programs)
-        try:
-            wait_for(server.answers, (folder / "log").read_text)
-            yield server
-        finally:
-            process.terminate()
-            process.wait(60)
+        server.start(**settings)
+        yield server
     finally:
+        server.stop()
         shutil.rmtree(folder)

@@ -114,6 +114,10 @@ class Busy(Unavailable):
     """Another writer holds the account, and the caller did not want to wait longer."""
 
 
+class OutcomeUnknown(Unavailable):
+    """The connection was lost at COMMIT: the change may have happened. A retry recognises a message by its origin."""
+
+
 class SpecialUseRefused(Exception):
     """Raised where a folder has the special use in which the caller does not want to publish; nothing has happened."""
 

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 import mic_mail.storage
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.statements import (
+    BY_SQL,
     RowStatement,
     SqlStatement,
     among,
@@ -139,3 +140,12 @@ def test_what_readers_have_seen_is_tallied_alike(server: PostgresqlServer) -> No
     assert {(reader, folder): number for _, reader, folder, number, _ in there if number != "0"} == {
         (reader, folder): number for reader, folder, number in numbers if number != "0"
     }
+
+
+def test_a_statement_is_found_by_its_text() -> None:
+    """Of those with one text for SQLite any may be found, so they have one text for PostgreSQL."""
+    of_text: dict[str, set[str]] = {}
+    for statement in of_index():
+        of_text.setdefault(statement.sql, set()).add(str(statement.compiled(DIALECT)))
+        assert BY_SQL[statement.sql].sql == statement.sql
+    assert [texts for texts in of_text.values() if len(texts) > 1] == []

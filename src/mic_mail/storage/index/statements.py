@@ -9,6 +9,7 @@ indexes are files never asks for it. What the two write differently is built by 
 from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Boolean, Column, ColumnElement, Integer, Text, and_, bindparam
 from sqlalchemy.dialects import sqlite
@@ -36,7 +37,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """A driver's connection in a transaction; it takes the SQL of `SqlStatement` and `RowStatement`."""
+    """A connection in a transaction; it takes the SQL of `SqlStatement` and `RowStatement`, which is SQLite's."""
 
     def execute(self, sql: str, values: Any = ..., /) -> Cursor: ...
     def executemany(self, sql: str, rows: Iterable[Any], /) -> object: ...
@@ -45,17 +46,26 @@ class Connection(Protocol):
 class _Statement:
     """A statement that runs on SQLite as it is, and keeps what another database's SQL is made of."""
 
-    __slots__ = ("_clause", "_columns", "sql")
+    __slots__ = ("__weakref__", "_clause", "_columns", "sql")
 
     def __init__(self, clause: ClauseElement, columns: Sequence[str] | None) -> None:
         self._clause, self._columns = clause, columns
         self.sql: str
+
+    def _known_by(self, compiled: SQLCompiler) -> None:
+        """Take SQLite's SQL, by which a connection to another database finds the statement."""
+        self.sql = str(compiled)
+        BY_SQL[self.sql] = self
 
     def compiled(self, dialect: Dialect) -> SQLCompiler:
         """Compile the statement; its values have the same names, or the same order, in every dialect."""
         compiled = self._clause.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
         return compiled
+
+
+BY_SQL: WeakValueDictionary[str, _Statement] = WeakValueDictionary()
+"""Every statement, by SQLite's SQL."""
 
 
 class SqlStatement(_Statement):
@@ -67,7 +77,7 @@ class SqlStatement(_Statement):
         """`columns` of an INSERT or UPDATE are bound by their own names."""
         super().__init__(clause, columns)
         compiled = self.compiled(_BY_NAME)
-        self.sql = str(compiled)
+        self._known_by(compiled)
         self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
 
     def on(self, connection: Connection, **values: object) -> Cursor:
@@ -81,14 +91,15 @@ class SqlStatement(_Statement):
 class RowStatement(_Statement):
     """A compiled statement that takes its values from a row's attributes, at a third of the cost of names."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "names")
 
     def __init__(self, clause: ClauseElement, columns: Sequence[str]) -> None:
         super().__init__(clause, columns)
         compiled = self.compiled(_BY_PLACE)
         assert compiled.positiontup is not None
-        self.sql = str(compiled)
-        self._values = attrgetter(*compiled.positiontup)
+        self._known_by(compiled)
+        self.names = tuple(compiled.positiontup)
+        self._values = attrgetter(*self.names)
 
     def on(self, connection: Connection, row: object) -> Cursor:
         return connection.execute(self.sql, self._values(row))

@@ -1,0 +1,7 @@
+"""Indexes of many accounts in one PostgreSQL, for the nodes of a cluster; nothing else imports psycopg.
+
+database     one process's connections: reading, snapshot, a change that holds its account
+connection   one connection, which runs the statements of an index
+creation     tables of a new database, and the version of one that exists
+failures     PostgreSQL's errors as the store's own
+"""

@@ -1,0 +1,192 @@
+"""One process's connections to the PostgreSQL that holds the indexes.
+
+    reading()    each statement sees the newest commit
+    snapshot()   all statements see one commit
+    changing()   a transaction that holds an account: the row of the account is locked first
+    making()     the same for an account that has no row yet
+
+There are at most `most` connections, opened as they are needed; who finds none waits. A connection that the server has closed
+meanwhile is replaced before it is used, so that a restart costs nobody an error afterwards. A change is never repeated here.
+
+`changing` locks the row in a statement of its own: what a statement joins to a row for which it had to wait may be older than
+that row (READ COMMITTED), so folders are read by a later one.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from mic_mail.storage.errors import Busy, Overloaded, Unavailable
+from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
+from mic_mail.storage.index.postgresql.failures import of_error
+
+_STATEMENT_SECONDS = 20.0
+_MORE_SECONDS = 5.0
+"""After its own limit the server has so long to say that a statement took too long."""
+_CONNECTION = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+    "target_session_attrs": "read-write",
+    "application_name": "mic-mail",
+}
+"""Settings that a connection string may change. A peer that is gone is noticed within 8 s.
+
+Of several hosts, the primary is used.
+"""
+_SESSION = {
+    "idle_in_transaction_session_timeout": 5_000,
+    "plan_cache_mode": "force_generic_plan",  # statements go by keys, so each set of values would get the same plan
+    "jit": "off",
+}
+_LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
+_LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
+_LOCK_WAIT = "SELECT set_config('lock_timeout', $1, true)"
+_ACCOUNTS = 0x6D6D6978
+"""First of the two keys of an advisory lock of an account: "mmix"."""
+
+
+class Database:
+    """The connections of one process; safe from several threads, not across a fork."""
+
+    def __init__(self, connection_string: str, *, most: int = 8, lock_seconds: float = 10.0) -> None:
+        """`lock_seconds`: a change waits so long for its account, and everyone for a connection."""
+        self._settings: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(connection_string)}
+        self._lock_seconds = lock_seconds
+        self._statement_seconds = max(_STATEMENT_SECONDS, 2 * lock_seconds)
+        session = _SESSION | {
+            "lock_timeout": int(lock_seconds * 1000),
+            "statement_timeout": int(self._statement_seconds * 1000),
+        }
+        options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", "")]
+        self._settings["options"] = " ".join(options).strip()
+        host, port, name = (self._settings.get(key) for key in ("host", "port", "dbname"))
+        self.where = f"PostgreSQL {name or ''} at {host or 'its socket'}:{port or 5432}"
+        self._most = most
+        self._turns = threading.Semaphore(most)
+        self._lock = threading.Lock()
+        self._idle: list[PostgresqlConnection] = []
+        """The last one returned is the next to be used."""
+        self._generation = 0
+
+    @contextmanager
+    def reading(self) -> Iterator[PostgresqlConnection]:
+        """Lend a connection on which each statement sees the newest commit."""
+        with self._lent() as connection:
+            yield connection
+            connection.settle()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[PostgresqlConnection]:
+        """Lend a connection whose statements all see the same commit."""
+        with self._lent() as connection:
+            try:
+                connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield connection
+                connection.end_snapshot()
+            except BaseException:
+                connection.roll_back()
+                raise
+
+    def changing(self, account_id: int, patience: float | None = None) -> AbstractContextManager[PostgresqlConnection]:
+        """Hold an account: one transaction, durable at the end of the block, undone by any exception.
+
+        `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds.
+        """
+        return self._changing(account_id, patience, new=False)
+
+    def making(self, account_id: int) -> AbstractContextManager[PostgresqlConnection]:
+        """Hold the number of an account that has no row yet, or has one."""
+        return self._changing(account_id, None, new=True)
+
+    @contextmanager
+    def _changing(self, account_id: int, patience: float | None, *, new: bool) -> Iterator[PostgresqlConnection]:
+        begun = time.monotonic()
+        with self._lent(patience) as connection:
+            try:
+                connection.run("BEGIN")
+                if patience is not None:
+                    left = patience - (time.monotonic() - begun)
+                    connection.run(_LOCK_WAIT, str(max(1, int(left * 1000))))
+                self._hold(connection, account_id, patience, new=new)
+                yield connection
+                connection.commit()
+            except BaseException:
+                connection.roll_back()
+                raise
+
+    def _hold(self, connection: PostgresqlConnection, account_id: int, patience: float | None, *, new: bool) -> None:
+        try:
+            if new:
+                held = connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id).fetchone()
+            else:
+                held = connection.run(_LOCK_ACCOUNT, account_id).fetchone()
+        except Busy as error:
+            if patience is None:
+                raise Unavailable(f"account {account_id} in {self.where} busy for {self._lock_seconds} s") from error
+            raise Busy(f"account {account_id} in {self.where} busy for {patience} s") from error
+        if held is None:
+            raise Unavailable(f"account {account_id} in {self.where} does not exist")
+
+    # Connections
+
+    @contextmanager
+    def _lent(self, patience: float | None = None) -> Iterator[PostgresqlConnection]:
+        seconds = self._lock_seconds if patience is None else patience
+        if not self._turns.acquire(timeout=seconds):
+            kind = Overloaded if patience is None else Busy
+            raise kind(f"{self.where}: all {self._most} connections of this process in use for {seconds} s")
+        connection: PostgresqlConnection | None = None
+        try:
+            generation = self._generation
+            connection = self._taken() or self._connect()
+            yield connection
+        finally:
+            if connection is not None:
+                self._give_back(connection, generation)
+            self._turns.release()
+
+    def _taken(self) -> PostgresqlConnection | None:
+        """Return an idle connection that is good; close those that are not."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if connection.is_ready():
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: PostgresqlConnection, generation: int) -> None:
+        if connection.has_ended:
+            with self._lock:
+                if generation == self._generation:
+                    self._idle.append(connection)
+                    return
+        connection.close()
+
+    def _connect(self) -> PostgresqlConnection:
+        return PostgresqlConnection(self.driver(), self.where, self._statement_seconds + _MORE_SECONDS)
+
+    def driver(self) -> psycopg.Connection[Any]:
+        """Open a connection of the driver's own, with the settings of all others."""
+        try:
+            return psycopg.connect(**self._settings, client_encoding="UTF8", autocommit=True)
+        except psycopg.Error as error:
+            raise of_error(self.where, error) from error
+
+    def close(self) -> None:
+        """Close idle connections now and those in use when they return; the next use opens others."""
+        with self._lock:
+            self._generation += 1
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()

@@ -1,0 +1,56 @@
+"""PostgreSQL's errors as the store's own; mistakes of the program stay what they are.
+
+In: an error of psycopg. Out: `Unavailable` and its kinds for all that passes: a server that is away, restarts, follows another
+or has no room; a lock that was not free in time. An error of SQL or of a value is returned as it came.
+"""
+
+import psycopg
+
+from mic_mail.storage.errors import Busy, DiskFull, Unavailable
+
+_DISK_FULL = "53100"
+_BUSY = frozenset({"55P03", "40P01", "40001"})
+"""A lock that was not free in time, a deadlock, a serialization failure: the same change may succeed at once."""
+_PASSING = (
+    "08",  # the connection
+    "25006",  # a server that only reads, since another is the primary now
+    "25P03",  # a transaction that waited too long for its next statement
+    "25P04",
+    "53",  # too many connections, no memory
+    "57",  # shutdown, start, cancelled, timeout
+    "58",  # errors of files
+    "F0",
+    "XX",  # damage
+)
+"""Beginnings of SQLSTATEs of errors that end without a change of this program."""
+
+
+def is_busy(error: psycopg.Error) -> bool:
+    return error.sqlstate in _BUSY
+
+
+def ends_session(error: psycopg.Error) -> bool:
+    """Return whether the server may have sent this error of its own accord, in place of an answer."""
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "57", "25P03", "25P04"))
+
+
+def of_error(where: str, error: psycopg.Error) -> Exception:
+    """Return the store's error for this one, or itself where it is a mistake of the program."""
+    state = error.sqlstate
+    kind: type[Unavailable] = Unavailable
+    if state is None:
+        if not isinstance(error, psycopg.OperationalError):
+            return error
+    elif state == _DISK_FULL:
+        kind = DiskFull
+    elif state in _BUSY:
+        kind = Busy
+    elif not state.startswith(_PASSING):
+        return error
+    return kind(f"{where}: {_said(error)}")
+
+
+def _said(error: psycopg.Error) -> str:
+    """Return what happened, on one line, without the statement and its values."""
+    said = error.diag.message_primary or " ".join(str(error).split())
+    return said or type(error).__name__

@@ -1,0 +1,253 @@
+"""Sessions that end, servers that stop or only read: what is told, and nothing is left behind."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from mic_mail.storage.errors import Busy, DiskFull, OutcomeUnknown, Unavailable
+from mic_mail.storage.index import rows
+from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
+from mic_mail.storage.index.postgresql.database import Database
+from postgresql_server import PostgresqlServer
+from unit.storage.postgresql.index_rows import (
+    SHORT,
+    add,
+    backend,
+    modseq,
+    waits,
+)
+from waiting import wait_for
+
+pytestmark = pytest.mark.needs_tool("postgres")
+
+
+def is_gone(server: PostgresqlServer, pid: int) -> bool:
+    return server.answers() and not server.psql(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}")
+
+
+def end(server: PostgresqlServer, pid: int) -> None:
+    """End a session, as a restart does to all."""
+    server.psql(f"SELECT pg_terminate_backend({pid})")
+    wait_for(lambda: is_gone(server, pid))
+
+
+def kill(server: PostgresqlServer, pid: int) -> None:
+    """Kill a session's process, after which the server ends all others and recovers."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: is_gone(server, pid))
+
+
+def test_a_connection_that_broke_while_idle_is_replaced(server: PostgresqlServer, database: Database) -> None:
+    """A reader and a writer notice nothing."""
+    for use in (database.reading, database.snapshot, lambda: database.changing(1)):
+        with use() as connection:
+            pid = backend(connection)
+        end(server, pid)
+        with use() as connection:
+            assert backend(connection) != pid
+            assert rows.read_account(connection, 1) is not None
+
+
+@pytest.mark.parametrize("break_off", [end, kill])
+def test_a_session_that_ends_in_a_read(
+    break_off: Callable[[PostgresqlServer, int], None], server: Any, database: Database
+) -> None:
+
+    def read(use: Callable[[], AbstractContextManager[PostgresqlConnection]]) -> None:
+        with use() as connection:
+            break_off(server, backend(connection))
+            rows.read_account(connection, 1)
+
+    for use in (database.reading, database.snapshot):
+        with pytest.raises(Unavailable, match="PostgreSQL postgres at /"):
+            read(use)
+        assert modseq(database) == 7
+
+
+@pytest.mark.parametrize("break_off", [end, kill])
+def test_a_session_that_ends_in_a_change(
+    break_off: Callable[[PostgresqlServer, int], None], server: PostgresqlServer, database: Database
+) -> None:
+    """Nothing has happened, and that is known: COMMIT was never sent."""
+
+    def change(settled: bool) -> None:
+        with database.changing(1) as connection:
+            pid = backend(connection)
+            add(connection)
+            if settled:
+                connection.settle()
+            break_off(server, pid)
+
+    for settled in (True, False):
+        with pytest.raises(Unavailable) as raised:
+            change(settled)
+        assert type(raised.value) is Unavailable
+        assert modseq(database) == 7
+        with database.changing(1, 60):
+            pass
+
+
+@contextlib.contextmanager
+def waiting_for_standby(server: PostgresqlServer) -> Iterator[None]:
+    """Each COMMIT waits for a standby that never comes."""
+    change = "ALTER SYSTEM {} synchronous_standby_names{}; SELECT pg_reload_conf()"
+    server.psql(change.format("SET", " = 'nobody'"))
+    wait_for(lambda: server.psql("SHOW synchronous_standby_names") == "nobody\n")
+    try:
+        yield
+    finally:
+        wait_for(server.answers)
+        server.psql(change.format("RESET", ""))
+        wait_for(lambda: server.psql("SHOW synchronous_standby_names") == "\n")
+
+
+@pytest.mark.parametrize("call", ["pg_terminate_backend", "pg_cancel_backend", "kill"])
+def test_a_commit_whose_outcome_nobody_knows(
+    call: str, server: PostgresqlServer, database: Database, threads: ThreadPoolExecutor
+) -> None:
+    """The connection breaks while COMMIT waits for a standby, or somebody ends the wait, which looks like success."""
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            add(connection)
+
+    modseq(database)
+    with waiting_for_standby(server):
+        changing: Future[None] = threads.submit(change)
+        pid = wait_for(lambda: waits(server, "SyncRep"))
+        if call == "kill":
+            os.kill(pid, signal.SIGKILL)
+        else:
+            server.psql(f"SELECT {call}({pid})")
+        with pytest.raises(OutcomeUnknown, match="at COMMIT"):
+            changing.result(60)
+    assert modseq(database) == 8
+
+
+@pytest.mark.parametrize(("state", "expected"), [("57P01", OutcomeUnknown), ("23514", psycopg.errors.CheckViolation)])
+def test_an_error_in_place_of_the_end_of_commit(state: str, expected: type[Exception], database: Database) -> None:
+    """What ends the session may have come after the commit; another error is the reason why there was none."""
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            connection.run("CREATE TEMPORARY TABLE checked (x int)")
+            connection.run(
+                "CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '{state}'; END $$"
+            )
+            connection.run(
+                "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON checked DEFERRABLE INITIALLY DEFERRED "
+                "FOR EACH ROW EXECUTE FUNCTION pg_temp.fail()"
+            )
+            connection.settle()
+            connection.run("INSERT INTO checked VALUES (1)")
+
+    with pytest.raises(expected, match="as it happens"):
+        change()
+
+
+def test_a_server_that_stops_and_starts(server: PostgresqlServer, database: Database) -> None:
+    """It is said what is away, and where; afterwards everything goes on."""
+    modseq(database)
+    server.stop()
+    for use in (database.reading, database.snapshot, lambda: database.changing(1, SHORT)):
+        with pytest.raises(Unavailable, match=r"PostgreSQL postgres at /.*connection") as raised, use():
+            pass
+        assert "\n" not in str(raised.value)
+    server.start()
+    assert modseq(database) == 7
+    with database.changing(1) as connection:
+        add(connection)
+    assert modseq(database) == 8
+
+
+def test_a_change_that_goes_to_sleep_loses_its_account(server: PostgresqlServer, database: Database) -> None:
+    sleepy = f"{server.connection_string} options='-c idle_in_transaction_session_timeout=50'"
+    with closing(Database(sleepy)) as other:
+
+        def change() -> None:
+            with other.changing(1) as connection:
+                pid = backend(connection)
+                add(connection)
+                connection.settle()
+                wait_for(lambda: is_gone(server, pid))
+                with database.changing(1):
+                    pass
+
+        with pytest.raises(Unavailable) as raised:
+            change()
+        assert type(raised.value) is Unavailable
+        assert modseq(other) == 7
+
+
+def test_sessions_have_their_limits(database: Database) -> None:
+    expected = {
+        "idle_in_transaction_session_timeout": "5s", "statement_timeout": "20s", "lock_timeout": "10s", "jit": "off",
+        "application_name": "mic-mail", "client_encoding": "UTF8",
+    }  # fmt: skip
+    with database.reading() as connection:
+        assert {name: connection.run(f"SHOW {name}").fetchone()[0] for name in expected} == expected
+    parameters = {name: str(database._settings[name]) for name in ("keepalives_idle", "tcp_user_timeout", "connect_timeout")}
+    assert parameters == {"keepalives_idle": "2", "tcp_user_timeout": "8000", "connect_timeout": "5"}
+
+
+def test_a_server_that_does_not_answer_is_given_up(server: PostgresqlServer, database: Database) -> None:
+    connection = PostgresqlConnection(database.driver(), "here", SHORT)
+    pid = backend(connection)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable, match="here: no answer within"):
+            connection.run("SELECT 1").fetchone()
+        assert not connection.has_ended
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        connection.close()
+
+
+def test_a_server_that_only_reads_is_left(server: PostgresqlServer, database: Database) -> None:
+    """One that follows another since a fail-over: an open connection is thrown away, no new one is made."""
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            connection.run("SET TRANSACTION READ ONLY")
+            add(connection)
+
+    with pytest.raises(Unavailable, match="read-only transaction"):
+        change()
+    assert database._idle == []
+    server.psql("ALTER ROLE test SET default_transaction_read_only = on")
+    try:
+        with pytest.raises(Unavailable, match="read-only"), database.reading():
+            pass
+    finally:
+        server.psql("SET default_transaction_read_only = off; ALTER ROLE test RESET default_transaction_read_only")
+    assert modseq(database) == 7
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("53100", DiskFull),
+        ("53300", Unavailable),
+        ("57014", Unavailable),
+        ("58030", Unavailable),
+        ("40001", Busy),
+        ("40P01", Busy),
+        ("55P03", Busy),
+        ("23505", psycopg.errors.UniqueViolation),
+        ("42601", psycopg.errors.SyntaxError),
+    ],
+)
+def test_errors_of_the_server(state: str, expected: type[Exception], database: Database) -> None:
+    """Those that pass become the store's; mistakes of the program stay what they are."""
+    with pytest.raises(expected, match="as it happens") as raised, database.changing(1) as connection:
+        connection.run(f"DO $$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '{state}'; END $$").fetchone()
+    assert type(raised.value) is expected
+    assert modseq(database) == 7
