@@ -143,6 +143,7 @@ _REASONS: Codes = {
     "Busy": Text("hộp thư đang bận", "the mailbox is busy"),
     "Unavailable": Text("chưa mở được hộp thư", "the mailbox cannot be opened now"),
     "Overloaded": Text("máy chủ quá tải", "the server is overloaded"),
+    "OutcomeUnknown": Text("không rõ cơ sở dữ liệu đã ghi hay chưa", "whether the database has written it is unknown"),
     "JournalUnavailable": Text("chưa ghi được nhật ký ghi trước", "the journal cannot be written now"),
     "NotOurs": Text("thư mục hộp thư thuộc tài khoản khác của máy", "the mailbox's folder belongs to another account"),
     "Frozen": Text("hộp thư đang bàn giao, chưa thay đổi được", "the mailbox is frozen by a handover"),
