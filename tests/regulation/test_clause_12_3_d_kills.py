@@ -42,7 +42,10 @@ def record_of(office: Office) -> tuple[object, ...]:
 
 
 SRC = f"{os.sep}mic_mail{os.sep}"
-WHERE = {name: f"{SRC}{name}" for name in ("services/handover", "storage/changes/legal_hold", "directory/repository")}
+WHERE = {
+    name: f"{SRC}{name}"
+    for name in ("services/handover", "storage/changes/legal_hold", "storage/store", "directory/repository")
+}
 
 
 def killed_again_and_again(office: Office, act: Callable[[Handovers], object], check: Callable[[], None], step: int) -> int:

@@ -1,4 +1,7 @@
-"""Callbacks by which the journal makes a change durable, so that its files and folders need no fsync (journal.py)."""
+"""Callbacks by which the journal makes a change durable.
+
+Its files and folders then need no fsync (journal.py).
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -101,7 +101,7 @@ def tombstone_files(
     if not going:
         return ExpungeResult([], write.account.modseq)
     must_not_be_frozen(write.store)
-    tombstone(write, folder, going, kept=write.names.bury(folder, going, remember))
+    tombstone(write, folder, going, kept=write.names.expunge(folder, going, remember))
     return ExpungeResult([row.uid for row in going], write.modseq)
 
 

@@ -228,7 +228,7 @@ def delete(store: Store, name: str) -> None:
         if folder is None:
             raise NoSuchFolder(name)
         must_not_be_frozen(store)
-        write.names.bury_folder(folder)
+        write.names.delete_folder(folder)
         folder.modseq = write.modseq
         folder.deleted_at_us = store.clock.steady_us()
         write.keep(folder)

@@ -1,16 +1,16 @@
 """A change's effect on a Maildir, in the words of mail: the rules call these operations and know no file.
 
-    messages    place, sync, present, copy, move, stage_copy, bury, buried, restore
-    folders     make_folder, is_taken, rename_folders, bury_folder, restore_folder
+    messages    place, sync, present, copy, move, stage_copy, expunge, restorable, restore
+    folders     make_folder, is_taken, rename_folders, delete_folder, is_restorable, restore_folder
     readers     forget_reader, forget_readers
     sidecars    rewrite_account_sidecar, rewrite_folder_sidecar, uid_mark, write_uid_mark, write_modseq_mark
 
 In: rows of the index, as they are before the operation, and new names from it. Each operation records what it is about to do
-(maildir_record.py), does it, and notes what is to be fsynced. *Buried* is what lies in `.expunged/`. The columns `name` and
-`directory` are true when the change commits; `directory` is set here alone.
+(maildir_record.py), does it, and notes what is to be fsynced. Expunged messages and deleted folders lie in `.expunged/`. The
+columns `name` and `directory` are true when the change commits; `directory` is set here alone.
 
-A file may have another name than its row, since another tool has changed its flags. `present` and `buried` find the names that
-files have now, and the operations after them use those.
+A file may have another name than its row, since another tool has changed its flags. `present` and `restorable` find the names
+that files have now, and the operations after them use those.
 """
 
 import glob
@@ -47,9 +47,12 @@ class MaildirNames(MaildirRecord):
     """The operations of one change on files and folders, for the holder of the account's lock."""
 
     _present: dict[str, str]
-    """Names that files have now by the names in their rows, as `present` found them: no change moves those of two folders."""
-    _buried: dict[str, str]
-    """The same in `.expunged/`, as `buried` found them."""
+    """Present names of files, by the names in their rows, as `present` found them.
+
+    No change moves messages of two folders.
+    """
+    _restorable: dict[str, str]
+    """The same in `.expunged/`, as `restorable` found them."""
 
     # Messages
 
@@ -119,8 +122,8 @@ class MaildirNames(MaildirRecord):
         path = f"{self._store.paths.cur(folder.directory)}/{self._present[row.name]}"
         return stage_link(target, path, durable=False)
 
-    def bury(self, folder: FolderRow, going: Sequence[MessageRow], remember: Remember | None = None) -> dict[int, str]:
-        """Bury expunged messages; return their names in `.expunged/` by UID, without those that have no file.
+    def expunge(self, folder: FolderRow, going: Sequence[MessageRow], remember: Remember | None = None) -> dict[int, str]:
+        """Move messages to `.expunged/`; return their names there by UID, without those that have no file.
 
         `remember` makes it durable, only if the change does nothing else to names.
         """
@@ -144,17 +147,17 @@ class MaildirNames(MaildirRecord):
         lost = set(absent).difference(present)
         return {row.uid: moved[row.uid] for row in going if row.name not in lost}
 
-    def buried(self, names: Iterable[str]) -> Collection[str]:
-        """Return those of these names in `.expunged/` whose files are there."""
-        self._buried = locate(self._store.paths.expunged, names)
-        return self._buried.keys()
+    def restorable(self, names: Iterable[str]) -> Collection[str]:
+        """Return those of these names of expunged messages whose files are there."""
+        self._restorable = locate(self._store.paths.expunged, names)
+        return self._restorable.keys()
 
     def restore(self, messages: Sequence[tuple[str, FolderRow, str]]) -> None:
-        """Restore buried messages: (name in `.expunged/`, folder, new name in it)."""
-        expunged, buried = self._store.paths.expunged, self._buried
+        """Restore expunged messages: (name in `.expunged/`, folder, new name in it)."""
+        expunged, restorable = self._store.paths.expunged, self._restorable
         self.rename(
             [
-                (f"{expunged}/{buried[name]}", f"{self._store.paths.cur(folder.directory)}/{new_name}")
+                (f"{expunged}/{restorable[name]}", f"{self._store.paths.cur(folder.directory)}/{new_name}")
                 for name, folder, new_name in messages
             ]
         )
@@ -181,7 +184,10 @@ class MaildirNames(MaildirRecord):
         return os.path.lexists(self._store.paths.folder(encode_directory(name)))
 
     def rename_folders(self, folders: Sequence[FolderRow]) -> None:
-        """Make the directories follow the rows' new names, with one intent record, which is linear in a tree of thousands."""
+        """Make the directories follow the rows' new names.
+
+        One record for all is linear in a tree of thousands.
+        """
         pairs: list[tuple[str, str]] = []
         for folder in folders:
             directory = encode_directory(folder.name)
@@ -190,18 +196,18 @@ class MaildirNames(MaildirRecord):
         self.intend(sidecars=[folder.folder_id for folder in folders])
         self.rename(pairs)
 
-    def bury_folder(self, folder: FolderRow) -> None:
-        """Bury a deleted folder with all that is in it."""
+    def delete_folder(self, folder: FolderRow) -> None:
+        """Move a folder to `.expunged/` with all that is in it."""
         directory = f"{EXPUNGED}/{folder.mailbox_id}"
         self.rename([(self._store.paths.folder(folder.directory), self._store.paths.folder(directory))])
         folder.directory = directory
 
-    def is_buried(self, folder: FolderRow) -> bool:
+    def is_restorable(self, folder: FolderRow) -> bool:
         """Return whether a deleted folder is still there."""
         return os.path.isdir(self._store.paths.folder(folder.directory))
 
     def restore_folder(self, folder: FolderRow) -> None:
-        """Restore a buried folder under the name of its row, which is not taken."""
+        """Restore a deleted folder under the name of its row, which is not taken."""
         directory = encode_directory(folder.name)
         self.rename([(self._store.paths.folder(folder.directory), self._store.paths.folder(directory))])
         folder.directory = directory

@@ -1,4 +1,4 @@
-"""The record of what a change makes of a Maildir: renames of files and directories, sidecars, directories to fsync.
+"""The record of what a change makes of a Maildir: renames, sidecars, directories to fsync.
 
 maildir_names.py says in the words of mail what is done with it. A change of names is recorded in the lock file before it is
 made (intent_record.py), undone if the change fails, and fsynced after it. Sidecars that a change promises are written before

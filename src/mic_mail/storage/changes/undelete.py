@@ -146,7 +146,7 @@ def _deleted_folders(write: Write, name: str | None, since_us: int) -> list[Fold
 
 
 def _restore_folder(write: Write, row: FolderRow) -> int:
-    if not write.names.is_buried(row):
+    if not write.names.is_restorable(row):
         return 0
     if write.names.is_taken(row.name):
         raise FolderExists(row.name)
@@ -165,11 +165,11 @@ def _restore_messages(write: Write, name: str | None, since_us: int, wanted: set
     account = store.account_id
     rows = [_TombstoneRow(*row) for row in _SELECT_KEPT.on(write.connection, account=account, since=since_us)]
     rows = [row for row in rows if name in (None, row.folder) and (wanted is None or row.uid in wanted)]
-    buried = write.names.buried(row.name for row in rows)
+    restorable = write.names.restorable(row.name for row in rows)
     restored: list[tuple[_TombstoneRow, FolderRow, int, str]] = []
     for row in rows:
         folder = write.any_folder(row.folder_id)
-        if folder.deleted_at_us is None and row.name in buried:
+        if folder.deleted_at_us is None and row.name in restorable:
             write.touch(folder)
             uid = write.take_uid(folder)
             base = parse_name(row.name.removeprefix(f"{folder.mailbox_id}.")).base

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mic_mail.storage.maildir.folder_names import decode_level, is_shown
+from mic_mail.storage.maildir.folder_names import decode_level, is_displayable
 from mic_mail.storage.types import DELIMITER, MAX_KEYWORDS
 
 _MAX_OCTETS = 256 << 20
@@ -72,7 +72,7 @@ def read_subscriptions(maildir_path: str) -> list[str]:
         split = [[decode_level(level) or level for level in line.split("\t")] for line in lines[1:] if line]
     else:
         split = [[decode_level(level) or level for level in line.split(".")] for line in lines if line]
-    return [name for levels in split if is_shown(name := DELIMITER.join(levels))]
+    return [name for levels in split if is_displayable(name := DELIMITER.join(levels))]
 
 
 def _number(text: str) -> int:

@@ -44,7 +44,7 @@ def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
         raise _refusal("Cây thư mục quá sâu.", "The folder tree is too deep.")
     if not all(levels):
         raise _refusal("Tên thư mục có bậc trống.", "A level of the folder name is empty.")
-    if not is_shown(name):
+    if not is_displayable(name):
         raise _refusal("Tên thư mục có ký tự điều khiển.", "The folder name holds control characters.")
     if is_inbox(levels[0]):
         levels[0] = INBOX
@@ -54,7 +54,7 @@ def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
 _UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-def is_shown(name: str) -> bool:
+def is_displayable(name: str) -> bool:
     """Return whether every character of a name can be shown: U+0000, for example, cannot."""
     return not any(unicodedata.category(character) in _UNSHOWN for character in name)
 
@@ -106,4 +106,4 @@ def decode_level(encoded: str) -> str | None:
         text = modified_utf7.decode(encoded.encode("ascii"), strict=False)
     except (UnicodeEncodeError, modified_utf7.NotModifiedUtf7):
         return None
-    return text if is_shown(text) else None
+    return text if is_displayable(text) else None

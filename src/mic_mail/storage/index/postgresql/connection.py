@@ -131,7 +131,7 @@ class PostgresqlConnection:
         self._answer_ms = int(answer_seconds * 1000)
         self._socket = select.poll()
         self._socket.register(self._libpq.socket, select.POLLIN)
-        self._libpq.notice_handler = self._hear
+        self._libpq.notice_handler = self._on_notice
         self._libpq.enter_pipeline_mode()
 
     # Statements
@@ -264,7 +264,7 @@ class PostgresqlConnection:
         self._unusable, self._waiting = True, []
         return of_error(self.where, error)
 
-    def _hear(self, notice: PGresult) -> None:
+    def _on_notice(self, notice: PGresult) -> None:
         if notice.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) == b"WARNING":
             self._warning = notice.get_error_message("utf-8").strip().partition("\n")[0]
 

@@ -80,14 +80,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[PostgresqlConnection]:
         """Lend a connection on which each statement sees the newest commit."""
-        with self._lent() as connection:
+        with self._borrowed() as connection:
             yield connection
             connection.settle()
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresqlConnection]:
         """Lend a connection whose statements all see the same commit."""
-        with self._lent() as connection:
+        with self._borrowed() as connection:
             try:
                 connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 yield connection
@@ -110,7 +110,7 @@ class Database:
     @contextmanager
     def _changing(self, account_id: int, patience: float | None, *, new: bool) -> Iterator[PostgresqlConnection]:
         begun = time.monotonic()
-        with self._lent(patience) as connection:
+        with self._borrowed(patience) as connection:
             try:
                 connection.run("BEGIN")
                 if patience is not None:
@@ -139,7 +139,7 @@ class Database:
     # Connections
 
     @contextmanager
-    def _lent(self, patience: float | None = None) -> Iterator[PostgresqlConnection]:
+    def _borrowed(self, patience: float | None = None) -> Iterator[PostgresqlConnection]:
         seconds = self._lock_seconds if patience is None else patience
         if not self._turns.acquire(timeout=seconds):
             kind = Overloaded if patience is None else Busy

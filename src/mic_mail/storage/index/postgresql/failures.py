@@ -47,10 +47,10 @@ def of_error(where: str, error: psycopg.Error) -> Exception:
         kind = Busy
     elif not state.startswith(_PASSING):
         return error
-    return kind(f"{where}: {_said(error)}")
+    return kind(f"{where}: {_message_of(error)}")
 
 
-def _said(error: psycopg.Error) -> str:
+def _message_of(error: psycopg.Error) -> str:
     """Return what happened, on one line, without the statement and its values."""
     said = error.diag.message_primary or " ".join(str(error).split())
     return said or type(error).__name__
