@@ -57,6 +57,10 @@ class PostgresqlServer:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def forbid_writing(self, pid: int) -> None:
+        """Let each write to a file fail in one of its processes, those to its log among them."""
+        subprocess.run(["prlimit", f"--pid={pid}", "--fsize=0"], **self.how, timeout=60, check=True)
+
     def answers(self) -> bool:
         with contextlib.suppress(AssertionError):
             self.psql("SELECT 1")

@@ -23,7 +23,7 @@ PEERS = Path("/opt/mail-peers")
 """Where `.ci/run` unpacks the servers whose packages exclude one another: PEERS/PACKAGE."""
 POSTGRESQL = Path("/usr/lib/postgresql")
 """Where Debian keeps each version of PostgreSQL: POSTGRESQL/VERSION/bin."""
-BASE = frozenset("chown cp iconv mount nsenter sh sha256sum umount uname unshare".split())
+BASE = frozenset("chown cp iconv mount nsenter prlimit sh sha256sum umount uname unshare".split())
 """In every Debian (its essential packages)."""
 ANOTHER_ACCOUNT = "another account"
 """What some need beside programs: processes that are not root's, started by root."""

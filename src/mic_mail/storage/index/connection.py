@@ -22,7 +22,10 @@ _BUSY_SECONDS = 5.0
 PRIMARY = 0xFF
 """Mask of the primary part of a result code."""
 _CACHE_KIB = 64
-"""Cache of one connection; larger ones gain next to nothing, since the kernel holds the file's pages (docs/decisions/0134)."""
+"""Cache of one connection.
+
+Larger ones gain next to nothing, since the kernel holds the file's pages (docs/decisions/0134).
+"""
 _AUTO_CHECKPOINT_PAGES = 4_000
 """The last resort, 16 MB of write-ahead log; the housekeeper checkpoints long before."""
 _LONGEST_LEFT_LOG = 256 << 10

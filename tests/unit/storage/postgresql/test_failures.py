@@ -153,6 +153,56 @@ def test_an_error_in_place_of_the_end_of_commit(state: str, expected: type[Excep
         change()
 
 
+def test_a_server_that_cannot_write_its_log(server: PostgresqlServer, database: Database) -> None:
+    """It ends by PANIC at COMMIT, which says nothing of what comes back when it has started again."""
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            add(connection)
+            connection.settle()
+            server.forbid_writing(backend(connection))
+
+    with pytest.raises(OutcomeUnknown, match="at COMMIT"):
+        change()
+    wait_for(server.answers)
+    assert modseq(database) in {7, 8}
+
+
+@pytest.mark.parametrize("error", [MemoryError, UnicodeDecodeError("utf-8", b"", 0, 1, "")])
+def test_rows_that_cannot_be_taken_at_commit(
+    error: type[Exception] | Exception, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server has COMMIT by then, so nobody may take the change for undone."""
+
+    def give(connection: PostgresqlConnection, cursor: object, result: object) -> None:
+        raise error
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            add(connection)
+            connection.run("SELECT 1")
+            monkeypatch.setattr(PostgresqlConnection, "_give", give)
+
+    with pytest.raises(OutcomeUnknown, match="at COMMIT"):
+        change()
+    monkeypatch.undo()
+    assert modseq(database) == 8
+
+
+def test_settings_of_a_role_change_nothing_that_a_commit_needs(server: PostgresqlServer, other: Database) -> None:
+    """A warning is heard, COMMIT waits until it is durable, and each statement of a change sees the newest commit."""
+    others = {"client_min_messages": "error", "synchronous_commit": "off", "default_transaction_isolation": "serializable"}
+    server.psql("".join(f"ALTER ROLE test SET {name} = '{value}';" for name, value in others.items()))
+    names = ("client_min_messages", "synchronous_commit", "transaction_isolation")
+    options = "options='-c client_min_messages=error'"
+    try:
+        with closing(Database(f"{server.connection_string} {options}")) as database, database.changing(1) as connection:
+            shown = [connection.run(f"SHOW {name}").fetchone()[0] for name in names]
+    finally:
+        server.psql("ALTER ROLE test RESET ALL")
+    assert shown == ["warning", "on", "read committed"]
+
+
 def test_a_server_that_stops_and_starts(server: PostgresqlServer, database: Database) -> None:
     """It is said what is away, and where; afterwards everything goes on."""
     modseq(database)

@@ -281,7 +281,10 @@ class PostgresqlConnection:
             self.run("COMMIT")
         except Unavailable as error:  # some of it may have gone out
             raise OutcomeUnknown(f"at COMMIT: {error}") from error
-        failed = self._collect()
+        try:
+            failed = self._collect()
+        except Exception as error:  # of rows that came with it, as where memory is short: the server has COMMIT by now
+            raise OutcomeUnknown(f"{self.where}: at COMMIT: {type(error).__name__}") from error
         if failed is not None:
             reason = self._failure(failed)
             if failed.sqlstate is None or (self._failed_last and ends_session(failed)):

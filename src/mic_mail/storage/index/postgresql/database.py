@@ -43,10 +43,13 @@ _CONNECTION = {
 Of several hosts, the primary is used.
 """
 _SESSION = {
+    "synchronous_commit": "on",  # whatever its role is set to; a connection string may ask for more
     "idle_in_transaction_session_timeout": 5_000,
     "plan_cache_mode": "force_generic_plan",  # statements go by keys, so each set of values would get the same plan
     "jit": "off",
 }
+_NEEDED = "-c client_min_messages=warning"
+"""What no connection string may change: only a warning tells that somebody has ended the wait for a standby."""
 _LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
 _LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
 _LOCK_WAIT = "SELECT set_config('lock_timeout', $1, true)"
@@ -66,8 +69,8 @@ class Database:
             "lock_timeout": int(lock_seconds * 1000),
             "statement_timeout": int(self._statement_seconds * 1000),
         }
-        options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", "")]
-        self._settings["options"] = " ".join(options).strip()
+        options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", ""), _NEEDED]
+        self._settings["options"] = " ".join(options)
         host, port, name = (self._settings.get(key) for key in ("host", "port", "dbname"))
         self.where = f"PostgreSQL {name or ''} at {host or 'its socket'}:{port or 5432}"
         self._most = most
@@ -97,7 +100,7 @@ class Database:
                 raise
 
     def changing(self, account_id: int, patience: float | None = None) -> AbstractContextManager[PostgresqlConnection]:
-        """Hold an account: one transaction, durable at the end of the block, undone by any exception.
+        """Hold an account: one transaction, durable at the end of the block, undone by any exception in it.
 
         `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds.
         """
@@ -112,7 +115,7 @@ class Database:
         begun = time.monotonic()
         with self._borrowed(patience) as connection:
             try:
-                connection.run("BEGIN")
+                connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
                 if patience is not None:
                     left = patience - (time.monotonic() - begun)
                     connection.run(_LOCK_WAIT, str(max(1, int(left * 1000))))
@@ -144,14 +147,14 @@ class Database:
         if not self._turns.acquire(timeout=seconds):
             kind = Overloaded if patience is None else Busy
             raise kind(f"{self.where}: all {self._most} connections of this process in use for {seconds} s")
-        connection: PostgresqlConnection | None = None
         try:
             generation = self._generation
             connection = self._taken() or self._connect()
-            yield connection
-        finally:
-            if connection is not None:
+            try:
+                yield connection
+            finally:
                 self._give_back(connection, generation)
+        finally:
             self._turns.release()
 
     def _taken(self) -> PostgresqlConnection | None:

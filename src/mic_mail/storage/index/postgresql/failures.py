@@ -30,7 +30,12 @@ def is_busy(error: psycopg.Error) -> bool:
 
 
 def ends_session(error: psycopg.Error) -> bool:
-    """Return whether the server may have sent this error of its own accord, in place of an answer."""
+    """Return whether the server may have sent this error of its own accord, in place of an answer.
+
+    One that cannot write its log ends by PANIC, whatever the SQLSTATE; what it was writing may come back.
+    """
+    if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
+        return True
     return error.sqlstate is None or error.sqlstate.startswith(("08", "57", "25P03", "25P04"))
 
 
