@@ -25,7 +25,7 @@ from mic_mail.storage.fulltext import file as fulltext_file
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Words
-from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
@@ -426,6 +426,39 @@ def test_a_large_text_is_read_once_for_a_query(tmp_path: Path, monkeypatch: pyte
             assert opened == read
             opened.clear()
     store.close()
+
+
+def test_nothing_is_kept_of_segments_that_have_gone(tmp_path: Path) -> None:
+    """As mail comes they are joined again and again; a process that searches all the while keeps what a new one would read."""
+    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+
+    def look(account: Account) -> None:
+        for test in (TextTest("BODY", "hai"), TextTest("TEXT", "mot hai"), TextTest("HEADER", "x", "Subject")):
+            assert len(search(account, "INBOX", test)[0]) == len(inbox_uids(account))
+        assert len(account.indexed_orderings(account.folder("INBOX").folder_id, inbox_uids(account))) == len(
+            inbox_uids(account)
+        )
+
+    def cached_octets(store: MailStore) -> int:
+        return store.store(REF).shared.searched.octets
+
+    with closing(root.store()) as indexing, closing(root.store()) as searching:
+        indexing.recover()
+        account, visited = indexing.account(REF), Visited()
+        for number in range(1, 40):
+            deliver(account, f"Subject: x\r\n\r\nmot hai {number}\r\n".encode())
+            assert account.index_text(visited) == 1
+            look(searching.account(REF))
+        with closing(root.store()) as fresh:
+            look(fresh.account(REF))
+            assert cached_octets(searching) == cached_octets(fresh)
+        with closing(root.store()) as fresh:
+            fresh.account(REF).index_text(Visited())
+            assert cached_octets(indexing) == cached_octets(fresh)
+
+
+def inbox_uids(account: Account) -> list[int]:
+    return list(account.view(account.folder("INBOX").folder_id).uids)
 
 
 @pytest.mark.usefixtures("large")

@@ -35,6 +35,10 @@ class SearchCache:
         self._values.put((type(value), key), value, octets + _OVERHEAD_OCTETS)
         return value
 
+    def drop(self, kind: type, key: Hashable) -> None:
+        """Drop a value that nobody will ask for any more."""
+        self._values.drop((kind, key))
+
     def forget(self, account_id: int) -> None:
         """Drop the data of an account's index, which was rebuilt: the tuples that begin with its number."""
         self._values.drop_where(lambda at: isinstance(at[1], tuple) and at[1][0] == account_id)

@@ -31,7 +31,7 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
-from mic_mail.storage.fulltext.segment import Flow, Packed, flow_beginnings, words_span
+from mic_mail.storage.fulltext.segment import SIEVE_MODULUS, Flow, Packed, flow_beginnings, words_span
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, is_damage
 from mic_mail.storage.index.statements import SqlStatement
 from mic_mail.storage.index.tables import creation, stamp, stamps
@@ -47,6 +47,8 @@ BUSY_SECONDS = 0.25
 """Longest wait for the file; after it a search reads the messages, and an indexer comes again."""
 SIEVE_OCTETS = 2_048
 """Octets of a sieve that are read at once: one page of the file holds them."""
+SIEVE_PIECES = -(-SIEVE_MODULUS // (8 * SIEVE_OCTETS))
+"""All pieces of one sieve."""
 WORDS_OCTETS = 64 << 10
 """Octets of words, or of a flow, that are read at once, where a query stops at the first occurrence.
 

@@ -23,7 +23,7 @@ from mic_mail.storage.index.connection import PRIMARY, translated
 from mic_mail.storage.index.rows import read_folders
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.reads.sort_keys import value_of
-from mic_mail.storage.search.lookup import known_keys
+from mic_mail.storage.search.segments_in_memory import known_keys, live_in
 from mic_mail.storage.search.writer import MOST_WORDS, drop_dead, leave
 from mic_mail.storage.store import Store
 
@@ -133,7 +133,7 @@ def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -
     with _reading(store) as connection:
         row = _MODSEQ.on(connection, account=store.account_id).fetchone()
         modseq = row[0] if row else -1
-        known = known_keys(store, [each.segment_id for each in store.search.live()])
+        known = known_keys(store, [each.segment_id for each in live_in(store)])
         if modseq < visited.modseq or len(known) < visited.known:  # another index, another file
             visited.modseq = -1
         known |= visited.unfit
@@ -152,7 +152,7 @@ def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -
     if _owes_drop(store, visited):
         drop_dead(store, lambda: _alive(store))
         visited.dropped_at, visited.written = store.clock.monotonic(), False
-    visited.known = len(known_keys(store, [each.segment_id for each in store.search.live()]))
+    visited.known = len(known_keys(store, [each.segment_id for each in live_in(store)]))
     if not whole:
         return None
     visited.modseq = modseq

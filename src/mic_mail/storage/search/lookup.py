@@ -25,6 +25,7 @@ from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.reads.message_rows import rows
+from mic_mail.storage.search.segments_in_memory import keys_in, live_in
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
@@ -291,7 +292,7 @@ def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
 
 
 def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
-    segments = sorted(store.search.live(), key=lambda each: each.segment_id)
+    segments = sorted(live_in(store), key=lambda each: each.segment_id)
     live = tuple([each.segment_id for each in segments])
     at = (store.account_id, folder_id)
     known = store.shared.searched.get(Places, at)
@@ -327,21 +328,3 @@ def positions_by_key(keys: Iterable[int]) -> tuple[dict[int, int], dict[int, lis
         if first.setdefault(key, position) != position:
             more.setdefault(key, []).append(position)
     return first, more
-
-
-def keys_in(store: Store, segment_id: int) -> "array[int]":
-    """Return the keys of a segment's messages."""
-
-    def read() -> "tuple[array[int], int]":
-        keys = store.search.keys(segment_id)
-        return keys, 8 * len(keys)
-
-    return store.shared.searched.of(array, segment_id, read)
-
-
-def known_keys(store: Store, live: Iterable[int]) -> set[int]:
-    """Return the keys of all messages of these segments."""
-    known: set[int] = set()
-    for segment_id in live:
-        known.update(keys_in(store, segment_id))
-    return known

@@ -13,7 +13,8 @@ from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
-from mic_mail.storage.search.lookup import keys_in, positions_by_key, throw_away
+from mic_mail.storage.search.lookup import positions_by_key, throw_away
+from mic_mail.storage.search.segments_in_memory import keys_in, live_in
 from mic_mail.storage.store import Store
 
 
@@ -24,7 +25,7 @@ def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
     store.ready()
     found: list[Ordered] = []
     try:
-        segments = [each.segment_id for each in store.search.live()]
+        segments = [each.segment_id for each in live_in(store)]
         if segments:
             _find(store, folder_id, uids, segments, found)
     except DamagedSearchFile:

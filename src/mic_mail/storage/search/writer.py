@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mic_mail.storage.fulltext.file import Live
 from mic_mail.storage.fulltext.segment import IndexedDocument, Packed, pack, unpack
-from mic_mail.storage.search.lookup import keys_in, known_keys
+from mic_mail.storage.search.segments_in_memory import keys_in, known_keys, live_in
 from mic_mail.storage.store import Store
 
 MOST_DOCUMENTS = 1_024
@@ -76,7 +76,7 @@ def _leave_at_last(store: Store, read: Mapping[int, IndexedDocument]) -> int:
 
 def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
     store.reserve.require_whole()
-    live = store.search.live()
+    live = live_in(store)
     known = known_keys(store, [each.segment_id for each in live])
     new = {key: document for key, document in read.items() if key not in known}
     if not new:
@@ -114,7 +114,7 @@ def _packed(store: Store, each: _Segment) -> Packed:
 def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
     """Remove text of messages that no longer exist; return how many segments were repacked."""
     now_us = store.clock.now_us()
-    live = store.search.live()
+    live = live_in(store)
     alive = all_keys()  # after the segments, so that none of them holds a message added later
     marks: dict[int, int | None] = {}
     done = 0
@@ -138,5 +138,5 @@ def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
     keys = keys_in(store, each.segment_id)
     packed = store.search.packed(each.segment_id, len(keys))
     fresh = pack(unpack(packed, kept)) if kept else None
-    known = [one.segment_id for one in store.search.live()]
+    known = [one.segment_id for one in live_in(store)]
     return store.search.add(fresh, [keys[place] for place in kept], known=known, instead_of=[each.segment_id])
