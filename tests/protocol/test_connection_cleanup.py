@@ -9,6 +9,7 @@ import gc
 import re
 import socket
 import ssl
+import struct
 from collections import Counter
 from collections.abc import Iterator
 
@@ -99,6 +100,42 @@ def test_nothing_waits_for_the_collector(server: MailServer, door: str, politely
         before = alive()
         for _ in range(CONNECTIONS):
             ctx(server, door, politely=politely)
+        wait_for(lambda: alive() <= before)
+    finally:
+        gc.enable()
+
+
+STARTTLS = {
+    "smtp": (b"EHLO x", b"STARTTLS"),
+    "submission": (b"EHLO x", b"STARTTLS"),
+    "imap": (b"a STARTTLS",),
+    "pop3": (b"STLS",),
+}
+CLIENT_HELLO = bytes.fromhex("160301020001000001fc0303")
+"""The beginning of one."""
+
+
+@pytest.mark.parametrize("sent", [b"", CLIENT_HELLO, b"garbage\r\n"], ids=["nothing", "half a hello", "garbage"])
+@pytest.mark.parametrize("resets", [True, False], ids=["reset", "closed"])
+@pytest.mark.parametrize("door", STARTTLS)
+def test_nothing_is_left_of_a_handshake_that_was_broken_off(server: MailServer, door: str, sent: bytes, resets: bool) -> None:
+    def break_off() -> None:
+        with socket.create_connection(("127.0.0.1", server.ports[door]), 10) as made:
+            read_answer(made, b"")
+            for line in STARTTLS[door]:
+                made.sendall(line + b"\r\n")
+                read_answer(made, line)
+            made.sendall(sent)
+            if resets:
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    break_off()
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        for _ in range(CONNECTIONS):
+            break_off()
         wait_for(lambda: alive() <= before)
     finally:
         gc.enable()

@@ -136,7 +136,12 @@ class SmtpConnection(SMTP):
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
+        """Let go of all that the connection holds; the second call does nothing (`start_tls`)."""
+        if self._handler_coroutine is None:
+            return
+        # A new error: `start_tls` raises that of the transport, and the inherited method keeps the one that it gets. With its
+        # traceback it would hold this connection, and the 256 KiB that uvloop takes for TLS, until Python's collector runs.
+        super().connection_lost(None if error is None else ConnectionResetError())
         self._opened.discard(self)
         self._reader = self._writer = None  # type: ignore[assignment]  # likewise
         self._client_connected_cb = self._handler_coroutine = None
@@ -350,7 +355,8 @@ class SmtpConnection(SMTP):
             if secured is None or secured.is_closing():
                 raise ConnectionAbortedError
         except OSError:
-            self._opened.discard(self)  # no loop notifies the protocol of a connection lost in the handshake
+            transport.close()
+            self.connection_lost(None)  # uvloop does not always notify the protocol of what happens in the handshake
             raise
         self._deadline = None
         self.transport = secured
