@@ -16,7 +16,7 @@ from typing import TypeVar
 import mic_mail
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.journal.frames import Journaled, frames_in
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef, Published, StorageSettings

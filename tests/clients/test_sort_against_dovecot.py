@@ -19,7 +19,7 @@ from mic_mail.mime.addresses import parse_addresses
 from mic_mail.mime.dates import parse_date
 from mic_mail.mime.headers import fields, unfold
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from session_harness import Talk, open_store
 
 __all__ = ["dovecot"]

@@ -27,7 +27,7 @@ from mic_mail.directory.snapshot import EMPTY
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.fulltext.segment import IndexedDocument
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.reserve import Reserve, ReserveState

@@ -12,7 +12,7 @@ import pytest
 from harness import STAYING, ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import AccountRef, TextTest
 from population import PASSWORD

@@ -18,7 +18,7 @@ from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD

@@ -11,7 +11,7 @@ from faults.wire import Imap
 from harness import MailServer, ProcessServer, files_in
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from waiting import wait_for

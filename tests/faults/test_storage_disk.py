@@ -13,7 +13,7 @@ import pytest
 import programs
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import maildir_record
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import DiskFull, Unavailable
 from mic_mail.storage.maildir import sidecars
 from mic_mail.storage.maildir.account_lock import AccountLock

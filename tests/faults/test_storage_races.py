@@ -18,7 +18,7 @@ import pytest
 from kills import Say, in_child
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import maildir_record
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.maildir.intent_record import NOTHING, Intent, clear_intent, read_intent, write_intent
 from mic_mail.storage.maildir.sidecars import FolderSidecar

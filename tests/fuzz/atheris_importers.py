@@ -34,7 +34,7 @@ with atheris.instrument_imports(include=["mic_mail.services.importers"]):
 from fuzzing import pieces, run
 
 from mic_mail.imap.parser.number_set import parse_set, ranges_of
-from mic_mail.storage.maildir.folder_names import canonical
+from mic_mail.storage.canonical_name import canonical
 
 LOOP = asyncio.new_event_loop()
 FOLDER = tempfile.mkdtemp()

@@ -44,7 +44,7 @@ def record_of(office: Office) -> tuple[object, ...]:
 SRC = f"{os.sep}mic_mail{os.sep}"
 WHERE = {
     name: f"{SRC}{name}"
-    for name in ("services/handover", "storage/changes/legal_hold", "storage/store", "directory/repository")
+    for name in ("services/handover", "storage/changes/legal_hold", "storage/local_store", "directory/repository")
 }
 
 

@@ -35,7 +35,7 @@ from mic_mail.policy.unit_mail.reply_deadlines import (
 from mic_mail.services.unit_mail.message_facts import PendingMessage
 from mic_mail.services.unit_mail.unanswered import DUTY, Replies
 from mic_mail.services.unit_mail.weekly_reminders import week_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.types import ANSWERED, AccountRef
 from population import PASSWORD
 from regulation.console import Console

@@ -23,17 +23,18 @@ from mic_mail.storage.changes import folders as _folders
 from mic_mail.storage.changes import quota as _quota
 from mic_mail.storage.changes import undelete as _undelete
 from mic_mail.storage.changes.delivered_file import is_delivered
-from mic_mail.storage.changes.durable_by_journal import FileNames
 from mic_mail.storage.changes.flags import store_flags
 from mic_mail.storage.changes.flags_in_names import flush_names
 from mic_mail.storage.changes.legal_hold import Mark
 from mic_mail.storage.changes.replace import exchange
 from mic_mail.storage.changes.seen_sidecars import write_out
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
+from mic_mail.storage.durable_by_journal import FileNames
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
 from mic_mail.storage.journal.journal import TOMBSTONE_OCTETS, Journal, RevokeFrame
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.maintenance.external_changes import despite_loss
@@ -42,16 +43,16 @@ from mic_mail.storage.reads import message_rows, reader
 from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.folder_changes import folder_changes
 from mic_mail.storage.reads.open_message import open_message, read_message
+from mic_mail.storage.reads.quota_at_rest import quota_at_rest
 from mic_mail.storage.reads.sort_keys import orderings
 from mic_mail.storage.search import indexer, lookup, scan, sort_values
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import ALL_FLAGS, AccountRef, ExpungeResult, FolderInfo, FolderView, Published, RepairReport
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-def _operation(function: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate["Account", P], T]:
+def _operation(function: Callable[Concatenate[LocalStore, P], T]) -> Callable[Concatenate["Account", P], T]:
     """Make a method of a function over the account's store."""
 
     @functools.wraps(function)
@@ -61,7 +62,7 @@ def _operation(function: Callable[Concatenate[Store, P], T]) -> Callable[Concate
     return method
 
 
-def _by_person(function: Callable[Concatenate[Store, str | None, P], T]) -> Callable[Concatenate["Account", P], T]:
+def _by_person(function: Callable[Concatenate[LocalStore, str | None, P], T]) -> Callable[Concatenate["Account", P], T]:
     """Make a method of a function over the account's store and the person who uses it."""
 
     @functools.wraps(function)
@@ -106,7 +107,7 @@ class StoreProvider(Protocol):
     @property
     def journal(self) -> Journal: ...
 
-    def store(self, ref: AccountRef) -> Store:
+    def store(self, ref: AccountRef) -> LocalStore:
         """Return the account's store; do not hold it beyond a call, since it may be closed."""
         ...
 
@@ -126,7 +127,7 @@ class Account:
         self.ref = ref
 
     @property
-    def _store(self) -> Store:
+    def _store(self) -> LocalStore:
         return self._mailstore.store(self.ref)
 
     def change_mark(self) -> int:
@@ -280,7 +281,7 @@ class Account:
 
     # Retention
     quota = despite_full_disk(_operation(_quota.quota))
-    quota_at_rest = _operation(_quota.quota_at_rest)
+    quota_at_rest = _operation(quota_at_rest)
     tombstones = _operation(_undelete.tombstones)
     message_outcomes = _operation(_undelete.message_outcomes)
     undelete = _operation(_undelete.undelete)

@@ -23,21 +23,22 @@ from mic_mail.storage.index.answer_rows import AnswerRows, FolderKey
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.open_folders import OpenFolder, Presences
-from mic_mail.storage.index.view_cache import NewestView, ViewCache
+from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.journal import Journal
 from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
+from mic_mail.storage.local_ground import LocalGround
+from mic_mail.storage.local_store import LocalResources, LocalStore
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.group_fsync import SharedSync
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.maildir.swap_store import drop_unfinished
 from mic_mail.storage.maintenance.external_changes import is_known_unchanged
-from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.maintenance.sweep import SweptState
 from mic_mail.storage.reads.modseq_poll import poll, unmoved
 from mic_mail.storage.reads.reader import opened_from_memory
 from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.search.indexer import Visited
-from mic_mail.storage.store import OnChange, SharedResources, Store
+from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta, StorageSettings, StoreOwner
 
 
@@ -112,13 +113,13 @@ class MailStore:
     ) -> None:
         settings = settings or StorageSettings()
         self._root = mail_root
-        self._stores: dict[int, Store] = {}
+        self._stores: dict[int, LocalStore] = {}
         """Stores of every account that was used: about 2 KiB each while idle."""
-        self._recent: OrderedDict[int, Store] = OrderedDict()
+        self._recent: OrderedDict[int, LocalStore] = OrderedDict()
         """Stores that may have open handles, least recently used first."""
         self._lock = threading.Lock()
         self._telling = _ChangeNotifier(on_change)
-        self._shared = SharedResources(
+        self._shared = LocalResources(
             clock=clock,
             settings=settings,
             names=NameSource(host),
@@ -132,7 +133,6 @@ class MailStore:
             on_change=self._telling.changed,
             recover=self._recover_for,
             reserves=Reserves(str(mail_root)),
-            open_store=open_store,
         )
         self.journal = Journal(str(mail_root), self._shared.boot_id, clock, self._shared.reserves.root)
         self.cached = CachedReader()
@@ -154,7 +154,7 @@ class MailStore:
         """Return the handle of a mailbox's account."""
         return Account(self, AccountRef.of(owner))
 
-    def store(self, ref: AccountRef) -> Store:
+    def store(self, ref: AccountRef) -> LocalStore:
         """Return the store, for `Account`. `rest` limits how many have handles; in between twice as many may."""
         with self._lock:
             self.uses += 1
@@ -164,14 +164,14 @@ class MailStore:
                 return store
             store = self._stores.get(ref.account_id)
             if store is None:
-                store = self._stores[ref.account_id] = Store(ref.account_id, str(self._root / ref.home), self._shared)
+                store = self._stores[ref.account_id] = LocalGround(ref.account_id, str(self._root / ref.home), self._shared)
             self._recent[ref.account_id] = store
             evicted = self._surplus(2 * self._shared.settings.open_accounts)
         for old in evicted:
             old.rest(math.inf)
         return store
 
-    def _surplus(self, limit: int) -> list[Store]:
+    def _surplus(self, limit: int) -> list[LocalStore]:
         return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
 
     @property
@@ -203,10 +203,11 @@ class MailStore:
     def opened(self, ref: AccountRef, name: str) -> FolderDelta | None:
         """Return what `Account.opened` does, as far as this process and the kernel have it in memory. Does not block."""
         store = self._stores.get(ref.account_id)
-        return None if store is None else opened_from_memory(store, name, self._is_known_unchanged)
-
-    def _is_known_unchanged(self, store: Store, known: NewestView) -> bool:
-        return is_known_unchanged(store, known, self.cached)
+        return (
+            None
+            if store is None
+            else opened_from_memory(store, name, lambda known: is_known_unchanged(store, known, self.cached))
+        )
 
     def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
         """Return the answers about a few messages, if this process has all of them in memory. Does not block."""
@@ -328,7 +329,7 @@ class MailStore:
         self._shared.marks.close()
 
 
-def _flush_if_free(store: Store, *, gives_way: bool = False) -> None:
+def _flush_if_free(store: LocalStore, *, gives_way: bool = False) -> None:
     """Flush the names of one account; they stay pending where it is locked or damaged."""
     with contextlib.suppress(MicMailError):
         flush_names(store, gives_way=gives_way)

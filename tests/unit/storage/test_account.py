@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchMessage, TooMany
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.mailstore import Account

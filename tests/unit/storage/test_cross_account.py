@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.changes.transaction import LocalWrite, writing
+from mic_mail.storage.local_ground import LocalGround
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads import cross_account
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import AccountRef
 from store_harness import REF, Root, deliver, observe
 
@@ -23,8 +22,9 @@ def test_what_is_expunged_behind_the_lending_is_lent_all_the_same(tmp_path: Path
     waiting = root.store()  # another process's view of the same account
 
     @contextmanager
-    def before_an_expunge(store: Store, **how: float) -> Iterator[Write]:
-        with writing(store, **how) as write:
+    def before_an_expunge(store: LocalGround) -> Iterator[LocalWrite]:
+        monkeypatch.undo()
+        with writing(store) as write:
             yield write
         other = waiting.account(REF)
         other.remove(other.folder("INBOX").folder_id, [1, 2, 3])
@@ -34,9 +34,8 @@ def test_what_is_expunged_behind_the_lending_is_lent_all_the_same(tmp_path: Path
         unit = own._mailstore.account(UNIT)
         inbox, there = own.folder("INBOX").folder_id, unit.folder("INBOX").folder_id
         deliver(own, inbox, TOKENS)
-        monkeypatch.setattr(cross_account, "writing", before_an_expunge)
+        monkeypatch.setattr(LocalGround, "writing", before_an_expunge)
         lent = own.stage_copies(UNIT, inbox, [1, 2, 3])
-        monkeypatch.undo()
         assert own.folder("INBOX").messages == 0
         unit.publish(there, [each.delivery for each in lent])
         assert [token for token, _ in observe(unit)["INBOX"].messages.values()] == TOKENS

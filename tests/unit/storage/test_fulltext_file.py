@@ -14,13 +14,13 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.search_text import Zone
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import IndexedDocument
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.mailstore import Account, Visited
 from mic_mail.storage.search.writer import leave
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver
 from unit.storage.damage import no_letters
@@ -107,7 +107,7 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
     for store in stores:
         store.account(REF).folders()
 
-    def fill(store: Store, first: int) -> None:
+    def fill(store: LocalStore, first: int) -> None:
         for turn in range(10):
             numbers = range(first + 5 * turn, first + 5 * turn + 10)
             with contextlib.suppress(sqlite3.OperationalError):  # locked for too long: this one does without

@@ -17,8 +17,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
 from mic_mail.storage.index.connection import Index
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.mailstore import READER_IDLE_SECONDS, Account, MailStore
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, inbox, message, observe
 
@@ -139,15 +139,15 @@ def test_names_stay_due_that_become_so_during_a_flush(root: Root, monkeypatch: p
         account = store.account(REF)
         deliver(account, inbox(account), ["a"])
         store.flush_names()
-        plain, flushes = Store.names_due, []
+        plain, flushes = LocalStore.names_due, []
 
-        def become_due(self: Store, is_due: bool) -> None:
+        def become_due(self: LocalStore, is_due: bool) -> None:
             plain.__set__(self, is_due)
             if is_due and not flushes:
                 flushes.append(is_due)
                 store.flush_names()
 
-        monkeypatch.setattr(Store, "names_due", property(plain.fget, become_due))
+        monkeypatch.setattr(LocalStore, "names_due", property(plain.fget, become_due))
         account.store_flags(inbox(account), [1], "+", FLAGGED)
         assert (flushes, store.has_names_due) == ([True], True)
         store.flush_names()

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import OverQuota
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import AccountRef, Quota

@@ -10,9 +10,9 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep as sweeping
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import FLAGGED, SEEN, TextTest
 from store_harness import Root, deliver, inbox, message, observe
 from unit.storage.before_opening import another_boot, lose_nothing
@@ -248,7 +248,7 @@ def test_flags_that_change_during_a_sweep_are_not_taken_for_named(root: Root, mo
     def sweep(account: Account) -> bool:
         original = sweeping._drop
 
-        def drop(store: Store, now_us: int, *, keep: bool) -> None:
+        def drop(store: LocalStore, now_us: int, *, keep: bool) -> None:
             original(store, now_us, keep=keep)
             account.store_flags(inbox(account), [1], "+", FLAGGED)
 

@@ -20,18 +20,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.fulltext import file as fulltext_file
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Words
+from mic_mail.storage.local_ground import LocalGround
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
 from mic_mail.storage.search import scan as scan_module
 from mic_mail.storage.search.scan import _Fields, _Test
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root
 
@@ -413,13 +413,13 @@ def test_a_large_text_is_read_once_for_a_query(tmp_path: Path, monkeypatch: pyte
     account = store.account(REF)
     deliver(account, large_message(1), large_message(2), b"Subject: 3\r\n\r\nabc\r\n")
     opened: list[int] = []
-    open_message = scan_module.open_message
+    open_message = LocalGround.open_message
 
-    def watched(of: Store, folder_id: int, uid: int) -> MessageFile:
+    def watched(of: LocalGround, folder_id: int, uid: int) -> MessageFile:
         opened.append(uid)
         return open_message(of, folder_id, uid)
 
-    monkeypatch.setattr(scan_module, "open_message", watched)
+    monkeypatch.setattr(LocalGround, "open_message", watched)
     for value, uids in (("186a0z", [1]), ("absent", [])):
         for read in ([1, 2, 3], [3]):
             assert search(account, "INBOX", TextTest("BODY", value)) == (uids, 3)

@@ -10,7 +10,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.sort_keys import decode
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.reads import sort_keys
 from session_harness import REF, open_store

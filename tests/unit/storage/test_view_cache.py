@@ -16,7 +16,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.imap.selected.mailbox_view import claim_recent
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import change_result
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.index import view_cache
 from mic_mail.storage.maildir.cached_read import CachedReader

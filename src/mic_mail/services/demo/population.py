@@ -29,7 +29,7 @@ from mic_mail.services.demo.sample_mail import SAMPLE_MESSAGES, SampleMessage, l
 from mic_mail.services.mailboxes.credentials import hashing, verifiers
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.working_calendar import prefill
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FLAGGED, INBOX, SEEN
 

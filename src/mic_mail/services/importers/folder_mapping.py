@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from mic_mail.mime.text_folding import fold, words
+from mic_mail.storage.canonical_name import canonical
 from mic_mail.storage.errors import NameNotAllowed
-from mic_mail.storage.maildir.folder_names import canonical
 from mic_mail.storage.types import DEFAULT_FOLDERS, DELIMITER, INBOX
 
 USES: Mapping[str, str] = {

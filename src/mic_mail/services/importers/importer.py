@@ -28,7 +28,7 @@ from mic_mail.services.importers.existing_messages import Unclaimed
 from mic_mail.services.importers.flags import read_flags
 from mic_mail.services.importers.ledger import Ledger, LedgerEntry, counted_key
 from mic_mail.services.importers.source import FolderClosed, FolderCounts, Skip, Source, SourceFolder, SourceMessage
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, OverQuota, TooMany, Unavailable
 from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import FlagOperation, FolderInfo, Published

@@ -14,7 +14,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.services.transport.envelope import JUNK, Recipient
-from mic_mail.storage.changes.staging import Delivery, StagedFile
+from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore

@@ -35,13 +35,13 @@ from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translat
 from mic_mail.storage.index.reader_seen_rows import all_readers
 from mic_mail.storage.index.rows import read_account, read_all_folders, read_folders, write_account, write_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, MESSAGE_MODE, AccountPaths, make_folder_tree
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
 from mic_mail.storage.maildir.swap_store import replace as put_in_place
 from mic_mail.storage.message_names import email_id
 from mic_mail.storage.reads.open_message import open_message
-from mic_mail.storage.store import Store
 
 _VERSION = 1
 _KEPT_MODE = 0o640
@@ -90,7 +90,7 @@ It gets the path where the present store will lie.
 """
 
 
-def backup(store: Store, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:
+def backup(store: LocalStore, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:
     """Write a backup into `target`, a folder that does not exist yet, during normal use.
 
     Messages that the backup `earlier` of the same mailbox has are linked from there.
@@ -122,7 +122,7 @@ def backup(store: Store, target: Path, *, earlier: Path | None = None, progress:
         make_durable(os.path.dirname(paths.home) or ".")
 
 
-def _copy_index(store: Store, path: str) -> None:
+def _copy_index(store: LocalStore, path: str) -> None:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as copy:
         with store.index.reading() as connection:
             connection.backup(copy)  # in one step: between two steps it would begin anew after each write
@@ -149,7 +149,9 @@ def _base(name: str) -> str:
     return name.partition(",")[0].partition(":")[0]
 
 
-def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]) -> Iterator[int]:
+def _copy_folder(
+    store: LocalStore, index: sqlite3.Connection, folder_id: int, path: str, known: Mapping[str, str]
+) -> Iterator[int]:
     make_folder_tree(path)
     for uid, name, _ in _MESSAGES.on(index, account=store.account_id, folder=folder_id).fetchall():
         try:
@@ -163,7 +165,7 @@ def _copy_folder(store: Store, index: sqlite3.Connection, folder_id: int, path: 
     make_durable(f"{path}/cur")
 
 
-def _write_sidecars(store: Store, index: sqlite3.Connection, paths: AccountPaths) -> None:
+def _write_sidecars(store: LocalStore, index: sqlite3.Connection, paths: AccountPaths) -> None:
     account = read_account(index, store.account_id)
     assert account is not None
     for row in read_folders(index, store.account_id):
@@ -227,7 +229,7 @@ def _size(path: str) -> int:
         return -1
 
 
-def restore(store: Store, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
+def restore(store: LocalStore, source: Path, *, replace: bool, progress: Progress, ready: Ready) -> None:
     """Put the backup `source` in place of the account's store; only with `replace` where that holds mail."""
     messages = _read_manifest(source)
     with translated("restore"):
@@ -277,7 +279,7 @@ def numbers_of(source: Path) -> dict[str, tuple[int, int]]:
         return {mailbox_id: (uidvalidity, uidnext) for mailbox_id, uidvalidity, uidnext in rows}
 
 
-def has_more(store: Store, source: Path) -> bool:
+def has_more(store: LocalStore, source: Path) -> bool:
     """Return whether the store holds a message, by its EMAILID, that the backup lacks."""
     store.ready()
     with translated("examining"):
@@ -287,7 +289,7 @@ def has_more(store: Store, source: Path) -> bool:
             return any(number not in known for number in _held(connection))
 
 
-def has_all(store: Store, source: Path) -> bool:
+def has_all(store: LocalStore, source: Path) -> bool:
     """Return whether the store has each message of the backup, by EMAILID and without the backup's index."""
     store.ready()
     with translated("examining"), store.index.reading() as connection:
@@ -334,7 +336,7 @@ def _copy_file(source: str, target: str) -> None:
         os.close(fd)
 
 
-def _raise_numbers(store: Store, staged: AccountPaths, live: AccountPaths) -> None:
+def _raise_numbers(store: LocalStore, staged: AccountPaths, live: AccountPaths) -> None:
     """Make the restored index number above everything given out, and start a new epoch when opened."""
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 from mic_mail.durable_files import make_durable
 from mic_mail.storage.index.connection import translated
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.swap_store import freed, freed_beside
-from mic_mail.storage.store import Store
 
 
-def free(store: Store, still: Callable[[], bool]) -> bool:
+def free(store: LocalStore, still: Callable[[], bool]) -> bool:
     """Delete the store unless `still`, called under the lock, returns False; True if nothing is left."""
     home = store.paths.home
     with translated("freeing"):

@@ -10,9 +10,9 @@ queried: the state before is not in memory, or each reader sees another one (see
 
 from collections.abc import Sequence
 
-from mic_mail.storage.changes.transaction import Write
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.view_cache import leads_to, with_changes
+from mic_mail.storage.store import Write
 from mic_mail.storage.types import ChangeResult, Changes, Row
 
 MANY_MESSAGES = 50_000

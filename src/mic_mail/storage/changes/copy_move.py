@@ -13,11 +13,10 @@ from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.expunge import add_refs, read_messages, tombstone
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
 from mic_mail.storage.changes.publish import check_quota, insert_message
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.index.rows import FolderRow, MessageRow
 from mic_mail.storage.message_names import format_name, parse_name
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import ALL_FLAGS, KEYWORD_FLAGS, KEYWORD_SHIFT, SEEN, SYSTEM_FLAGS, CopyResult
 
 
@@ -36,7 +35,7 @@ def copy(
 
     Only `allowed` flags are copied, and the \\Seen of each reader.
     """
-    with writing(store, folder_id, adds=True) as write:
+    with store.writing(folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         rows = present_rows(write, source, uids, every=every)
         if not rows:
@@ -52,7 +51,7 @@ def copy(
 def move(
     store: Store, person: str | None, folder_id: int, uids: Iterable[int], target_id: int, *, allowed: int = ALL_FLAGS
 ) -> CopyResult:
-    with writing(store, folder_id) as write:
+    with store.writing(folder_id) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         result = move_within(write, source, target, uids, allowed=allowed, person=person)
     if source is target:  # messages were added to it as well
@@ -73,7 +72,7 @@ def move_within(
     rows = present_rows(write, source, uids)
     if not rows:
         return CopyResult(target.uidvalidity, [], write.account.modseq)
-    must_not_be_frozen(write.store)
+    must_not_be_frozen(write)
     placed = _place(write, source, target, rows, allowed)
     write.names.move(source, target, _names(placed))
     add_refs(write, (row.email_pk for row in rows), 1)  # the tombstone keeps its own

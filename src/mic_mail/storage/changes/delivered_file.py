@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from mic_mail.storage.changes.transaction import writing
-from mic_mail.storage.store import Store
+from mic_mail.storage.local_store import LocalStore
 
 
-def is_delivered(store: Store, source: str | Path) -> bool:
+def is_delivered(store: LocalStore, source: str | Path) -> bool:
     """Return whether the durable file `source` is a message of this account, under any name.
 
     Expunged messages count too. The index knows deliveries by their origin; this answers when the index was lost in between. It

@@ -12,14 +12,13 @@ from dataclasses import replace
 from sqlalchemy import bindparam, delete, exists, insert, literal_column, null, select, update
 
 from mic_mail.storage.changes.change_result import change_result
-from mic_mail.storage.changes.durable_by_journal import Remember
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.durable_by_journal import Remember
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.rows import FolderRow, MessageRow
 from mic_mail.storage.index.statements import RowStatement, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.message_names import expunged_name
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import DELETED, ExpungeResult
 
 _M = schema.message.c
@@ -77,7 +76,7 @@ def expunge(
     store: Store, folder_id: int, uids: Iterable[int] | None, remember: Remember = lambda mailbox_id, names: False
 ) -> ExpungeResult:
     """Expunge messages with \\Deleted, only among `uids` if given."""
-    with writing(store, folder_id) as write:
+    with store.writing(folder_id) as write:
         if uids is None:
             rows = _SELECT_DELETED.on(write.connection, account=store.account_id, folder=folder_id)
             going = list(map(MessageRow._make, rows))
@@ -90,7 +89,7 @@ def expunge(
 
 def remove(store: Store, folder_id: int, uids: Iterable[int]) -> ExpungeResult:
     """Expunge messages whatever their flags."""
-    with writing(store, folder_id) as write:
+    with store.writing(folder_id) as write:
         return tombstone_files(write, write.folder(folder_id), read_messages(write, folder_id, uids))
 
 
@@ -100,7 +99,7 @@ def tombstone_files(
     """Expunge these messages as part of a change; `remember` only if it does nothing else to names."""
     if not going:
         return ExpungeResult([], write.account.modseq)
-    must_not_be_frozen(write.store)
+    must_not_be_frozen(write)
     tombstone(write, folder, going, kept=write.names.expunge(folder, going, remember))
     return ExpungeResult([row.uid for row in going], write.modseq)
 

@@ -18,13 +18,12 @@ from sqlalchemy import bindparam, select, update
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
 from mic_mail.storage.changes.legal_hold import Mark, is_on
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.index.view_cache import leads_to
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import (
     ALL_FLAGS,
     DELETED,
@@ -83,9 +82,9 @@ def store_flags(  # noqa: PLR0917 - the parameters of STORE, as callers name the
     `flags` are system bits, `keywords` names; new keywords take the next free bits. \\Seen is the person's own, where each has
     their own (seen.py). \\Deleted stays as it is while the account is frozen (legal_hold.py).
     """
-    with writing(store, folder_id) as write:
+    with store.writing(folder_id) as write:
         folder = write.folder(folder_id)
-        if (flags & DELETED or operation == "=") and is_on(store, Mark.FROZEN):
+        if (flags & DELETED or operation == "=") and is_on(write, Mark.FROZEN):
             allowed &= ~DELETED  # a mark set now would be expunged at the first CLOSE after the freeze
         reader = seen.within(write, person)
         operand = flags & SYSTEM_FLAGS & allowed

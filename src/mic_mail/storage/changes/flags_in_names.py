@@ -11,14 +11,14 @@ from sqlalchemy import bindparam, literal_column, select, update
 
 from mic_mail.storage.changes.flags import write_flags
 from mic_mail.storage.changes.seen_sidecars import write_out
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.changes.transaction import LocalWrite, writing
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import FolderRow, MessageRow, read_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.maildir import locate
 from mic_mail.storage.message_names import NAMED_FLAGS, name_with_flags, parse_name
-from mic_mail.storage.store import Store
 
 NAMES_AT_ONCE = 500
 """Renames in one critical section: about 10 ms."""
@@ -53,7 +53,7 @@ _SET_NAME = SqlStatement(
 _SET_DIRTY = SqlStatement(update(schema.message).where(_HERE, _M.uid == bindparam("at")).values(name_dirty=1))
 
 
-def flush_names(store: Store, *, gives_way: bool = False) -> int:
+def flush_names(store: LocalStore, *, gives_way: bool = False) -> int:
     """Rename the account's files whose names lag behind, in slices; return the renames.
 
     Pending \\Seen sidecars are written.
@@ -85,7 +85,7 @@ def flush_names(store: Store, *, gives_way: bool = False) -> int:
     return renamed
 
 
-def _flush_folder(store: Store, folder_id: int, *, pauses: bool, may_stop: bool) -> tuple[int, bool]:
+def _flush_folder(store: LocalStore, folder_id: int, *, pauses: bool, may_stop: bool) -> tuple[int, bool]:
     """Return how many were renamed, and whether those were all."""
     renamed = after = 0
     while True:
@@ -99,19 +99,19 @@ def _flush_folder(store: Store, folder_id: int, *, pauses: bool, may_stop: bool)
             return renamed, False
 
 
-def _dirty_folders(store: Store) -> list[int]:
+def _dirty_folders(store: LocalStore) -> list[int]:
     with store.index.reading() as connection:
         return [folder for (folder,) in _DIRTY_FOLDERS.on(connection, account=store.account_id)]
 
 
-def lag_behind(store: Store) -> bool:
+def lag_behind(store: LocalStore) -> bool:
     """Return whether names of files, or sidecars of readers, are still to be written."""
     with store.index.reading() as connection:
         dirty = _DIRTY_FOLDERS.on(connection, account=store.account_id).fetchone()
         return dirty is not None or bool(reader_seen_rows.pending_sidecars(connection, store.account_id, 1))
 
 
-def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, int]:
+def _flush_slice(store: LocalStore, folder_id: int, after: int) -> tuple[int, int, int]:
     """Return how many were renamed, the UID to continue after (0: that was all), and the account's change mark then."""
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)
@@ -133,7 +133,7 @@ def _flush_slice(store: Store, folder_id: int, after: int) -> tuple[int, int, in
         return len(renames), rows[-1][0] if len(rows) == NAMES_AT_ONCE else 0, write.mark
 
 
-def take_foreign_name(write: Write, folder: FolderRow, row: MessageRow, name: str) -> None:
+def take_foreign_name(write: LocalWrite, folder: FolderRow, row: MessageRow, name: str) -> None:
     """Record that another tool renamed the file; on a dirty row the flags of the acknowledged STORE win."""
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     _SET_NAME.on(write.connection, **here, at=row.uid, new_name=name)

@@ -14,12 +14,11 @@ from mic_mail.errors import Text
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import move_within
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders, subscribed_names
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import DELIMITER, INBOX, SPECIAL_USES, FolderInfo, ancestors
 
 _F = schema.folder.c
@@ -94,7 +93,7 @@ def folder_id(store: Store, name: str) -> int:
 def create(store: Store, name: str, special_use: str | None = None) -> FolderInfo:
     """Make a folder and its missing parents (RFC 9051 §6.3.4)."""
     name = store.canonical_name(name)
-    with writing(store, adds=True) as write:
+    with store.writing(adds=True) as write:
         if write.folder_named(name) is not None:
             raise FolderExists(name)
         _check_use(write, special_use)
@@ -187,8 +186,8 @@ def rename(store: Store, old: str, new: str) -> None:
         raise FolderExists(new)
     if new == old or (new.startswith(old + DELIMITER) and old != INBOX):
         raise NotPermitted(Text("Không thể chuyển thư mục vào chính nó.", "A folder cannot be moved below itself."))
-    with writing(store) as write:
-        must_not_be_frozen(store)
+    with store.writing() as write:
+        must_not_be_frozen(write)
         rows = read_folders(write.connection, store.account_id)
         names = {row.name for row in rows}
         if new in names or any(name.startswith(new + DELIMITER) for name in names):
@@ -223,11 +222,11 @@ def delete(store: Store, name: str) -> None:
     name = store.canonical_name(name)
     if name == INBOX:
         raise NotPermitted(Text("Không thể xóa INBOX.", "INBOX cannot be deleted."))
-    with writing(store) as write:
+    with store.writing() as write:
         folder = write.folder_named(name)
         if folder is None:
             raise NoSuchFolder(name)
-        must_not_be_frozen(store)
+        must_not_be_frozen(write)
         write.names.delete_folder(folder)
         folder.modseq = write.modseq
         folder.deleted_at_us = store.clock.steady_us()
@@ -238,7 +237,7 @@ def delete(store: Store, name: str) -> None:
 
 def subscribe(store: Store, name: str, subscribed: bool) -> None:
     name = store.canonical_name(name)
-    with writing(store, adds=subscribed) as write:
+    with store.writing(adds=subscribed) as write:
         names = subscribed_names(write.connection, store.account_id)
         if (name in names) != subscribed:
             if subscribed:
@@ -270,7 +269,7 @@ def take_recent(store: Store, folder_id: int, until: int | None = None) -> int:
     if info.recent_from >= (info.uidnext if until is None else until):
         return info.recent_from
     try:
-        with writing(store) as write:
+        with store.writing() as write:
             folder = write.folder(folder_id)
             first = folder.recent_from
             folder.recent_from = folder.uidnext if until is None else max(first, until)

@@ -11,11 +11,10 @@ concurrent setting and lifting do not undo one another. A kill in between leaves
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from mic_mail.errors import BadInput, Refused
 from mic_mail.storage.errors import Frozen
-from mic_mail.storage.index.connection import translated
 from mic_mail.storage.store import Store
 
 T = TypeVar("T")
@@ -28,26 +27,31 @@ class Mark(StrEnum):
     FROZEN = "frozen"
 
 
-def is_on(store: Store, mark: Mark) -> bool:
-    """Return whether the mark is set. A disk error raises `OSError`, and then nothing is removed either."""
-    return store.has_mark(mark)
+class MarkHolder(Protocol):
+    """A store, or a change of it."""
+
+    def has_mark(self, name: str) -> bool: ...
 
 
-def is_held(store: Store) -> bool:
+def is_on(holder: MarkHolder, mark: Mark) -> bool:
+    """Return whether the mark is set. Where that is unknown an exception is raised, and then nothing is removed either."""
+    return holder.has_mark(mark)
+
+
+def is_held(holder: MarkHolder) -> bool:
     """Return whether nothing restorable may be destroyed, by either mark."""
-    return any(is_on(store, mark) for mark in Mark)
+    return any(is_on(holder, mark) for mark in Mark)
 
 
-def must_not_be_frozen(store: Store) -> None:
+def must_not_be_frozen(holder: MarkHolder) -> None:
     """Raise `Frozen` where nothing may be removed; called under the lock before a removal."""
-    if is_on(store, Mark.FROZEN):
+    if is_on(holder, Mark.FROZEN):
         raise Frozen
 
 
 def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
     """Set the mark durably, then call `record`, under the lock; if `record` refuses, nothing is changed."""
-    store.ready()
-    with translated("holding an account"), store.lock.held():
+    with store.holding("holding an account"):
         was_on = is_on(store, mark)
         store.put_mark(mark)
         try:
@@ -60,8 +64,7 @@ def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
 
 def take_off(store: Store, mark: Mark, record: Callable[[], tuple[T, bool]]) -> T:
     """Call `record`, then remove the mark, unless `record` says that something must still be retained."""
-    store.ready()
-    with translated("releasing an account"), store.lock.held():
+    with store.holding("releasing an account"):
         result, keeps = record()
         if not keeps:
             store.remove_mark(mark)

@@ -18,29 +18,21 @@ import os
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import cast
 
-from mic_mail.storage.changes.durable_by_journal import FileNames, Hold, Remember, unheld
 from mic_mail.storage.changes.maildir_record import MaildirRecord
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar
-from mic_mail.storage.changes.staging import Delivery, StagedFile, link_or_copy, stage_link
+from mic_mail.storage.changes.staging import StagedFile, link_or_copy, stage_link
+from mic_mail.storage.delivery import Arrival
+from mic_mail.storage.durable_by_journal import FileNames, Hold, Remember, unheld
 from mic_mail.storage.index.rows import FolderRow, MessageRow
 from mic_mail.storage.journal.frames import MessageLocation
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX, encode_directory
 from mic_mail.storage.maildir.maildir import locate, make_folder_tree
 from mic_mail.storage.maildir.sidecars import SEEN_SIDECAR, seen_path
 from mic_mail.storage.message_names import MAX_NAME_OCTETS, expunged_name, format_name, parse_name
 from mic_mail.storage.store import Store
-
-
-class Arrival(Protocol):
-    """A delivery, and the name that it gets."""
-
-    @property
-    def delivery(self) -> Delivery: ...
-
-    @property
-    def name(self) -> str: ...
 
 
 class MaildirNames(MaildirRecord):
@@ -70,7 +62,7 @@ class MaildirNames(MaildirRecord):
         called once, while the journal may be writing.
         """
         cur = self._store.paths.cur(folder.directory)
-        renames = [(each.delivery.staged.path, f"{cur}/{each.name}") for each in arrivals]
+        renames = [(cast("StagedFile", each.delivery.staged).path, f"{cur}/{each.name}") for each in arrivals]
         unfinished = [
             (_location(folder, each, now_us), octets) for each in arrivals if (octets := each.delivery.octets) is not None
         ]
@@ -119,6 +111,7 @@ class MaildirNames(MaildirRecord):
 
     def stage_copy(self, folder: FolderRow, row: MessageRow, target: Store) -> StagedFile:
         """Stage a present message in another account; `finish` has to follow."""
+        assert isinstance(target, LocalStore)
         path = f"{self._store.paths.cur(folder.directory)}/{self._present[row.name]}"
         return stage_link(target, path, durable=False)
 
@@ -221,6 +214,11 @@ class MaildirNames(MaildirRecord):
     def forget_readers(self, folder: FolderRow) -> None:
         """Remove after the COMMIT what was written out of all readers' \\Seen in a folder."""
         self.intend(leftovers=glob.glob(f"{glob.escape(self._store.paths.folder(folder.directory))}/{SEEN_SIDECAR}*"))
+
+    # Marks of the account
+
+    def has_mark(self, name: str) -> bool:
+        return self._store.has_mark(name)
 
 
 def _location(folder: FolderRow, arrival: Arrival, now_us: int) -> MessageLocation:

@@ -17,6 +17,7 @@ from mic_mail.storage.changes.sidecar_rows import ACCOUNT, folder_sidecar, rewri
 from mic_mail.storage.errors import NO_ROOM
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_all_folders
 from mic_mail.storage.index.statements import Connection
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.intent_record import (
     NOTHING,
     Intent,
@@ -29,13 +30,12 @@ from mic_mail.storage.maildir.intent_record import (
     write_intent,
 )
 from mic_mail.storage.maildir.sidecars import MARK_STEP, FolderSidecar, write_mark_in_place
-from mic_mail.storage.store import Store
 
 _MAX_OPENED = 16
 """Folders that one change holds open."""
 
 
-def finish_interrupted(store: Store, fd: int, connection: Connection) -> Sequence[int]:
+def finish_interrupted(store: LocalStore, fd: int, connection: Connection) -> Sequence[int]:
     """Complete or undo a change that a killed holder left half done; return sidecars still pending."""
     intent = read_intent(fd)
     if intent is None:
@@ -62,7 +62,7 @@ def _keep_pending_sidecars(fd: int, intent: Intent, pending: Sequence[int], writ
 class MaildirRecord:
     """The names and sidecars that one change makes, recorded and undone, for the holder of the account's lock."""
 
-    def __init__(self, store: Store, connection: Connection, fd: int, account: AccountRow, pending: Sequence[int]) -> None:
+    def __init__(self, store: LocalStore, connection: Connection, fd: int, account: AccountRow, pending: Sequence[int]) -> None:
         self.durable: dict[str, None] = {}
         """Directories to fsync before the change may be acknowledged."""
         self.is_comparison = False

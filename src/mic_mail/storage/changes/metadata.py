@@ -15,11 +15,10 @@ from dataclasses import replace
 
 from mic_mail.errors import Text
 from mic_mail.storage.changes.folders import give_use
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations
 from mic_mail.storage.index.metadata_format import held, key_of, newest_change, pack, unpack, weight
 from mic_mail.storage.index.rows import read_account, read_folder, read_folders
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import Annotation
 
 MAX_REMOVED = 100
@@ -31,7 +30,7 @@ Changes = Sequence[tuple[str, str, bytes | None]]
 
 def annotate(store: Store, folder_id: int | None, changes: Changes, uses: Sequence[str | None] = ()) -> None:
     """Make all changes or none; `uses`: the folder's new special use, None to remove it, empty to keep it."""
-    with writing(store, adds=any(value is not None for _, _, value in changes)) as write:
+    with store.writing(adds=any(value is not None for _, _, value in changes)) as write:
         before = unpack(write.account.metadata if folder_id is None else write.folder(folder_id).metadata)
         after = _changed(before, changes, write.modseq)
         _check_limits(write, folder_id, before, after, changes)

@@ -40,16 +40,15 @@ from sqlalchemy import bindparam, insert, select
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.change_result import change_result
-from mic_mail.storage.changes.durable_by_journal import Hold, unheld
-from mic_mail.storage.changes.staging import Delivery
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.delivery import Delivery
+from mic_mail.storage.durable_by_journal import Hold, unheld
 from mic_mail.storage.errors import OverQuota, SpecialUseRefused
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES
 from mic_mail.storage.index.rows import FolderRow, read_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.message_names import email_id, format_name, thread_id
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import SEEN, AnswerRow, Published
 
 INSERT_EMAIL = SqlStatement(insert(schema.email))
@@ -88,7 +87,7 @@ def publish(
     meant, which is probably `folder_id`; if it is another one, there is neither `claim` nor `tell`. `unless_use`: raise
     `SpecialUseRefused` where the folder has this special use.
     """
-    with writing(store, folder_id, patience=patience, sync=not journaled, adds=True) as write:
+    with store.writing(folder_id, patience=patience, sync=not journaled, adds=True) as write:
         folder = write.folder(folder_id) if name is None else write.folder_called(store.canonical_name(name), folder_id)
         if folder.folder_id != folder_id:
             folder_id, claim, tell = folder.folder_id, False, False
@@ -179,6 +178,7 @@ def _answers_of(delivery: Delivery) -> Answers:
 @dataclass(frozen=True, slots=True)
 class _Placed:
     delivery: Delivery
+    email_pk: int
     base: str
     uid: int
     flags: int
@@ -202,7 +202,7 @@ def _place(write: Write, folder: FolderRow, delivery: Delivery) -> _Placed:
     flags = delivery.flags | write.keyword_bits(folder, delivery.keywords)
     uid = write.take_uid(folder)
     base = delivery.staged.base
-    return _Placed(delivery, base, uid, flags, format_name(base, delivery.staged.size, uid, flags))
+    return _Placed(delivery, write.take_email_pk(), base, uid, flags, format_name(base, delivery.staged.size, uid, flags))
 
 
 def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answers: Answers) -> Published:
@@ -217,9 +217,16 @@ def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answe
         special_use=folder.special_use,
     )
     received_us = now_us if delivery.received_at_us is None else delivery.received_at_us
-    email_pk = insert_email(write, placed.base, size, received_us, answers)
+    insert_email(write, placed.email_pk, placed.base, answers, size=size, received_us=received_us)
     insert_message(
-        write, folder, uid=placed.uid, flags=placed.flags, size=size, email_pk=email_pk, name=placed.name, saved_us=now_us
+        write,
+        folder,
+        uid=placed.uid,
+        flags=placed.flags,
+        size=size,
+        email_pk=placed.email_pk,
+        name=placed.name,
+        saved_us=now_us,
     )
     if delivery.origin is not None:
         _REMEMBER_ORIGIN.on(
@@ -236,9 +243,8 @@ def _insert(write: Write, folder: FolderRow, placed: _Placed, now_us: int, answe
     return published
 
 
-def insert_email(write: Write, base: str, size: int, received_us: int, answers: Answers) -> int:
-    """Insert the row of a message's content, with one reference; return its `email_pk`."""
-    email_pk = write.take_email_pk()
+def insert_email(write: Write, email_pk: int, base: str, answers: Answers, *, size: int, received_us: int) -> None:
+    """Insert the row of a message's content, with one reference."""
     INSERT_EMAIL.on(
         write.connection,
         account_id=write.store.account_id,
@@ -260,7 +266,6 @@ def insert_email(write: Write, base: str, size: int, received_us: int, answers: 
         parts=answers.parts,
         header=answers.header,
     )
-    return email_pk
 
 
 def insert_message(

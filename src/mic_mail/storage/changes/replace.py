@@ -7,8 +7,7 @@ fsynced) before the change is acknowledged, and the expunged message can be rest
 
 from mic_mail.storage.changes.expunge import read_messages, tombstone_files
 from mic_mail.storage.changes.publish import check_quota, publish_within
-from mic_mail.storage.changes.staging import Delivery
-from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchMessage, SpecialUseRefused
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Published
@@ -30,7 +29,7 @@ def exchange(  # noqa: PLR0917 - the parameters of REPLACE, as callers name them
     The message is expunged whatever its flags. The two folders may be the same. Raises `NoSuchMessage` if the message
     is gone. Only the growth of the mailbox counts against the quota (RFC 8508 §3.4).
     """
-    with writing(store, folder_id, adds=True) as write:
+    with store.writing(folder_id, adds=True) as write:
         source, target = write.folder(folder_id), write.folder(target_id)
         if unless_use is not None and target.special_use == unless_use:
             raise SpecialUseRefused

@@ -25,13 +25,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import bindparam, update
 
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_account, read_all_folders
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 
 _M = schema.message.c
 _RESTAMP = SqlStatement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
@@ -49,7 +48,7 @@ def is_each(store: Store) -> bool:
 
 def switch(store: Store, *, each: bool, persons: Collection[str] = ()) -> bool:
     """Give each reader, `persons` from now on, an own \\Seen, or all one; False if it was so already."""
-    with writing(store) as write:
+    with store.writing() as write:
         if bool(write.account.seen_each) == each:
             return False
         if each:
@@ -82,7 +81,7 @@ def forget(store: Store, person: str) -> None:
         known = reader_seen_rows.find(connection, store.account_id, person)
     if known is None:
         return
-    with writing(store) as write:
+    with store.writing() as write:
         reader = reader_seen_rows.find(write.connection, store.account_id, person)
         if reader is not None:
             _drop(write, reader)
@@ -95,7 +94,7 @@ def forget_all_but(store: Store, persons: Collection[str]) -> list[str]:
         known = [reader.person for reader in reader_seen_rows.all_readers(connection, store.account_id)]
     if not set(known) - set(persons):
         return []
-    with writing(store) as write:
+    with store.writing() as write:
         gone = [each for each in reader_seen_rows.all_readers(write.connection, store.account_id) if each.person not in persons]
         for reader in gone:
             _drop(write, reader)
@@ -118,7 +117,7 @@ def register_reader(store: Store, person: str | None) -> bool:
     with store.reading() as connection:
         if not reader_seen_rows.has_to_begin(connection, store.account_id, person):
             return True
-    with contextlib.suppress(Unavailable), writing(store) as write:
+    with contextlib.suppress(Unavailable), store.writing() as write:
         within(write, person)
         return True
     return False

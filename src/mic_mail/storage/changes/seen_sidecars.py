@@ -7,20 +7,20 @@ them lag behind. The readers are listed in `.mic-account`, durable before they g
 import contextlib
 from collections.abc import Collection, Iterable
 
-from mic_mail.storage.changes.transaction import Write, writing
+from mic_mail.storage.changes.transaction import LocalWrite, writing
 from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_all_folders, read_folder
 from mic_mail.storage.index.statements import Connection
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.sidecars import SeenSidecar
-from mic_mail.storage.store import Store
 
 SIDECARS_AT_ONCE = 4
 """Sidecars in one critical section: one of 10,000 messages takes 4 ms."""
 
 
-def write_out(store: Store) -> None:
+def write_out(store: LocalStore) -> None:
     """Write the sidecars that lag behind."""
     while True:
         with translated("reading the index"), store.index.reading() as connection:
@@ -55,7 +55,7 @@ def _ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
+def adopt_readers(write: LocalWrite, persons: Collection[str] | None) -> None:
     """Make the readers those of `.mic-account`, before a MODSEQ is taken, which may rewrite that file."""
     account_id = write.store.account_id
     known = {reader.person: reader for reader in reader_seen_rows.all_readers(write.connection, account_id)}
@@ -66,7 +66,7 @@ def adopt_readers(write: Write, persons: Collection[str] | None) -> None:
         reader_seen_rows.add_reader(write.connection, account_id, person, 0)
 
 
-def adopt_seen_sidecars(write: Write) -> None:
+def adopt_seen_sidecars(write: LocalWrite) -> None:
     """Restore what readers had seen, after a rebuild; without a sidecar the common state is used."""
     account_id = write.store.account_id
     for reader in reader_seen_rows.all_readers(write.connection, account_id):

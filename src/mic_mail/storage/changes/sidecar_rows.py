@@ -11,14 +11,14 @@ from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_folder, subscribed_names
 from mic_mail.storage.index.statements import Connection
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
-from mic_mail.storage.store import Store
 
 ACCOUNT = 0
 """The account's own sidecar in `Intent.sidecars`, beside those of folders."""
 
 
-def rewritten(store: Store, connection: Connection, folder_ids: Iterable[int]) -> list[int]:
+def rewritten(store: LocalStore, connection: Connection, folder_ids: Iterable[int]) -> list[int]:
     """Rewrite sidecars from an index of this epoch; return those that could not be written."""
     try:
         account = read_account(connection, store.account_id)
@@ -35,7 +35,7 @@ def rewritten(store: Store, connection: Connection, folder_ids: Iterable[int]) -
     return pending
 
 
-def rewrite_sidecar(store: Store, connection: Connection, folder_id: int) -> None:
+def rewrite_sidecar(store: LocalStore, connection: Connection, folder_id: int) -> None:
     """Rewrite one sidecar; OSError as the file system raised it."""
     if folder_id == ACCOUNT:
         if (account := read_account(connection, store.account_id)) is not None:
@@ -76,5 +76,5 @@ def readers_of(connection: Connection, row: AccountRow) -> tuple[str, ...] | Non
     )
 
 
-def write_account_sidecar(store: Store, connection: Connection, row: AccountRow) -> None:
+def write_account_sidecar(store: LocalStore, connection: Connection, row: AccountRow) -> None:
     account_sidecar(connection, row).write(store.paths.maildir)

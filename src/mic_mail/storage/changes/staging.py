@@ -8,16 +8,14 @@ own 36 hours).
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mic_mail.durable_files import write_durably
-from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.errors import of_os_error
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.copy_range import copy_rest
 from mic_mail.storage.maildir.maildir import MESSAGE_MODE, make_tmp
 from mic_mail.storage.reserve import Reserve
-from mic_mail.storage.store import Store
 
 ABANDONED_SECONDS = 36 * 3_600
 NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
@@ -103,34 +101,14 @@ class StagedFile:
             os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message to publish: its finished file, its initial flags and the index's answers about it."""
-
-    staged: StagedFile
-    answers: Answers | Callable[[], Answers]
-    """The answers, or a function that makes them while the journal writes; it must not fail."""
-    flags: int = 0
-    keywords: tuple[str, ...] = ()
-    received_at_us: int | None = None
-    """INTERNALDATE; None means now."""
-    origin: str | None = None
-    """Idempotency key: a second delivery with the same key returns the first and stores nothing."""
-    octets: bytes | None = None
-    """The content of a complete but unfinished file.
-
-    Publication makes it durable, by the journal if the journal takes it.
-    """
-
-
-def stage(store: Store) -> StagedFile:
+def stage(store: LocalStore) -> StagedFile:
     """Open a staging file for a new message; needs no lock."""
     # Only this descriptor can ever write, so the mode is final from the start.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return _in_tmp(store, lambda path: StagedFile(path, os.open(path, flags, MESSAGE_MODE), store.reserve))
 
 
-def stage_link(store: Store, source: str | Path, *, durable: bool = True) -> StagedFile:
+def stage_link(store: LocalStore, source: str | Path, *, durable: bool = True) -> StagedFile:
     """Stage the file `source` by hard link, or by copy where linking fails.
 
     Unless the file is `durable`, `finish` has to follow.
@@ -143,7 +121,7 @@ def stage_link(store: Store, source: str | Path, *, durable: bool = True) -> Sta
     return _in_tmp(store, linked)
 
 
-def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
+def _in_tmp(store: LocalStore, make: Callable[[str], StagedFile]) -> StagedFile:
     store.ensure_open()
     path = _new_path(store)
     try:
@@ -157,7 +135,7 @@ def _in_tmp(store: Store, make: Callable[[str], StagedFile]) -> StagedFile:
         raise of_os_error("staging", error) from error
 
 
-def _new_path(store: Store) -> str:
+def _new_path(store: LocalStore) -> str:
     return f"{store.paths.tmp}/{store.shared.names.base(store.clock.steady_us())}"
 
 

@@ -12,13 +12,12 @@ from sqlalchemy import bindparam, select, update
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.publish import insert_message
 from mic_mail.storage.changes.quota import recount_folder
-from mic_mail.storage.changes.transaction import Write, writing
 from mic_mail.storage.errors import FolderExists, NoSuchFolder
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow, read_all_folders
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.message_names import format_name, parse_name
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import DELETED, SEEN, Tombstone
 
 _T = schema.tombstone.c
@@ -127,7 +126,7 @@ def undelete(store: Store, *, folder: str | None = None, since_us: int = 0, uids
     """
     name = None if folder is None else store.canonical_name(folder)
     wanted = None if uids is None else set(uids)
-    with writing(store) as write:
+    with store.writing() as write:
         came = 0
         if wanted is None:
             came = sum(_restore_folder(write, row) for row in _deleted_folders(write, name, since_us))

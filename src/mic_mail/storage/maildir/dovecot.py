@@ -10,7 +10,8 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mic_mail.storage.maildir.folder_names import decode_level, is_displayable
+from mic_mail.storage.canonical_name import is_displayable
+from mic_mail.storage.maildir.folder_names import decode_level
 from mic_mail.storage.types import DELIMITER, MAX_KEYWORDS
 
 _MAX_OCTETS = 256 << 20

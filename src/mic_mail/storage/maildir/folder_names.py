@@ -1,20 +1,16 @@
-"""Folder names for people, and the directory names for them on disk (Maildir++).
+"""Directory names on disk for the names of folders (Maildir++).
 
-A name is `str` in NFC with "/" between its levels. Its directory is "" for INBOX, else a dot and the levels joined by dots,
+The directory of a name (canonical_name.py) is "" for INBOX, else a dot and the levels joined by dots,
 each level in modified UTF-7 (RFC 3501 §5.1.3), so that other Maildir++ tools show the same tree. What that form cannot hold is
 escaped in it: a dot inside a level, a reserved name (`.expunged`, `.mic-…`). A name too long for a directory becomes a hash,
-and its text lies in the folder's `.mic-folder`. Two different names never share a directory. Pure; refuses with
-`NameNotAllowed`, never raises anything else.
+and its text lies in the folder's `.mic-folder`. Two different names never share a directory. Pure.
 """
 
-import unicodedata
-from functools import lru_cache
 from hashlib import blake2b
 
 from mic_mail import modified_utf7
-from mic_mail.errors import Text
-from mic_mail.storage.errors import NameNotAllowed
-from mic_mail.storage.types import DELIMITER, INBOX, is_inbox
+from mic_mail.storage.canonical_name import is_displayable
+from mic_mail.storage.types import DELIMITER, INBOX
 
 MAX_DIRECTORY_OCTETS = 240
 """Longest directory name. File systems allow 255; the rest is for tools that add to it."""
@@ -23,44 +19,6 @@ EXPUNGED = ".expunged"
 OWN_PREFIX = ".mic-"
 _HASHED = ".&~"
 """Prefix of hashed names. It is not modified UTF-7, so no name can be spelled like it."""
-
-
-@lru_cache(maxsize=4096)
-def canonical(name: str, *, max_octets: int, max_depth: int) -> str:
-    """Return the one spelling (NFC) of `name`, or raise `NameNotAllowed`."""
-    if not name:
-        raise _refusal("Tên thư mục trống.", "The folder name is empty.")
-    try:
-        octets = len(name.encode())
-    except UnicodeEncodeError:
-        raise _refusal("Tên thư mục không phải Unicode hợp lệ.", "The folder name is not valid Unicode.") from None
-    if octets > 4 * max_octets:
-        raise _refusal("Tên thư mục quá dài.", "The folder name is too long.")
-    name = unicodedata.normalize("NFC", name)
-    if len(name.encode()) > max_octets:
-        raise _refusal("Tên thư mục quá dài.", "The folder name is too long.")
-    levels = name.split(DELIMITER)
-    if len(levels) > max_depth:
-        raise _refusal("Cây thư mục quá sâu.", "The folder tree is too deep.")
-    if not all(levels):
-        raise _refusal("Tên thư mục có bậc trống.", "A level of the folder name is empty.")
-    if not is_displayable(name):
-        raise _refusal("Tên thư mục có ký tự điều khiển.", "The folder name holds control characters.")
-    if is_inbox(levels[0]):
-        levels[0] = INBOX
-    return DELIMITER.join(levels)
-
-
-_UNSHOWN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-def is_displayable(name: str) -> bool:
-    """Return whether every character of a name can be shown: U+0000, for example, cannot."""
-    return not any(unicodedata.category(character) in _UNSHOWN for character in name)
-
-
-def _refusal(vi: str, en: str) -> NameNotAllowed:
-    return NameNotAllowed(Text(vi, en))
 
 
 def encode_directory(name: str) -> str:

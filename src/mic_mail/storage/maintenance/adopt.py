@@ -21,7 +21,7 @@ from mic_mail.mime.scanner import Scanner
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.expunge import add_refs
 from mic_mail.storage.changes.publish import insert_email, insert_message
-from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.changes.transaction import LocalWrite
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
@@ -85,7 +85,7 @@ class ContentTable:
     trusted (a message that was moved), but not the stored answers.
     """
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: LocalWrite) -> None:
         self._write = write
         self._rows: dict[str, list[tuple[int, int]]] | None = None
         self._files: dict[int, list[str]] | None = None
@@ -111,7 +111,9 @@ class ContentTable:
     def refer(self, content: ForeignContent, path: str, received_us: int) -> int:
         """Return the content's row after adding a reference; `path` is a file that holds the content."""
         if content.email_pk is None:
-            content.email_pk = insert_email(self._write, content.base, content.size, received_us, scan_file(path))
+            answers = scan_file(path)
+            content.email_pk = self._write.take_email_pk()
+            insert_email(self._write, content.email_pk, content.base, answers, size=content.size, received_us=received_us)
             content.paths = [path]
         else:
             add_refs(self._write, [content.email_pk], 1)
@@ -162,7 +164,7 @@ def scan_file(path: str) -> Answers:
 
 
 def adopt(
-    write: Write, folder: FolderRow, foreign: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
+    write: LocalWrite, folder: FolderRow, foreign: Iterable[ForeignMaildirFile], contents: ContentTable, *, believe_uids: bool
 ) -> int:
     """Take in the readable regular files; return how many were added."""
     messages = [message for file in foreign if (message := _look_at(write, file)) is not None]
@@ -204,7 +206,7 @@ def adopt(
     return len(placed)
 
 
-def _look_at(write: Write, file: ForeignMaildirFile) -> _NewMessage | None:
+def _look_at(write: LocalWrite, file: ForeignMaildirFile) -> _NewMessage | None:
     try:
         found = os.lstat(file.path)
         if not stat.S_ISREG(found.st_mode) or not is_readable(file.path):
@@ -239,7 +241,7 @@ def _is_ours(path: str, found: os.stat_result) -> bool:
     return name.uid > 0 and name.size == found.st_size
 
 
-def _base_of(write: Write, name: MessageName) -> str:
+def _base_of(write: LocalWrite, name: MessageName) -> str:
     """Return the file's base name, or one of ours where it cannot be used in a name or an index."""
     base = name.base
     if not base or len(base) > _MAX_BASE or not base.isprintable() or not base.isascii() or ":" in base or base.startswith("."):
@@ -247,7 +249,9 @@ def _base_of(write: Write, name: MessageName) -> str:
     return base
 
 
-def _with_uids(write: Write, folder: FolderRow, messages: list[_NewMessage], *, believe: bool) -> list[tuple[_NewMessage, int]]:
+def _with_uids(
+    write: LocalWrite, folder: FolderRow, messages: list[_NewMessage], *, believe: bool
+) -> list[tuple[_NewMessage, int]]:
     taken: set[int] = set()
     kept: list[tuple[_NewMessage, int]] = []
     rest: list[_NewMessage] = []
@@ -264,7 +268,7 @@ def _with_uids(write: Write, folder: FolderRow, messages: list[_NewMessage], *, 
     return sorted(kept, key=lambda pair: pair[1]) + [(message, write.take_uid(folder)) for message in rest]
 
 
-def _with_crlf(write: Write, path: str, found: os.stat_result) -> str:
+def _with_crlf(write: LocalWrite, path: str, found: os.stat_result) -> str:
     """Return `path`, or a durable copy of it in `tmp/` with every bare LF made CRLF."""
     with open(path, "rb", buffering=0) as source:
         if not _has_bare_lf(source):

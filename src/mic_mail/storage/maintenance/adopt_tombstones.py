@@ -7,7 +7,7 @@ import os
 
 from sqlalchemy import insert, select
 
-from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.changes.transaction import LocalWrite
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
@@ -21,7 +21,7 @@ _SELECT_BURIED = SqlStatement(select(_T.uid).where(keyed_by(_T, "folder")))
 _INSERT_TOMBSTONE = SqlStatement(insert(schema.tombstone))
 
 
-def adopt_tombstones(write: Write, contents: ContentTable) -> None:
+def adopt_tombstones(write: LocalWrite, contents: ContentTable) -> None:
     """Insert rows for the files in `.expunged/` that have none: `<mailbox id>.<name with UID>`."""
     paths = write.store.paths
     account = write.store.account_id

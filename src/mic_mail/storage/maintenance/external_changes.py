@@ -16,12 +16,12 @@ from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folders
 from mic_mail.storage.index.view_cache import NewestView
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.cached_read import CachedReader
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, names_in
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt
 from mic_mail.storage.maintenance.repair import rescan
 from mic_mail.storage.message_names import parse_name
-from mic_mail.storage.store import Store
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ _TRIES = 5
 """Attempts of a change while other tools rename the same files."""
 
 
-def take_in_new(store: Store, folder_id: int | None = None) -> bool:
+def take_in_new(store: LocalStore, folder_id: int | None = None) -> bool:
     """Take in what was added to `new/`; True if anything was."""
     with store.reading() as connection:
         if folder_id is None:
@@ -43,7 +43,7 @@ def take_in_new(store: Store, folder_id: int | None = None) -> bool:
     return any(came)
 
 
-def new_changed(store: Store, folder: FolderRow) -> int:
+def new_changed(store: LocalStore, folder: FolderRow) -> int:
     """Return the time of `new/` if it differs from the one last seen, else 0.
 
     Return `_LOST` if `new/` is gone, and 0 also where access is denied.
@@ -51,21 +51,21 @@ def new_changed(store: Store, folder: FolderRow) -> int:
     return _changed_since(store, folder.directory, folder.new_mtime_ns)
 
 
-def is_new_unchanged(store: Store, known: NewestView) -> bool:
+def is_new_unchanged(store: LocalStore, known: NewestView) -> bool:
     """Return whether no other tool has touched `new/` of a folder since its view was made."""
     with translated("looking for new files"):
         return not _changed_since(store, known.directory, known.new_mtime_ns)
 
 
-def is_known_unchanged(store: Store, known: NewestView, cached: CachedReader) -> bool:
+def is_known_unchanged(store: LocalStore, known: NewestView, cached: CachedReader) -> bool:
     """Return the same, and that the index is the one that was opened, as far as the kernel knows it. Never waits."""
     index, new = cached.stat(store.paths.index), cached.stat(store.paths.new(known.directory))
-    if index is None or new is None:
+    if store.index.doubtful or index is None or new is None:
         return False
     return index.st_ino == store.opened_identity and new.st_mtime_ns == known.new_mtime_ns
 
 
-def _changed_since(store: Store, directory: str, seen_mtime_ns: int) -> int:
+def _changed_since(store: LocalStore, directory: str, seen_mtime_ns: int) -> int:
     try:
         mtime_ns = os.stat(store.paths.new(directory)).st_mtime_ns
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _changed_since(store: Store, directory: str, seen_mtime_ns: int) -> int:
     return mtime_ns if mtime_ns != seen_mtime_ns else 0
 
 
-def _has_come(store: Store, folder: FolderRow) -> bool:
+def _has_come(store: LocalStore, folder: FolderRow) -> bool:
     """Take in new files of one folder, unless it belongs to another user now; True if any came."""
     try:
         return _look_into(store, folder)
@@ -85,7 +85,7 @@ def _has_come(store: Store, folder: FolderRow) -> bool:
         return False
 
 
-def _look_into(store: Store, folder: FolderRow) -> bool:
+def _look_into(store: LocalStore, folder: FolderRow) -> bool:
     new = store.paths.new(folder.directory)
     mtime_ns = new_changed(store, folder)
     if not mtime_ns:
@@ -106,7 +106,7 @@ def _look_into(store: Store, folder: FolderRow) -> bool:
     return came > 0
 
 
-def compare_if_lost(store: Store) -> bool:
+def compare_if_lost(store: LocalStore) -> bool:
     """Compare index and files if a directory was removed, and return whether one was; recreate `new/`."""
     with translated("reading the index"), store.index.reading() as connection:
         folders = read_folders(connection, store.account_id)
@@ -126,7 +126,7 @@ def _cannot_be_lost(path: str) -> bool:
         return True
 
 
-def despite_loss(store: Store, act: Callable[[], T]) -> T:
+def despite_loss(store: LocalStore, act: Callable[[], T]) -> T:
     """Run `act`; if another tool removed a directory or renamed a file meanwhile, compare and run again."""
     for _ in range(_TRIES - 1):
         try:

@@ -17,14 +17,14 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import SQLITE_ERRORS, is_damage, translated
 from mic_mail.storage.index.rows import read_account
 from mic_mail.storage.index.tables import stamps
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.intent_record import clear_intent, read_intent, roll_back
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, make_folder_tree
 from mic_mail.storage.maildir.swap_store import finish
 from mic_mail.storage.maintenance import reconcile
-from mic_mail.storage.store import Store
 
 
-def open_store(store: Store) -> None:
+def open_store(store: LocalStore) -> None:
     """Open a store that is not open, or whose index was replaced or damaged."""
     with store.opening:
         identity = store.index.identity()
@@ -44,7 +44,7 @@ def open_store(store: Store) -> None:
                 store.opened_identity = store.index.identity()
 
 
-def _make_directories(store: Store) -> None:
+def _make_directories(store: LocalStore) -> None:
     paths = store.paths
     if os.path.isdir(paths.expunged) and os.path.isdir(paths.tmp):
         return
@@ -60,7 +60,7 @@ def _make_directories(store: Store) -> None:
         raise of_os_error("making the store", error) from error
 
 
-def _open_locked(store: Store, fd: int) -> None:
+def _open_locked(store: LocalStore, fd: int) -> None:
     if not _is_sound(store):
         # The client of a killed holder with a record got no answer, so undoing the change is right whatever was committed. A
         # record of an earlier boot may only not have been cleared on the disk, and its change may be acknowledged: names are
@@ -81,7 +81,7 @@ def _open_locked(store: Store, fd: int) -> None:
         reconcile.start_epoch(store, fd)
 
 
-def _is_sound(store: Store) -> bool:
+def _is_sound(store: LocalStore) -> bool:
     """Return whether the index is readable, of this version and account; checks all of it where there was damage."""
     if store.index.identity() is None:
         return False
@@ -99,7 +99,7 @@ def _is_sound(store: Store) -> bool:
         raise
 
 
-def _set_aside(store: Store) -> None:
+def _set_aside(store: LocalStore) -> None:
     """Set an unusable index aside for inspection; a half-made one is only removed.
 
     The index itself is renamed first: without its log it would look, after a kill, like a sound one that lacks the last

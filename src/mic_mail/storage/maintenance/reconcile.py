@@ -22,7 +22,7 @@ from mic_mail.storage.changes.expunge import read_messages, tombstone, tombstone
 from mic_mail.storage.changes.flags_in_names import take_foreign_name
 from mic_mail.storage.changes.folders import make_folder, new_folder_row
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar
-from mic_mail.storage.changes.transaction import Write, transaction
+from mic_mail.storage.changes.transaction import LocalWrite, transaction
 from mic_mail.storage.errors import NameNotAllowed
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.metadata_format import from_sidecar
@@ -37,6 +37,7 @@ from mic_mail.storage.index.rows import (
     write_account,
 )
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir import dovecot
 from mic_mail.storage.maildir.folder_names import EXPUNGED, decode_directory, encode_directory, is_text
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, is_directory, locate, make_folder_tree, names_in, others_in
@@ -44,14 +45,13 @@ from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
 from mic_mail.storage.maintenance.adopt import ContentTable, ForeignMaildirFile, adopt, is_readable
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
 from mic_mail.storage.message_names import UNKNOWN_UID, expunged_name, parse_name
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import INBOX, RepairFinding, TellFinding
 
 _M = schema.message.c
 _RESTAMP = SqlStatement(update(schema.message).where(keyed_by(_M)).values(modseq=bindparam("new_modseq")))
 
 
-def rebuild(store: Store, fd: int) -> None:
+def rebuild(store: LocalStore, fd: int) -> None:
     """Build an index from the Maildir alone. A store without a sidecar of ours is new, or foreign."""
     sidecar = AccountSidecar.read(store.paths.maildir)
 
@@ -72,7 +72,7 @@ def rebuild(store: Store, fd: int) -> None:
             _make_defaults(write)  # new, or killed while it was new
 
 
-def _first_row(store: Store, sidecar: AccountSidecar | None) -> AccountRow:
+def _first_row(store: LocalStore, sidecar: AccountSidecar | None) -> AccountRow:
     """Return counters above everything that the old index can have given out."""
     mark = sidecar.modseq_mark if sidecar else 0
     return AccountRow(
@@ -103,7 +103,7 @@ A foreign Maildir that has one of them must not get a second folder for that use
 """
 
 
-def _make_defaults(write: Write) -> None:
+def _make_defaults(write: LocalWrite) -> None:
     write.subscribe(INBOX, True)
     for name, special_use in write.store.settings.default_folders.items():
         known = (name, *_KNOWN_NAMES.get(special_use, ()))
@@ -117,7 +117,7 @@ def _make_defaults(write: Write) -> None:
         write.subscribe(folder.name, True)
 
 
-def start_epoch(store: Store, fd: int) -> list[RepairFinding]:
+def start_epoch(store: LocalStore, fd: int) -> list[RepairFinding]:
     """Start a new epoch, at the first opening under another boot id or of a restored store."""
     with transaction(store, fd) as write:
         _adopt_sidecars(write)
@@ -136,7 +136,7 @@ def start_epoch(store: Store, fd: int) -> list[RepairFinding]:
         return comparison.findings
 
 
-def _adopt_sidecars(write: Write) -> None:
+def _adopt_sidecars(write: LocalWrite) -> None:
     """Adopt sidecars, which may be ahead of an index that lost commits."""
     account = AccountSidecar.read(write.store.paths.maildir)
     if account is not None:
@@ -155,7 +155,7 @@ def _adopt_sidecars(write: Write) -> None:
             _adopt_folder_sidecar(write, write.any_folder(row.folder_id), sidecar)
 
 
-def _adopt_folder_sidecar(write: Write, folder: FolderRow, sidecar: FolderSidecar) -> None:
+def _adopt_folder_sidecar(write: LocalWrite, folder: FolderRow, sidecar: FolderSidecar) -> None:
     folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
     if len(sidecar.keywords) > len(folder.keyword_names()):  # tables only grow
         folder.set_keywords(sidecar.keywords)
@@ -175,7 +175,7 @@ class FolderComparison:
     """A pass over all folders of an account inside a critical section."""
 
     def __init__(
-        self, write: Write, *, believe_uids: bool = False, check: bool = False, tell: TellFinding | None = None
+        self, write: LocalWrite, *, believe_uids: bool = False, check: bool = False, tell: TellFinding | None = None
     ) -> None:
         self.write = write
         write.names.is_comparison = True

@@ -2,14 +2,14 @@
 
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.index.connection import translated
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maintenance.adopt_tombstones import adopt_tombstones
 from mic_mail.storage.maintenance.reconcile import FolderComparison
 from mic_mail.storage.maintenance.verify import verify
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import RepairFinding, RepairReport, TellFinding
 
 
-def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
+def repair(store: LocalStore, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
     """Compare index, names and sidecars; put right what differs unless `check`.
 
     An index that SQLite finds damaged is rebuilt first; with `check` nothing else is reported then, since nothing in it can be
@@ -41,7 +41,7 @@ def repair(store: Store, *, check: bool = False, tell: TellFinding | None = None
         return RepairReport(findings, write.count_folders(), write.account.messages, write.account.octets)
 
 
-def rescan(store: Store, *, tell: TellFinding | None = None) -> RepairReport:
+def rescan(store: LocalStore, *, tell: TellFinding | None = None) -> RepairReport:
     """Take in what other Maildir tools did; `tell` as for `repair`."""
     with writing(store) as write:
         comparison = FolderComparison(write, tell=tell)

@@ -23,10 +23,10 @@ from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_all_folders
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
 from mic_mail.storage.reserve import ReserveState
-from mic_mail.storage.store import Store
 
 _AT_ONCE = 500
 """Messages in one critical section."""
@@ -75,7 +75,7 @@ class SweptState:
     """The instant at which something passes its retention; in the past where something is kept beyond it."""
 
 
-def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptState:
+def sweep(store: LocalStore, *, keep: bool = False, trusted: bool = True) -> SweptState:
     """Flush names, remove what is past retention, and checkpoint the index.
 
     Without a `trusted` clock, nothing is removed. What `keep` or a hold protects stays.
@@ -94,7 +94,7 @@ def sweep(store: Store, *, keep: bool = False, trusted: bool = True) -> SweptSta
         return SweptState(store.mark_to_come, due_us if store.mark_to_come == mark + 2 else 0)
 
 
-def _due_us(store: Store) -> float:
+def _due_us(store: LocalStore) -> float:
     """Return when the next thing passes its retention. What is abandoned in `tmp/` is left to the next full visit."""
     keep_us, history_us = (
         seconds * 1_000_000 for seconds in (store.settings.expunge_keep_seconds, store.settings.history_keep_seconds)
@@ -109,7 +109,7 @@ def _due_us(store: Store) -> float:
     return min(due, default=math.inf)
 
 
-def _drop(store: Store, now_us: int, *, keep: bool) -> None:
+def _drop(store: LocalStore, now_us: int, *, keep: bool) -> None:
     if not keep:
         before = now_us - store.settings.expunge_keep_seconds * 1_000_000
         while _let_go_messages(store, before):
@@ -120,14 +120,14 @@ def _drop(store: Store, now_us: int, *, keep: bool) -> None:
     _drop_abandoned(store, now_us // 1_000_000 - ABANDONED_SECONDS)
 
 
-def checkpoint(store: Store) -> None:
+def checkpoint(store: LocalStore) -> None:
     """Move the write-ahead log into the index as far as readers allow."""
     store.ready()
     with translated("checkpoint"), store.lock.held():
         store.index.checkpoint()
 
 
-def _let_go_messages(store: Store, before_us: int) -> bool:
+def _let_go_messages(store: LocalStore, before_us: int) -> bool:
     """Remove a slice of expired expunged messages; True if there may be more."""
     with writing(store) as write:
         if is_held(store):
@@ -142,13 +142,13 @@ def _let_go_messages(store: Store, before_us: int) -> bool:
     return len(rows) == _AT_ONCE
 
 
-def _expired_folders(store: Store, before_us: int) -> list[int]:
+def _expired_folders(store: LocalStore, before_us: int) -> list[int]:
     with translated("reading the index"), store.index.reading() as connection:
         rows = read_all_folders(connection, store.account_id)
     return [row.folder_id for row in rows if row.deleted_at_us is not None and row.deleted_at_us < before_us]
 
 
-def _let_go_folder(store: Store, folder_id: int) -> None:
+def _let_go_folder(store: LocalStore, folder_id: int) -> None:
     """Remove an expired deleted folder: its rows in slices, its own row last, then its directory."""
     while True:
         with writing(store) as write:
@@ -173,7 +173,7 @@ def _let_go_folder(store: Store, folder_id: int) -> None:
         shutil.rmtree(store.paths.folder(folder.directory), ignore_errors=True)
 
 
-def _let_go_history(store: Store, before_us: int) -> None:
+def _let_go_history(store: LocalStore, before_us: int) -> None:
     """Remove old vanished UIDs, raising the floor (RFC 7162 §3.2.5.2), and equally old delivery origins."""
     with writing(store) as write:
         for folder_id, modseq in _HISTORY.on(write.connection, account=store.account_id, before=before_us).fetchall():
@@ -184,7 +184,7 @@ def _let_go_history(store: Store, before_us: int) -> None:
         _DROP_ORIGINS.on(write.connection, account=store.account_id, before=before_us)
 
 
-def _drop_abandoned(store: Store, before_seconds: int) -> None:
+def _drop_abandoned(store: LocalStore, before_seconds: int) -> None:
     make_tmp(store.paths)
     with os.scandir(store.paths.tmp) as entries:
         staged = [entry.path for entry in entries]

@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, func, literal_column, select, update
 from mic_mail.storage.changes.expunge import drop_refs, read_messages, tombstone_lost
 from mic_mail.storage.changes.quota import recount_within
 from mic_mail.storage.changes.sidecar_rows import folder_sidecar, readers_of
-from mic_mail.storage.changes.transaction import Write
+from mic_mail.storage.changes.transaction import LocalWrite
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.metadata_format import to_sidecar
 from mic_mail.storage.index.rows import FolderRow, MessageRow, read_account, read_all_folders, read_folder, subscribed_names
@@ -45,7 +45,7 @@ _TOMBSTONE_NAMES = SqlStatement(select(_T.folder_id, _T.uid, _T.email_pk, _T.nam
 _FORGET_TOMBSTONE = SqlStatement(update(schema.tombstone).where(keyed_by(_T, "folder", "at")).values(email_pk=None, name=None))
 
 
-def verify(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def verify(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     """Yield all findings; unless `check`, each is put right before the search continues."""
     folders = [write.any_folder(row.folder_id) for row in read_all_folders(write.connection, write.store.account_id)]
     for folder in folders:
@@ -60,7 +60,7 @@ def verify(write: Write, *, check: bool) -> Iterator[RepairFinding]:
     yield from _counters(write, check=check)
 
 
-def _names(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
+def _names(write: LocalWrite, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
     cur = write.store.paths.cur(folder.directory)
     changed: list[MessageRow] = []
     for row in read_messages(write, folder.folder_id, None):
@@ -92,7 +92,7 @@ def _size_of(path: str) -> int | None:
         return None
 
 
-def _check_tombstones(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def _check_tombstones(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     rows = _TOMBSTONE_NAMES.on(write.connection, account=account).fetchall()
     present = locate(write.store.paths.expunged, (name for _, _, _, name in rows))
@@ -104,7 +104,7 @@ def _check_tombstones(write: Write, *, check: bool) -> Iterator[RepairFinding]:
                 drop_refs(write, [email_pk])
 
 
-def _contents(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def _contents(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     counted: dict[int, int] = {}
     for statement in (_MESSAGE_REFS, _GONE_REFS):
@@ -121,7 +121,7 @@ def _contents(write: Write, *, check: bool) -> Iterator[RepairFinding]:
                 drop_refs(write, [email_pk])
 
 
-def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
+def _numbers(write: LocalWrite, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
     here = {"account": write.store.account_id, "folder": folder.folder_id}
     maxima = [_MAXIMA.on(write.connection, **here).fetchone(), _GONE_MAXIMA.on(write.connection, **here).fetchone()]
     uid = max(row[0] or 0 for row in maxima)
@@ -139,7 +139,7 @@ def _numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[Repair
             write.touch(folder)
 
 
-def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
+def _folder_sidecar(write: LocalWrite, folder: FolderRow, *, check: bool) -> Iterator[RepairFinding]:
     path = write.store.paths.folder(folder.directory)
     if folder.deleted_at_us is not None and not os.path.isdir(path):
         return
@@ -154,7 +154,7 @@ def _folder_sidecar(write: Write, folder: FolderRow, *, check: bool) -> Iterator
         write.names.rewrite_folder_sidecar(folder.folder_id)
 
 
-def _readers(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def _readers(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     account = write.store.account_id
     for folder_id, uid in reader_seen_rows.stray(write.connection, account):
         folder = read_folder(write.connection, account, folder_id)
@@ -165,7 +165,7 @@ def _readers(write: Write, *, check: bool) -> Iterator[RepairFinding]:
         yield RepairFinding("counters", "", "differ from a recount")
 
 
-def _account_sidecar(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def _account_sidecar(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     found = AccountSidecar.read(write.store.paths.maildir)
     row = read_account(write.connection, write.store.account_id)
     subscriptions = subscribed_names(write.connection, write.store.account_id)
@@ -185,6 +185,6 @@ def _account_sidecar(write: Write, *, check: bool) -> Iterator[RepairFinding]:
         write.names.rewrite_account_sidecar()
 
 
-def _counters(write: Write, *, check: bool) -> Iterator[RepairFinding]:
+def _counters(write: LocalWrite, *, check: bool) -> Iterator[RepairFinding]:
     for name in recount_within(write, fix=not check):
         yield RepairFinding("counters", name, "differ from a recount")

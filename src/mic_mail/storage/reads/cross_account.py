@@ -16,8 +16,7 @@ from typing import cast
 from mic_mail.mime.imap_structure import Answers
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import keywords_of, present_rows
-from mic_mail.storage.changes.staging import Delivery, StagedFile
-from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.delivery import Delivery, StagedContent
 from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.message_names import beginning_of
 from mic_mail.storage.reads.message_rows import rows as read_rows
@@ -46,9 +45,9 @@ def stage_copies(
     With `every`, either all are staged or `NoSuchMessage` is raised.
     """
     target.ensure_open()  # before the lock: opening a store takes the store's own lock
-    linked: list[tuple[int, StagedFile, int, tuple[str, ...]]] = []
+    linked: list[tuple[int, StagedContent, int, tuple[str, ...]]] = []
     try:
-        with writing(store) as write:
+        with store.writing() as write:
             folder = write.folder(folder_id)
             rows = present_rows(write, folder, uids, every=every)
             own = seen.within(write, person)

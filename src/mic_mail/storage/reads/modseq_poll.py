@@ -2,7 +2,7 @@
 
 In: a store. Out: its MODSEQ, foreign files taken in first. The file system is checked before the index: while neither the index
 nor its write-ahead log nor any folder's `new/` has changed, the last answer stands and no connection is opened, so that the
-handles of an inactive account can be closed (`Store.rest`).
+handles of an inactive account can be closed (`LocalStore.rest`).
 
 Every commit writes the log, and every file added to a directory changes its time. Times have the resolution of the kernel's
 tick; so an answer is cached only if all files had been still for SETTLED_NS before it was begun, and any later change shows.
@@ -13,15 +13,15 @@ import os
 
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folders
+from mic_mail.storage.local_store import LocalStore, Polled
 from mic_mail.storage.maintenance.external_changes import take_in_new
 from mic_mail.storage.reads.reader import highest_modseq
-from mic_mail.storage.store import Polled, Store
 
 SETTLED_NS = 3_000_000_000
 """More than external_changes.py waits before it takes a `new/` as emptied for good."""
 
 
-def unmoved(store: Store) -> int | None:
+def unmoved(store: LocalStore) -> int | None:
     """Return the last answer if it still stands: a few stats, no handle."""
     polled = store.polled
     if polled is None or store.opened_identity is None:
@@ -29,7 +29,7 @@ def unmoved(store: Store) -> int | None:
     return polled.modseq if _traces(polled.watched) == polled.traces else None
 
 
-def poll(store: Store) -> int:
+def poll(store: LocalStore) -> int:
     """Return the account's newest MODSEQ; close handles opened for it, since a later close changes files."""
     rested = store.rests
     store.ready()

@@ -19,8 +19,8 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.maildir import locate
-from mic_mail.storage.store import Store
 
 _M = schema.message.c
 _T = schema.tombstone.c
@@ -76,7 +76,7 @@ def read_message(hint: str, size: int) -> bytes | None:
     return octets if len(octets) == size else None
 
 
-def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
+def open_message(store: LocalStore, folder_id: int, uid: int, hint: str | None = None) -> MessageFile:
     """Return an open file of a message, also of an expunged one while it is retained.
 
     Raises `NoSuchMessage` for any other. `hint` is the path that `paths` returned.
@@ -95,7 +95,7 @@ def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None
         return found
 
 
-def _path_of(store: Store, folder_id: int, uid: int) -> str | None:
+def _path_of(store: LocalStore, folder_id: int, uid: int) -> str | None:
     with store.index.snapshot() as connection:
         for _ in range(_MOVES_FOLLOWED):
             here = {"account": store.account_id, "folder": folder_id, "at": uid}
@@ -121,7 +121,7 @@ def _try_open(path: str) -> MessageFile | None:
         return None
 
 
-def _open_under_lock(store: Store, folder_id: int, uid: int) -> MessageFile | None:
+def _open_under_lock(store: LocalStore, folder_id: int, uid: int) -> MessageFile | None:
     """Open a message while nobody renames files, by its row's name or the one that another tool gave it."""
     with writing(store) as write:
         folder = read_folder(write.connection, store.account_id, folder_id)

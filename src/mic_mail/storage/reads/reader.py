@@ -17,7 +17,6 @@ from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_state
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, column_list, keyed_by, uid_list
 from mic_mail.storage.index.view_cache import NewestView, leads_to, with_changes
-from mic_mail.storage.maintenance.external_changes import is_new_unchanged, new_changed, take_in_new
 from mic_mail.storage.reads.message_rows import read_along
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Changes, FolderDelta, FolderInfo, FolderView
@@ -64,22 +63,22 @@ def opened(store: Store, person: str | None, name: str) -> FolderDelta:
     Takes in what other tools put into `new/`. Where the process knows the newest view, two stats show that it is, and no
     connection is opened. Raises `NoSuchFolder`.
     """
-    mark = store.shared.marks.read(store.account_id)
+    mark = store.change_mark()
     name = store.canonical_name(name)
     known = store.shared.views.newest(store.account_id, name, mark)
-    if known is not None and store.is_ready and is_new_unchanged(store, known):
+    if known is not None and store.is_unchanged(known):
         return FolderDelta(known.account_modseq, known.view, None, mark)
     return _query(store, person, store.shared.views.folder_named(store.account_id, name), mark=mark, name=name)
 
 
-def opened_from_memory(store: Store, name: str, is_current: Callable[[Store, NewestView], bool]) -> FolderDelta | None:
+def opened_from_memory(store: Store, name: str, is_current: Callable[[NewestView], bool]) -> FolderDelta | None:
     """Return what `opened` does, without a wait, or None.
 
     The process has to know the newest view, and `is_current` has to know that no other tool has changed anything since.
     """
-    mark = store.shared.marks.read(store.account_id)
+    mark = store.change_mark()
     known = store.shared.views.newest(store.account_id, store.canonical_name(name), mark)
-    if known is None or store.index.doubtful or not is_current(store, known):
+    if known is None or not is_current(known):
         return None
     return FolderDelta(known.account_modseq, known.view, None, mark)
 
@@ -90,7 +89,7 @@ def folder_delta(store: Store, person: str | None, folder_id: int, since_modseq:
     The view is given if the MODSEQ is not `looked`, and the changes if the view is not as of `since_modseq`. All are as the
     person sees them, and come from memory where another session of the process has just queried.
     """
-    mark = store.shared.marks.read(store.account_id)
+    mark = store.change_mark()
     if (known := store.shared.views.changes_since(store.account_id, folder_id, since_modseq, mark)) is not None:
         return known
     return _query(store, person, folder_id, mark=mark, since_modseq=since_modseq, looked=looked)
@@ -118,7 +117,7 @@ def _query(
                 return FolderDelta(modseq, None, None, mark)
             if folder is None:
                 raise NoSuchFolder(f"#{folder_id}" if name is None else name)
-            if folder.folder_id == folder_id and (settled or not new_changed(store, folder)):
+            if folder.folder_id == folder_id and (settled or not store.has_changed_outside(folder)):
                 reader = reader_seen_rows.find(connection, store.account_id, person)
                 fresh = _view(store, connection, folder, reader, kept)
                 if not seen_each:
@@ -128,7 +127,7 @@ def _query(
                 changes = None if seen_each else store.shared.views.changes(store.account_id, folder_id, since_modseq, fresh)
                 return FolderDelta(modseq, fresh, changes or _changes(store, connection, folder, since_modseq, reader), mark)
         if folder.folder_id == folder_id:
-            take_in_new(store, folder_id)
+            store.take_in(folder_id)
             settled = True
         folder_id, name = folder.folder_id, None
 

@@ -14,12 +14,10 @@ from sqlalchemy import bindparam, select
 
 from mic_mail.mime import sort_keys
 from mic_mail.mime.structure import MAX_HEADER
-from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.statements import SqlStatement, among, insert, keyed_by, uid_list
 from mic_mail.storage.reads.message_rows import rows
-from mic_mail.storage.reads.open_message import open_message
 from mic_mail.storage.store import Store
 
 KEEP_AT = 64
@@ -95,14 +93,14 @@ def value_of(header: bytes | None, octets: bytes) -> bytes:
 
 
 def _long_header(store: Store, folder_id: int, uid: int) -> bytes:
-    with suppress(NoSuchMessage), open_message(store, folder_id, uid) as file:
+    with suppress(NoSuchMessage), store.open_message(folder_id, uid) as file:
         return file.pread(0, MAX_HEADER)
     return b""
 
 
 def _keep(store: Store, folder_id: int, made: Sequence[Ordered]) -> None:
     here = {"account": store.account_id, "folder": folder_id}
-    with writing(store, patience=PATIENCE_SECONDS, sync=False, adds=True) as write:
+    with store.writing(patience=PATIENCE_SECONDS, sync=False, adds=True) as write:
         _KEEP.on_each(
             write.connection,
             (here | {"at": each.uid, "sent": each.sent_at, "received": each.received_at, "value": each.value} for each in made),

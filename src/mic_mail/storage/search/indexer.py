@@ -22,10 +22,10 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.connection import PRIMARY, translated
 from mic_mail.storage.index.rows import read_folders
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.segments_in_memory import known_keys, live_in
 from mic_mail.storage.search.writer import MOST_WORDS, drop_dead, leave
-from mic_mail.storage.store import Store
 
 BATCH_DOCUMENTS = 256
 BATCH_OCTETS = 16 << 20
@@ -82,7 +82,7 @@ class Visited:
     """Messages with more words than a segment takes."""
 
 
-def index_text(store: Store, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+def index_text(store: LocalStore, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
     """Bring `search.sqlite` up to date, and return how many messages were added.
 
     This happens only if the index was written since the last visit, or if text of removed messages is due to be dropped.
@@ -96,16 +96,16 @@ def index_text(store: Store, visited: Visited, go_on: Callable[[], bool] = lambd
         store.search.close()
 
 
-def _needs_visit(store: Store, visited: Visited) -> bool:
+def _needs_visit(store: LocalStore, visited: Visited) -> bool:
     return visited.trace != (*_trace(store), store.search.identity) or _owes_drop(store, visited)
 
 
-def _owes_drop(store: Store, visited: Visited) -> bool:
+def _owes_drop(store: LocalStore, visited: Visited) -> bool:
     pause = DROP_SECONDS if visited.written else IDLE_DROP_SECONDS
     return store.clock.monotonic() - visited.dropped_at >= pause
 
 
-def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int:
+def _visit(store: LocalStore, visited: Visited, go_on: Callable[[], bool]) -> int:
     trace = _trace(store)
     if not trace[0]:
         return 0  # nobody has opened the account yet
@@ -127,7 +127,7 @@ def _visit(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int:
     return done or 0
 
 
-def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -> int | None:
+def _index_and_drop(store: LocalStore, visited: Visited, go_on: Callable[[], bool]) -> int | None:
     """Return how many messages were indexed; None where the visit is incomplete."""
     done, whole = 0, True
     with _reading(store) as connection:
@@ -159,7 +159,7 @@ def _index_and_drop(store: Store, visited: Visited, go_on: Callable[[], bool]) -
     return done
 
 
-def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Iterator[list[int]]:
+def _batches(store: LocalStore, folder_id: int, since: int, known: set[int]) -> Iterator[list[int]]:
     with _reading(store) as connection:
         fresh = _FRESH.on(connection, account=store.account_id, folder=folder_id, since=since).fetchall()
     batch: list[int] = []
@@ -179,7 +179,7 @@ def _batches(store: Store, folder_id: int, since: int, known: set[int]) -> Itera
 
 
 class _Reading:
-    def __init__(self, store: Store, visited: Visited) -> None:
+    def __init__(self, store: LocalStore, visited: Visited) -> None:
         self._store = store
         self._visited = visited
         self.whole = True
@@ -216,13 +216,13 @@ class _Reading:
             return None
 
 
-def _alive(store: Store) -> set[int]:
+def _alive(store: LocalStore) -> set[int]:
     with _reading(store) as connection:
         return {key_of(*row) for row in _ALIVE.on(connection, account=store.account_id)}
 
 
 @contextlib.contextmanager
-def _reading(store: Store) -> Iterator[sqlite3.Connection]:
+def _reading(store: LocalStore) -> Iterator[sqlite3.Connection]:
     """Open the index briefly, read-only: so closing it moves no log into the index."""
     connection = sqlite3.connect(f"file:{quote(store.paths.index)}?mode=ro", uri=True, timeout=1.0, isolation_level=None)
     try:
@@ -231,7 +231,7 @@ def _reading(store: Store) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _trace(store: Store) -> tuple[int, int, int]:
+def _trace(store: LocalStore) -> tuple[int, int, int]:
     """Return what changes with each write of the index.
 
     Two writes within one tick of the file system's clock (4 ms) leave the same times, but not the same change mark, which

@@ -23,10 +23,10 @@ from mic_mail.storage.fulltext.file import SIEVE_OCTETS, DamagedSearchFile, key_
 from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle, sieve_places
 from mic_mail.storage.index.connection import translated
 from mic_mail.storage.index.rows import read_folder
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.search.segments_in_memory import keys_in, live_in
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
 LARGE_OCTETS = 64 << 10
@@ -43,7 +43,7 @@ _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
 
-def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
+def look_up(store: LocalStore, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
     """Return what is known of the messages among `uids` whose octet in `wanted` is 1.
 
     `uids` is best the shared list (`FolderView.uids`).
@@ -66,14 +66,14 @@ def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: bytes, te
     return LookedUp(looked_up.known, bytes(looked_up.found))
 
 
-def throw_away(store: Store) -> None:
+def throw_away(store: LocalStore) -> None:
     """Discard the damaged file."""
     with contextlib.suppress(sqlite3.Error, OSError):  # the next caller finds it as damaged as we did
         store.search.discard()
 
 
 class _LookedUp:
-    def __init__(self, store: Store, test: TextTest, query: SearchValue, wanted: bytes) -> None:
+    def __init__(self, store: LocalStore, test: TextTest, query: SearchValue, wanted: bytes) -> None:
         self._store = store
         self._test = test
         self._query = query
@@ -132,7 +132,7 @@ def _combined(operation: Callable[[int, int], int], one: bytes | bytearray, othe
 
 
 class _Segment:
-    def __init__(self, store: Store, held: "_Held") -> None:
+    def __init__(self, store: LocalStore, held: "_Held") -> None:
         self._store = store
         self._held = held
         self._segment_id = held.segment_id
@@ -261,7 +261,7 @@ class Places:
     """The mask of all messages that lie in segments."""
 
 
-def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
+def _keys_of(store: LocalStore, folder_id: int, uids: Sequence[int]) -> FolderKeys:
     mailbox = _mailbox_of(store, folder_id)
     at = (store.account_id, *mailbox)
     known = store.shared.searched.get(FolderKeys, at)
@@ -284,14 +284,14 @@ def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
             return store.shared.searched.put(at, made, 12 * len(listed)) if is_same else made
 
 
-def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
+def _mailbox_of(store: LocalStore, folder_id: int) -> tuple[str, int]:
     """Return MAILBOXID and UIDVALIDITY, under which a UID keeps its meaning even in a rebuilt index."""
     with translated("reading the index"), store.index.reading() as connection:
         folder = read_folder(connection, store.account_id, folder_id)
     return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
 
 
-def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
+def _places_of(store: LocalStore, folder_id: int, keys: FolderKeys) -> Places:
     segments = sorted(live_in(store), key=lambda each: each.segment_id)
     live = tuple([each.segment_id for each in segments])
     at = (store.account_id, folder_id)

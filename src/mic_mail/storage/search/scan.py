@@ -18,11 +18,10 @@ from mic_mail.mime.text_folding import SearchValue, occurring
 from mic_mail.storage.errors import NoSuchMessage
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.message_rows import rows
-from mic_mail.storage.reads.open_message import open_message
 from mic_mail.storage.reads.sort_keys import value_of
 from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
-from mic_mail.storage.store import Store
 from mic_mail.storage.types import Column, TextTest
 
 LARGE_OCTETS = 1 << 20
@@ -31,7 +30,7 @@ Texts = Sequence[tuple[Zone, str]]
 
 
 def find_text(
-    store: Store, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
+    store: LocalStore, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
 ) -> list[tuple[int, tuple[bool, ...]]]:
     """Return, for each UID that can be read, which of the tests it passes."""
     wanted = [_Test(test) for test in tests]
@@ -52,7 +51,7 @@ def find_text(
             found.append((uid, known))
             continue
         try:
-            with open_message(store, folder_id, uid) as file:
+            with store.open_message(folder_id, uid) as file:
                 octets = file.pread(0, file.size)
         except NoSuchMessage:
             continue
@@ -76,17 +75,17 @@ def find_text(
     return found
 
 
-def _kept(store: Store, key: int, tests: Sequence[TextTest]) -> tuple[bool, ...] | None:
+def _kept(store: LocalStore, key: int, tests: Sequence[TextTest]) -> tuple[bool, ...] | None:
     kept = [store.shared.searched.answer((store.account_id, key, test)) for test in tests]
     return None if None in kept else tuple(map(bool, kept))
 
 
-def _keep(store: Store, key: int, tests: Sequence[TextTest], passed: Sequence[bool]) -> None:
+def _keep(store: LocalStore, key: int, tests: Sequence[TextTest], passed: Sequence[bool]) -> None:
     for test, passes in zip(tests, passed, strict=True):
         store.shared.searched.keep_answer((store.account_id, key, test), (key,) if passes else (), 4 * len(test.value))
 
 
-def _leave(store: Store, read: dict[int, IndexedDocument]) -> None:
+def _leave(store: LocalStore, read: dict[int, IndexedDocument]) -> None:
     try:
         leave(store, read)
     except DamagedSearchFile:

@@ -12,7 +12,7 @@ from mic_mail.mime.search_text import ZONES
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.fulltext.file import SIEVE_PIECES, Live
 from mic_mail.storage.fulltext.segment import Flow, Words
-from mic_mail.storage.store import Store
+from mic_mail.storage.local_store import LocalStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class _Known:
     segment_ids: "array[int]"
 
 
-def live_in(store: Store) -> list[Live]:
+def live_in(store: LocalStore) -> list[Live]:
     """Return the segments of an account, and drop what is cached of those that have gone since the last call."""
     live = store.search.live()
     cache, at = store.shared.searched, (store.account_id,)
@@ -47,7 +47,7 @@ def _drop(cache: SearchCache, segment_id: int) -> None:
         cache.drop(bool, (segment_id, zone))
 
 
-def keys_in(store: Store, segment_id: int) -> "array[int]":
+def keys_in(store: LocalStore, segment_id: int) -> "array[int]":
     """Return the keys of a segment's messages."""
 
     def read() -> "tuple[array[int], int]":
@@ -57,7 +57,7 @@ def keys_in(store: Store, segment_id: int) -> "array[int]":
     return store.shared.searched.of(array, segment_id, read)
 
 
-def known_keys(store: Store, live: Iterable[int]) -> set[int]:
+def known_keys(store: LocalStore, live: Iterable[int]) -> set[int]:
     """Return the keys of all messages of these segments."""
     known: set[int] = set()
     for segment_id in live:

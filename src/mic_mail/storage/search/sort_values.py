@@ -11,14 +11,14 @@ from collections.abc import Iterable
 
 from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
 from mic_mail.storage.search.lookup import positions_by_key, throw_away
 from mic_mail.storage.search.segments_in_memory import keys_in, live_in
-from mic_mail.storage.store import Store
 
 
-def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+def indexed(store: LocalStore, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
     """Return the entries of those of these messages that the file knows, in no order."""
     if not store.settings.search_file:
         return []
@@ -35,7 +35,7 @@ def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
     return found
 
 
-def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
+def _find(store: LocalStore, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
     messages = rows(store, folder_id, uids, ("uid", "email_id", "size", "sent_at", "internaldate_us"))
     first, more = positions_by_key(key_of(email_id, size) for _, email_id, size, _, _ in messages)
     for segment_id in segments:
@@ -49,7 +49,7 @@ def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[
                     found.append(ordered(uid, sent_at, received_us, value))
 
 
-def _values_in(store: Store, segment_id: int, keys: "array[int]") -> list[bytes]:
+def _values_in(store: LocalStore, segment_id: int, keys: "array[int]") -> list[bytes]:
     """Return the values of a segment's messages, by place; empty where there is none."""
 
     def read() -> tuple[list[bytes], int]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from mic_mail.storage.fulltext.file import Live
 from mic_mail.storage.fulltext.segment import IndexedDocument, Packed, pack, unpack
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.search.segments_in_memory import keys_in, known_keys, live_in
-from mic_mail.storage.store import Store
 
 MOST_DOCUMENTS = 1_024
 MOST_OCTETS = 3 << 20
@@ -44,7 +44,7 @@ class _Segment:
     keys: Collection[int]
 
 
-def leave(store: Store, read: Mapping[int, IndexedDocument]) -> int:
+def leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int:
     """Add those of these documents, by key, that the file lacks; return how many."""
     return sum(_leave_at_last(store, some) for some in _at_once(read))
 
@@ -65,7 +65,7 @@ def _at_once(read: Mapping[int, IndexedDocument]) -> Iterator[dict[int, IndexedD
         yield some
 
 
-def _leave_at_last(store: Store, read: Mapping[int, IndexedDocument]) -> int:
+def _leave_at_last(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(KeyError):  # a segment was replaced between two reads
             done = _leave(store, read)
@@ -74,7 +74,7 @@ def _leave_at_last(store: Store, read: Mapping[int, IndexedDocument]) -> int:
     return 0
 
 
-def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
+def _leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int | None:
     store.reserve.require_whole()
     live = live_in(store)
     known = known_keys(store, [each.segment_id for each in live])
@@ -93,7 +93,7 @@ def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
     return len(new) if added else None
 
 
-def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:
+def _small_enough(store: LocalStore, live: list[Live], documents: int) -> list[_Segment]:
     """Return the segments to merge into the next one, from the smallest on."""
     segments = [_Segment(each, keys_in(store, each.segment_id)) for each in live]
     taken: list[_Segment] = []
@@ -107,11 +107,11 @@ def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segme
     return taken
 
 
-def _packed(store: Store, each: _Segment) -> Packed:
+def _packed(store: LocalStore, each: _Segment) -> Packed:
     return store.search.packed(each.live.segment_id, len(each.keys))
 
 
-def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
+def drop_dead(store: LocalStore, all_keys: Callable[[], Collection[int]]) -> int:
     """Remove text of messages that no longer exist; return how many segments were repacked."""
     now_us = store.clock.now_us()
     live = live_in(store)
@@ -134,7 +134,7 @@ def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
     return done
 
 
-def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
+def _pack_anew(store: LocalStore, each: Live, kept: list[int]) -> bool:
     keys = keys_in(store, each.segment_id)
     packed = store.search.packed(each.segment_id, len(keys))
     fresh = pack(unpack(packed, kept)) if kept else None

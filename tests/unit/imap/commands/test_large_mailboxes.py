@@ -13,7 +13,7 @@ from mic_mail.imap.commands import search_run, select, store_copy_move
 from mic_mail.imap.selected import mailbox_view, sequence_numbers
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import flags, flags_in_names
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.index import view_cache
 from mic_mail.storage.mailstore import MailStore, Visited
 from mic_mail.storage.message_names import parse_name

@@ -7,7 +7,7 @@ import pytest
 
 from mic_mail.imap.commands import search_run
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.types import Column, TextTest
 from session_harness import REF, Talk, open_store

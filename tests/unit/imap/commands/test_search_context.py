@@ -12,7 +12,7 @@ from memory_folder import folder_in_memory
 from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import MailStore
 from session_harness import Talk, open_store
 

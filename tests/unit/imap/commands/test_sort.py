@@ -15,7 +15,7 @@ from mic_mail.imap.selected.folder_order import sorted_in_runs
 from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from session_harness import REF, Talk, open_store
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_folder import folder_in_memory
-from mic_mail.storage.maildir.folder_names import canonical
+from mic_mail.storage.canonical_name import canonical
 from mic_mail.storage.mailstore import MailStore
 from session_harness import REF, Talk, open_store
 

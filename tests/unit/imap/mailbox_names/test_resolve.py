@@ -10,8 +10,9 @@ from mic_mail.imap.mailbox_names.acl_rights import OWNER, NoPermission, allowed_
 from mic_mail.imap.mailbox_names.resolve import Place
 from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox, shared_name
+from mic_mail.storage.canonical_name import canonical
 from mic_mail.storage.errors import NameNotAllowed, NoSuchFolder
-from mic_mail.storage.maildir.folder_names import canonical, encode_directory
+from mic_mail.storage.maildir.folder_names import encode_directory
 from mic_mail.storage.types import ALL_FLAGS, DELETED, SEEN, AccountRef
 from session_harness import REF, Talk, open_store
 from unit.imap.random_commands import COMMANDS

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mic_mail.imap.selected.folder_order import FolderOrder
 from mic_mail.imap.selected.threading import AT_ONCE, SLICE_MESSAGES, Forest, Messages, ordered_subject, references, write
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from session_harness import Talk
 
 

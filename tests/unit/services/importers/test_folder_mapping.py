@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mic_mail.services.importers.folder_mapping import is_virtual, target
-from mic_mail.storage.maildir.folder_names import canonical, encode_directory
+from mic_mail.storage.canonical_name import canonical
+from mic_mail.storage.maildir.folder_names import encode_directory
 
 USES = {"\\Sent": "Sent", "\\Drafts": "Drafts", "\\Junk": "Junk", "\\Trash": "Trash", "\\Archive": "Archive"}
 

@@ -13,7 +13,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import LONGEST_WAIT_SECONDS, ROUND_SECONDS, Indexing
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.search import writer
 from mic_mail.storage.types import AccountRef

@@ -12,7 +12,7 @@ from memory_folder import folder_in_memory
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import publish as publishing
-from mic_mail.storage.changes.staging import Delivery
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled

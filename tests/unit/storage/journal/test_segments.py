@@ -12,8 +12,8 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes.staging import Delivery
 from mic_mail.storage.changes.transaction import writing
+from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Busy, DiskFull
 from mic_mail.storage.journal import journal, replay
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, frames_in, octets_of
