@@ -5,13 +5,15 @@ that it comes to: between any two steps, that is, with no hook in the code itsel
 """
 
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mic_mail
 from mic_mail.clock import Clock, SystemClock
@@ -54,7 +56,7 @@ def deliver(account: Account, folder_id: int, tokens: Iterable[str], *, together
         staged.write(octets)
         staged.finish_later() if together else staged.finish()
         deliveries.append(Delivery(staged, answers_of(octets), **fields))
-        arrivals.append(Journaled(account.ref.home, os.path.basename(staged.path), octets))
+        arrivals.append(Journaled(account.ref.home, staged.base, octets))
     if not together:
         return [published.uid for published in account.publish(folder_id, deliveries)]
     account._mailstore.prepare_journal()
@@ -121,6 +123,15 @@ class Root:
     def lose_index(self) -> None:
         for file in self.home.glob("index.sqlite*"):
             file.unlink()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the index has, while nobody uses it."""
+        with closing(sqlite3.connect(self.home / "index.sqlite")) as index:
+            return index.execute(query).fetchall()
+
+    def staged(self) -> list[Path]:
+        """What lies about of messages that are not published."""
+        return list((self.home / "Maildir/tmp").iterdir())
 
     def index_copy(self) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in self.home.glob("index.sqlite*")}

@@ -17,7 +17,7 @@ import pytest
 
 from kills import Say, in_child
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.storage.changes import maildir_record
+from mic_mail.storage.changes import maildir_record, retention
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.maildir.intent_record import NOTHING, Intent, clear_intent, read_intent, write_intent
@@ -134,7 +134,7 @@ def test_a_folder_that_is_brought_back_is_not_swept_away(root: Root) -> None:
     deliver(account, saved, ["a", "b"])
     account.delete("Saved")
     assert account.undelete(folder="Saved") == 2
-    sweep._let_go_folder(store.store(REF), saved)
+    assert retention.let_go_folder(store.store(REF), saved) is None
     assert len(observe(account)["Saved"].messages) == 2
     assert account.repair(check=True).clean
     store.close()

@@ -1,12 +1,14 @@
 """The ground of one machine: what rules ask of a store, done with files and SQLite by the modules that know them."""
 
-from mic_mail.storage.changes import transaction
+from mic_mail.storage.changes import staging, transaction
+from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.view_cache import NewestView
 from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maintenance import external_changes
 from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.reads import open_message
+from mic_mail.storage.search import writer
 
 
 class LocalGround(LocalStore):
@@ -15,6 +17,9 @@ class LocalGround(LocalStore):
     open = open_store
     writing = transaction.writing
     open_message = open_message.open_message
+    stage = staging.stage
+    despite_loss = external_changes.despite_loss
+    keep_texts = writer.keep_texts
     take_in = external_changes.take_in_new
 
     def is_unchanged(self, known: NewestView) -> bool:
@@ -24,3 +29,7 @@ class LocalGround(LocalStore):
     def has_changed_outside(self, folder: FolderRow) -> bool:
         """Return whether `new/` of a folder is not as it was last seen."""
         return bool(external_changes.new_changed(self, folder))
+
+    def gives_up_reserve(self, error: Unavailable) -> bool:
+        """Give up the reserve of this file system (reserve.py) if the error was lack of space."""
+        return self.reserve.give_up_if_full(error)

@@ -9,13 +9,14 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from mic_mail import heap
 from mic_mail.clock import Clock
 from mic_mail.errors import MicMailError
 from mic_mail.storage.account import Account
+from mic_mail.storage.change_notifier import ChangeNotifier
 from mic_mail.storage.changes.flags_in_names import flush_names
 from mic_mail.storage.errors import JournalUnavailable
 from mic_mail.storage.fulltext.cache import SearchCache
@@ -54,41 +55,6 @@ def _written_at(path: str) -> float:
         return 0.0
 
 
-class _ChangeNotifier:
-    def __init__(self, tell: OnChange) -> None:
-        self._tell = tell
-        self._here = threading.local()
-
-    def changed(self, account_id: int, modseq: int) -> None:
-        noted: list[tuple[int, int]] | None = getattr(self._here, "noted", None)
-        if noted is not None:
-            noted.append((account_id, modseq))
-        held: dict[int, int] | None = getattr(self._here, "held", None)
-        if held is None:
-            self._tell(account_id, modseq)
-        else:
-            held[account_id] = modseq
-
-    @contextlib.contextmanager
-    def recording_modseqs(self) -> Iterator[list[tuple[int, int]]]:
-        noted: list[tuple[int, int]] = []
-        self._here.noted = noted
-        try:
-            yield noted
-        finally:
-            self._here.noted = None
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        held = self._here.held = {}
-        try:
-            yield
-        finally:
-            self._here.held = None
-            for account_id, modseq in held.items():
-                self._tell(account_id, modseq)
-
-
 READER_IDLE_SECONDS = 4.0
 """Seconds after which a reader is closed.
 
@@ -118,7 +84,7 @@ class MailStore:
         self._recent: OrderedDict[int, LocalStore] = OrderedDict()
         """Stores that may have open handles, least recently used first."""
         self._lock = threading.Lock()
-        self._telling = _ChangeNotifier(on_change)
+        self._telling = ChangeNotifier(on_change)
         self._shared = LocalResources(
             clock=clock,
             settings=settings,

@@ -9,11 +9,11 @@ something do it inside `Store.writing`. What a change makes of names and bodies 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from sqlalchemy import delete
 
@@ -22,8 +22,9 @@ from mic_mail.errors import Text
 from mic_mail.storage.canonical_name import canonical
 from mic_mail.storage.delivery import Arrival, StagedContent
 from mic_mail.storage.durable_by_journal import Hold, Remember
-from mic_mail.storage.errors import NoSuchFolder, TooMany
+from mic_mail.storage.errors import NoSuchFolder, TooMany, Unavailable
 from mic_mail.storage.fulltext.cache import SearchCache
+from mic_mail.storage.fulltext.segment import IndexedDocument
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.open_folders import Presences
@@ -47,6 +48,7 @@ _SUBSCRIBE = SqlStatement(insert(schema.subscription).on_conflict_do_nothing(), 
 _UNSUBSCRIBE = SqlStatement(delete(schema.subscription).where(keyed_by(_S, "name")))
 
 OnChange = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,10 @@ class Store(ABC):
     # Messages
 
     @abstractmethod
+    def stage(self) -> StagedContent:
+        """Begin a new message; needs no lock."""
+
+    @abstractmethod
     def open_message(self, folder_id: int, uid: int, hint: str | None = None) -> "OpenMessage":
         """Open a message, also an expunged one while it is retained; raise `NoSuchMessage` for any other.
 
@@ -117,6 +123,19 @@ class Store(ABC):
     @abstractmethod
     def hint_prefix(self, directory: str) -> str:
         """Return what makes, before a message's name, a hint by which it can probably be opened."""
+
+    def keep_texts(self, read: Mapping[int, IndexedDocument]) -> None:  # noqa: B027 - a ground may keep none
+        """Keep the texts of messages that a search has read, by their keys, for the next one."""
+
+    # Errors that pass
+
+    def gives_up_reserve(self, error: Unavailable) -> bool:
+        """Give up space that is set aside for removals if the error was lack of space; return whether to try again."""
+        return False
+
+    def despite_loss(self, act: Callable[[], T]) -> T:
+        """Run `act`; again where another tool has removed or renamed something meanwhile."""
+        return act()
 
     # Marks (legal_hold.py)
 
@@ -217,6 +236,10 @@ class Names(Protocol):
 
         `remember` makes it durable, only if the change does nothing else to names.
         """
+        ...
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove for good what was expunged under these names, with the change."""
         ...
 
     def restorable(self, names: Iterable[str]) -> Collection[str]:

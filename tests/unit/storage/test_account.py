@@ -25,7 +25,7 @@ def test_delivery_lands_in_cur_as_received(account: Account, root: Root) -> None
     assert file.read_bytes() == message("a")
     assert stat.S_IMODE(file.stat().st_mode) == 0o440 & ~_umask()
     assert file.name.endswith(f",S={len(message('a'))},U={uid}:2,S")
-    assert list((root.home / "Maildir/tmp").iterdir()) == []
+    assert root.staged() == []
     assert list((root.home / "Maildir/new").iterdir()) == []
 
 
@@ -233,7 +233,7 @@ def test_an_origin_is_delivered_once(account: Account, root: Root) -> None:
     assert deliver(account, inbox(account), ["a"], origin="spool-1") == [1]
     assert root.use(lambda again: deliver(again, inbox(again), ["a"], origin="spool-1")) == [1]
     assert len(observe(account)["INBOX"].messages) == 1
-    assert list((root.home / "Maildir/tmp").iterdir()) == []
+    assert root.staged() == []
 
 
 def test_linked_delivery_shares_the_file(account: Account, root: Root) -> None:

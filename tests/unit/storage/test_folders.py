@@ -105,10 +105,10 @@ def test_subscriptions_outlive_folders(account: Account, root: Root) -> None:
     assert root.use(lambda again: again.subscriptions()) == ["Archive", "Drafts", "F", "INBOX", "Sent", "Trash"]
 
 
-def test_subscriptions_have_an_end(tmp_path: Path) -> None:
+def test_subscriptions_have_an_end(root: Root, tmp_path: Path) -> None:
     """By number and by octets; one that is too much changes nothing, and others can be taken away. No sidecar is too long to be
     believed."""
-    root = Root(tmp_path, settings={"boot_id": "first boot", "max_subscriptions": 8, "max_subscriptions_octets": 500})
+    root.settings |= {"max_subscriptions": 8, "max_subscriptions_octets": 500}
 
     def fill(account: Account) -> list[str]:
         with pytest.raises(TooMany):
@@ -131,10 +131,11 @@ def test_subscriptions_have_an_end(tmp_path: Path) -> None:
     assert AccountSidecar.read(str(tmp_path)) == sidecar
 
 
-def test_folders_made_and_deleted_in_turn_come_to_an_end(tmp_path: Path) -> None:
+def test_folders_made_and_deleted_in_turn_come_to_an_end(root: Root) -> None:
     """What can be brought back is kept, so there is no room for more without end; when the time is over, there is again."""
     clock = ManualClock(datetime(2026, 7, 1, tzinfo=UTC))
-    root = Root(tmp_path, clock=clock, settings={"boot_id": "first boot", "max_folders": 10})
+    root.clock = clock
+    root.settings["max_folders"] = 10
 
     def act(account: Account) -> None:
         account.create("kept")

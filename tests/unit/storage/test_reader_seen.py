@@ -116,7 +116,14 @@ def test_who_comes_new_takes_over_as_things_stand(store: MailStore) -> None:
     assert seen_by(store, LAN) == {1, 3}
     lan = store.account(REF, LAN)
     assert [uid for uid, *_ in lan.changes(folder, known).changed] == [1, 2, 3]
-    assert AccountSidecar.read(str(plain._store.paths.maildir)).readers == (CNTT, BE, LAN)
+
+
+def test_readers_are_written_down(root: Root, store: MailStore) -> None:
+    """In the sidecar of the account, in the order in which they came, by the time that each gets an answer."""
+    plain = store.account(REF)
+    plain.keep_seen(each=True, persons=[CNTT, BE])
+    seen_by(store, LAN)
+    assert AccountSidecar.read(str(root.home / "Maildir")).readers == (CNTT, BE, LAN)
 
 
 def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +142,8 @@ def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore
     assert seen_by(store, BE) == {2}
 
 
-def test_back_to_one_for_all(root: Root, store: MailStore) -> None:
-    """What it would have been all the while; whoever was told otherwise is told anew, and nothing is left over."""
+def test_back_to_one_for_all(store: MailStore) -> None:
+    """What it would have been all the while; whoever was told otherwise is told anew."""
     plain = store.account(REF)
     folder = inbox(plain)
     deliver(plain, folder, "abc")
@@ -145,15 +152,25 @@ def test_back_to_one_for_all(root: Root, store: MailStore) -> None:
     read(store, LAN, 1)
     read(store, LAN, 1, operation="-")
     known = store.account(REF, BE).view(folder).info.highest_modseq
-    plain.flush_names()
-    assert list(root.home.rglob(".mic-seen.*"))
     assert plain.keep_seen(each=False)
     assert [seen_by(store, person) for person in (None, *PERSONS)] == [{2}] * 4
     assert [row[:2] for row in store.account(REF, BE).changes(folder, known).changed] == [(1, 0), (2, SEEN), (3, 0)]
-    assert not list(root.home.rglob(".mic-seen.*"))
     assert plain.repair(check=True).clean
     read(store, BE, 3)
     assert seen_by(store, LAN) == {2, 3}
+
+
+def test_back_to_one_for_all_leaves_no_sidecars(root: Root, store: MailStore) -> None:
+    """Those of each reader go with the setting."""
+    plain = store.account(REF)
+    deliver(plain, inbox(plain), "abc")
+    plain.keep_seen(each=True, persons=PERSONS)
+    read(store, BE, 1, 2)
+    plain.flush_names()
+    assert list(root.home.rglob(".mic-seen.*"))
+    assert plain.keep_seen(each=False)
+    assert not list(root.home.rglob(".mic-seen.*"))
+    assert plain.repair(check=True).clean
 
 
 def test_copies_and_moves(store: MailStore) -> None:
@@ -221,8 +238,7 @@ def test_what_is_gone_leaves_no_rows(root: Root, store: MailStore) -> None:
     root.settings["expunge_keep_seconds"] = 0
     store.close()
     root.use(lambda account: account.sweep())
-    with sqlite3.connect(root.home / "index.sqlite") as index:
-        assert index.execute("SELECT folder_id, uid FROM seen").fetchall() == [(folder, 2)]
+    assert root.rows("SELECT folder_id, uid FROM seen") == [(folder, 2)]
 
 
 def test_an_account_without_the_setting_has_no_rows(root: Root, store: MailStore) -> None:
@@ -232,10 +248,8 @@ def test_an_account_without_the_setting_has_no_rows(root: Root, store: MailStore
     read(store, LAN, 1, operation="-")
     assert seen_by(store, BE) == {2}
     store.close()
-    with sqlite3.connect(root.home / "index.sqlite") as index:
-        tables = ("reader", "seen", "seen_tally", "seen_unwritten")
-        counts = [index.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]
-    assert counts == [(0,)] * 4
+    for table in ("reader", "seen", "seen_tally", "seen_unwritten"):
+        assert root.rows(f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 def test_the_files_alone_give_it_back(root: Root) -> None:

@@ -12,7 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from mic_mail.storage.errors import NoSuchFolder
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN
+from postgresql_server import PostgresqlServer
 from store_harness import REF, Root, deliver
+from unit.storage.grounds import DatabaseRoot
 from unit.storage.reader_seen import PERSONS, seen_by
 
 MEMORY = Path("/dev/shm")
@@ -31,8 +33,7 @@ class Readers(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.path = Path(mkdtemp(prefix="seen", dir=MEMORY if MEMORY.is_dir() else None))
-        self.root = Root(self.path)
+        self.root = self.new_root()
         self.store = self.root.store()
         self.each = False
         self.flags: dict[str, dict[int, int]] = {"INBOX": {}, "Archive": {}, "Mới": {}}
@@ -41,10 +42,15 @@ class Readers(RuleBasedStateMachine):
         self.mirrors: dict[tuple[str, str], tuple[int, dict[int, tuple[int, int]]]] = {}
         self.token = 0
 
+    def new_root(self) -> Root | DatabaseRoot:
+        self.path = Path(mkdtemp(prefix="seen", dir=MEMORY if MEMORY.is_dir() else None))
+        return Root(self.path)
+
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
-            shutil.rmtree(self.path)
+            if isinstance(self.root, Root):
+                shutil.rmtree(self.path)
 
     def account(self, person: str | None = None) -> Account:
         return self.store.account(REF, person)
@@ -182,3 +188,28 @@ Readers.TestCase.settings = settings(
 )
 Readers.TestCase.pytestmark = pytest.mark.slow
 TestReaders = Readers.TestCase
+
+
+class ReadersInPostgresql(Readers):
+    """The same, where there is no index to lose."""
+
+    connection_string: str
+
+    def new_root(self) -> DatabaseRoot:
+        root = DatabaseRoot(self.connection_string)
+        root.clear()
+        return root
+
+
+@pytest.fixture(scope="module")
+def readers_server(postgresql: PostgresqlServer) -> None:
+    ReadersInPostgresql.connection_string = postgresql.connection_string
+
+
+ReadersInPostgresql.TestCase.settings = Readers.TestCase.settings
+ReadersInPostgresql.TestCase.pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs_tool("postgres"),
+    pytest.mark.usefixtures("readers_server"),
+]
+TestReadersInPostgresql = ReadersInPostgresql.TestCase

@@ -80,7 +80,7 @@ noi dung
     ],
     ids=str,
 )
-def test_what_the_text_of_a_message_is(tmp_path: Path, kind: str, value: str, hit: bool) -> None:
+def test_what_the_text_of_a_message_is(root: Root, kind: str, value: str, hit: bool) -> None:
     """Text parts decoded, names of attachments, headers of enclosed messages; the own header for TEXT only; never the
     content of an attachment that is no text, nor its encoding."""
 
@@ -93,7 +93,7 @@ def test_what_the_text_of_a_message_is(tmp_path: Path, kind: str, value: str, hi
         ((_, (found,)),) = account.find_text(inbox, [1], [TextTest(kind, value)])  # type: ignore[arg-type]  # of the table above
         return found
 
-    assert Root(tmp_path).use(find) is hit
+    assert root.use(find) is hit
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,16 @@ from mic_mail.mime.sort_keys import decode
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.mailstore import Account, MailStore, Visited
 from mic_mail.storage.reads import sort_keys
-from session_harness import REF, open_store
+from session_harness import START, open_store
+from store_harness import REF, Root
 
 SENT_AT = 1_767_225_600  # 1 January 2026
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[MailStore]:
-    store = open_store(tmp_path)
+def store(root: Root) -> Iterator[MailStore]:
+    root.clock = ManualClock(START)
+    store = root.store()
     yield store
     store.close()
 
@@ -46,25 +48,24 @@ def letters(count: int, more: str = "") -> list[bytes]:
     return [f"Subject: {number}\r\nDate: 1 Jan 2026 00:00:00 +0000\r\n{more}\r\nx\r\n".encode() for number in range(count)]
 
 
-def kept(tmp_path: Path) -> int:
-    with sqlite3.connect(tmp_path / REF.home / "index.sqlite") as index:
-        (count,) = index.execute("SELECT count(*) FROM ordering").fetchone()
-        return int(count)
+def kept(root: Root) -> int:
+    [(count,)] = root.rows("SELECT count(*) FROM ordering")
+    return count
 
 
 def subjects(account: Account, inbox: int, uids: list[int]) -> dict[int, bytes]:
     return {each.uid: decode(each.value).subject for each in account.orderings(inbox, uids)}
 
 
-def test_it_is_made_when_first_asked_for_and_kept(tmp_path: Path, account: Account) -> None:
+def test_it_is_made_when_first_asked_for_and_kept(root: Root, account: Account) -> None:
     """Delivery makes nothing; a few that are missing are made and forgotten, many are kept."""
     inbox = deliver(account, letters(sort_keys.KEEP_AT))
-    assert kept(tmp_path) == 0
+    assert kept(root) == 0
     assert subjects(account, inbox, [1, 2]) == {1: b"0", 2: b"1"}
-    assert kept(tmp_path) == 0
+    assert kept(root) == 0
     uids = list(range(1, sort_keys.KEEP_AT + 1))
     first = sorted(account.orderings(inbox, uids))
-    assert kept(tmp_path) == sort_keys.KEEP_AT
+    assert kept(root) == sort_keys.KEEP_AT
     assert sorted(account.orderings(inbox, uids)) == first
     assert first[0][:3] == (1, SENT_AT, 1_000_000_000)
 
@@ -76,7 +77,7 @@ def test_without_a_date_the_time_of_arrival_counts(account: Account) -> None:
     assert found.sent_at == found.received_at == 1_000_000_000
 
 
-def test_it_goes_with_the_content(tmp_path: Path, store: MailStore, account: Account) -> None:
+def test_it_goes_with_the_content(root: Root, store: MailStore, account: Account) -> None:
     """Expunged messages that are still kept have theirs, what is swept away has none, a copy shares that of its source."""
     inbox = deliver(account, letters(sort_keys.KEEP_AT))
     uids = list(range(1, sort_keys.KEEP_AT + 1))
@@ -91,7 +92,7 @@ def test_it_goes_with_the_content(tmp_path: Path, store: MailStore, account: Acc
     assert isinstance(clock, ManualClock)
     clock.move_to(clock.now() + timedelta(days=30))
     account.sweep()
-    assert kept(tmp_path) == 1
+    assert kept(root) == 1
     assert subjects(account, archive, [1]) == {1: b"0"}
 
 
@@ -101,7 +102,7 @@ def test_a_header_that_is_too_long_for_the_index(account: Account) -> None:
     assert subjects(account, inbox, [1]) == {1: b"0"}
 
 
-def test_what_the_indexer_has_read_is_not_made(tmp_path: Path, account: Account) -> None:
+def test_what_the_indexer_has_read_is_not_made(root: Root, account: Account) -> None:
     """SORT and THREAD of an indexed mailbox: all keys from `search.sqlite`, and nothing is made that would be kept."""
     messages = letters(sort_keys.KEEP_AT + 1, more="From: Lan <lan@x.vn>\r\nMessage-ID: <a@b>\r\n")
     messages[-1] = letters(1, more="X-Long: " + "x" * 300_000 + "\r\n")[0]  # too long for the index
@@ -112,11 +113,11 @@ def test_what_the_indexer_has_read_is_not_made(tmp_path: Path, account: Account)
     account.copy(inbox, [1], inbox, every=True)
     uids.append(uids[-1] + 1)
     found = sorted(account.indexed_orderings(inbox, uids))
-    assert kept(tmp_path) == 0
+    assert kept(root) == 0
     assert found == sorted(account.orderings(inbox, uids))
     assert found[0] == (1, SENT_AT, 1_000_000_000, found[0].value)
     assert decode(found[0].value).sender == b"LAN"
-    assert kept(tmp_path) == len(messages)
+    assert kept(root) == len(messages)
 
 
 def test_keys_that_are_damaged_are_made_again(tmp_path: Path, account: Account) -> None:

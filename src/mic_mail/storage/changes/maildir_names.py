@@ -140,6 +140,10 @@ class MaildirNames(MaildirRecord):
         lost = set(absent).difference(present)
         return {row.uid: moved[row.uid] for row in going if row.name not in lost}
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove files from `.expunged/` after the COMMIT."""
+        self.intend(leftovers=[f"{self._store.paths.expunged}/{name}" for name in names])
+
     def restorable(self, names: Iterable[str]) -> Collection[str]:
         """Return those of these names of expunged messages whose files are there."""
         self._restorable = locate(self._store.paths.expunged, names)

@@ -15,6 +15,9 @@ Every table and key carries `account_id`, even while one SQLite file holds one a
     seen_tally    their number in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
     seen_unwritten  folders and readers whose sidecar lags behind
 
+    body          octets of a content, in pieces (PostgreSQL alone, like the next one)
+    mark          marks of a hold (legal_hold.py)
+
 A change raises `INDEX_VERSION`; an index of an older version is rebuilt from the store.
 """
 
@@ -58,10 +61,16 @@ _POSTGRESQL_TRIGGERS = (
                 WHERE account_id = old.account_id AND reader_id = old.reader_id AND folder_id = old.folder_id;
             RETURN NULL;
         END $$""",
+    """CREATE FUNCTION drop_body() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            DELETE FROM body WHERE account_id = old.account_id AND email_pk = old.email_pk;
+            RETURN NULL;
+        END $$""",
     "CREATE TRIGGER seen_came AFTER INSERT OR UPDATE OF seen, modseq ON seen FOR EACH ROW EXECUTE FUNCTION tally_seen()",
     "CREATE TRIGGER seen_went AFTER DELETE ON seen FOR EACH ROW WHEN (old.seen = 1) EXECUTE FUNCTION untally_seen()",
+    "CREATE TRIGGER email_went AFTER DELETE ON email FOR EACH ROW EXECUTE FUNCTION drop_body()",
 )
-"""The same in PostgreSQL."""
+"""The same in PostgreSQL, and that a body goes with its content."""
 
 metadata = MetaData()
 
@@ -199,6 +208,21 @@ seen_tally = table(
 )
 
 
+in_postgresql = MetaData()
+"""Tables that PostgreSQL has beside those of an index: what a machine keeps in files."""
+
+body = table(
+    in_postgresql,
+    "body",
+    *columns(BigInteger, "email_pk"),
+    *columns(Integer, "piece"),
+    *columns(LargeBinary, "octets"),
+    key=["email_pk", "piece"],
+)
+
+mark = table(in_postgresql, "mark", *columns(TEXT, "name"), key=["name"])
+
+
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
     for statement in (*_creation(), *_TRIGGERS):
@@ -208,7 +232,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 def creation_in_postgresql(dialect: Dialect) -> tuple[str, ...]:
     """Return the statements that create the tables of a database that holds the indexes of many accounts."""
-    return (*creation(metadata, dialect), *_POSTGRESQL_TRIGGERS)
+    return (*creation(metadata, dialect), *creation(in_postgresql, dialect), *_POSTGRESQL_TRIGGERS)
 
 
 @cache

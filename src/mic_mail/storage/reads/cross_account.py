@@ -19,7 +19,7 @@ from mic_mail.storage.changes.copy_move import keywords_of, present_rows
 from mic_mail.storage.delivery import Delivery, StagedContent
 from mic_mail.storage.index import reader_seen_rows
 from mic_mail.storage.message_names import beginning_of
-from mic_mail.storage.reads.message_rows import rows as read_rows
+from mic_mail.storage.reads.message_rows import rows_within
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import KEYWORD_FLAGS, SEEN, SYSTEM_FLAGS, Column
 
@@ -59,7 +59,7 @@ def stage_copies(
                 linked.append((row.uid, staged, flags & SYSTEM_FLAGS & allowed, keywords))
             # Under the lock: retention of expunged messages may be zero (`storage.expunge_keep`).
             wanted = [uid for uid, *_ in linked]
-            kept = {row[0]: row[1:] for row in read_rows(store, folder_id, wanted, ("uid", "internaldate_us", *_ANSWERS))}
+            kept = {row[0]: row[1:] for row in rows_within(write, folder_id, wanted, ("uid", "internaldate_us", *_ANSWERS))}
         for _, staged, _, _ in linked:
             staged.finish()  # outside the lock; until here the content may be durable by the journal alone (journal.py)
         return [

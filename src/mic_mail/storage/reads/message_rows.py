@@ -14,7 +14,7 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.rows import FolderRow
 from mic_mail.storage.index.statements import Connection, SqlStatement, among, keyed_by, uid_list
-from mic_mail.storage.store import Store
+from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import AnswerRow, Column
 
 _M = schema.message.c
@@ -99,6 +99,12 @@ def rows(store: Store, folder_id: int, uids: Iterable[int], columns: Sequence[Co
         return []
     with store.snapshot() as connection:
         return _rows(store, connection, folder_id, wanted, columns)
+
+
+def rows_within(write: Write, folder_id: int, uids: Iterable[int], columns: Sequence[Column]) -> list[tuple[Any, ...]]:
+    """Return the same inside a change; "uid" is the first of the columns."""
+    wanted = sorted(set(uids))
+    return _rows(write.store, write.connection, folder_id, wanted, columns) if wanted else []
 
 
 def _rows(

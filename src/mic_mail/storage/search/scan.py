@@ -7,21 +7,19 @@ does not know, and adds what was read for BODY or TEXT to it, so that the second
 are kept as well, as messages never change.
 """
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
-from mic_mail.errors import MicMailError
 from mic_mail.mime.headers import fields
 from mic_mail.mime.part_table import Sections
 from mic_mail.mime.search_text import Zone, field_texts, text_parts
 from mic_mail.mime.text_folding import SearchValue, occurring
 from mic_mail.storage.errors import NoSuchMessage
-from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
+from mic_mail.storage.fulltext.file import key_of
 from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
-from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import value_of
-from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, leave
+from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import Column, TextTest
 
 LARGE_OCTETS = 1 << 20
@@ -30,7 +28,7 @@ Texts = Sequence[tuple[Zone, str]]
 
 
 def find_text(
-    store: LocalStore, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
+    store: Store, folder_id: int, uids: Iterable[int], tests: Sequence[TextTest]
 ) -> list[tuple[int, tuple[bool, ...]]]:
     """Return, for each UID that can be read, which of the tests it passes."""
     wanted = [_Test(test) for test in tests]
@@ -68,30 +66,21 @@ def find_text(
             read[key] = document
             words += document.different_words
             if words > MOST_WORDS:
-                _leave(store, read)
+                store.keep_texts(read)
                 read, words = {}, 0
     if len(read) >= SMALLEST_LEFT:
-        _leave(store, read)
+        store.keep_texts(read)
     return found
 
 
-def _kept(store: LocalStore, key: int, tests: Sequence[TextTest]) -> tuple[bool, ...] | None:
+def _kept(store: Store, key: int, tests: Sequence[TextTest]) -> tuple[bool, ...] | None:
     kept = [store.shared.searched.answer((store.account_id, key, test)) for test in tests]
     return None if None in kept else tuple(map(bool, kept))
 
 
-def _keep(store: LocalStore, key: int, tests: Sequence[TextTest], passed: Sequence[bool]) -> None:
+def _keep(store: Store, key: int, tests: Sequence[TextTest], passed: Sequence[bool]) -> None:
     for test, passes in zip(tests, passed, strict=True):
         store.shared.searched.keep_answer((store.account_id, key, test), (key,) if passes else (), 4 * len(test.value))
-
-
-def _leave(store: LocalStore, read: dict[int, IndexedDocument]) -> None:
-    try:
-        leave(store, read)
-    except DamagedSearchFile:
-        store.search.discard()
-    except (sqlite3.Error, OSError, KeyError, MicMailError):
-        pass
 
 
 class _Fields:

@@ -7,10 +7,12 @@ full and its reserve is for removals (reserve.py).
 """
 
 import contextlib
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from mic_mail.storage.fulltext.file import Live
+from mic_mail.errors import MicMailError
+from mic_mail.storage.fulltext.file import DamagedSearchFile, Live
 from mic_mail.storage.fulltext.segment import IndexedDocument, Packed, pack, unpack
 from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.search.segments_in_memory import keys_in, known_keys, live_in
@@ -47,6 +49,16 @@ class _Segment:
 def leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int:
     """Add those of these documents, by key, that the file lacks; return how many."""
     return sum(_leave_at_last(store, some) for some in _at_once(read))
+
+
+def keep_texts(store: LocalStore, read: Mapping[int, IndexedDocument]) -> None:
+    """Add documents that a search has read; never an error."""
+    try:
+        leave(store, read)
+    except DamagedSearchFile:
+        store.search.discard()
+    except (sqlite3.Error, OSError, KeyError, MicMailError):
+        pass
 
 
 def _at_once(read: Mapping[int, IndexedDocument]) -> Iterator[dict[int, IndexedDocument]]:

@@ -1,0 +1,8 @@
+"""The ground of a cluster: accounts whose index, bodies and marks are rows of one PostgreSQL (index.postgresql).
+
+store       one account, as the rules ask for it
+names       what a change makes of bodies: the rest of what a Maildir needs is nothing here
+bodies      bodies in pieces, staged and opened
+account     the operations on one mailbox
+mailstore   gives out the accounts of a process
+"""

@@ -1,0 +1,181 @@
+"""Bodies of messages as rows: staged in this process, written with the change that publishes them, read piece by piece.
+
+A body belongs to a content (`email_pk`), so copies share it. A trigger removes it with the content's row (schema.py). It lies
+in pieces, so that neither side ever holds a large message as a whole.
+"""
+
+import os
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import Self
+
+from sqlalchemy import bindparam, func, insert, select
+
+from mic_mail.storage.errors import NoSuchMessage, Unavailable, of_os_error
+from mic_mail.storage.index import schema
+from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by, whole_sum
+from mic_mail.storage.store import Store, Write
+from mic_mail.storage.types import RepairFinding
+
+PIECE_OCTETS = 256 << 10
+_PIECES_AT_ONCE = 4
+
+_M = schema.message.c
+_T = schema.tombstone.c
+_B = schema.body.c
+_E = schema.email.c
+_INSERT_PIECE = SqlStatement(insert(schema.body))
+_PIECE = SqlStatement(select(_B.octets).where(keyed_by(_B, "email"), _B.piece == bindparam("piece")))
+_OF_MESSAGE = SqlStatement(
+    select(_M.email_pk, _M.size, _B.octets)
+    .join_from(schema.message, schema.body, (_B.account_id == _M.account_id) & (_B.email_pk == _M.email_pk))
+    .where(keyed_by(_M, "folder", "at"), _B.piece == bindparam("piece"))
+)
+_OF_TOMBSTONE = SqlStatement(select(_T.email_pk, _T.size, _T.moved_folder_id, _T.moved_uid).where(keyed_by(_T, "folder", "at")))
+
+_MOVES_FOLLOWED = 16
+
+
+def write_body(connection: Connection, account_id: int, email_pk: int, pieces: Iterator[bytes]) -> None:
+    """Write a body as part of a change; no more than `_PIECES_AT_ONCE` wait to be sent."""
+    for piece, octets in enumerate(pieces, 1):
+        cursor = _INSERT_PIECE.on(connection, account_id=account_id, email_pk=email_pk, piece=piece - 1, octets=octets)
+        if piece % _PIECES_AT_ONCE == 0:
+            assert cursor.rowcount == 1
+
+
+def read_body(connection: Connection, account_id: int, email_pk: int, size: int) -> Iterator[bytes]:
+    """Yield the pieces of a body."""
+    for piece in range(-(-size // PIECE_OCTETS)):
+        row = _PIECE.on(connection, account=account_id, email=email_pk, piece=piece).fetchone()
+        if row is None:
+            raise Unavailable(f"account {account_id}: content {email_pk} has no piece {piece}")
+        yield row[0]
+
+
+class StagedBody:
+    """An incoming message, in memory while it is small, else in a temporary file of this process."""
+
+    __slots__ = ("_file", "base", "size")
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        """The part of its name that it keeps for ever."""
+        self.size = 0
+        self._file = SpooledTemporaryFile(max_size=PIECE_OCTETS)  # noqa: SIM115 - closed by `discard`, or with the last user
+
+    def write(self, octets: bytes | bytearray | memoryview) -> None:
+        try:
+            self.size += self._file.write(octets)
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def append_rest(self, source: int, offset: int) -> None:
+        """Append the open file `source` from `offset` on."""
+        try:
+            while octets := os.pread(source, PIECE_OCTETS, offset):
+                self.write(octets)
+                offset += len(octets)
+        except OSError as error:
+            self.discard()
+            raise of_os_error("staging", error) from error
+
+    def finish(self) -> None:
+        """Do nothing: the change that publishes it makes it durable."""
+
+    def finish_later(self) -> None:
+        """Do nothing, as `finish`."""
+
+    def discard(self) -> None:
+        """Drop the content; harmless when called twice."""
+        self._file.close()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the content, at least one piece; may be called again, where the change is tried again."""
+        self._file.seek(0)
+        yield self._file.read(PIECE_OCTETS)
+        while octets := self._file.read(PIECE_OCTETS):
+            yield octets
+
+
+class MessageBody:
+    """A message opened; a small one is in memory, of a large one the piece that was read last. Any thread may read."""
+
+    __slots__ = ("_at", "_email_pk", "_store", "size")
+
+    def __init__(self, store: Store, email_pk: int, size: int, first: bytes) -> None:
+        self.size = size
+        self._store = store
+        self._email_pk = email_pk
+        self._at = 0, first
+        """A piece, and its number; replaced as a whole."""
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Read up to `length` octets, fewer at the end of the message."""
+        end = min(offset + length, self.size)
+        parts: list[bytes] = []
+        while offset < end:
+            number, start = divmod(offset, PIECE_OCTETS)
+            part = self._piece(number)[start : start + end - offset]
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
+
+    def _piece(self, number: int) -> bytes:
+        at, octets = self._at
+        if at == number:
+            return octets
+        with self._store.reading() as connection:
+            row = _PIECE.on(connection, account=self._store.account_id, email=self._email_pk, piece=number).fetchone()
+        if row is None:
+            raise Unavailable(f"account {self._store.account_id}: a message that is being read has been removed")
+        self._at = number, row[0]
+        return self._at[1]
+
+    def close(self) -> None:
+        self._at = -1, b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def open_message(store: Store, folder_id: int, uid: int, hint: str | None = None) -> MessageBody:
+    """Open a message, as `Store.open_message`; there are no hints here."""
+    asked = folder_id, uid
+    with store.reading() as connection:
+        for _ in range(_MOVES_FOLLOWED):
+            here = {"account": store.account_id, "folder": folder_id, "at": uid}
+            row = _OF_MESSAGE.on(connection, **here, piece=0).fetchone()
+            if row is not None:
+                return MessageBody(store, *row)
+            row = _OF_TOMBSTONE.on(connection, **here).fetchone()
+            if row is None:
+                break
+            email_pk, size, folder_id, uid = row
+            if email_pk is not None:
+                first = _PIECE.on(connection, account=store.account_id, email=email_pk, piece=0).fetchone()
+                if first is None:
+                    break
+                return MessageBody(store, email_pk, size, first[0])
+            if folder_id is None:
+                break
+    raise NoSuchMessage(*asked)
+
+
+_LACKING = SqlStatement(
+    select(_E.email_pk, _E.size, whole_sum(func.length(_B.octets)))
+    .join_from(schema.email, schema.body, (_B.account_id == _E.account_id) & (_B.email_pk == _E.email_pk), isouter=True)
+    .where(keyed_by(_E))
+    .group_by(_E.email_pk, _E.size)
+    .having(whole_sum(func.length(_B.octets)) != _E.size)
+)
+
+
+def verify_bodies(write: Write) -> Iterator[RepairFinding]:
+    """Yield the contents whose bodies are not as long as their rows say."""
+    for email_pk, size, octets in _LACKING.on(write.connection, account=write.store.account_id).fetchall():
+        yield RepairFinding("content-changed", "", f"{email_pk}: {octets} of {size} octets")
