@@ -13,6 +13,7 @@ import pytest
 
 from mic_mail.storage.errors import Busy, DiskFull, OutcomeUnknown, Unavailable
 from mic_mail.storage.index import rows
+from mic_mail.storage.index.postgresql import database as database_module
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
 from postgresql_server import PostgresqlServer
@@ -20,6 +21,7 @@ from unit.storage.postgresql.index_rows import (
     SHORT,
     add,
     backend,
+    deliver,
     modseq,
     waits,
 )
@@ -237,10 +239,34 @@ def test_a_change_that_goes_to_sleep_loses_its_account(server: PostgresqlServer,
         assert modseq(other) == 7
 
 
+def test_a_change_that_goes_to_sleep_while_it_sends_loses_its_account(
+    server: PostgresqlServer, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has sent more than waits on this side, and asked for no result: for the server it is not idle."""
+    monkeypatch.setattr(database_module, "_STATEMENT_SECONDS", SHORT)
+    never_idle = f"{server.connection_string} options='-c idle_in_transaction_session_timeout=0'"
+    with closing(Database(never_idle, lock_seconds=SHORT)) as other:
+
+        def change() -> None:
+            with other.changing(1) as connection:
+                pid = backend(connection)
+                add(connection)
+                for uid in range(1, 500):
+                    deliver(connection, uid)
+                wait_for(lambda: is_gone(server, pid))
+                with database.changing(1):
+                    pass
+
+        with pytest.raises(Unavailable) as raised:
+            change()
+        assert type(raised.value) is Unavailable
+    assert modseq(database) == 7
+
+
 def test_sessions_have_their_limits(database: Database) -> None:
     expected = {
         "idle_in_transaction_session_timeout": "5s", "statement_timeout": "20s", "lock_timeout": "10s", "jit": "off",
-        "application_name": "mic-mail", "client_encoding": "UTF8",
+        "transaction_timeout": "1min", "application_name": "mic-mail", "client_encoding": "UTF8",
     }  # fmt: skip
     with database.reading() as connection:
         assert {name: connection.run(f"SHOW {name}").fetchone()[0] for name in expected} == expected

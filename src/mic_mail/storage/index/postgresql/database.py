@@ -26,6 +26,11 @@ from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.failures import of_error
 
 _STATEMENT_SECONDS = 20.0
+_TRANSACTION_STATEMENTS = 3
+"""A transaction ends after the time of so many of the longest statements.
+
+No other limit of the server counts while it has been sent statements and not yet been asked for their results.
+"""
 _MORE_SECONDS = 5.0
 """After its own limit the server has so long to say that a statement took too long."""
 _CONNECTION = {
@@ -68,6 +73,7 @@ class Database:
         session = _SESSION | {
             "lock_timeout": int(lock_seconds * 1000),
             "statement_timeout": int(self._statement_seconds * 1000),
+            "transaction_timeout": int(_TRANSACTION_STATEMENTS * self._statement_seconds * 1000),
         }
         options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", ""), _NEEDED]
         self._settings["options"] = " ".join(options)
