@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import LargeBinary, bindparam, select
 
 from mic_mail.mime import sort_keys
 from mic_mail.mime.structure import MAX_HEADER
@@ -39,9 +39,9 @@ _KEEP = SqlStatement(
     insert(schema.ordering)
     .from_select(
         _COLUMNS,
-        select(_M.account_id, _M.email_pk, bindparam("sent"), bindparam("received"), bindparam("value")).where(
-            keyed_by(_M, "folder", "at")
-        ),
+        select(
+            _M.account_id, _M.email_pk, bindparam("sent"), bindparam("received"), bindparam("value", type_=LargeBinary())
+        ).where(keyed_by(_M, "folder", "at")),
     )
     .on_conflict_do_nothing()
 )

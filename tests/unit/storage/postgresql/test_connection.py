@@ -9,7 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Select
+from sqlalchemy import LargeBinary, Select, String, bindparam, cast, select
+from sqlalchemy.types import NullType
 
 from mic_mail.storage.index import reader_seen_rows, rows, schema
 from mic_mail.storage.index.postgresql import connection as connection_module
@@ -44,8 +45,12 @@ def fill(connection: Connection) -> None:
 
 def values_of(statement: SqlStatement) -> dict[str, object]:
     """Something for each value that a statement takes."""
-    names = statement.compiled(connection_module.DIALECT).positiontup or []
-    return {name: statement._constants.get(name, "[1,2,9]" if name == "uids" else 1) for name in names}
+    compiled = statement.compiled(connection_module.DIALECT)
+    some = {
+        name: "[1,2,9]" if name == "uids" else "1" if isinstance(compiled.binds[name].type, String) else 1
+        for name in compiled.positiontup or []
+    }
+    return some | statement._constants
 
 
 def plain(row: tuple[Any, ...]) -> list[Any]:
@@ -125,8 +130,9 @@ def test_no_more_rows_wait_than_memory_is_meant_to_hold(database: Database) -> N
 def test_large_values_pass_both_ways(database: Database) -> None:
     """Both sides send more than a socket takes: nobody waits for the other."""
     octets = os.urandom(1 << 20) * 4
+    echo = SqlStatement(select(cast(bindparam("octets", type_=LargeBinary()), LargeBinary)))
     with database.reading() as connection:
-        cursors = [connection._send("SELECT $1::bytea", b"SELECT $1::bytea", [octets]) for _ in range(8)]
+        cursors = [echo.on(connection, octets=octets) for _ in range(8)]
         assert [cursor.fetchone() == (octets,) for cursor in cursors] == [True] * 8
 
 
@@ -145,6 +151,25 @@ def test_text_with_nul_is_refused_and_not_cut(database: Database) -> None:
         assert len(rows.read_folders(connection, 1)) == 1
 
 
+def test_text_is_no_whole_number(database: Database) -> None:
+    """Nor are octets, however many they are; with SQLite either would be in the column as it is."""
+    statement = SqlStatement(select(schema.account.c.modseq).where(schema.account.c.modseq == bindparam("number")))
+    untyped = SqlStatement(select(schema.account.c.modseq + bindparam("number", type_=NullType())))
+    for value in ("abcdefgh", b"abcdefgh"):
+        with pytest.raises((TypeError, psycopg.DataError)), database.reading() as connection:
+            statement.on(connection, number=value).fetchall()
+        with pytest.raises((TypeError, psycopg.DataError)), database.reading() as connection:
+            untyped.on(connection, number=value).fetchall()
+        with pytest.raises((TypeError, psycopg.DataError)), database.reading() as connection:
+            connection.run("SELECT $1::bigint", value).fetchone()  # type: ignore[arg-type]
+    with pytest.raises(psycopg.DataError, match=r"U\+0000"), database.reading() as connection:
+        connection.run("SELECT $1::bigint", "12\0")
+
+
 def test_a_value_of_no_column_is_refused(database: Database) -> None:
     with database.reading() as connection, pytest.raises(TypeError, match="float"):
         connection.run("SELECT $1::text", 1.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="float"), database.changing(1) as connection:
+        rows.write_folder(connection, folder_row(2, 1.5), new=True)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="float"), database.changing(1) as connection:
+        rows.write_folder(connection, folder_row(1.5), new=True)  # type: ignore[arg-type]

@@ -317,6 +317,7 @@ def test_a_server_that_only_reads_is_left(server: PostgresqlServer, database: Da
         ("40001", Busy),
         ("40P01", Busy),
         ("55P03", Busy),
+        ("08P01", psycopg.errors.ProtocolViolation),
         ("23505", psycopg.errors.UniqueViolation),
         ("42601", psycopg.errors.SyntaxError),
     ],

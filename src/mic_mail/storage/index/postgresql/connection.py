@@ -13,6 +13,7 @@ import itertools
 import select
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -21,7 +22,9 @@ import psycopg
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
+from sqlalchemy import Integer, LargeBinary, String
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.types import TypeEngine
 
 from mic_mail.storage.errors import OutcomeUnknown, Unavailable
 from mic_mail.storage.index.postgresql.failures import ends_session, is_busy, of_error
@@ -32,22 +35,35 @@ _MOST_PREPARED = 100
 """Statements that a session keeps prepared; the server holds about 22 KiB for each."""
 _MOST_WAITING = 1_000
 """Statements that wait for their results: rows of one `executemany` come without end."""
-_BINARY = 1
+_TEXT, _BINARY = 0, 1
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _SYNC = "sync"
 """Stands for a point up to which a failure has the server skip what was sent."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A statement in PostgreSQL's SQL."""
+
+    sql: bytes
+    in_order: Callable[[Any], Sequence[Any]]
+    """Puts its values in order."""
+    encoders: Sequence[Callable[[Any], bytes | None]]
+    formats: Sequence[int]
+
+
 @lru_cache(maxsize=1024)
-def _in_postgresql(sql: str) -> tuple[bytes, Callable[[Any], Sequence[Any]]]:
-    """Return a statement in PostgreSQL's SQL, and what puts its values in order."""
+def _in_postgresql(sql: str) -> _Form:
     statement = BY_SQL[sql]
     compiled = statement.compiled(DIALECT)
     names: list[str] = compiled.positiontup or []
-    if not isinstance(statement, RowStatement):
-        return str(compiled).encode(), _in_order(names)
-    places = [statement.names.index(name) for name in names]
-    return str(compiled).encode(), tuple if places == list(range(len(statement.names))) else _in_order(places)
+    encoders = [_encoder(compiled.binds[name].type) for name in names]
+    formats = [_BINARY if encode is _as_octets else _TEXT for encode in encoders]
+    in_order = _in_order(names)
+    if isinstance(statement, RowStatement):
+        places = [statement.names.index(name) for name in names]
+        in_order = tuple if places == list(range(len(statement.names))) else _in_order(places)
+    return _Form(str(compiled).encode(), in_order, encoders, formats)
 
 
 def _in_order(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
@@ -56,17 +72,44 @@ def _in_order(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
     return lambda values: [values[key] for key in keys]
 
 
-def _octets(value: object) -> bytes | None:
-    """Return a value as it is sent: whole numbers as text, for the server to find their type; all else as it is."""
+# Values. Eight octets sent for a whole number would be one, whatever they say: so the type of the column chooses the format.
+
+
+def _encoder(kind: TypeEngine[Any]) -> Callable[[Any], bytes | None]:
+    if isinstance(kind, Integer):
+        return _as_number
+    if isinstance(kind, String | LargeBinary):
+        return _as_octets
+    return _as_text
+
+
+def _as_number(value: object) -> bytes | None:
+    """Return a whole number as text: its prepared form is the same whatever its size."""
     if isinstance(value, int):
         return b"%d" % value
+    if value is None:
+        return None
+    raise TypeError(f"no whole number: {type(value).__name__}")
+
+
+def _as_octets(value: object) -> bytes | None:
+    """Return text or octets as they are; they are sent with their length."""
     if isinstance(value, str):
         return value.encode()
     if value is None or isinstance(value, bytes):
         return value
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
-    raise TypeError(f"no value of a column: {type(value).__name__}")
+    raise TypeError(f"no text and no octets: {type(value).__name__}")
+
+
+def _as_text(value: object) -> bytes | None:
+    """Return a value of which no column says the type; the server reads it as the type that it finds."""
+    if not isinstance(value, str):
+        return _as_number(value)
+    if "\0" in value:  # it would be cut off there
+        raise psycopg.DataError("text with U+0000")
+    return value.encode()
 
 
 class PostgresqlCursor:
@@ -137,34 +180,33 @@ class PostgresqlConnection:
     # Statements
 
     def execute(self, sql: str, values: Any = (), /) -> PostgresqlCursor:
-        form, in_order = _in_postgresql(sql)
-        return self._send(sql, form, in_order(values))
+        form = _in_postgresql(sql)
+        return self._send(sql, form, form.in_order(values))
 
     def executemany(self, sql: str, rows: Iterable[Any], /) -> None:
         """Run a statement with the values of each row, all in one round trip."""
-        form, in_order = _in_postgresql(sql)
+        form = _in_postgresql(sql)
         for values in rows:
             if len(self._waiting) >= _MOST_WAITING:
                 self.settle()
-            self._send(sql, form, in_order(values))
+            self._send(sql, form, form.in_order(values))
 
     def run(self, sql: str, *values: int | str) -> PostgresqlCursor:
         """Run a statement of PostgreSQL's own."""
-        return self._send(sql, sql.encode(), values)
+        return self._send(sql, _Form(sql.encode(), tuple, [_as_text] * len(values), [_TEXT] * len(values)), values)
 
-    def _send(self, key: str, form: bytes, values: Sequence[Any]) -> PostgresqlCursor:
+    def _send(self, key: str, form: _Form, values: Sequence[Any]) -> PostgresqlCursor:
         """Send a statement, or leave it with libpq to be sent; its taker waits before it can be lost by an interruption."""
-        formats = [0 if isinstance(value, int) else _BINARY for value in values]
-        octets = [_octets(value) for value in values]
+        octets = [encode(value) for encode, value in zip(form.encoders, values, strict=True)]
         cursor = PostgresqlCursor(self)
         try:
             name = self._prepared.get(key)
             if name is None:
-                name = self._prepare(key, form)
+                name = self._prepare(key, form.sql)
             else:
                 self._prepared.move_to_end(key)
             self._waiting.append(cursor)
-            self._libpq.send_query_prepared(name, octets, formats, _BINARY)
+            self._libpq.send_query_prepared(name, octets, form.formats, _BINARY)
         except psycopg.Error as error:
             raise self._lost(error) from error
         return cursor

@@ -23,6 +23,8 @@ _PASSING = (
     "XX",  # damage
 )
 """Beginnings of SQLSTATEs of errors that end without a change of this program."""
+_PROTOCOL = "08P01"
+"""A message that the server does not understand, as one with too few values: of class 08, yet a mistake of the program."""
 
 
 def is_busy(error: psycopg.Error) -> bool:
@@ -36,7 +38,8 @@ def ends_session(error: psycopg.Error) -> bool:
     """
     if error.diag.severity_nonlocalized in {"FATAL", "PANIC"}:
         return True
-    return error.sqlstate is None or error.sqlstate.startswith(("08", "57", "25P03", "25P04"))
+    state = error.sqlstate
+    return state is None or (state != _PROTOCOL and state.startswith(("08", "57", "25P03", "25P04")))
 
 
 def of_error(where: str, error: psycopg.Error) -> Exception:
@@ -50,7 +53,7 @@ def of_error(where: str, error: psycopg.Error) -> Exception:
         kind = DiskFull
     elif state in _BUSY:
         kind = Busy
-    elif not state.startswith(_PASSING):
+    elif state == _PROTOCOL or not state.startswith(_PASSING):
         return error
     return kind(f"{where}: {_message_of(error)}")
 
