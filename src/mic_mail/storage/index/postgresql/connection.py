@@ -103,6 +103,12 @@ def _as_octets(value: object) -> bytes | None:
     raise TypeError(f"no text and no octets: {type(value).__name__}")
 
 
+def _encoded(form: _Form, values: Sequence[Any]) -> list[bytes | None]:
+    with contextlib.suppress(UnicodeEncodeError):  # which holds the text
+        return [encode(value) for encode, value in zip(form.encoders, values, strict=True)]
+    raise psycopg.DataError("text that UTF-8 cannot hold")
+
+
 def _as_text(value: object) -> bytes | None:
     """Return a value of which no column says the type; the server reads it as the type that it finds."""
     if not isinstance(value, str):
@@ -197,7 +203,7 @@ class PostgresqlConnection:
 
     def _send(self, key: str, form: _Form, values: Sequence[Any]) -> PostgresqlCursor:
         """Send a statement, or leave it with libpq to be sent; its taker waits before it can be lost by an interruption."""
-        octets = [encode(value) for encode, value in zip(form.encoders, values, strict=True)]
+        octets = _encoded(form, values)
         cursor = PostgresqlCursor(self)
         try:
             name = self._prepared.get(key)
@@ -207,9 +213,10 @@ class PostgresqlConnection:
                 self._prepared.move_to_end(key)
             self._waiting.append(cursor)
             self._libpq.send_query_prepared(name, octets, form.formats, _BINARY)
+            return cursor
         except psycopg.Error as error:
-            raise self._lost(error) from error
-        return cursor
+            failure = self._lost(error)
+        raise failure
 
     def _prepare(self, key: str, form: bytes) -> bytes:
         if len(self._prepared) >= _MOST_PREPARED:
@@ -228,7 +235,7 @@ class PostgresqlConnection:
         """Send what waits and take the results; raise the first error among them."""
         failed = self._collect()
         if failed is not None:
-            raise self._failure(failed) from failed
+            raise self._failure(failed)
 
     def _failure(self, failed: psycopg.Error) -> Exception:
         """Return the error to raise; after all but a conflict with others the session is given up."""
@@ -323,15 +330,18 @@ class PostgresqlConnection:
             self.run("COMMIT")
         except Unavailable as error:  # some of it may have gone out
             raise OutcomeUnknown(f"at COMMIT: {error}") from error
+        unforeseen = ""
         try:
             failed = self._collect()
-        except Exception as error:  # of rows that came with it, as where memory is short: the server has COMMIT by now
-            raise OutcomeUnknown(f"{self.where}: at COMMIT: {type(error).__name__}") from error
+        except Exception as error:  # noqa: BLE001 - of rows that came with it, as where memory is short
+            unforeseen = type(error).__name__
+        if unforeseen:  # the server has COMMIT by now
+            raise OutcomeUnknown(f"{self.where}: at COMMIT: {unforeseen}")
         if failed is not None:
             reason = self._failure(failed)
             if failed.sqlstate is None or (self._failed_last and ends_session(failed)):
-                raise OutcomeUnknown(f"at COMMIT: {reason}") from failed
-            raise reason from failed
+                raise OutcomeUnknown(f"at COMMIT: {reason}")
+            raise reason
         if self._warning:  # of a wait for standbys that somebody ended
             raise OutcomeUnknown(f"{self.where}: at COMMIT: {self._warning}")
 
@@ -354,9 +364,11 @@ class PostgresqlConnection:
         self.run("COMMIT")
         try:
             self._push()
+            self._is_ending = True
+            return
         except psycopg.Error as error:
-            raise self._lost(error) from error
-        self._is_ending = True
+            failure = self._lost(error)
+        raise failure
 
     def is_alive(self) -> bool:
         """Return whether the connection still stands, as far as this side has heard; asks nothing of the server."""

@@ -32,7 +32,8 @@ def create(database: Database) -> bool:
                 driver.execute("INSERT INTO index_version VALUES (%s)", (schema.INDEX_VERSION,))
                 return True
         except psycopg.Error as error:
-            raise of_error(database.where, error) from error
+            failure = of_error(database.where, error)
+        raise failure
 
 
 def _exists(driver: psycopg.Connection[tuple[object, ...]]) -> bool:

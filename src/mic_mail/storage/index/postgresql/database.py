@@ -12,6 +12,7 @@ meanwhile is replaced before it is used, so that a restart costs nobody an error
 that row (READ COMMITTED), so folders are read by a later one.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ class Database:
 
     def __init__(self, connection_string: str, *, most: int = 8, lock_seconds: float = 10.0) -> None:
         """`lock_seconds`: a change waits so long for its account, and everyone for a connection."""
-        self._settings: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(connection_string)}
+        self._settings: dict[str, Any] = {**_CONNECTION, **_read(connection_string)}
         self._lock_seconds = lock_seconds
         self._statement_seconds = max(_STATEMENT_SECONDS, 2 * lock_seconds)
         session = _SESSION | {
@@ -190,7 +191,8 @@ class Database:
         try:
             return psycopg.connect(**self._settings, client_encoding="UTF8", autocommit=True)
         except psycopg.Error as error:
-            raise of_error(self.where, error) from error
+            failure = of_error(self.where, error)
+        raise failure
 
     def close(self) -> None:
         """Close idle connections now and those in use when they return; the next use opens others."""
@@ -199,3 +201,14 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+def _read(connection_string: str) -> dict[str, Any]:
+    """Return the settings in a connection string; of one that is wrong nothing is told, since it may be of its password."""
+    with contextlib.suppress(psycopg.Error, ValueError):
+        settings = dict(conninfo_to_dict(connection_string))
+        hosts, ports, name = (str(settings.get(key, "")) for key in ("host", "port", "dbname"))
+        # Where a password in a URI has an "@" or "/" as it is, its end is taken for one of these.
+        if all("@" not in host[1:] for host in hosts.split(",")) and set(ports) <= set("0123456789,") and "@" not in name:
+            return settings
+    raise ValueError("no connection string of PostgreSQL: quote a value with spaces; in a URI, write special characters as %XX")

@@ -1,7 +1,10 @@
 """PostgreSQL's errors as the store's own; mistakes of the program stay what they are.
 
 In: an error of psycopg. Out: `Unavailable` and its kinds for all that passes: a server that is away, restarts, follows another
-or has no room; a lock that was not free in time. An error of SQL or of a value is returned as it came.
+or has no room; a lock that was not free in time. An error of SQL or of a value keeps its class.
+
+What comes in holds values of messages, with the statement; so it is never chained to what is raised (`raise` stands outside of
+`except`), and only what has no values is taken from it.
 """
 
 import psycopg
@@ -23,6 +26,8 @@ _PASSING = (
     "XX",  # damage
 )
 """Beginnings of SQLSTATEs of errors that end without a change of this program."""
+_OF_VALUES = "22"
+"""Beginning of SQLSTATEs of errors whose first line quotes a value; that of others has names of tables at most."""
 _PROTOCOL = "08P01"
 """A message that the server does not understand, as one with too few values: of class 08, yet a mistake of the program."""
 
@@ -43,22 +48,24 @@ def ends_session(error: psycopg.Error) -> bool:
 
 
 def of_error(where: str, error: psycopg.Error) -> Exception:
-    """Return the store's error for this one, or itself where it is a mistake of the program."""
+    """Return the store's error for this one, or one of its own class where it is a mistake of the program."""
     state = error.sqlstate
-    kind: type[Unavailable] = Unavailable
+    kind: type[Exception] = Unavailable
     if state is None:
         if not isinstance(error, psycopg.OperationalError):
-            return error
+            kind = type(error)
     elif state == _DISK_FULL:
         kind = DiskFull
     elif state in _BUSY:
         kind = Busy
     elif state == _PROTOCOL or not state.startswith(_PASSING):
-        return error
+        kind = type(error)
     return kind(f"{where}: {_message_of(error)}")
 
 
 def _message_of(error: psycopg.Error) -> str:
     """Return what happened, on one line, without the statement and its values."""
+    if error.sqlstate and error.sqlstate.startswith(_OF_VALUES):
+        return f"{type(error).__name__} ({error.sqlstate})"
     said = error.diag.message_primary or " ".join(str(error).split())
     return said or type(error).__name__
