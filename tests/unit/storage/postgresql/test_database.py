@@ -9,6 +9,7 @@ import pytest
 
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.index import rows
+from mic_mail.storage.index.postgresql import database as database_module
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
 from postgresql_server import PostgresqlServer
@@ -146,6 +147,18 @@ def test_patience_with_an_account_ends(server: PostgresqlServer, database: Datab
         assert connection.run("SHOW lock_timeout").fetchone() != ("10s",)
     with other.changing(1) as connection:
         assert connection.run("SHOW lock_timeout").fetchone() == ("10s",)
+
+
+def test_patience_ends_however_often_is_waited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of one wait does not hold for this one, as it would not for the second of two."""
+    lock = database_module._LOCK_ACCOUNT.replace("WHERE", ", pg_sleep(600) WHERE").partition("FOR")[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(database_module, "_LOCK_ACCOUNT", lock)
+        with pytest.raises(Busy, match=f"account 1 .* busy for {SHORT} s"), database.changing(1, SHORT):
+            pass
+    assert len(database._idle) == 1
+    with database.changing(1, SHORT) as connection:
+        assert connection.run("SHOW statement_timeout").fetchone() == ("20s",)
 
 
 def test_an_account_that_is_not_there_is_not_held(database: Database) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
@@ -285,6 +286,40 @@ def test_a_server_that_does_not_answer_is_given_up(server: PostgresqlServer, dat
     finally:
         os.kill(pid, signal.SIGCONT)
         connection.close()
+
+
+def test_patience_ends_with_a_host_that_does_not_answer(database: Database) -> None:
+    """It takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        silent_one = Database(f"host=127.0.0.1 port={port} connect_timeout=600")
+        with pytest.raises(Unavailable, match="timeout"), silent_one.changing(1, SHORT):
+            pass
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_patience_ends_with_a_session_that_does_not_answer(server: PostgresqlServer, database: Database) -> None:
+    """Neither of the end of its last user's transaction, nor of the lock."""
+    with closing(Database(server.connection_string)) as other, contextlib.ExitStack() as stack:
+        other._statement_seconds = 600
+        with other.snapshot() as connection:
+            pid = backend(connection)
+            stack.enter_context(stopped(pid))
+        with other.changing(1, SHORT) as connection:
+            second = backend(connection)
+        assert second != pid
+        stack.enter_context(stopped(second))
+        with pytest.raises(Unavailable, match="no answer within") as raised, other.changing(1, SHORT):
+            pass
+        assert type(raised.value) is Unavailable
 
 
 def test_a_server_that_only_reads_is_left(server: PostgresqlServer, database: Database) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.types import TypeEngine
 
 from mic_mail.storage.errors import OutcomeUnknown, Unavailable
-from mic_mail.storage.index.postgresql.failures import ends_session, is_busy, of_error
+from mic_mail.storage.index.postgresql.failures import ends_session, leaves_session, of_error
 from mic_mail.storage.index.statements import BY_SQL, RowStatement
 
 DIALECT = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -177,7 +177,7 @@ class PostgresqlConnection:
         self._is_ending = False
         """True while the end of a transaction has been sent and its result is still to come."""
         self._warning = ""
-        self._answer_ms = int(answer_seconds * 1000)
+        self._longest_ms = self._answer_ms = int(answer_seconds * 1000)
         self._socket = select.poll()
         self._socket.register(self._libpq.socket, select.POLLIN)
         self._libpq.notice_handler = self._on_notice
@@ -238,9 +238,9 @@ class PostgresqlConnection:
             raise self._failure(failed)
 
     def _failure(self, failed: psycopg.Error) -> Exception:
-        """Return the error to raise; after all but a conflict with others the session is given up."""
+        """Return the error to raise; after most the session is given up."""
         self._failed = True
-        self._unusable = self._unusable or not is_busy(failed)
+        self._unusable = self._unusable or not leaves_session(failed)
         return of_error(self.where, failed)
 
     def _collect(self) -> psycopg.Error | None:
@@ -308,6 +308,10 @@ class PostgresqlConnection:
         if not events:
             raise psycopg.OperationalError(f"no answer within {self._answer_ms / 1000:g} s")
         return events[0][1]
+
+    def answer_within(self, seconds: float | None) -> None:
+        """Have the server answer within this time from now on; None: within the longest, as it was made with."""
+        self._answer_ms = self._longest_ms if seconds is None else min(self._longest_ms, int(seconds * 1000))
 
     def _lost(self, error: psycopg.Error) -> Exception:
         self._unusable, self._waiting = True, []

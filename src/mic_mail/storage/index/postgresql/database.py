@@ -58,7 +58,15 @@ _NEEDED = "-c client_min_messages=warning"
 """What no connection string may change: only a warning tells that somebody has ended the wait for a standby."""
 _LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
 _LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
-_LOCK_WAIT = "SELECT set_config('lock_timeout', $1, true)"
+_PATIENCE = "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)"
+_NO_PATIENCE = "SET LOCAL statement_timeout TO DEFAULT"
+_MORE_MS = 100
+"""A statement may take so much longer than one wait for a lock, which then ends first and is told as such.
+
+The time of a statement counts over all of its waits; he who is third in a row has two.
+"""
+_MORE_PATIENCE = 2.0
+"""Seconds beyond his patience that anyone waits for a host, or for a server that does not answer: libpq waits no less."""
 _ACCOUNTS = 0x6D6D6978
 """First of the two keys of an advisory lock of an account: "mmix"."""
 
@@ -68,7 +76,7 @@ class Database:
 
     def __init__(self, connection_string: str, *, most: int = 8, lock_seconds: float = 10.0) -> None:
         """`lock_seconds`: a change waits so long for its account, and everyone for a connection."""
-        self._settings: dict[str, Any] = {**_CONNECTION, **_read(connection_string)}
+        self._settings: dict[str, Any] = _read(connection_string)
         self._lock_seconds = lock_seconds
         self._statement_seconds = max(_STATEMENT_SECONDS, 2 * lock_seconds)
         session = _SESSION | {
@@ -109,7 +117,8 @@ class Database:
     def changing(self, account_id: int, patience: float | None = None) -> AbstractContextManager[PostgresqlConnection]:
         """Hold an account: one transaction, durable at the end of the block, undone by any exception in it.
 
-        `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds.
+        `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds. A server that does not answer
+        may take 2 s more for each host of the connection string.
         """
         return self._changing(account_id, patience, new=False)
 
@@ -119,14 +128,15 @@ class Database:
 
     @contextmanager
     def _changing(self, account_id: int, patience: float | None, *, new: bool) -> Iterator[PostgresqlConnection]:
-        begun = time.monotonic()
+        until = None if patience is None else time.monotonic() + patience
         with self._borrowed(patience) as connection:
             try:
                 connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
-                if patience is not None:
-                    left = patience - (time.monotonic() - begun)
-                    connection.run(_LOCK_WAIT, str(max(1, int(left * 1000))))
+                if until is not None:
+                    left_ms = max(1, int(_left(until) * 1000))
+                    connection.run(_PATIENCE, str(left_ms), str(left_ms + _MORE_MS))
                 self._hold(connection, account_id, patience, new=new)
+                connection.answer_within(None)
                 yield connection
                 connection.commit()
             except BaseException:
@@ -134,12 +144,14 @@ class Database:
                 raise
 
     def _hold(self, connection: PostgresqlConnection, account_id: int, patience: float | None, *, new: bool) -> None:
+        asked = connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id) if new else connection.run(_LOCK_ACCOUNT, account_id)
+        if patience is not None:
+            connection.run(_NO_PATIENCE)
         try:
-            if new:
-                held = connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id).fetchone()
-            else:
-                held = connection.run(_LOCK_ACCOUNT, account_id).fetchone()
-        except Busy as error:
+            held = asked.fetchone()
+        except Unavailable as error:
+            if not connection.is_alive():
+                raise
             if patience is None:
                 raise Unavailable(f"account {account_id} in {self.where} busy for {self._lock_seconds} s") from error
             raise Busy(f"account {account_id} in {self.where} busy for {patience} s") from error
@@ -151,12 +163,15 @@ class Database:
     @contextmanager
     def _borrowed(self, patience: float | None = None) -> Iterator[PostgresqlConnection]:
         seconds = self._lock_seconds if patience is None else patience
+        until = time.monotonic() + seconds
         if not self._turns.acquire(timeout=seconds):
             kind = Overloaded if patience is None else Busy
             raise kind(f"{self.where}: all {self._most} connections of this process in use for {seconds} s")
         try:
             generation = self._generation
-            connection = self._taken() or self._connect()
+            limit = None if patience is None else _left(until) + _MORE_PATIENCE
+            connection = self._taken(limit) or self._connect(limit)
+            connection.answer_within(limit)
             try:
                 yield connection
             finally:
@@ -164,13 +179,14 @@ class Database:
         finally:
             self._turns.release()
 
-    def _taken(self) -> PostgresqlConnection | None:
+    def _taken(self, limit: float | None) -> PostgresqlConnection | None:
         """Return an idle connection that is good; close those that are not."""
         while True:
             with self._lock:
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
+            connection.answer_within(limit)
             if connection.is_ready():
                 return connection
             connection.close()
@@ -183,13 +199,16 @@ class Database:
                     return
         connection.close()
 
-    def _connect(self) -> PostgresqlConnection:
-        return PostgresqlConnection(self.driver(), self.where, self._statement_seconds + _MORE_SECONDS)
+    def _connect(self, limit: float | None) -> PostgresqlConnection:
+        return PostgresqlConnection(self.driver(limit), self.where, self._statement_seconds + _MORE_SECONDS)
 
-    def driver(self) -> psycopg.Connection[Any]:
-        """Open a connection of the driver's own, with the settings of all others."""
+    def driver(self, limit: float | None = None) -> psycopg.Connection[Any]:
+        """Open a connection of the driver's own, with the settings of all others; each host has `limit` seconds."""
+        settings = self._settings
+        if limit is not None:
+            settings = settings | {"connect_timeout": min(int(limit), settings["connect_timeout"] or int(limit))}
         try:
-            return psycopg.connect(**self._settings, client_encoding="UTF8", autocommit=True)
+            return psycopg.connect(**settings, client_encoding="UTF8", autocommit=True)
         except psycopg.Error as error:
             failure = of_error(self.where, error)
         raise failure
@@ -203,10 +222,15 @@ class Database:
             connection.close()
 
 
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
+
+
 def _read(connection_string: str) -> dict[str, Any]:
-    """Return the settings in a connection string; of one that is wrong nothing is told, since it may be of its password."""
+    """Return the settings by a connection string; of one that is wrong nothing is told, since it may be of its password."""
     with contextlib.suppress(psycopg.Error, ValueError):
-        settings = dict(conninfo_to_dict(connection_string))
+        settings: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(connection_string)}
+        settings["connect_timeout"] = int(settings["connect_timeout"])
         hosts, ports, name = (str(settings.get(key, "")) for key in ("host", "port", "dbname"))
         # Where a password in a URI has an "@" or "/" as it is, its end is taken for one of these.
         if all("@" not in host[1:] for host in hosts.split(",")) and set(ports) <= set("0123456789,") and "@" not in name:

@@ -14,6 +14,7 @@ from mic_mail.storage.errors import Busy, DiskFull, Unavailable
 _DISK_FULL = "53100"
 _BUSY = frozenset({"55P03", "40P01", "40001"})
 """A lock that was not free in time, a deadlock, a serialization failure: the same change may succeed at once."""
+_CANCELLED = "57014"
 _PASSING = (
     "08",  # the connection
     "25006",  # a server that only reads, since another is the primary now
@@ -32,8 +33,9 @@ _PROTOCOL = "08P01"
 """A message that the server does not understand, as one with too few values: of class 08, yet a mistake of the program."""
 
 
-def is_busy(error: psycopg.Error) -> bool:
-    return error.sqlstate in _BUSY
+def leaves_session(error: psycopg.Error) -> bool:
+    """Return whether the session can go on: after a conflict with others, or a statement that took too long."""
+    return error.sqlstate in _BUSY or error.sqlstate == _CANCELLED
 
 
 def ends_session(error: psycopg.Error) -> bool:
