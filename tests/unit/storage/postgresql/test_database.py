@@ -180,6 +180,21 @@ def test_an_account_is_made_by_one_at_a_time(server: PostgresqlServer, other: Da
         assert waiting.result(60) == account_row(3)
 
 
+def test_an_account_that_is_held_gets_a_row_of_another_table(database: Database) -> None:
+    """As a mark of a hold, by who holds it himself, in a transaction of its own that stays if the first fails."""
+
+    def change() -> None:
+        with database.changing(1):
+            with database.making(1) as connection:
+                rows.write_folder(connection, folder_row(2, "Lưu trữ"), new=True)
+            raise ValueError
+
+    with pytest.raises(ValueError, match="^$"):
+        change()
+    with database.reading() as connection:
+        assert len(rows.read_folders(connection, 1)) == 2
+
+
 # Connections of a process
 
 

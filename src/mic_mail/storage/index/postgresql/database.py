@@ -3,7 +3,7 @@
     reading()    each statement sees the newest commit
     snapshot()   all statements see one commit
     changing()   a transaction that holds an account: the row of the account is locked first
-    making()     the same for an account that has no row yet
+    making()     a transaction that holds the number of an account that may have no row yet, against others like it
 
 There are at most `most` connections, opened as they are needed; who finds none waits. A connection that the server has closed
 meanwhile is replaced before it is used, so that a restart costs nobody an error afterwards. A change is never repeated here.
@@ -123,7 +123,10 @@ class Database:
         return self._changing(account_id, patience, new=False)
 
     def making(self, account_id: int) -> AbstractContextManager[PostgresqlConnection]:
-        """Hold the number of an account that has no row yet, or has one."""
+        """Hold the number of an account, with or without a row, against others that make it.
+
+        It keeps out nobody who changes the account: marks are set in a transaction of their own while a change holds it.
+        """
         return self._changing(account_id, None, new=True)
 
     @contextmanager
