@@ -189,7 +189,7 @@ def test_an_account_that_is_held_gets_a_row_of_another_table(database: Database)
                 rows.write_folder(connection, folder_row(2, "Lưu trữ"), new=True)
             raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         change()
     with database.reading() as connection:
         assert len(rows.read_folders(connection, 1)) == 2

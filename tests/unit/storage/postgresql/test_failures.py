@@ -192,6 +192,27 @@ def test_rows_that_cannot_be_taken_at_commit(
     assert modseq(database) == 8
 
 
+@pytest.mark.parametrize("within", ["_send", "_collect", "_push", "_wait"])
+def test_an_interruption_of_commit(within: str, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The change is not told to be undone: once COMMIT is left with libpq, it goes out even as the connection is closed."""
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    def change() -> None:
+        with database.changing(1) as connection:
+            add(connection)
+            monkeypatch.setattr(PostgresqlConnection, within, interrupted)
+
+    with pytest.raises(OutcomeUnknown, match=r"at COMMIT: .*KeyboardInterrupt"):
+        change()
+    monkeypatch.undo()
+    assert database._idle == []
+    with database.changing(1):
+        pass
+    assert modseq(database) == (7 if within == "_send" else 8)
+
+
 def test_settings_of_a_role_change_nothing_that_a_commit_needs(server: PostgresqlServer, other: Database) -> None:
     """A warning is heard, COMMIT waits until it is durable, and each statement of a change sees the newest commit."""
     others = {"client_min_messages": "error", "synchronous_commit": "off", "default_transaction_isolation": "serializable"}

@@ -324,27 +324,31 @@ class PostgresqlConnection:
     # Transactions
 
     def commit(self) -> None:
-        """Make the open transaction durable; `OutcomeUnknown` where nobody can tell whether it is."""
+        """Make the open transaction durable, or undo it; `OutcomeUnknown` where nobody can tell.
+
+        That is so after any interruption, too: the server may have COMMIT by then.
+        """
         if self._failed:
+            self.roll_back()
             raise Unavailable(f"{self.where}: a statement of this change had failed")
         if not self.is_alive():
             raise self._lost(psycopg.OperationalError("the server has closed the connection before COMMIT"))
-        self._warning = ""
+        self._warning = interrupted = ""
         try:
             self.run("COMMIT")
-        except Unavailable as error:  # some of it may have gone out
-            raise OutcomeUnknown(f"at COMMIT: {error}") from error
-        unforeseen = ""
-        try:
             failed = self._collect()
-        except Exception as error:  # noqa: BLE001 - of rows that came with it, as where memory is short
-            unforeseen = type(error).__name__
-        if unforeseen:  # the server has COMMIT by now
-            raise OutcomeUnknown(f"{self.where}: at COMMIT: {unforeseen}")
+        except Unavailable as error:
+            interrupted = str(error)
+        except BaseException as error:  # noqa: BLE001 - not chained: it may be of rows that came with it, and hold them
+            interrupted = f"{self.where}: {type(error).__name__}"
+        if interrupted:
+            self._unusable = True
+            raise OutcomeUnknown(f"at COMMIT: {interrupted}")
         if failed is not None:
             reason = self._failure(failed)
             if failed.sqlstate is None or (self._failed_last and ends_session(failed)):
                 raise OutcomeUnknown(f"at COMMIT: {reason}")
+            self.roll_back()
             raise reason
         if self._warning:  # of a wait for standbys that somebody ended
             raise OutcomeUnknown(f"{self.where}: at COMMIT: {self._warning}")

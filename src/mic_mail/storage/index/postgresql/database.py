@@ -141,10 +141,10 @@ class Database:
                 self._hold(connection, account_id, patience, new=new)
                 connection.answer_within(None)
                 yield connection
-                connection.commit()
             except BaseException:
                 connection.roll_back()
                 raise
+            connection.commit()
 
     def _hold(self, connection: PostgresqlConnection, account_id: int, patience: float | None, *, new: bool) -> None:
         asked = connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id) if new else connection.run(_LOCK_ACCOUNT, account_id)
