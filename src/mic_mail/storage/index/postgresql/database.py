@@ -49,13 +49,20 @@ _CONNECTION = {
 Of several hosts, the primary is used.
 """
 _SESSION = {
-    "synchronous_commit": "on",  # whatever its role is set to; a connection string may ask for more
     "idle_in_transaction_session_timeout": 5_000,
     "plan_cache_mode": "force_generic_plan",  # statements go by keys, so each set of values would get the same plan
     "jit": "off",
 }
 _NEEDED = "-c client_min_messages=warning"
 """What no connection string may change: only a warning tells that somebody has ended the wait for a standby."""
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', CASE WHEN now IN ('on', 'remote_apply') THEN now ELSE 'on' END, false) "
+    "FROM current_setting('synchronous_commit') AS now"
+)
+"""Asks for no less than `on`, whatever is set for server, role or connection; who asks for more has a reason.
+
+What is set so, a later change of the server's settings does not undo.
+"""
 _LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
 _LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
 _PATIENCE = "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)"
@@ -85,7 +92,7 @@ class Database:
             "transaction_timeout": int(_TRANSACTION_STATEMENTS * self._statement_seconds * 1000),
         }
         options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", ""), _NEEDED]
-        self._settings["options"] = " ".join(options)
+        self._settings |= {"options": " ".join(options), "client_encoding": "UTF8"}
         host, port, name = (self._settings.get(key) for key in ("host", "port", "dbname"))
         self.where = f"PostgreSQL {name or ''} at {host or 'its socket'}:{port or 5432}"
         self._most = most
@@ -174,7 +181,6 @@ class Database:
             generation = self._generation
             limit = None if patience is None else _left(until) + _MORE_PATIENCE
             connection = self._taken(limit) or self._connect(limit)
-            connection.answer_within(limit)
             try:
                 yield connection
             finally:
@@ -203,7 +209,14 @@ class Database:
         connection.close()
 
     def _connect(self, limit: float | None) -> PostgresqlConnection:
-        return PostgresqlConnection(self.driver(limit), self.where, self._statement_seconds + _MORE_SECONDS)
+        connection = PostgresqlConnection(self.driver(limit), self.where, self._statement_seconds + _MORE_SECONDS)
+        connection.answer_within(limit)
+        try:
+            connection.run(_DURABLE).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def driver(self, limit: float | None = None) -> psycopg.Connection[Any]:
         """Open a connection of the driver's own, with the settings of all others; each host has `limit` seconds."""
@@ -211,7 +224,7 @@ class Database:
         if limit is not None:
             settings = settings | {"connect_timeout": min(int(limit), settings["connect_timeout"] or int(limit))}
         try:
-            return psycopg.connect(**settings, client_encoding="UTF8", autocommit=True)
+            return psycopg.connect(**settings, autocommit=True)
         except psycopg.Error as error:
             failure = of_error(self.where, error)
         raise failure
