@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import LargeBinary, Select, String, bindparam, cast, select
 from sqlalchemy.types import NullType
 
+from mic_mail.storage.errors import Busy
 from mic_mail.storage.index import reader_seen_rows, rows, schema
 from mic_mail.storage.index.postgresql import connection as connection_module
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
@@ -142,6 +143,26 @@ def test_a_session_keeps_a_bounded_number_of_statements_prepared(database: Datab
             assert connection.run(f"SELECT {number}").fetchone() == (number,)
         ((kept,),) = connection.run("SELECT count(*) FROM pg_prepared_statements")
     assert kept == connection_module._MOST_PREPARED
+
+
+def test_a_conflict_leaves_no_more_statements_prepared(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After it the server skips what was sent, and so what was to make room."""
+    monkeypatch.setattr(connection_module, "_MOST_PREPARED", 10)
+
+    def conflict(number: int) -> None:
+        with database.changing(1) as connection:
+            for more in range(9):
+                connection.run(f"SELECT {number} + {more}")
+            connection.settle()
+            connection.run("DO $$ BEGIN RAISE EXCEPTION 'as it happens' USING ERRCODE = '55P03'; END $$")
+            connection.run(f"SELECT {number}")
+
+    for number in range(5):
+        with pytest.raises(Busy):
+            conflict(number)
+    with database.reading() as connection:
+        ((kept,),) = connection.run("SELECT count(*) FROM pg_prepared_statements")
+    assert kept <= connection_module._MOST_PREPARED
 
 
 def test_text_with_nul_is_refused_and_not_cut(database: Database) -> None:

@@ -13,7 +13,7 @@ from mic_mail.storage.index.postgresql import database as database_module
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
 from postgresql_server import PostgresqlServer
-from unit.storage.postgresql.index_rows import SHORT, account_row, add, deliver, folder_row, modseq, waits
+from unit.storage.postgresql.index_rows import SHORT, account_row, add, backend, deliver, folder_row, modseq, waits
 from waiting import stays, wait_for
 
 pytestmark = pytest.mark.needs_tool("postgres")
@@ -231,3 +231,19 @@ def test_connections_are_opened_as_they_are_needed_and_closed(server: Postgresql
             assert rows.read_account(used, 1) is not None
         wait_for(lambda: sessions() == 0)
         assert modseq(counted) == 7
+
+
+def test_connections_that_rest_are_closed(server: PostgresqlServer, database: Database) -> None:
+    """The others stay, and those in use; the next use opens others."""
+    now = 100.0
+    with closing(Database(server.connection_string, monotonic=lambda: now)) as resting:
+        with resting.reading() as used, resting.reading(), resting.reading() as last:
+            pid = backend(last)
+        assert backend(used)
+        now = 200.0
+        with resting.reading() as recent:
+            assert (resting.rest(100.0), resting.rest(101.0), resting.rest(300.0)) == (0, 2, 0)
+            wait_for(lambda: server.psql(f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}") == "0\n")
+            assert rows.read_account(recent, 1) is not None
+        assert (resting.rest(200.0), resting.rest(200.1), resting.rest(300.0)) == (0, 1, 0)
+        assert modseq(resting) == 7

@@ -160,6 +160,8 @@ class PostgresqlConnection:
     def __init__(self, driver: psycopg.Connection[Any], where: str, answer_seconds: float) -> None:
         """`answer_seconds`: within this time the server answers, or counts as lost."""
         self.where = where
+        self.used_at = 0.0
+        """When its last user gave it back."""
         self.round_trips = 0
         self._driver = driver
         self._libpq = driver.pgconn
@@ -168,7 +170,7 @@ class PostgresqlConnection:
         """Names of prepared statements by SQLite's SQL, the least recently used first."""
         self._numbers = itertools.count()
         self._waiting: list[PostgresqlCursor | str | None] = []
-        """Takers of the results to come: a cursor, the SQL of a statement to be prepared, nobody, or `_SYNC`."""
+        """Takers of the results to come: a cursor, SQL of a statement to be prepared, None for one to be let go, or `_SYNC`."""
         self._unusable = False
         self._failed = False
         """Set once a statement of the open transaction has failed."""
@@ -263,6 +265,8 @@ class PostgresqlConnection:
                 else:
                     if isinstance(taker, str):
                         self._prepared.pop(taker, None)
+                    elif taker is None:  # the server keeps what it was to let go, and nobody knows it by name any more
+                        was_unusable = True
                     if failed is None:
                         failed = psycopg.errors.error_from_result(result, encoding="utf-8")
                         self._failed_last = place == len(waiting)

@@ -15,7 +15,7 @@ that row (READ COMMITTED), so folders are read by a later one.
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -81,10 +81,21 @@ _ACCOUNTS = 0x6D6D6978
 class Database:
     """The connections of one process; safe from several threads, not across a fork."""
 
-    def __init__(self, connection_string: str, *, most: int = 8, lock_seconds: float = 10.0) -> None:
-        """`lock_seconds`: a change waits so long for its account, and everyone for a connection."""
+    def __init__(
+        self,
+        connection_string: str,
+        *,
+        most: int = 8,
+        lock_seconds: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`lock_seconds`: a change waits so long for its account, and everyone for a connection.
+
+        `monotonic`: the clock of `rest`.
+        """
         self._settings: dict[str, Any] = _read(connection_string)
         self._lock_seconds = lock_seconds
+        self._monotonic = monotonic
         self._statement_seconds = max(_STATEMENT_SECONDS, 2 * lock_seconds)
         session = _SESSION | {
             "lock_timeout": int(lock_seconds * 1000),
@@ -99,7 +110,7 @@ class Database:
         self._turns = threading.Semaphore(most)
         self._lock = threading.Lock()
         self._idle: list[PostgresqlConnection] = []
-        """The last one returned is the next to be used."""
+        """The last one returned is the next to be used, so the first rest longest."""
         self._generation = 0
 
     @contextmanager
@@ -201,6 +212,7 @@ class Database:
             connection.close()
 
     def _give_back(self, connection: PostgresqlConnection, generation: int) -> None:
+        connection.used_at = self._monotonic()
         if connection.has_ended:
             with self._lock:
                 if generation == self._generation:
@@ -228,6 +240,15 @@ class Database:
         except psycopg.Error as error:
             failure = of_error(self.where, error)
         raise failure
+
+    def rest(self, before: float) -> int:
+        """Close the idle connections unused since `before`; return how many. Each has a process of the server to itself."""
+        with self._lock:
+            resting = [connection for connection in self._idle if connection.used_at < before]
+            self._idle = [connection for connection in self._idle if connection.used_at >= before]
+        for connection in resting:
+            connection.close()
+        return len(resting)
 
     def close(self) -> None:
         """Close idle connections now and those in use when they return; the next use opens others."""
