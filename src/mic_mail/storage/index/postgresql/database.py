@@ -10,6 +10,10 @@ meanwhile is replaced before it is used, so that a restart costs nobody an error
 
 `changing` locks the row in a statement of its own: what a statement joins to a row for which it had to wait may be older than
 that row (READ COMMITTED), so folders are read by a later one.
+
+A connection is a session of one server process, PostgreSQL 17 or newer, from its start to its end: limits and durability are
+settings of the session, and statements stay prepared in it. So no pooler may stand between that gives a session's transactions
+to several server processes, as PgBouncer does in its modes `transaction` and `statement`.
 """
 
 import contextlib
