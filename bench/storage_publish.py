@@ -18,7 +18,7 @@ from pathlib import Path
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef
 
 MESSAGE = b"From: a@mic.gov.vn\r\nTo: b@mic.gov.vn\r\nSubject: bench\r\nMessage-ID: <1@mic>\r\n\r\n" + b"x" * 78 + b"\r\n"
@@ -34,7 +34,7 @@ def publish_one(account: Account, folder_id: int) -> None:
 
 
 def publish_bench(root: Path, threads: int, seconds: float) -> dict[str, float]:
-    store = MailStore(root, clock=SystemClock(), host="bench")
+    store = LocalMailStore(root, clock=SystemClock(), host="bench")
     accounts = [store.account(AccountRef(number, f"t{threads}/u{number}")) for number in range(1, 11)]
     folders = [account.folder("INBOX").folder_id for account in accounts]
     counts = [0] * threads
@@ -67,7 +67,7 @@ def list_bench(root: Path, messages: int) -> dict[str, float]:
     """Fills by links of one file, in batches, so that the fsyncs do not dominate."""
     spool = root / "spool"
     spool.write_bytes(MESSAGE)
-    store = MailStore(root, clock=SystemClock(), host="bench")
+    store = LocalMailStore(root, clock=SystemClock(), host="bench")
     ref = AccountRef(99, "list/u")
     account = store.account(ref)
     folder_id = account.folder("INBOX").folder_id
@@ -80,7 +80,7 @@ def list_bench(root: Path, messages: int) -> dict[str, float]:
     figures = {"messages": messages, "fill_us_each": round((time.perf_counter() - started) / messages * 1e6)}
     store.close()
     for turn in ("first", "second"):
-        store = MailStore(root, clock=SystemClock(), host="bench")
+        store = LocalMailStore(root, clock=SystemClock(), host="bench")
         account = store.account(ref)
         account.quota()  # opens the index
         figures[f"view_cold_{turn}_ms"] = timed(lambda account=account: account.view(folder_id))
@@ -88,7 +88,7 @@ def list_bench(root: Path, messages: int) -> dict[str, float]:
         publish_one(account, folder_id)
         figures["view_after_delivery_ms"] = timed(lambda account=account: account.view(folder_id))
         store.close()
-    store = MailStore(root, clock=SystemClock(), host="bench")
+    store = LocalMailStore(root, clock=SystemClock(), host="bench")
     account = store.account(ref)
     uids = list(account.view(folder_id).uids[:10_000])
     for _ in range(2):

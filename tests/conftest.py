@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--clauses`: fail if a clause that this server obeys had no test that passed."""
+    parser.addoption("--in-database", action="store_true", help="mailboxes of servers lie in PostgreSQL")
     parser.addoption("--clauses", action="store_true", help="every clause has to be proved by a passing test")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     _show_values_in_helpers()
     # An example that takes long beside a busy machine is no failure: Hypothesis would let it have 200 ms.
+    if config.getoption("--in-database"):
+        os.environ["MIC_MAIL_TESTS_IN_DATABASE"] = "yes"
     settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("patient")
     os.environ.pop("COLUMNS", None)  # xdist sets it in its workers, and commands obey it; a test that wants it sets it
@@ -93,6 +96,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _descriptors_run_out() -> bool:
     """Python 3.14 looks at what is old so seldom that sockets in circles use up 1,024 descriptors within a file."""
     return len(os.listdir("/proc/self/fd")) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 3
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if config.getoption("--in-database"):
+        import mailboxes_in_database
+
+        mailboxes_in_database.end()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+import mailboxes_in_database
 from embedded import RunningServer, start_in_process
 from mic_mail.clock import Clock, SystemClock
 from mic_mail.config.manual import write
@@ -87,7 +88,10 @@ def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 def config_for(data_dir: Path, settings: Mapping[str, Any] | None = None) -> Config:
     """A configuration for tests; `settings` is the tree of what differs, like `{"auth": {"cleartext": True}}`."""
-    return Config.model_validate(merged(merged(BASE, {"server": {"data_dir": data_dir}}), settings or {}))
+    base = merged(BASE, {"server": {"data_dir": data_dir}})
+    if mailboxes_in_database.is_chosen():
+        base = merged(base, {"storage": {"database": mailboxes_in_database.new_database()}})
+    return Config.model_validate(merged(base, settings or {}))
 
 
 def left_in_staging(mail_root: Path) -> list[Path]:

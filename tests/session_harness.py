@@ -28,7 +28,7 @@ from mic_mail.services.authentication.refusals import Refusal, RefusalKind
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta
 
 REF = AccountRef(1, "mic.gov.vn/dvbe")
@@ -46,7 +46,7 @@ def decision() -> Decision:
 class Host:
     """Answers from memory."""
 
-    def __init__(self, *boxes: SharedMailbox, store: MailStore | None = None) -> None:
+    def __init__(self, *boxes: SharedMailbox, store: LocalMailStore | None = None) -> None:
         self.store = store
         self.mark: int | None = None
         """What is said instead of the truth: that nothing has changed since."""
@@ -79,7 +79,7 @@ class Host:
         return self.store.enter(account_id, folder_id, claims=claims)
 
     def read_cached(self, path: str, size: int) -> bytes | None:
-        return None if self.store is None else self.store.cached.read(path, size)
+        return None if self.store is None else self.store.read_cached(path, size)
 
     def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
         return None if self.store is None or not self.remembers else self.store.answer_rows(folder, uids)
@@ -108,7 +108,7 @@ class Talk:
 
     def __init__(
         self,
-        store: MailStore,
+        store: LocalMailStore,
         settings: SessionSettings | None = None,
         *,
         cache: SharedCache | None = None,
@@ -198,7 +198,7 @@ class Talk:
 class Pop3Talk:
     """One POP3 connection. `say` gives what the server answered up to the point where it waits again."""
 
-    def __init__(self, store: MailStore, settings: Pop3Settings | None = None, *, tls: bool = True) -> None:
+    def __init__(self, store: LocalMailStore, settings: Pop3Settings | None = None, *, tls: bool = True) -> None:
         self.clock = ManualClock(START)
         self.account: Account = store.account(REF)
         self.notes: list[LogEvent] = []
@@ -308,5 +308,5 @@ class LdapTalk:
         return None
 
 
-def open_store(folder: Path) -> MailStore:
-    return MailStore(folder, clock=ManualClock(START), host="mail.mic.gov.vn")
+def open_store(folder: Path) -> LocalMailStore:
+    return LocalMailStore(folder, clock=ManualClock(START), host="mail.mic.gov.vn")

@@ -20,7 +20,7 @@ from mic_mail.clock import Clock, SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.journal.frames import Journaled, frames_in
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef, Published, StorageSettings
 
 Result = TypeVar("Result")
@@ -98,8 +98,8 @@ class Root:
     settings: dict[str, object] = field(default_factory=lambda: {"boot_id": "first boot"})
     changes: list[tuple[int, int]] = field(default_factory=list)
 
-    def store(self) -> MailStore:
-        return MailStore(
+    def store(self) -> LocalMailStore:
+        return LocalMailStore(
             self.path,
             clock=self.clock,
             host="mail.mic.gov.vn",

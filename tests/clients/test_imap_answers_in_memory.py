@@ -16,7 +16,7 @@ from clients.shared_mailboxes import CNTT, sign_in
 from harness import MailServer
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.mail_store import open_mail_store
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import FLAGGED, AccountRef
 from store_harness import exchange, flag_names, message
 
@@ -43,13 +43,13 @@ def server(serve: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def other(server: MailServer) -> Iterator[MailStore]:
+def other(server: MailServer) -> Iterator[LocalMailStore]:
     """The store of another process."""
     with closing(process(server)) as store:
         yield store
 
 
-def process(server: MailServer) -> MailStore:
+def process(server: MailServer) -> LocalMailStore:
     return open_mail_store(server.config, server.clock, open_accounts=4)
 
 
@@ -105,7 +105,7 @@ def last_words(client: imaplib.IMAP4_SSL, command: bytes) -> bytes:
 # ------------------------------------------------------------------ restores
 
 
-def test_a_restore_takes_new_mail_away(server: Any, other: MailStore, tmp_path: Path) -> None:
+def test_a_restore_takes_new_mail_away(server: Any, other: LocalMailStore, tmp_path: Path) -> None:
     """The session is told so. What comes then has another UID and is itself; what stayed is the same."""
     account, reader, writer = other.account(AccountRef.of(server.dvbe)), sign_in(server), sign_in(server)
     add(writer, "mot")
@@ -132,7 +132,7 @@ def test_a_restore_takes_new_mail_away(server: Any, other: MailStore, tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["brings back", "numbers anew"])
-def test_a_restore_that_a_session_cannot_follow_ends_it(server: Any, other: MailStore, tmp_path: Path, how: str) -> None:
+def test_a_restore_that_a_session_cannot_follow_ends_it(server: Any, other: LocalMailStore, tmp_path: Path, how: str) -> None:
     """A message is back that the client knows to be gone, or all have other UIDs: BYE, and the next session reads what is."""
     account, reader, writer = other.account(AccountRef.of(server.dvbe)), sign_in(server), sign_in(server)
     for token in ("mot", "hai"):
@@ -240,7 +240,7 @@ def replace(client: imaplib.IMAP4, number: str, token: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["here", "there"])
-def test_fetch_follows_what_others_do(server: Any, other: MailStore, where: str) -> None:
+def test_fetch_follows_what_others_do(server: Any, other: LocalMailStore, where: str) -> None:
     """In the same process or another one. Before it is told, a client gets the octets that it knows under each number or
     nothing; then what a process finds that has nothing in memory, twice, the second time from memory."""
     ref = AccountRef.of(server.dvbe)
@@ -282,7 +282,7 @@ def test_fetch_follows_what_others_do(server: Any, other: MailStore, where: str)
 
 
 @pytest.mark.parametrize("where", ["here", "there"])
-def test_folders_that_go_come_back_and_take_a_name(server: Any, other: MailStore, where: str) -> None:
+def test_folders_that_go_come_back_and_take_a_name(server: Any, other: LocalMailStore, where: str) -> None:
     """Deleted and restored as it was; renamed, while another folder gets its name and a copy under the old UID."""
     ref = AccountRef.of(server.dvbe)
     account: Account = (server.running.context.store if where == "here" else other).account(ref)

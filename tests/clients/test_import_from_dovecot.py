@@ -12,7 +12,7 @@ import pytest
 from clients.dovecot_server import PASSWORD, OldSystem, start_old_system
 from mic_mail.clock import SystemClock
 from mic_mail.config.load import load
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import ANSWERED, FLAGGED, SEEN, AccountRef
 from regulation.console import Console
 
@@ -36,7 +36,7 @@ class Centre(Console):
         for person in ("1", "2"):
             assert self.run("mailbox", "issue", "--document", "1/CV", "--person", person) == 0, self.err
         (folder / "password").write_text(f"{PASSWORD}\n")
-        self.store = MailStore(folder / "data" / "mail", clock=SystemClock(), host="test")
+        self.store = LocalMailStore(folder / "data" / "mail", clock=SystemClock(), host="test")
 
     def account(self, number: int, local: str) -> Account:
         return self.store.account(AccountRef(number, f"mic.gov.vn/{local}"))

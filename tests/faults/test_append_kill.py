@@ -17,7 +17,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from session_harness import REF, START, Talk
 from store_harness import Root, arrivals_in, killed_at, message, observe
 

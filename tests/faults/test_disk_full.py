@@ -29,7 +29,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.fulltext.segment import IndexedDocument
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.reserve import Reserve, ReserveState
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population
@@ -121,7 +121,7 @@ def check(person: Person, patience: float = 2) -> None:
         person.deliveries.check(address, account)
         there = sorted(one.token for one in account["Archive"].messages.values())
         assert there == (sorted(person.appended) if address == DVBE else [])
-        store = MailStore(person.server.config.mail_root, clock=SystemClock(), host="checking")
+        store = LocalMailStore(person.server.config.mail_root, clock=SystemClock(), host="checking")
         report = store.account(AccountRef(number, f"mic.gov.vn/{address.partition('@')[0]}")).repair(check=True)
         store.close()
         assert report.clean, report.findings
@@ -139,7 +139,7 @@ def test_the_indexer_waits_longer_and_longer_for_a_full_disk(
     for name in ("dvbe", "ttlan"):
         people.issue(name)
     entries = list(people.directory.load_snapshot(EMPTY))
-    store = MailStore(disk.path, clock=clock, host="h")
+    store = LocalMailStore(disk.path, clock=clock, host="h")
     for entry in entries:
         account = store.account(AccountRef(entry.mailbox_id, entry.home))
         staged = account.stage()

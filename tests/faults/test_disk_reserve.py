@@ -166,12 +166,12 @@ def test_only_what_removes_or_opens_takes_the_room(tmpfs: Disk) -> None:
     """Deliveries, copies, folders and annotations meet a full disk and leave the reserve alone; a removal gives it up, and then
     they are refused though there is room. What the index holds is what was answered."""
     root = Root(tmpfs.path)
-    store = root.store()
+    store, reserve = root.store(), Reserve(str(tmpfs.path))
     account = store.account(REF)
     tokens = [f"t{number}" for number in range(200)]
     deliver(account, inbox(account), tokens)
     account.checkpoint()
-    assert store.reserves.root.set_aside(RESERVE)
+    assert reserve.set_aside(RESERVE)
     tmpfs.leave(0)
     adding: list[Callable[[], object]] = [
         lambda: deliver(account, inbox(account), ["more"]),
@@ -183,9 +183,9 @@ def test_only_what_removes_or_opens_takes_the_room(tmpfs: Disk) -> None:
     for add in adding:
         with pytest.raises(DiskFull):
             add()
-    assert store.reserves.root.state is ReserveState.WHOLE
+    assert reserve.state is ReserveState.WHOLE
     account.store_flags(inbox(account), range(1, 101), "+", DELETED)
-    assert store.reserves.root.state is ReserveState.GIVEN_UP
+    assert reserve.state is ReserveState.GIVEN_UP
     for add in adding:
         free = tmpfs.free
         with pytest.raises(DiskFull):
@@ -198,7 +198,7 @@ def test_only_what_removes_or_opens_takes_the_room(tmpfs: Disk) -> None:
     account.sweep()
     account.annotate(None, [("", "/private/comment", None)])
     tmpfs.give_back()
-    assert store.reserves.root.set_aside(RESERVE)
+    assert reserve.set_aside(RESERVE)
     assert deliver(account, inbox(account), ["more"]) == [201]
     assert account.repair(check=True).clean
     left = [token for token, _ in observe(account)["INBOX"].messages.values()]

@@ -13,7 +13,7 @@ from clients.shared_mailboxes import read_until
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from store_harness import deliver
@@ -44,7 +44,7 @@ def test_clause_12_3_d_all_workers_obey_one_command(serve_processes: Callable[..
     keeper = server.population.issue("dvbe", name="Đỗ Văn Bê")
     server.population.issue("ttlan", name="Trần Thị Lan")
     server.population.allow(unit, keeper, "keeper")
-    store = MailStore(server.config.mail_root, clock=SystemClock(), host="test")
+    store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="test")
     account = store.account(AccountRef(unit.mailbox_id, unit.home))
     deliver(account, account.folder("INBOX").folder_id, [f"thư {number}" for number in range(30)])
     if server.process is None:

@@ -13,7 +13,8 @@ from harness import STAYING, ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.types import AccountRef, TextTest
 from population import PASSWORD
 from store_harness import Root, killed_at
@@ -148,7 +149,7 @@ def test_the_indexer_waits_for_no_lock_and_holds_none(tmp_path: Path) -> None:
     """It goes its round while somebody holds the account's lock, and would go on if that were for ever."""
     root = Root(tmp_path)
     root.use(lambda account: deliver(account, range(4)))
-    store = MailStore(root.path, clock=SystemClock(), host="h")
+    store = LocalMailStore(root.path, clock=SystemClock(), host="h")
     account = store.account(AccountRef(7, "mic.gov.vn/dvbe"))
     other = root.store()
     with other.store(AccountRef(7, "mic.gov.vn/dvbe")).lock.held():

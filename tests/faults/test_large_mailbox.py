@@ -19,7 +19,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
@@ -38,7 +38,7 @@ _NUMBERS = re.compile(rb"\* (\d+) FETCH \(.*\bUID (\d+)\b.*\)\r\n")
 
 def fill(server: ProcessServer, mailbox: MailboxRecord, folder: Path) -> None:
     """INBOX, by links of one file for each batch: fsyncs do not dominate."""
-    store = MailStore(server.config.mail_root, clock=SystemClock(), host="filling")
+    store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="filling")
     account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     inbox = account.folder("INBOX").folder_id
     for first in range(1, MESSAGES + 1, BATCH):

@@ -22,7 +22,7 @@ from mic_mail.policy.due_notices import recorded_key
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from waiting import wait_for
 
@@ -56,7 +56,7 @@ class Staff:
 
     def fill(self, mailbox: MailboxRecord) -> None:
         """Some mail, so that an archive takes a moment."""
-        store = MailStore(self.server.config.mail_root, clock=SystemClock(), host="test")
+        store = LocalMailStore(self.server.config.mail_root, clock=SystemClock(), host="test")
         notices = Notices(store, self.server.config, SystemClock())
         for number in range(20):
             notices.deliver(mailbox, _letter(), origin=f"fill:{number}")
@@ -66,7 +66,7 @@ class Staff:
         config = self.server.config
         directory = Directory(config.directory_url, clock=then)
         directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RECLAIMED, then.now(), "test"))
-        store = MailStore(config.mail_root, clock=then, host="test")
+        store = LocalMailStore(config.mail_root, clock=then, host="test")
         reclaiming = Reclaiming(directory, store, config, then)
         directory.sent.put([recorded_key(mailbox.mailbox_id, reclaiming.archive(reclaiming.of(mailbox)))], then.now())
         store.close()
@@ -103,7 +103,7 @@ class Staff:
         return start_of(add_months(local_day(left.effective_at), 6)) + timedelta(days=1)
 
     def subjects(self, mailbox: MailboxRecord) -> list[str]:
-        store = MailStore(self.server.config.mail_root, clock=SystemClock(), host="test")
+        store = LocalMailStore(self.server.config.mail_root, clock=SystemClock(), host="test")
         account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
         view = account.view(account.folder(INBOX).folder_id)
         headers = [row[0] for row in account.rows(view.info.folder_id, view.uids, ["header"])]

@@ -22,7 +22,7 @@ from faults.client_mirror import Mirror, truth
 from faults.wire import Imap, Refused
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from unit.imap.commands.notify_model import Model
@@ -238,7 +238,7 @@ def test_renames_under_live_load(serve_processes: Callable[..., ProcessServer], 
     assert (found - kept, kept - found) == (Counter(), Counter())
     for each in (*mirrors, *watchers, *shakers):
         each.close()
-    store = MailStore(server.config.mail_root, clock=SystemClock(), host="checking")
+    store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="checking")
     report = store.account(AccountRef(home.mailbox_id, home.home)).repair(check=True)
     assert report.clean, report.findings
     store.close()

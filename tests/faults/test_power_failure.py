@@ -23,7 +23,7 @@ from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef, StorageSettings
 from store_harness import arrivals_in, flag_names
 
@@ -77,7 +77,7 @@ def lose_what_was_not_on_disk(mail: Path, dice: random.Random) -> int:
 
 def tokens(mail: Path, home: AccountRef, boot_id: str) -> Counter[str]:
     """What is in a mailbox when it is opened after that; and that nothing is wrong with it."""
-    store = MailStore(mail, clock=SystemClock(), host="checking", settings=StorageSettings(boot_id=boot_id))
+    store = LocalMailStore(mail, clock=SystemClock(), host="checking", settings=StorageSettings(boot_id=boot_id))
     account = store.account(home)
     found: Counter[str] = Counter()
     for folder in account.folders():
@@ -94,7 +94,7 @@ def tokens(mail: Path, home: AccountRef, boot_id: str) -> Counter[str]:
 
 def check_appended(mail: Path, home: AccountRef, boot_id: str, told: dict[str, tuple[int, frozenset[str]]]) -> None:
     """What APPENDUID told is there under its UID, with flags and INTERNALDATE; all once; nothing is wrong with it."""
-    store = MailStore(mail, clock=SystemClock(), host="checking", settings=StorageSettings(boot_id=boot_id))
+    store = LocalMailStore(mail, clock=SystemClock(), host="checking", settings=StorageSettings(boot_id=boot_id))
     account = store.account(home)
     found: dict[str, tuple[int, frozenset[str]]] = {}
     for folder in account.folders():

@@ -20,7 +20,7 @@ from faults.actors import Company, Editor, Filer, Observer, Sender, Site, look
 from faults.ledger import Account
 from harness import ProcessServer, files_in
 from mic_mail.clock import ManualClock, SystemClock
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from waiting import wait_for
 
@@ -116,7 +116,7 @@ class Trial:
 
     def check_store(self, address: str, octets: int) -> None:
         """`repair --check` finds nothing, which recounts the counters; the quota's is what a client can fetch."""
-        store = MailStore(self.server.config.mail_root, clock=SystemClock(), host="checking")
+        store = LocalMailStore(self.server.config.mail_root, clock=SystemClock(), host="checking")
         account = store.account(self.homes[address])
         report = account.repair(check=True)
         assert report.clean, (address, report.findings)
@@ -148,7 +148,7 @@ class Trial:
     def check_sweeping(self) -> None:
         """What kills left in `tmp/` goes with the sweep, a day and a half later."""
         clock = ManualClock(SystemClock().now() + timedelta(days=2))
-        store = MailStore(self.server.config.mail_root, clock=clock, host="checking")
+        store = LocalMailStore(self.server.config.mail_root, clock=clock, host="checking")
         for ref in self.homes.values():
             store.account(ref).sweep()
         store.close()

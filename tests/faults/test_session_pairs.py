@@ -15,7 +15,7 @@ from faults.client_mirror import MESSAGE, Mirror, truth
 from faults.wire import Cut, Imap
 from harness import ProcessServer, config_for, stopping
 from mic_mail.clock import SystemClock
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 
@@ -155,7 +155,7 @@ def test_two_commands_at_once(server: ProcessServer, first: str, second: str, ti
             pair.race((first, second), (0, 1) if turn % 2 else (1, 0))
         finally:
             pair.close()
-    store = MailStore(server.config.mail_root, clock=SystemClock(), host="checking")
+    store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="checking")
     mailbox = server.home  # type: ignore[attr-defined]
     report = store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).repair(check=True)
     assert report.clean, report.findings

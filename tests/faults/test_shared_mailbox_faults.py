@@ -16,7 +16,7 @@ from faults.processes.conftest import message, sign_in, stored
 from harness import ProcessServer, Standing, config_for, rests, stopping
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from session_harness import REF, Talk
 from store_harness import REF as OWN
@@ -41,7 +41,7 @@ def both(root: Root) -> tuple[list[str], list[str]]:
     return root.use(lambda own: (tokens_in(own), tokens_in(own._mailstore.account(UNIT))))
 
 
-def talk_to(store: MailStore) -> Talk:
+def talk_to(store: LocalMailStore) -> Talk:
     return Talk(store, boxes=[BOX]).sign_in()
 
 

@@ -15,10 +15,10 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import maildir_record
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import DiskFull, Unavailable
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.maildir import sidecars
 from mic_mail.storage.maildir.account_lock import AccountLock
 from mic_mail.storage.maildir.sidecars import FolderSidecar
-from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED
 from store_harness import REF, Root, deliver, inbox, killed_at, message, observe
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from memory_folder import folder_in_memory
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from store_harness import HOLDERS, Root, Seen, deliver, exchange, flag_names, killed_at, observe
 

@@ -20,9 +20,9 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import maildir_record, retention
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.maildir.intent_record import NOTHING, Intent, clear_intent, read_intent, write_intent
 from mic_mail.storage.maildir.sidecars import FolderSidecar
-from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN
 from store_harness import REF, Root, deliver, inbox, message, observe

@@ -13,7 +13,7 @@ import pytest
 from faults.wire import Imap
 from harness import MailServer
 from mic_mail.pop3 import maildrop
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from protocol.dialog import Connection

@@ -16,7 +16,7 @@ from mic_mail.policy.unit_mail.handover import Handover
 from mic_mail.process.startup import make_folders
 from mic_mail.services.handover.transfer import Handovers, Nomination
 from mic_mail.services.handover.verify import MessageFinding, Verification
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD, Population
 from store_harness import deliver
@@ -52,7 +52,7 @@ class Office:
         self.lan = server.issue("ttlan", name="Trần Thị Lan")
         server.allow(self.unit, self.be, "keeper")
         self.directory = Directory(server.config.directory_url, clock=server.clock)
-        self.store = MailStore(server.config.mail_root, clock=server.clock, host="centre")
+        self.store = LocalMailStore(server.config.mail_root, clock=server.clock, host="centre")
         self.handovers = Handovers(self.directory, self.store, server.config, server.clock)
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ def still_office(folder: Path) -> Iterator[Office]:
 def afresh(office: Office, act: Callable[[Handovers], object]) -> object:
     """With handles of its own, as another process."""
     directory = Directory(office.server.config.directory_url, clock=office.server.clock)
-    store = MailStore(office.server.config.mail_root, clock=office.server.clock, host="killed")
+    store = LocalMailStore(office.server.config.mail_root, clock=office.server.clock, host="killed")
     try:
         return act(Handovers(directory, store, office.server.config, office.server.clock))
     finally:

@@ -13,7 +13,7 @@ from mic_mail.policy.facts import Draft, FactKind
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from population import credential
 from regulation.console import Console
 
@@ -32,7 +32,7 @@ class LifecycleConsole(Console):
         directory, clock = self.directory(100), self.clock_of(100)
         issuing = Issuing(directory, self.config, clock, credential)
         mailbox = issuing.issue_personal(directory.person(1), "first", Ground(ActContext("test", "", "12/CV")))
-        store = MailStore(self.config.mail_root, clock=clock, host="test")
+        store = LocalMailStore(self.config.mail_root, clock=clock, host="test")
         Notices(store, self.config, clock).welcome(mailbox)
         store.close()
         directory.close()
@@ -47,7 +47,7 @@ class LifecycleConsole(Console):
     def restore(self) -> None:
         """Another administrator brings the mailbox back and issues it again."""
         directory, clock, origin = self.directory(0), self.clock_of(0), ActContext("mai", "x", "1/CV")
-        store = MailStore(self.config.mail_root, clock=clock, host="other")
+        store = LocalMailStore(self.config.mail_root, clock=clock, host="other")
         mailbox = directory.mailbox(ADDRESS)
         fact = Reclaiming(directory, store, self.config, clock).bring_back(mailbox, origin)
         issuing = Issuing(directory, self.config, clock, credential)
@@ -57,7 +57,7 @@ class LifecycleConsole(Console):
 
     def deliver(self) -> None:
         """One more letter."""
-        store, directory = MailStore(self.config.mail_root, clock=self.clock_of(0), host="test"), self.directory(0)
+        store, directory = LocalMailStore(self.config.mail_root, clock=self.clock_of(0), host="test"), self.directory(0)
         letter = CATALOGUE["suspended"].sample()
         Notices(store, self.config, self.clock_of(0)).deliver(directory.mailbox(ADDRESS), letter, origin="test:1")
         store.close()
@@ -73,7 +73,7 @@ class LifecycleConsole(Console):
         clock = self.clock_of(days_ago)
         mailbox = directory.mailbox(ADDRESS)
         directory.append_fact(mailbox.mailbox_id, Draft(FactKind.RECLAIMED, clock.now(), "test", "giải thể", "7/QĐ"))
-        store = MailStore(self.config.mail_root, clock=clock, host="test")
+        store = LocalMailStore(self.config.mail_root, clock=clock, host="test")
         reclaiming = Reclaiming(directory, store, self.config, clock)
         fact = reclaiming.archive(reclaiming.of(mailbox))
         if warned:

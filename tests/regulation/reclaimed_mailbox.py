@@ -19,7 +19,7 @@ from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.mailboxes.reclamation import Reclaiming
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD, credential
 
@@ -52,7 +52,7 @@ class Ministry:
         return Reclaiming(self.server.population.directory, self.store, self.server.config, self.clock)
 
     @property
-    def store(self) -> MailStore:
+    def store(self) -> LocalMailStore:
         return self.server.running.context.store
 
     def deliver(self, subject: str, to: str = "dvbe") -> None:

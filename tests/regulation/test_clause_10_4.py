@@ -19,7 +19,7 @@ from mic_mail.services.importers.importer import FolderChoice
 from mic_mail.services.importers.ledger import taken
 from mic_mail.services.importers.maildir import MaildirSource
 from mic_mail.services.importers.source import Source, SourceFolder, SourceMessage
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.import_setup import maildir
@@ -39,7 +39,7 @@ class Beside:
 
     def __init__(self, server: MailServer) -> None:
         self._server = server
-        self.store = MailStore(server.config.mail_root, clock=SystemClock(), host="cli")
+        self.store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="cli")
         directory = server.population.directory
         self.moving = ImportJobs(directory, self.store, server.config, SystemClock())
 

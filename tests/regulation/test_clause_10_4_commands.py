@@ -18,7 +18,7 @@ from mic_mail.services.importers.eml import EmlSource
 from mic_mail.services.importers.imap import ImapSource
 from mic_mail.services.importers.ledger import Ledger, ledgers, taken
 from mic_mail.services.importers.source import SourceWrong
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from regulation.console import PROGRAM, Console, defects
 from regulation.import_setup import letter, maildir
@@ -43,7 +43,7 @@ def test_a_mailbox_that_is_put_back_gets_again_what_came_later(console: Console,
     """What its backup does not have comes again; what its person had deleted by then does not. Backups have the ledgers."""
     source = maildir(tmp_path / "old", 4)
     assert report(console, "maildir", "dvbe@mic.gov.vn", str(source))["INBOX"]["imported"] == 4
-    store = MailStore(tmp_path / "data" / "mail", clock=SystemClock(), host="test")
+    store = LocalMailStore(tmp_path / "data" / "mail", clock=SystemClock(), host="test")
     account = store.account(AccountRef(1, "mic.gov.vn/dvbe"))
     account.remove(account.folder_id("INBOX"), [1])
     store.close()

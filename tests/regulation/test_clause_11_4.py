@@ -18,7 +18,7 @@ from mic_mail.errors import BadInput, MicMailError
 from mic_mail.policy.unit_mail.records_export import Selection
 from mic_mail.services.exports import records_export
 from mic_mail.services.exports.records_export import JOURNAL, RecordsExport
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import SEEN, AccountRef
 from regulation.officers import WHY, officers_console
 from store_harness import deliver, message
@@ -59,7 +59,7 @@ def opened(console):
     directory = console.directory()
     mailbox = directory.mailbox(CNTT)
     directory.close()
-    store = MailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    store = LocalMailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     return store, store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 

@@ -36,7 +36,7 @@ from mic_mail.services.handover.verify import MessageFinding
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle, NotAllowed
 from mic_mail.services.operations.jobs import Visits
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import transfer
 from regulation.conftest import History
@@ -333,7 +333,7 @@ async def test_clause_12_3_d_nothing_is_swept(office: Office) -> None:
     office.account.remove(office.account.folder("INBOX").folder_id, [1])
     office.begin()
     late = ManualClock(SystemClock().now() + timedelta(days=30))
-    store = MailStore(office.server.config.mail_root, clock=late, host="test")
+    store = LocalMailStore(office.server.config.mail_root, clock=late, host="test")
     account = store.account(AccountRef(office.unit.mailbox_id, office.unit.home))
     executors, log = Executors(), MailLog(None, "test", clock=late, threaded=False)
     parts = runtime(office.server.config, late, executors=executors, log=log, snapshot=office.directory.load_snapshot)

@@ -8,7 +8,7 @@ import pytest
 
 from harness import MailServer
 from mic_mail.clock import SystemClock
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.handover_setup import BE, CNTT, LAN, Office
@@ -24,7 +24,7 @@ def fill(folder: Path, console: object, *subjects: str, name: str = "INBOX") -> 
     """Some mail in cntt@, in this folder; where its INBOX lies."""
     directory = console.directory()
     mailbox = directory.mailbox(CNTT)
-    store = MailStore(folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    store = LocalMailStore(folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     if name != "INBOX":
         account.create(name)

@@ -31,7 +31,7 @@ from mic_mail.policy.census import (
 )
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.reports.census import Censuses
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from population import Population
 from regulation.console import Console
 
@@ -140,7 +140,7 @@ class Ministry:
         self.clock = ManualClock(JANUARY)
         self.population = Population(self.config.directory_url, self.clock)
         self.directory = self.population.directory
-        self.store = MailStore(self.config.mail_root, clock=self.clock, host="test")
+        self.store = LocalMailStore(self.config.mail_root, clock=self.clock, host="test")
 
     @property
     def unit(self) -> UnitRecord:

@@ -19,7 +19,7 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.authorization.roles import Officer, OfficerRole
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import ContentRequests
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from regulation.officers import WHY, OfficersConsole, officers_console
 from store_harness import deliver, message
@@ -49,7 +49,7 @@ def opened(console, address):
     directory = console.directory()
     mailbox = directory.mailbox(address)
     directory.close()
-    store = MailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
+    store = LocalMailStore(console.folder / "data" / "mail", clock=SystemClock(), host="mail.mic.gov.vn")
     return store, store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 
@@ -275,14 +275,14 @@ from pathlib import Path
 from mic_mail.clock import SystemClock
 from mic_mail.directory.repository import Directory
 from mic_mail.services.exports.content_export import ContentExport
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 
 url, mail, number, target = sys.argv[1:]
 directory, clock = Directory(url), SystemClock()
 access = directory.content.get(int(number))
 mailbox = directory.mailbox(access.address)
-account = MailStore(Path(mail), clock=clock, host="h").account(AccountRef(mailbox.mailbox_id, mailbox.home))
+account = LocalMailStore(Path(mail), clock=clock, host="h").account(AccountRef(mailbox.mailbox_id, mailbox.home))
 
 def progress(count):
     print(count, flush=True)

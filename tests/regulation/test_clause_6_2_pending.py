@@ -20,8 +20,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind
 from mic_mail.services.requests.intake import MARK, TRIED_FOR, Intake
 from mic_mail.services.requests.outcome_notices import WINDOW
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.maildir import swap_store
-from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import DELETED, INBOX, AccountRef
 from regulation.console import Console
 from regulation.requests_by_mail import HEADING, NOW, SECRET, Ministry, a_csv, register
@@ -290,7 +290,7 @@ def test_killed_at_any_step_of_reading_nothing_is_lost_or_double(ministry: TwoUn
 
     def look() -> None:
         directory, log = Directory(config.directory_url, clock=clock), MailLog(None, "test", clock=clock, threaded=False)
-        store = MailStore(config.mail_root, clock=clock, host="test")
+        store = LocalMailStore(config.mail_root, clock=clock, host="test")
         Intake(runtime(config, clock, log=log), directory, store).run_once(directory.load_snapshot())
 
     kills = 0
@@ -326,7 +326,7 @@ def test_what_is_owed_outlives_a_kill(serve_processes: Callable[..., ProcessServ
             client.send_message(Ministry.mail(None, address, a_csv(HEADING, *ROWS)))  # type: ignore[arg-type]
 
     def letters(mailbox: Any) -> int:
-        store = MailStore(server.config.mail_root, clock=SystemClock(), host="test")
+        store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="test")
         try:
             return len(store.account(AccountRef(mailbox.mailbox_id, mailbox.home)).view(1).uids)
         finally:

@@ -18,7 +18,7 @@ from mic_mail.policy.reclamation import ReclaimStage, course
 from mic_mail.services.mailboxes.lifecycle_actions import BringBack, InArchive, NotAllowed
 from mic_mail.services.mailboxes.reclamation import ASIDE, ArchiveDamaged, Reclaiming
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import StorageSettings
 from regulation.reclaimed_mailbox import CENTRE, Ministry, freed, issue_again, reclaim, status
 
@@ -114,7 +114,7 @@ def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry) -> None
     assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
     ministry.lose_home()  # as if the kill had come before anything was in its place
-    store = MailStore(ministry.server.config.mail_root, clock=ministry.clock, host="test")
+    store = LocalMailStore(ministry.server.config.mail_root, clock=ministry.clock, host="test")
     Notices(store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     store.close()
     again = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
@@ -248,7 +248,7 @@ def test_clause_6_4_c_deleted_after_a_restart_of_the_machine(ministry: Ministry,
     assert ministry.facts()[-1] is FactKind.FREED
     assert ministry.home.is_dir()
     directory = ministry.server.population.directory
-    store = MailStore(
+    store = LocalMailStore(
         ministry.server.config.mail_root, clock=ministry.clock, host="test", settings=StorageSettings(boot_id="another boot")
     )
     reclaiming = Reclaiming(directory, store, ministry.server.config, ministry.clock)

@@ -24,7 +24,7 @@ from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.pending_mail import Queued
 from mic_mail.services.mailboxes.reclamation import Reclaiming
 from mic_mail.services.requests.approve import Approving, Choices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from regulation.abuse_setup import subjects, submission, suspensions
 
 LIMIT = 10
@@ -255,7 +255,7 @@ def test_a_request_to_restore_asks_for_what_is_queued_too(server: MailServer) ->
         items={Item.ADDRESS: sender.address},
     )
     request = directory.requests.add(filing, "test", server.clock.now())
-    store = MailStore(server.config.mail_root, clock=server.clock, host="test")
+    store = LocalMailStore(server.config.mail_root, clock=server.clock, host="test")
     back = Reclaiming(directory, store, server.config, server.clock).bring_back
     approving = Approving(directory, store, server.config, server.clock, make_verifiers(server.config), bring_back=back)
     waiting = Queued(server.config, server.clock, sender)

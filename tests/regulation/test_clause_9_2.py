@@ -18,7 +18,7 @@ from mic_mail.policy.legal_holds import UnderLegalHold, holds, must_keep, the_ho
 from mic_mail.process.executors import Executors
 from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.operations.jobs import Visits
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from regulation.conftest import History
 from regulation.officers import officers_console
@@ -93,7 +93,7 @@ class Mailbox:
         self.clock = ManualClock(SystemClock().now())
         self.directory = console.directory(self.clock)
         self.record = self.directory.mailbox(address)
-        self.store = MailStore(console.folder / "data" / "mail", clock=self.clock, host="mail.mic.gov.vn")
+        self.store = LocalMailStore(console.folder / "data" / "mail", clock=self.clock, host="mail.mic.gov.vn")
         self.account = self.store.account(AccountRef(self.record.mailbox_id, self.record.home))
         self.home = console.folder / "data" / "mail" / self.record.home
 

@@ -19,7 +19,7 @@ from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
 from mic_mail.services.reports.usage import Usage
 from mic_mail.storage.backup.backup import examine
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from regulation.lifecycle_commands import ADDRESS, LifecycleConsole
 
 
@@ -198,7 +198,7 @@ def test_what_is_recorded_now_is_of_today(console: LifecycleConsole) -> None:
         last = [finding.at for finding in found[clause] if name in finding.what.en and finding.at is not None]
         assert last, clause
         assert max(last) < clock.now() + timedelta(days=1), clause
-    store = MailStore(config.mail_root, clock=clock, host="test")
+    store = LocalMailStore(config.mail_root, clock=clock, host="test")
     table = Usage(directory, store, config, clock, DateRange(today, today))._events(list(directory.load_snapshot()))
     assert sum(row[1] for row in table.rows[:-2] if isinstance(row[1], int)) >= 2
     store.close()

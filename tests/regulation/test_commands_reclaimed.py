@@ -20,7 +20,7 @@ from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.services.mailboxes.reclamation import Finished, Reclaimed, Reclaiming
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.storage.account import Account
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import RepairReport
 from regulation.lifecycle_commands import ADDRESS, LifecycleConsole
 
@@ -75,7 +75,7 @@ def test_a_request_for_a_freed_mailbox(console: LifecycleConsole) -> None:
     console.done(*approve, "--dry-run")
     assert not home.exists()
     config = console.config
-    store = MailStore(config.mail_root, clock=console.clock_of(1), host="test")
+    store = LocalMailStore(config.mail_root, clock=console.clock_of(1), host="test")
     directory = console.directory(1)
     Notices(store, config, console.clock_of(1)).welcome(directory.mailbox(ADDRESS))  # what no archive has
     store.close()
@@ -214,7 +214,7 @@ def test_a_mailbox_that_is_freed_in_the_moment_in_which_it_is_brought_back(
 
     def freed(self: Issuing, *words: Any, **named: Any) -> MailboxRecord:
         monkeypatch.setattr(Issuing, "issue_again", issue_again)
-        store = MailStore(console.config.mail_root, clock=SystemClock(), host="test")
+        store = LocalMailStore(console.config.mail_root, clock=SystemClock(), host="test")
         reclaiming = Reclaiming(self._directory, store, console.config, SystemClock())
         found = reclaiming.of(self._directory.mailbox(ADDRESS))
         reclaiming.free(found, clock_trusted=True)
@@ -307,7 +307,7 @@ def test_a_leave_is_withdrawn_after_the_mailbox_was_freed(console: LifecycleCons
     early.append_fact(person, Draft(FactKind.LEFT, console.clock_of(300).now(), "test", "", "1/QĐ", {"level": "division"}))
     early.close()
     directory, clock = console.directory(40), console.clock_of(40)
-    store = MailStore(console.config.mail_root, clock=clock, host="test")
+    store = LocalMailStore(console.config.mail_root, clock=clock, host="test")
     reclaiming = Reclaiming(directory, store, console.config, clock)
     directory.sent.put([recorded_key(person, reclaiming.archive(reclaiming.of(directory.mailbox(ADDRESS))))], clock.now())
     store.close()

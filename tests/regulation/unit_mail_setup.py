@@ -17,7 +17,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.policy.calendar import at_time, local_day
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from regulation.console import Console

@@ -13,12 +13,12 @@ from mic_mail.imap.command_table import GRAMMAR
 from mic_mail.imap.parser.events import NEED_INPUT
 from mic_mail.imap.parser.reader import Limits, Reader
 from mic_mail.ldap.dit import Tree
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import LdapTalk, Pop3Talk, Talk, open_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[MailStore]:
+def store(tmp_path: Path) -> Iterator[LocalMailStore]:
     store = open_store(tmp_path)
     yield store
     store.close()
@@ -40,13 +40,13 @@ def answers_by_turn(ctx: Talk | Pop3Talk, octets: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize(("command", "lines"), [(b"a NOOP\r\n", 1), (b"a NAMESPACE\r\n", 2)])
-def test_commands_of_imap(store: MailStore, command: bytes, lines: int) -> None:
+def test_commands_of_imap(store: LocalMailStore, command: bytes, lines: int) -> None:
     turns = answers_by_turn(Talk(store).sign_in(), command * 1_000)
     assert sum(turns) == 1_000 * lines
     assert max(turns) <= COMMANDS_AT_ONCE * lines
 
 
-def test_long_commands_of_a_stranger(store: MailStore) -> None:
+def test_long_commands_of_a_stranger(store: LocalMailStore) -> None:
     """A few of them fill a read: turns are counted in octets, too, and over all reads."""
     ctx = Talk(store)
     command = b"a ID (" + b" ".join(b'"%d" "%s"' % (n, b"x" * 20) for n in range(30)) + b")\r\n"
@@ -63,7 +63,7 @@ def test_long_commands_of_a_stranger(store: MailStore) -> None:
 
 
 @pytest.mark.parametrize("name", [b"%x", b"&AOE-%x", b'"%x"', b"{5+}\r\n%05x"])
-def test_a_command_with_thousands_of_names(store: MailStore, name: bytes) -> None:
+def test_a_command_with_thousands_of_names(store: LocalMailStore, name: bytes) -> None:
     """What it says is found out beside the loop, a mistake at its end too; what was pipelined behind it waits."""
     ctx = Talk(store).sign_in()
     names = b" ".join([name % at for at in range(60_000 // (len(name) + 4) if b"{" not in name else 900)])
@@ -76,7 +76,7 @@ def test_a_command_with_thousands_of_names(store: MailStore, name: bytes) -> Non
         assert [line.split()[:2] for line in answers] == [[b"a", answer], [b"b", b"OK"]]
 
 
-def test_a_session_that_is_cut_while_a_long_command_is_read(store: MailStore) -> None:
+def test_a_session_that_is_cut_while_a_long_command_is_read(store: LocalMailStore) -> None:
     """Nothing of it is done any more."""
     ctx = Talk(store).sign_in()
     ctx.session.feed(b"a CREATE Later" + b" " * 10_000 + b"\r\n")
@@ -89,7 +89,7 @@ def test_a_session_that_is_cut_while_a_long_command_is_read(store: MailStore) ->
 
 
 @pytest.mark.parametrize("command", [b"NOOP\r\n", b"STAT\r\n"])
-def test_commands_of_pop3(store: MailStore, command: bytes) -> None:
+def test_commands_of_pop3(store: LocalMailStore, command: bytes) -> None:
     turns = answers_by_turn(Pop3Talk(store).sign_in(), command * 1_000)
     assert sum(turns) == 1_000
     assert max(turns) <= COMMANDS_AT_ONCE
@@ -109,7 +109,7 @@ def test_empty_lines_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3", "ldap"])
-def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: MailStore, protocol: str) -> None:
+def test_who_always_has_something_to_say_signs_in_in_time_or_is_out(store: LocalMailStore, protocol: str) -> None:
     """Not only who is waited for."""
     ctx: Talk | Pop3Talk | LdapTalk
     match protocol:

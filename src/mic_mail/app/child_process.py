@@ -51,6 +51,9 @@ def make_ready(config: Config) -> None:
     """Create the paths that the children's rules name, and load the code that the children share."""
     prepare(config)
     preload()
+    if config.storage.database is not None:
+        import mic_mail.storage.database_ground.mailstore
+        import mic_mail.storage.index.postgresql.creation  # noqa: F401 - its driver is loaded by no other server
 
 
 def preload() -> None:

@@ -16,7 +16,7 @@ account may, except devices, secrets wherever the configuration has them, and si
 
 By TCP a worker reaches scanners and name servers; the sender other mail servers, their MTA-STS policies, name servers; the
 housekeeper the controller of Rspamd, log collectors, name servers; the web process and the indexer nothing. All of them reach a
-directory that is a database server.
+database server that holds the directory or the mailboxes.
 """
 
 import os
@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
-from mic_mail.config.model import Config
+from mic_mail.config.model import Config, ports_of_database
 from mic_mail.config.schema import smarthost_place
 from mic_mail.net import dns, syslog_transport
 from mic_mail.process import denied_calls, landlock
@@ -58,7 +58,7 @@ def confine(role: str, config: Config) -> Protection:
     os.environ["TMPDIR"] = os.environ["SQLITE_TMPDIR"] = str(config.server.data_dir / SCRATCH)  # for large sorts
     no_new_privs = landlock.forbid_new_privileges()
     version = landlock.restrict(rules_of(role, config))
-    internet = role not in ("indexer", "web") or config.directory_file is None
+    internet = role not in ("indexer", "web") or config.directory_file is None or config.storage.database is not None
     is_filtered = no_new_privs and denied_calls.deny(programs=role == "worker", internet=internet)
     return Protection(no_new_privs, os.geteuid() != 0, version, is_filtered)
 
@@ -148,6 +148,8 @@ def _ports(role: str, config: Config) -> frozenset[int] | None:
         if port is None:
             return None
         ports.add(port)
+    if config.storage.database is not None:
+        ports |= ports_of_database(config.storage.database)
     if role in _ASKING_NAME_SERVERS:
         ports |= {dns.PORT, *(dns.place(server)[1] for server in config.dns.nameservers)}
     if role == "worker":

@@ -39,6 +39,7 @@ from mic_mail.services.transport.sender_policy import SenderPolicy
 from mic_mail.services.transport.spool_dispatch import SpoolDispatch
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal.replay import Replay
+from mic_mail.storage.reserve import Reserves
 
 
 class ServerContext(ProcessContext):
@@ -56,7 +57,9 @@ class ServerContext(ProcessContext):
         self.queued = QueueNotifications(self.feed)
         self.learning = TrainingNotes(self.runtime, store=self.store)
         self.counts = SendCounters(config.sent_dir, name)
-        self.disk_reserve = DiskReserve(self.runtime, self.store.reserves, config.storage.reserve)
+        self.reserves = Reserves(str(config.mail_root))
+        """The space for removals when a disk is full; of this machine, wherever the mailboxes lie."""
+        self.disk_reserve = DiskReserve(self.runtime, self.reserves, config.storage.reserve)
 
     def _account_changed(self, account_id: int, modseq: int) -> None:
         super()._account_changed(account_id, modseq)
@@ -67,7 +70,7 @@ class ServerContext(ProcessContext):
         await super().open()
         config, io = self.config, self.executors.io
         _log_replay(self.log, await io(self.store.recover))
-        self.spool = await io(Spool, config.spool_dir, self.store.reserves)
+        self.spool = await io(Spool, config.spool_dir, self.reserves)
         self.queue = await io(partial(Queue, config.queue_dir, comes_again=self.spool.has))
         self.mailflow = self._mail_flow(await io(PendingReports, config.spool_dir / "owed"))
 
@@ -102,7 +105,7 @@ class ServerContext(ProcessContext):
             malware=MalwareCheck(runtime, self.auto_suspend.infected),
             secrecy=SecrecyCheck(runtime),
             spooling=spooling,
-            reserves=store.reserves,
+            reserves=self.reserves,
         )
         acceptance = Acceptance(
             runtime,

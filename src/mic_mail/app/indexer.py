@@ -19,6 +19,7 @@ from mic_mail.process.executors import Executor
 from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.operations.indexing import ROUND_SECONDS, Indexing, stand_back
 from mic_mail.services.operations.jobs import Job, JobRunner, WhenChanged
+from mic_mail.storage.index.change_marks import CHANGE_MARKS
 
 CLOSE_SECONDS = 2.0
 IDLE_LOOK_SECONDS = 10.0
@@ -45,6 +46,7 @@ class Indexer:
         """Held by a round."""
         self.log = MailLog(config.log_dir, name, clock=clock, segment_octets=config.log.segment)
         self._clock = clock
+        self._marks = config.mail_root / CHANGE_MARKS
         self._directory = Directory(config.directory_url, clock=clock)
         self._snapshot = EMPTY
         self._store = open_mail_store(config, clock)
@@ -59,7 +61,7 @@ class Indexer:
 
     async def _run_once(self) -> bool:
         async with self._running:
-            trace = trace_of(self._store.change_marks_file)
+            trace = trace_of(self._marks)
             self._snapshot = await self._executor.submit(self._directory.load_snapshot, self._snapshot)
             is_left = await self._indexing.run_once()
             self._done = None if is_left else trace
@@ -78,7 +80,7 @@ class Indexer:
             self.idleness.over.set()
 
     def _has_changed(self) -> bool:
-        return trace_of(self._store.change_marks_file) != self._done
+        return trace_of(self._marks) != self._done
 
     def configure(self, config: Config) -> None:
         """Do nothing: no setting that it uses follows a reload."""

@@ -5,7 +5,6 @@ and ends what it has begun. The web process adds its pages (`app.web_process`), 
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -30,7 +29,7 @@ from mic_mail.services.abuse.auto_suspend import AutoSuspend
 from mic_mail.services.abuse.breached_password_check import BreachedPasswordCheck
 from mic_mail.services.authentication import known_networks
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.mail_store import open_mail_store
+from mic_mail.services.mail_store import open_mail_store, prepare_mail_store
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.storage.types import AccountRef
 
@@ -109,8 +108,9 @@ class ProcessContext:
         )
 
     def _prepare_directory(self) -> None:
-        """Migrate the directory's schema. Several processes may do it at the same time."""
+        """Migrate the directory's schema, and make tables for mailboxes. Several processes may do it at the same time."""
         self.directory.migrate(must_exist=True)
+        prepare_mail_store(self.config)
 
     def _notify_directory_changed(self) -> None:
         notify_directory_changed(self.config.run_dir)
@@ -167,14 +167,7 @@ class ProcessContext:
     async def _modseqs(self, account_ids: Sequence[int]) -> Mapping[int, int]:
         refs = [AccountRef.of(entry) for entry in filter(None, map(self.access.snapshot.entry, account_ids))]
 
-        def newest() -> dict[int, int]:
-            found = {}
-            for ref in refs:
-                with contextlib.suppress(Exception):  # an account that cannot be read now is polled again in two seconds
-                    found[ref.account_id] = self.store.newest_modseq(ref)
-            return found
-
-        return await self.executors.io(newest)
+        return await self.executors.io(self.store.newest_modseqs, refs)
 
     async def _does_mark_agree(self) -> bool:
         return await self.executors.io(ClockMark(self.config.state_dir, self.clock).agrees, self.access.snapshot)

@@ -147,7 +147,7 @@ async def open_server(
         context,
         servers,
         housekeeper=housekeeper,
-        indexer=indexer and config.search.enabled,
+        indexer=indexer and config.indexes_text,
         sender=sender,
         first=first,
         idleness=idleness,

@@ -7,6 +7,7 @@ of its table. Paths that are left out are derived from `server.data_dir` by the 
 Never here: reading files (`load`), secrets (the whole tree may be printed), anything that changes after validation.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -127,6 +128,16 @@ class Storage(Section):
     mail_root: Location | None = setting(None, reload=False).means(
         "Thư mục hộp thư; mặc định mail/ trong `data_dir`.", "Folder of the mailboxes; default: mail/ below `data_dir`."
     )
+    database: str | None = setting(None, clause="10.1", reload=False).means(
+        "URL của cơ sở dữ liệu PostgreSQL giữ hộp thư thay cho tệp, không kèm mật khẩu (xem ~/.pgpass). Chưa hoàn chỉnh: "
+        "chưa có sao lưu, lưu trữ, xóa hộp thư; chưa dùng cho thư thật.",
+        "URL of a PostgreSQL database that holds the mailboxes in place of files, without a password (see ~/.pgpass). "
+        "Unfinished: there is no backup, archive or deletion of mailboxes yet; not for real mail.",
+    )
+    connections: int = setting(8, ge=2, le=100, unit=Unit.CONNECTIONS, reload=False).means(
+        "Số kết nối tối đa của mỗi tiến trình tới cơ sở dữ liệu của hộp thư.",
+        "Most connections of each process to the database of the mailboxes.",
+    )
     synchronous: Literal["normal", "full"] = setting("normal", clause="10.1", reload=False).means(
         "full: cả thay đổi cờ cuối cùng cũng được giữ khi mất điện, mỗi thay đổi tốn một lần fsync.",
         "full: the last flag changes survive a power failure too, at the cost of one fsync each.",
@@ -205,6 +216,20 @@ class Log(Section):
         "Bắt đầu tệp mới khi đạt kích cỡ này.", "Size at which a new log file is started."
     )
     syslog: Syslog = Syslog()
+
+
+_HOST = re.compile(r"(\[[^]]*\]|[^:\[]*)(:(?P<port>[0-9]{1,5}))?")
+"""One of the hosts of a PostgreSQL's URL (libpq, Connection URIs), which may be several."""
+
+
+def ports_of_database(url: str) -> frozenset[int]:
+    """Return the ports of all hosts of a PostgreSQL's URL; raise ValueError for what is none."""
+    scheme, _, rest = url.partition("://")
+    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2].split(",")
+    found = [_HOST.fullmatch(host) for host in hosts]
+    if scheme != "postgresql" or not all(found):
+        raise ValueError("no URL of PostgreSQL")
+    return frozenset(int(host["port"] or 5432) for host in found if host)
 
 
 def directory_file(url: str) -> Path | None:
@@ -320,6 +345,11 @@ class Config(Section):
     def directory_file(self) -> Path | None:
         """The file of the directory; None if it is in another database."""
         return directory_file(self.directory_url)
+
+    @property
+    def indexes_text(self) -> bool:
+        """An indexer fills the text index: of mailboxes in files."""
+        return self.search.enabled and self.storage.database is None
 
     @property
     def directory_dir(self) -> Path:

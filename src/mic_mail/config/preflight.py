@@ -12,10 +12,11 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from mic_mail.config.load import LARGEST_FILE
-from mic_mail.config.model import Config
+from mic_mail.config.model import Config, ports_of_database
 from mic_mail.errors import Text, in_ascii
 
 
@@ -30,7 +31,7 @@ class Problem:
 
 def problems(config: Config) -> list[Problem]:
     """Return all problems that can be found without starting anything."""
-    checks = (_account, _folders, certificate, _open_keys, _open_data, _ports, _cleartext, _smarthost)
+    checks = (_account, _folders, certificate, _open_keys, _open_data, _database, _ports, _cleartext, _smarthost)
     return [problem for check in checks for problem in check(config)]
 
 
@@ -190,6 +191,36 @@ def _no_small_file(path: Path) -> Text | None:
     if found.st_size > LARGEST_FILE:
         return Text("quá lớn", "is too large")
     return None if os.access(path, os.R_OK) else Text("không đọc được", "cannot be read")
+
+
+def _database(config: Config) -> Iterator[Problem]:
+    """Yield what is wrong with the database of the mailboxes, without connecting to it."""
+    url = config.storage.database
+    if url is None:
+        return
+    key = "storage.database"
+    if find_spec("psycopg") is None:
+        yield Problem(
+            key,
+            Text("thiếu trình điều khiển PostgreSQL", "the driver of PostgreSQL is not installed"),
+            Text("Cài đặt: pip install 'mic-mail[cluster]'", "Install it: pip install 'mic-mail[cluster]'"),
+        )
+    try:
+        ports_of_database(url)
+    except ValueError:
+        yield Problem(
+            key,
+            Text("không phải URL của PostgreSQL", "is not a URL of PostgreSQL"),
+            Text("Ví dụ: postgresql://mic-mail@db.mic.gov.vn/mail", "For example: postgresql://mic-mail@db.mic.gov.vn/mail"),
+        )
+        return
+    account = url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if ":" in account or "password=" in url:
+        yield Problem(
+            key,
+            Text("có mật khẩu trong cấu hình", "has a password in the configuration"),
+            Text("Để mật khẩu trong ~/.pgpass của tài khoản máy chủ.", "Keep it in ~/.pgpass of the server's account."),
+        )
 
 
 def _ports(config: Config) -> Iterator[Problem]:

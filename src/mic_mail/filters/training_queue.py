@@ -1,7 +1,7 @@
 """The training queue: messages that people marked as spam or ham, until Rspamd has learned them.
 
-They are second links to the message files in one folder. In: the file of a message, its mailbox, the verdict. Out:
-`TrainingSample`s, oldest first. One is a file
+They are second links to the message files in one folder; copies, where a message is no file. In: the file of a message or its
+octets, its mailbox, the verdict. Out: `TrainingSample`s, oldest first. One is a file
 
     MICROSECONDS.MAILBOX.KEY.spam     or .ham; KEY identifies the message, whatever its file in the mailbox is called
 
@@ -14,8 +14,9 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -28,6 +29,11 @@ FOLDER_MODE = 0o700
 _NAME = re.compile(r"(?P<at>[0-9]{1,17})\.(?P<mailbox>[0-9]{1,19})\.(?P<key>[0-9a-f]{24})\.(?P<verdict>spam|ham)")
 _NO_LINK = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.ENOTSUP})
 _PIECE = 1 << 20
+
+Pieces = Callable[[], Iterator[bytes]]
+"""Yields the octets of a message."""
+Place = Callable[[Path], None]
+"""Makes a message's file at a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +55,37 @@ class TrainingQueue:
 
     def note(self, mailbox_id: int, sources: Sequence[Path], *, spam: bool, now_us: int) -> int:
         """Add messages, and return how many; those gone, or waiting with the same verdict, are skipped."""
+        placing = [(source.name, partial(_link_or_copy, source)) for source in sources]
+        return self._note_all(mailbox_id, placing, spam=spam, now_us=now_us)
+
+    def note_copies(self, mailbox_id: int, messages: Sequence[tuple[str, Pieces]], *, spam: bool, now_us: int) -> int:
+        """Add copies of messages, each with a name of its own, as `note`; one whose octets raise FileNotFoundError is gone."""
+        placing = [(name, partial(_copy, pieces)) for name, pieces in messages]
+        return self._note_all(mailbox_id, placing, spam=spam, now_us=now_us)
+
+    def _note_all(self, mailbox_id: int, placing: Sequence[tuple[str, Place]], *, spam: bool, now_us: int) -> int:
         try:
             self._root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             waiting = self.waiting()
             room = min(MOST - len(waiting), MOST_OF_ONE - sum(sample.mailbox_id == mailbox_id for sample in waiting))
             taken = 0
-            for source in sources:
+            for name, place in placing:
                 if taken >= room:
                     break
-                taken += self._note(mailbox_id, source, waiting, spam=spam, now_us=now_us + taken)
+                taken += self._note(mailbox_id, name, place, waiting, spam=spam, now_us=now_us + taken)
         except OSError as error:
             raise Trouble(Text("Không ghi được thư để học.", "The training sample cannot be stored.")) from error
         return taken
 
-    def _note(self, mailbox_id: int, source: Path, waiting: Sequence[TrainingSample], *, spam: bool, now_us: int) -> bool:
-        key = key_of(source.name)
+    def _note(
+        self, mailbox_id: int, name: str, place: Place, waiting: Sequence[TrainingSample], *, spam: bool, now_us: int
+    ) -> bool:
+        key = key_of(name)
         alike = [sample for sample in waiting if (sample.mailbox_id, sample.key) == (mailbox_id, key)]
         if any(sample.spam is spam for sample in alike):
             return False
         try:
-            _link_or_copy(source, self._root / f"{now_us}.{mailbox_id}.{key}.{'spam' if spam else 'ham'}")
+            place(self._root / f"{now_us}.{mailbox_id}.{key}.{'spam' if spam else 'ham'}")
         except (FileNotFoundError, FileExistsError):
             return False
         for sample in alike:
@@ -112,11 +129,19 @@ def _link_or_copy(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        half = Path(f"{target}~")
-        with open(source, "rb") as reading, open(half, "wb", opener=_privately) as writing:
-            while piece := reading.read(_PIECE):
-                writing.write(piece)
-        half.rename(target)
+        with open(source, "rb") as reading:
+            _copy(lambda: iter(lambda: reading.read(_PIECE), b""), target)
+
+
+def _copy(pieces: Pieces, target: Path) -> None:
+    half = Path(f"{target}~")
+    try:
+        with open(half, "wb", opener=_privately) as writing:
+            writing.writelines(pieces())
+    except FileNotFoundError:  # it has gone
+        half.unlink(missing_ok=True)
+        raise
+    half.rename(target)
 
 
 def _privately(path: str, flags: int) -> int:

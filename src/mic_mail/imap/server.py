@@ -373,7 +373,7 @@ class ImapConnection(connection.Connection):
         return self._services.store.enter(account_id, folder_id, claims=claims)
 
     def read_cached(self, path: str, size: int) -> bytes | None:
-        return self._services.store.cached.read(path, size)
+        return self._services.store.read_cached(path, size)
 
     def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
         return self._services.store.answer_rows(folder, uids)

@@ -14,7 +14,7 @@ from mic_mail.errors import Refused, Text, Trouble
 from mic_mail.mime.dot_stuffing import END, Stuffing
 from mic_mail.pop3.top import Top
 from mic_mail.storage.mailstore import Account
-from mic_mail.storage.reads.open_message import MessageFile
+from mic_mail.storage.store import OpenMessage
 from mic_mail.storage.types import INBOX, SEEN, FolderView
 
 LINES_AT_ONCE = 4096
@@ -141,7 +141,7 @@ class Maildrop:
 
     # ------------------------------------------------------------ the store
 
-    def open_message(self, account: Account, place: int) -> MessageFile:
+    def open_message(self, account: Account, place: int) -> OpenMessage:
         """Open the file of a message; raises `NoSuchMessage`. Blocks."""
         self._check(account)
         return account.open_message(self._view.info.folder_id, self._view.uids[place])

@@ -3,8 +3,11 @@
 In: a configuration, a clock, an observer of changes. Out: a `MailStore` that obeys `storage.*`.
 """
 
+import contextlib
+
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import StorageSettings
@@ -38,7 +41,7 @@ def storage_settings(config: Config, *, open_accounts: int | None = None, has_cl
         max_folders=folders,
         max_subscriptions=folders,  # names that do not exist may be subscribed, too (RFC 9051 §6.3.7)
         view_cache_octets=storage.view_memory,
-        search_file=config.search.enabled,
+        search_file=config.indexes_text,
         search_cache_octets=config.search.memory,
     )
 
@@ -53,4 +56,33 @@ def open_mail_store(
 ) -> MailStore:
     """Open the store; no disk is touched before an account is used. For the arguments see `storage_settings`."""
     settings = storage_settings(config, open_accounts=open_accounts, has_clients=has_clients)
-    return MailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=settings, on_change=on_change)
+    if config.storage.database is not None:
+        return _in_database(config, config.storage.database, clock, settings, on_change)
+    return LocalMailStore(config.mail_root, clock=clock, host=config.server.hostname, settings=settings, on_change=on_change)
+
+
+def _in_database(
+    config: Config, connection_string: str, clock: Clock, settings: StorageSettings, on_change: OnChange
+) -> MailStore:
+    """Open the mailboxes of a database; a server on one machine never loads its driver."""
+    from mic_mail.storage.database_ground.mailstore import DatabaseMailStore
+    from mic_mail.storage.index.postgresql.database import Database
+
+    return DatabaseMailStore(
+        Database(connection_string, most=config.storage.connections, monotonic=clock.monotonic),
+        clock=clock,
+        host=config.server.hostname,
+        settings=settings,
+        on_change=on_change,
+    )
+
+
+def prepare_mail_store(config: Config) -> None:
+    """Make the tables of a new database, before any process uses them; `NotOurs` for one of another version."""
+    if config.storage.database is None:
+        return
+    from mic_mail.storage.index.postgresql.creation import create
+    from mic_mail.storage.index.postgresql.database import Database
+
+    with contextlib.closing(Database(config.storage.database)) as database:
+        create(database)

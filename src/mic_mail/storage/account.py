@@ -33,7 +33,7 @@ from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.reads.open_message import MessageFile, open_message, read_message
 from mic_mail.storage.reads.quota_at_rest import quota_at_rest
 from mic_mail.storage.search import indexer, lookup, sort_values
-from mic_mail.storage.types import AccountRef, RepairReport
+from mic_mail.storage.types import AccountRef, Progress, Ready, RepairReport, SweptState
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -124,7 +124,11 @@ class Account(AccountRules):
 
     # Maintenance
     flush_names = despite_full_disk(_operation(flush_names))
-    sweep = despite_full_disk(_operation(_sweep.sweep))
+
+    @despite_full_disk
+    def sweep(self, *, keep: bool = False, trusted: bool = True) -> SweptState:
+        return _sweep.sweep(self._store, keep=keep, trusted=trusted)
+
     checkpoint = despite_full_disk(_operation(_sweep.checkpoint))
     rescan = _operation(_repair.rescan)
     repair = _operation(_repair.repair)
@@ -138,8 +142,8 @@ class Account(AccountRules):
         source: Path,
         *,
         replace: bool = False,
-        progress: _backup.Progress = lambda done, of: None,
-        ready: _backup.Ready = lambda aside: None,
+        progress: Progress = lambda done, of: None,
+        ready: Ready = lambda aside: None,
     ) -> RepairReport:
         """Put the backup `source` in place of the store; return the report of the restored store.
 

@@ -8,8 +8,10 @@ Most methods are functions of `changes`, `reads` and `search` over the account's
 """
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 from mic_mail.storage.changes import copy_move, legal_hold, metadata, publish, seen
@@ -29,10 +31,26 @@ from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.reads import message_rows, reader
 from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.folder_changes import folder_changes
-from mic_mail.storage.reads.sort_keys import orderings
+from mic_mail.storage.reads.sort_keys import Ordered, orderings
 from mic_mail.storage.search import scan
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.store import OpenMessage, Store
-from mic_mail.storage.types import ALL_FLAGS, AccountRef, ExpungeResult, FolderInfo, FolderView, Published
+from mic_mail.storage.types import (
+    ALL_FLAGS,
+    AccountRef,
+    ExpungeResult,
+    FolderInfo,
+    FolderView,
+    LookedUp,
+    Progress,
+    Published,
+    Quota,
+    Ready,
+    RepairReport,
+    SweptState,
+    TellFinding,
+    TextTest,
+)
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -100,8 +118,8 @@ class StoreProvider(Protocol):
         ...
 
 
-class AccountRules:
-    """The operations on one mailbox by the rules, whatever lies under them."""
+class AccountRules(ABC):
+    """The operations on one mailbox; the rules are the same whatever lies under them."""
 
     __slots__ = ("_mailstore", "_person", "ref")
     _mailstore: StoreProvider
@@ -286,3 +304,75 @@ class AccountRules:
     def thaw(self, record: Callable[[], tuple[T, bool]]) -> T:
         """Lift `freeze`, as `let_go` lifts `keep_everything`."""
         return legal_hold.take_off(self._store, Mark.FROZEN, record)
+
+    # What each ground does in its own way
+
+    @abstractmethod
+    def read_message(self, hint: str, size: int) -> bytes | None:
+        """Return a whole message by its hint; None where that leads to nothing, and `open_message` has to follow."""
+
+    @abstractmethod
+    def stage_link(self, source: str | Path, *, durable: bool = True) -> StagedContent:
+        """Stage the file `source`, by a link where that is possible. Unless it is `durable`, `finish` has to follow."""
+
+    @abstractmethod
+    def is_delivered(self, source: str | Path) -> bool:
+        """Return whether the file `source` of a spool lies in the mailbox already, where the index might not know that."""
+
+    @abstractmethod
+    def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+        """Bring the text index up to date; return how many messages were added."""
+
+    @abstractmethod
+    def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
+        """Return what the text index knows of these messages."""
+
+    @abstractmethod
+    def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+        """Return the keys by which these messages are sorted, of those whose keys are kept."""
+
+    @abstractmethod
+    def quota_at_rest(self) -> Quota:
+        """Return the quota without making an account."""
+
+    @abstractmethod
+    def sweep(self, *, keep: bool = False, trusted: bool = True) -> SweptState:
+        """Remove what is past retention; nothing without a `trusted` clock. What `keep` or a hold protects stays."""
+
+    @abstractmethod
+    def rescan(self, *, tell: TellFinding | None = None) -> RepairReport:
+        """Take in what other tools have changed; `tell` gets each finding at once."""
+
+    @abstractmethod
+    def repair(self, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
+        """Compare index and messages; put right what differs unless `check`. `tell` gets each finding at once."""
+
+    @abstractmethod
+    def backup(self, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:
+        """Write a backup into `target`, a folder that does not exist yet; what `earlier` has is linked from there."""
+
+    @abstractmethod
+    def has_more_than(self, source: Path) -> bool:
+        """Return whether the account holds a message, by its EMAILID, that the backup `source` lacks."""
+
+    @abstractmethod
+    def has_all_of(self, source: Path) -> bool:
+        """Return whether the account has each message of the backup `source`, by EMAILID."""
+
+    @abstractmethod
+    def free(self, still: Callable[[], bool]) -> bool:
+        """Delete the account unless `still`, called under its lock, returns False; True if nothing is left."""
+
+    @abstractmethod
+    def restore(
+        self,
+        source: Path,
+        *,
+        replace: bool = False,
+        progress: Progress = lambda done, of: None,
+        ready: Ready = lambda aside: None,
+    ) -> RepairReport:
+        """Put the backup `source` in place of the account; return the report of the restored one.
+
+        One that holds mail is replaced only with `replace`.
+        """

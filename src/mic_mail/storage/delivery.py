@@ -18,6 +18,11 @@ class StagedContent(Protocol):
         """The part of its name that it keeps for ever."""
         ...
 
+    @property
+    def path(self) -> str:
+        """A path by which this process can read what is complete; nothing is renamed or removed by it."""
+        ...
+
     def write(self, octets: bytes | bytearray | memoryview) -> None: ...
 
     def append_rest(self, source: int, offset: int) -> None:

@@ -114,6 +114,14 @@ class Busy(Unavailable):
     """Another writer holds the account, and the caller did not want to wait longer."""
 
 
+class NotInDatabase(Unavailable):
+    """An operation that exists for mailboxes in files only, so far."""
+
+    TOLD = Text(
+        "Chưa làm được việc này với hộp thư trong cơ sở dữ liệu.", "This cannot be done yet with mailboxes in a database."
+    )
+
+
 class OutcomeUnknown(Unavailable):
     """The connection was lost at COMMIT: the change may have happened. A retry recognises a message by its origin."""
 

@@ -1,162 +1,93 @@
-"""`MailStore`, the store as protocol servers and services use it: it gives out accounts (account.py).
+"""`MailStore`, the store as protocol servers and services use it: it gives out accounts, whatever ground they lie on.
 
-It holds what accounts share: which of them are open, the journal, and the observers. All calls block and may come from any
-thread. `on_change(account_id, modseq)` is called after each durable change, in the thread that made it; it must not block.
+Each ground has its own: `local_mailstore` on the files of one machine, `database_ground.mailstore` in PostgreSQL.
+
+Calls block unless said otherwise, and may come from any thread. `on_change(account_id, modseq)` is called after each durable
+change that this process made, in the thread that made it; it must not block.
+
+What only files need does nothing on another ground: the journal, names of files, what a dead process has left.
 """
 
-import contextlib
-import math
-import os
-import threading
-from collections import OrderedDict
-from collections.abc import Container, Iterable, Sequence
-from pathlib import Path
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
-from mic_mail import heap
-from mic_mail.clock import Clock
-from mic_mail.errors import MicMailError
-from mic_mail.storage.account import Account
+from mic_mail.storage.account_rules import AccountRules as Account
 from mic_mail.storage.change_notifier import ChangeNotifier
-from mic_mail.storage.changes.flags_in_names import flush_names
-from mic_mail.storage.errors import JournalUnavailable
-from mic_mail.storage.fulltext.cache import SearchCache
-from mic_mail.storage.index.answer_rows import AnswerRows, FolderKey
-from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks, read_all
-from mic_mail.storage.index.connection import translated
-from mic_mail.storage.index.open_folders import OpenFolder, Presences
-from mic_mail.storage.index.view_cache import ViewCache
-from mic_mail.storage.journal.journal import Journal
-from mic_mail.storage.journal.replay import Replay, recover, settle_left_behind
-from mic_mail.storage.local_ground import LocalGround
-from mic_mail.storage.local_store import LocalResources, LocalStore
-from mic_mail.storage.maildir.cached_read import CachedReader
-from mic_mail.storage.maildir.group_fsync import SharedSync
-from mic_mail.storage.maildir.maildir import NameSource
-from mic_mail.storage.maildir.swap_store import drop_unfinished
-from mic_mail.storage.maintenance.external_changes import is_known_unchanged
-from mic_mail.storage.maintenance.sweep import SweptState
-from mic_mail.storage.reads.modseq_poll import poll, unmoved
-from mic_mail.storage.reads.reader import opened_from_memory
-from mic_mail.storage.reserve import Reserves
-from mic_mail.storage.search.indexer import Visited
-from mic_mail.storage.store import OnChange
-from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta, StorageSettings, StoreOwner
+from mic_mail.storage.index.answer_rows import FolderKey
+from mic_mail.storage.index.open_folders import OpenFolder
+from mic_mail.storage.journal.frames import Frame
+from mic_mail.storage.journal.journal import RevokeFrame
+from mic_mail.storage.journal.replay import Replay
+from mic_mail.storage.store import OnChange, SharedResources
+from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta, StoreOwner
+
+__all__ = ["Account", "BatchJournal", "MailStore"]
 
 
-def _boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+class BatchJournal(Protocol):
+    """What makes messages that come together durable at once, where publishing each by itself costs more (journal.py)."""
+
+    @property
+    def is_begun(self) -> bool: ...
+
+    @property
+    def is_full(self) -> bool: ...
+
+    @property
+    def is_settled(self) -> bool: ...
+
+    def holding(
+        self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None
+    ) -> AbstractContextManager[RevokeFrame | None]:
+        """Make messages durable while they are published; None where each must be made durable by itself."""
+        ...
 
 
-def _written_at(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0
+class NoJournal:
+    """The journal of a ground where a change is durable by its own COMMIT."""
+
+    is_begun = False
+    is_full = False
+    is_settled = True
+
+    def holding(
+        self, arrivals: Sequence[Frame], meanwhile: Callable[[], None] | None = None
+    ) -> AbstractContextManager[RevokeFrame | None]:
+        if meanwhile is not None:
+            meanwhile()
+        return nullcontext()
 
 
-READER_IDLE_SECONDS = 4.0
-"""Seconds after which a reader is closed.
+class MailStore(ABC):
+    """All accounts of one ground, for one process."""
 
-Each takes 170 KB, and reopens in 0.3 ms. Sessions that wait in IDLE need none. The writer stays for longer: a change often
-follows a change, and closing it syncs the log.
-"""
+    journal: BatchJournal
+    uses: int = 0
+    """The number of uses of stores, so that `rest` is called only after a use."""
+    _shared: SharedResources
 
-__all__ = ["Account", "MailStore", "SweptState", "Visited"]
+    def __init__(self, on_change: OnChange) -> None:
+        self._notifier = ChangeNotifier(on_change)
 
-
-class MailStore:
-    """All accounts below one mail root."""
-
-    def __init__(
-        self,
-        mail_root: Path,
-        *,
-        clock: Clock,
-        host: str,
-        settings: StorageSettings | None = None,
-        on_change: OnChange = lambda account_id, modseq: None,
-    ) -> None:
-        settings = settings or StorageSettings()
-        self._root = mail_root
-        self._stores: dict[int, LocalStore] = {}
-        """Stores of every account that was used: about 2 KiB each while idle."""
-        self._recent: OrderedDict[int, LocalStore] = OrderedDict()
-        """Stores that may have open handles, least recently used first."""
-        self._lock = threading.Lock()
-        self._telling = ChangeNotifier(on_change)
-        self._shared = LocalResources(
-            clock=clock,
-            settings=settings,
-            names=NameSource(host),
-            syncs=SharedSync(),
-            marks=ChangeMarks(f"{mail_root}/{CHANGE_MARKS}"),
-            views=ViewCache(settings.view_cache_octets),
-            answer_rows=AnswerRows(),
-            presences=Presences(),
-            searched=SearchCache(settings.search_cache_octets),
-            boot_id=settings.boot_id or _boot_id(),
-            on_change=self._telling.changed,
-            recover=self._recover_for,
-            reserves=Reserves(str(mail_root)),
-        )
-        self.journal = Journal(str(mail_root), self._shared.boot_id, clock, self._shared.reserves.root)
-        self.cached = CachedReader()
-        """Reads message files without waiting, where they are in memory."""
-        self._recovering = threading.Lock()
-        self._recovered: Replay | None = None
-        self.uses = 0
-        """The number of uses of stores, so that `rest` is called only after a use."""
-
+    @abstractmethod
     def account(self, ref: AccountRef, person: str | None = None) -> Account:
-        """Return the account's handle: cheap, touches no disk until used; the store is made at first use.
+        """Return the account's handle: cheap, touches nothing until used.
 
         `person`: the address of the reader, whose \\Seen may differ from that of others (seen.py); None in a personal account,
         and where nobody reads.
         """
-        return Account(self, ref, person)
 
     def account_of(self, owner: StoreOwner) -> Account:
         """Return the handle of a mailbox's account."""
-        return Account(self, AccountRef.of(owner))
+        return self.account(AccountRef.of(owner))
 
-    def store(self, ref: AccountRef) -> LocalStore:
-        """Return the store, for `Account`. `rest` limits how many have handles; in between twice as many may."""
-        with self._lock:
-            self.uses += 1
-            store = self._recent.get(ref.account_id)
-            if store is not None:
-                self._recent.move_to_end(ref.account_id)
-                return store
-            store = self._stores.get(ref.account_id)
-            if store is None:
-                store = self._stores[ref.account_id] = LocalGround(ref.account_id, str(self._root / ref.home), self._shared)
-            self._recent[ref.account_id] = store
-            evicted = self._surplus(2 * self._shared.settings.open_accounts)
-        for old in evicted:
-            old.rest(math.inf)
-        return store
-
-    def _surplus(self, limit: int) -> list[LocalStore]:
-        return [self._recent.popitem(last=False)[1] for _ in range(len(self._recent) - limit)]
-
-    @property
-    def reserves(self) -> Reserves:
-        """The reserves for removals when a disk is full."""
-        return self._shared.reserves
+    # What this process has in memory; none of it blocks
 
     def change_mark(self, account_id: int) -> int:
         """Return a number that changes with each change of the account, 0 if it is unknown. Does not block."""
-        return self._shared.marks.read(account_id)
-
-    def change_marks(self) -> bytes:
-        """Return octets that change with each change of any account."""
-        return read_all(f"{self._root}/{CHANGE_MARKS}")
-
-    @property
-    def change_marks_file(self) -> Path:
-        """The file of these octets; its trace changes with them (`file_trace`)."""
-        return self._root / CHANGE_MARKS
+        return 0
 
     def changes_since(self, account_id: int, folder_id: int, since_modseq: int, mark: int) -> FolderDelta | None:
         """Return a folder's changes after `since_modseq`, as far as this process has them in memory.
@@ -168,12 +99,7 @@ class MailStore:
 
     def opened(self, ref: AccountRef, name: str) -> FolderDelta | None:
         """Return what `Account.opened` does, as far as this process and the kernel have it in memory. Does not block."""
-        store = self._stores.get(ref.account_id)
-        return (
-            None
-            if store is None
-            else opened_from_memory(store, name, lambda known: is_known_unchanged(store, known, self.cached))
-        )
+        return None
 
     def answer_rows(self, folder: FolderKey, uids: Sequence[int]) -> list[AnswerRow] | None:
         """Return the answers about a few messages, if this process has all of them in memory. Does not block."""
@@ -183,119 +109,78 @@ class MailStore:
         """Register a session with a folder open, as `Account.enter`. Does not block."""
         return self._shared.presences.enter(account_id, folder_id, claims=claims)
 
-    def newest_modseq(self, ref: AccountRef) -> int:
-        """Return `highest_modseq`, after taking in foreign files; opens nothing while no file has changed."""
-        store = self._stores.get(ref.account_id)
-        modseq = None if store is None else unmoved(store)
-        return poll(self.store(ref)) if modseq is None else modseq
-
-    def rest(self, idle_seconds: float) -> int:
-        """Close handles idle for so long or beyond the limit; return how many. May sync: needs an executor.
-
-        Readers are closed earlier. A handle that a thread is using is closed by a later call.
-        """
-        now = self._shared.clock.monotonic()
-        before, readers_before = now - idle_seconds, now - min(idle_seconds, READER_IDLE_SECONDS)
-        with self._lock:
-            surplus = self._surplus(self._shared.settings.open_accounts)
-            stores = list(self._stores.values())
-        closed = sum(store.rest(math.inf) for store in surplus)
-        closed += sum(store.rest(before, readers_before) for store in stores)
-        if closed:  # most of their memory would stay in the arenas of sixteen threads
-            heap.give_back()
-        return closed
-
-    @property
-    def is_closed(self) -> bool:
-        """Return whether no store has an open handle, except those that a thread is using."""
-        with self._lock:
-            stores = list(self._stores.values())
-        return all(store.is_closed for store in stores)
-
-    @property
-    def has_names_due(self) -> bool:
-        """Return whether `flush_names` has something to do. Does not block."""
-        return bool(self._shared.names_due)
-
-    def flush_names(self, *, gives_way: bool = False) -> None:
-        """Rename files of accounts whose flags this process changed.
-
-        Called at drain, and with `gives_way` every 2 s, when other writers of an account come first.
-        """
-        for store in tuple(self._shared.names_due):
-            _flush_if_free(store, gives_way=gives_way)
-
-    def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
-        """Rename files that a killed process left pending, in accounts written after `since` (epoch seconds)."""
-        for ref in refs:
-            index = f"{self._root / ref.home}/index.sqlite"
-            if max(_written_at(index), _written_at(f"{index}-wal")) >= since:
-                _flush_if_free(self.store(ref))
-
-    def batching_notifications(self) -> contextlib.AbstractContextManager[None]:
-        """Notify observers of this thread's changes at the block's end: each notification costs a loop turn."""
-        return self._telling.together()
-
-    def recording_modseqs(self) -> contextlib.AbstractContextManager[list[tuple[int, int]]]:
-        """Record this thread's changes in the block as (account, MODSEQ): a session knows its own by them."""
-        return self._telling.recording_modseqs()
-
-    # The journal
-
-    def recover(self) -> Replay:
-        """Replay the journal after a power loss, before all else, once in a process; return what came of it."""
-        return self._recover_for(None)
-
-    def _recover_for(self, home: str | None) -> Replay:
-        with self._recovering:
-            if self._recovered is None or home in self._recovered.failed:
-                self._recovered = recover(str(self._root), self._shared.boot_id)
-            if home in self._recovered.failed:
-                raise self._recovered.failed[home]
-            return self._recovered
-
-    def prepare_journal(self) -> None:
-        """Prepare the journal in an executor, before messages arrive, or raise `Unavailable`."""
-        with translated("journal", JournalUnavailable):
-            self.journal.prepare()
-
-    def settle_journal(self) -> None:
-        """Make what the journal holds durable in its own place, or raise `Unavailable`.
-
-        It runs every few seconds, in an executor.
-        """
-        with translated("journal", JournalUnavailable):
-            self.journal.settle()
-
-    def settle_left_behind(self) -> None:
-        """Settle the journals that killed processes left; at start, and when a process has died."""
-        with translated("journal", JournalUnavailable):
-            settle_left_behind(str(self._root), self._shared.boot_id)
+    def read_cached(self, hint: str, size: int) -> bytes | None:
+        """Return a whole message by its hint, where the kernel has it in memory. Does not block."""
+        return None
 
     def is_warm(self, ref: AccountRef) -> bool:
-        """Return whether the account's index is open here, so that publishing rarely waits for a disk."""
-        store = self._stores.get(ref.account_id)
-        return store is not None and store.opened_identity is not None and not store.rests
+        """Return whether publishing to the account rarely waits for a disk now. Does not block."""
+        return True
 
+    # Changes
+
+    @abstractmethod
+    def newest_modseqs(self, refs: Iterable[AccountRef]) -> Mapping[int, int]:
+        """Return the newest MODSEQ of each of these accounts by its id; those that cannot be read now are omitted."""
+
+    def batching_notifications(self) -> AbstractContextManager[None]:
+        """Notify observers of this thread's changes at the block's end: each notification costs a loop turn."""
+        return self._notifier.together()
+
+    def recording_modseqs(self) -> AbstractContextManager[list[tuple[int, int]]]:
+        """Record this thread's changes in the block as (account, MODSEQ): a session knows its own by them."""
+        return self._notifier.recording_modseqs()
+
+    @abstractmethod
+    def change_marks(self) -> object:
+        """Return a value that differs after a change of any account of which this process may not know."""
+
+    # Rest and end
+
+    @abstractmethod
+    def rest(self, idle_seconds: float) -> int:
+        """Close what was not used for so long; return how much. May sync: needs an executor."""
+
+    @property
+    @abstractmethod
+    def is_closed(self) -> bool:
+        """Return whether nothing is open that `rest` would close."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Complete what is pending and close everything."""
+
+    # Files: their names, their journal, and what a dead process has left of both
+
+    @property
+    @abstractmethod
+    def has_names_due(self) -> bool:
+        """Return whether `flush_names` has something to do. Does not block."""
+
+    @abstractmethod
+    def flush_names(self, *, gives_way: bool = False) -> None:
+        """Rename files of accounts whose flags this process changed."""
+
+    @abstractmethod
+    def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None:
+        """Rename files that a killed process left pending, in accounts written after `since` (epoch seconds)."""
+
+    @abstractmethod
+    def recover(self) -> Replay:
+        """Bring back after a power loss what was durable in the journal alone, before all else; return what came of it."""
+
+    @abstractmethod
+    def prepare_journal(self) -> None:
+        """Prepare the journal in an executor, before messages arrive, or raise `Unavailable`."""
+
+    @abstractmethod
+    def settle_journal(self) -> None:
+        """Make what the journal holds durable in its own place, or raise `Unavailable`."""
+
+    @abstractmethod
+    def settle_left_behind(self) -> None:
+        """Settle the journals that killed processes left; at start, and when a process has died."""
+
+    @abstractmethod
     def drop_unfinished_restores(self, homes: Container[str]) -> None:
         """Remove what killed restores left a day ago; `homes` are those of all mailboxes."""
-        drop_unfinished(str(self._root), homes, self._shared.clock.now_us())
-
-    def close(self) -> None:
-        """Write pending names, settle the journal and close every index."""
-        self.flush_names()
-        with contextlib.suppress(OSError):  # unsettled segments are replayed, or settled by other processes
-            self.journal.close()
-        with self._lock:
-            stores = list(self._stores.values())
-            self._stores.clear()
-            self._recent.clear()
-        for store in stores:
-            store.close()
-        self._shared.marks.close()
-
-
-def _flush_if_free(store: LocalStore, *, gives_way: bool = False) -> None:
-    """Flush the names of one account; they stay pending where it is locked or damaged."""
-    with contextlib.suppress(MicMailError):
-        flush_names(store, gives_way=gives_way)

@@ -421,6 +421,10 @@ class RepairFinding:
 
 
 TellFinding = Callable[[RepairFinding], None]
+Progress = Callable[[int, int], None]
+"""Callback with the number of messages done, and of how many."""
+Ready = Callable[[str], None]
+"""Callback under the lock, just before a restored store replaces the present one; it gets the path where that will lie."""
 """Callback that takes findings one by one: a moved mailbox has one for each of 300,000 messages."""
 
 LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})
@@ -438,3 +442,13 @@ class RepairReport:
     @property
     def clean(self) -> bool:
         return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class SweptState:
+    """An account as a sweep has left it: until one of both changes, another sweep would find nothing to do."""
+
+    mark: int
+    """Its change mark, 0 if that is unknown."""
+    due_us: float
+    """The instant at which something passes its retention; in the past where something is kept beyond it."""

@@ -18,7 +18,7 @@ from population import PASSWORD
 
 if TYPE_CHECKING:
     from harness import MailServer
-    from mic_mail.storage.mailstore import Account
+    from mic_mail.storage.local_mailstore import Account
 from clients.cli.conftest import DVBE, Command, refusals, signs_in
 
 # ---------------------------------------------------------------- passwords

@@ -17,7 +17,7 @@ from harness import ProcessServer
 from mic_mail.clock import SystemClock
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import Queue
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from waiting import wait_for
 
@@ -103,7 +103,7 @@ def test_what_a_dead_server_left_in_the_queue_leaves_after_the_start(serve_proce
 def indexed(server: ProcessServer) -> list[bool]:
     """Of each message in INBOX, whether the search file knows it."""
     mailbox = server.population.directory.mailbox(ADDRESS)
-    store = MailStore(server.config.mail_root, clock=SystemClock(), host="h")
+    store = LocalMailStore(server.config.mail_root, clock=SystemClock(), host="h")
     account = store.account(AccountRef(mailbox.mailbox_id, mailbox.home))
     view = account.view(account.folder("INBOX").folder_id)
     known = account.look_up_text(view.info.folder_id, view.uids, bytes([1]) * len(view.uids), TEST).known

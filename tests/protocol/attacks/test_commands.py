@@ -19,7 +19,7 @@ from mic_mail.errors import Text
 from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.i18n.notices.notice import Notice
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from regulation.lifecycle_commands import ADDRESS, LifecycleConsole
 
 EVIL = (
@@ -64,7 +64,7 @@ def test_they_were_taken_or_refused(console: LifecycleConsole) -> None:
 @pytest.mark.parametrize("row", CATALOGUE.values(), ids=lambda row: str(row.name))
 def test_no_letter_has_another_field_or_line(console: LifecycleConsole, row: Notice[Any]) -> None:
     """Each notice with these words for all that it is told: its header is ours, and its body is text (RFC 5322 §2.2)."""
-    store = MailStore(console.config.mail_root, clock=SystemClock(), host="test")
+    store = LocalMailStore(console.config.mail_root, clock=SystemClock(), host="test")
     notices = Notices(store, console.config, SystemClock())
     letter = row.write(**pasted(row))
     octets = notices.compose(EVIL, ADDRESS, letter, in_reply_to=EVIL)

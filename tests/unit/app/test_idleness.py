@@ -75,7 +75,7 @@ def test_the_indexer_ends_and_says_what_it_has_seen(config: Config) -> None:
         indexer = Indexer(config, clock, "index")
         demand = demands.demands_of(config)["indexer"]
         assert demand.has_work({})
-        marks = indexer._store.change_marks_file
+        marks = indexer._marks
         marks.parent.mkdir(parents=True, exist_ok=True)
         marks.write_bytes(b"\2")
         await indexer._run_once()

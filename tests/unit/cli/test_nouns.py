@@ -61,7 +61,7 @@ NO_DIRECTORY = {"asyncio", "logging", "sqlalchemy", "mic_mail.directory.model"}
 NO_SERVER = {
     "aiosmtpd", "alembic", "argon2", "cryptography", "dns", "idna", "jinja2", "openpyxl", "pydantic", "pypdf", "starlette",
     "typst", "uvloop", "psycopg", "sqlalchemy.dialects.postgresql", "mic_mail.storage.local_store",
-    "mic_mail.storage.mailstore", "mic_mail.mime.headers", "mic_mail.services.notifications.notices", "mic_mail.imap",
+    "mic_mail.storage.local_mailstore", "mic_mail.mime.headers", "mic_mail.services.notifications.notices", "mic_mail.imap",
     "mic_mail.smtp", "mic_mail.app", "mic_mail.web",
 }  # fmt: skip
 NO_REGISTERS = {"mic_mail.directory.register_model", "mic_mail.directory.changes", "mic_mail.directory.scoped"}

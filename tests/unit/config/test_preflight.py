@@ -44,6 +44,21 @@ def test_everything_that_a_start_would_stumble_over_is_named(tmp_path: Path) -> 
     assert keys(no_name)[:2] == ["server.user", "server.group"]
 
 
+@pytest.mark.parametrize(
+    "url", ["mail", "sqlite:///x", "postgresql://a@h:port/mail", "postgresql://a:b@h/mail", "postgresql://h/m?password=b"]
+)
+def test_a_database_of_mailboxes_is_a_url_without_a_password(tmp_path: Path, url: str) -> None:
+    """What it is not is named without its octets, and so is a password."""
+    pytest.importorskip("psycopg")
+    found = [problem for problem in problems(config(tmp_path / "data", storage={"database": url})) if "storage" in problem.key]
+    assert [problem.key for problem in found] == ["storage.database"]
+    assert "b@" not in str(found)
+    good = config(
+        tmp_path / "data", storage={"database": "postgresql://mic-mail@db.mic.gov.vn:5433,[2001:db8::1]:5434,db2/mail"}
+    )
+    assert "storage.database" not in keys(good)
+
+
 @pytest.mark.parametrize("name", ["folder", "/dev/zero", "large.pem", "closed/x.pem"])
 def test_a_certificate_that_is_no_small_file_is_not_read(name: str, tmp_path: Path) -> None:
     """A folder, a device without an end, a file of a size that no certificate has: said, and never opened."""

@@ -1,6 +1,7 @@
 """What people say of messages waits on the disk until it is trained: bounded, once for each message, the last word alone."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_the_last_word_counts(kept: TrainingQueue, tmp_path: Path) -> None:
 def test_what_is_gone_is_passed_over(kept: TrainingQueue, tmp_path: Path) -> None:
     one = message(tmp_path, "2.x")
     assert kept.note(7, [tmp_path / "1.gone", one], spam=False, now_us=5) == 1
+
+
+def test_what_is_no_file_is_copied(kept: TrainingQueue) -> None:
+    """It is known again by its name; one that has gone while it was read leaves nothing."""
+
+    def gone() -> Iterator[bytes]:
+        yield b"half"
+        raise FileNotFoundError
+
+    messages = [("M1", lambda: iter([b"Subject: ", b"x"])), ("M2", gone)]
+    assert kept.note_copies(7, messages, spam=True, now_us=5) == 1
+    assert kept.note_copies(7, messages, spam=True, now_us=6) == 0
+    assert [sample.path.read_bytes() for sample in kept.waiting()] == [b"Subject: x"]
+    assert len(list(kept.waiting()[0].path.parent.iterdir())) == 1
 
 
 def test_no_more_than_so_many_wait(kept: TrainingQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE, find
 from mic_mail.i18n.notices.notice import Notice, Reader
 from mic_mail.policy.clauses import CLAUSES
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 
 ROWS = list(CATALOGUE.values())
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
@@ -175,7 +175,7 @@ def test_a_message_says_that_a_machine_wrote_it(row: Notice[Any], tmp_path: Path
     """Whole by RFC 5322, one text part, nothing that anything would answer, lines that every program shows."""
     clock = ManualClock(NOW)
     config = Config(server=Server(data_dir=tmp_path))
-    store = MailStore(config.mail_root, clock=clock, host="test")
+    store = LocalMailStore(config.mail_root, clock=clock, host="test")
     octets = Notices(store, config, clock).compose("Đỗ Văn Bê", "dvbe@mic.gov.vn", row.sample())
     store.close()
     assert octets.isascii()

@@ -20,7 +20,7 @@ from mic_mail.i18n.notices.catalogue import CATALOGUE
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from office_language import wrong_words
 
 SOURCE = Path(mic_mail.__file__).parent
@@ -87,7 +87,7 @@ def test_a_person_is_greeted_by_title(kind: MailboxKind | None, greeted: str, tm
     clock = ManualClock(datetime(2026, 11, 24, 2, tzinfo=UTC))
     config = Config(server=Server(data_dir=tmp_path))
     address = MailboxAddress.parse("dvbe@mic.gov.vn")
-    store = MailStore(config.mail_root, clock=clock, host="test")
+    store = LocalMailStore(config.mail_root, clock=clock, host="test")
     octets = Notices(store, config, clock).compose("Đỗ Văn Bê", address, CATALOGUE["welcome"].sample(), kind=kind)
     store.close()
     message = email.message_from_bytes(octets, policy=email.policy.default)

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import Talk, open_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[MailStore]:
+def store(tmp_path: Path) -> Iterator[LocalMailStore]:
     store = open_store(tmp_path)
     yield store
     store.close()
 
 
 @pytest.fixture
-def ctx(store: MailStore) -> Talk:
+def ctx(store: LocalMailStore) -> Talk:
     return Talk(store).sign_in()

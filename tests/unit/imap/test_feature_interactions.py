@@ -17,7 +17,7 @@ from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef, ChangeResult
 from session_harness import Talk
 from store_harness import deliver
@@ -74,7 +74,7 @@ def notice(ctx: Talk) -> bytes:
         b"n SEARCH RETURN (UPDATE (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[TEXT])) ALL\r\n",
     ],
 )
-def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: MailStore, wish: bytes, command: bytes) -> None:
+def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: LocalMailStore, wish: bytes, command: bytes) -> None:
     """Whatever was done last: a unit's mailbox is open, and the command was about no mailbox, or about the own one."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
     ctx.say(appended(b"INBOX", b"own"))
@@ -88,7 +88,7 @@ def test_what_is_fetched_unasked_is_of_the_open_mailbox(store: MailStore, wish: 
     assert b"Subject: own" not in heard
 
 
-def test_a_look_that_became_needless_wakes_nobody(store: MailStore) -> None:
+def test_a_look_that_became_needless_wakes_nobody(store: LocalMailStore) -> None:
     """The store could not answer; before it is asked again a command has looked: the session waits for the client, not for
     an instant that is past."""
     ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
@@ -104,7 +104,7 @@ def test_a_look_that_became_needless_wakes_nobody(store: MailStore) -> None:
 
 
 @pytest.mark.parametrize("idle", [b"", b"i IDLE\r\n"])
-def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: MailStore, idle: bytes) -> None:
+def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: LocalMailStore, idle: bytes) -> None:
     """The view has told of the message, what it is to the search is told a second later: no bug, and no goodbye."""
     ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -121,7 +121,7 @@ def test_a_followed_search_waits_for_a_store_that_cannot_answer(store: MailStore
     assert b"ADDTO (0 1)" in ctx.wait()
 
 
-def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
+def test_idle_waits_for_a_store_that_cannot_answer(store: LocalMailStore) -> None:
     """At its beginning, and when the change feed tells of something: it goes on, and what is new is told a second later."""
     ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -134,7 +134,7 @@ def test_idle_waits_for_a_store_that_cannot_answer(store: MailStore) -> None:
     assert ctx.say(b"DONE\r\n") == b"i OK IDLE ended.\r\n"
 
 
-def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> None:
+def test_what_another_session_here_has_done_needs_no_store(store: LocalMailStore) -> None:
     """New messages, flags, expunges: told between two commands, in IDLE and with a command, while the store answers nobody."""
     other, ctx = Talk(store).sign_in(), Failing(store).sign_in()
     for each in (other, ctx):
@@ -153,7 +153,7 @@ def test_what_another_session_here_has_done_needs_no_store(store: MailStore) -> 
     assert ctx.say(b"DONE\r\n") == b"i OK IDLE ended.\r\n"
 
 
-def test_what_is_delivered_here_is_recent_once(store: MailStore) -> None:
+def test_what_is_delivered_here_is_recent_once(store: LocalMailStore) -> None:
     """Two sessions of the process: the first that hears of the message has it as \\Recent, without the store being asked."""
     talks = [Failing(store).sign_in() for _ in range(2)]
     for ctx in talks:
@@ -195,7 +195,7 @@ class Losing(Talk):
         lambda ctx: ctx.say(b"u UNAUTHENTICATE\r\n"),
     ],
 )
-def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Callable[[Talk], object]) -> None:
+def test_nothing_is_claimed_for_a_session_that_is_gone(store: LocalMailStore, how: Callable[[Talk], object]) -> None:
     """Whichever way it ended, and before any collector comes by: what is delivered then is \\Recent for the next one."""
     ctx = Losing(store).sign_in()
     deliver(ctx.account, ctx.account.folder_id("INBOX"), ["a"])
@@ -209,7 +209,7 @@ def test_nothing_is_claimed_for_a_session_that_is_gone(store: MailStore, how: Ca
         gc.enable()
 
 
-def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: MailStore) -> None:
+def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: LocalMailStore) -> None:
     """NOTIFY has it hear of no new messages: they are \\Recent for who is told of them, itself once it wants to be."""
     ctx = Talk(store).sign_in()
     folder_id = ctx.account.folder_id("INBOX")
@@ -235,7 +235,7 @@ def test_nothing_is_claimed_for_a_session_that_keeps_to_its_messages(store: Mail
         (b"p CREATE Viec\r\n", 1, b"p OK [MAILBOXID "),
     ],
 )
-def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int, done: bytes) -> None:
+def test_what_is_done_is_answered_so(store: LocalMailStore, command: bytes, work: int, done: bytes) -> None:
     """The look behind it finds the store busy: NO would have the client do it once more."""
     ctx, other = Failing(store).sign_in(), Talk(store).sign_in()
     ctx.say(appended(b"Drafts", b"x"))
@@ -259,7 +259,7 @@ def test_what_is_done_is_answered_so(store: MailStore, command: bytes, work: int
     ],
 )
 def test_what_cannot_be_done_twice_is_answered_so(
-    store: MailStore, monkeypatch: pytest.MonkeyPatch, command: bytes, done: bytes, gone: bytes
+    store: LocalMailStore, monkeypatch: pytest.MonkeyPatch, command: bytes, done: bytes, gone: bytes
 ) -> None:
     """The look that belongs to the change itself fails: the next one tells what has become of the old message."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
@@ -283,7 +283,7 @@ def test_what_cannot_be_done_twice_is_answered_so(
     assert gone in ctx.say(b"q NOOP\r\n")
 
 
-def test_a_mailbox_out_of_step_takes_no_answer_back(store: MailStore) -> None:
+def test_a_mailbox_out_of_step_takes_no_answer_back(store: LocalMailStore) -> None:
     """UIDVALIDITY has changed below the client when its message is stored: it hears that it is, and then goodbye."""
     ctx = Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -301,7 +301,7 @@ def test_a_mailbox_out_of_step_takes_no_answer_back(store: MailStore) -> None:
     assert ctx.over
 
 
-def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> None:
+def test_only_what_is_told_of_is_kept_as_the_clients_own(store: LocalMailStore) -> None:
     """Changes in accounts that nobody looks at for it would be kept as long as it is connected."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
     ctx.say(appended(b"INBOX", b"x"))
@@ -320,7 +320,7 @@ def test_only_what_is_told_of_is_kept_as_the_clients_own(store: MailStore) -> No
     assert sum(map(len, notifier._own.values())) == 0
 
 
-def test_without_message_numbers_no_search_is_followed_by_them(store: MailStore) -> None:
+def test_without_message_numbers_no_search_is_followed_by_them(store: LocalMailStore) -> None:
     """ENABLE UIDONLY (RFC 9586) while a mailbox is open: of what was asked without UID no more is told, and that is said."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -334,7 +334,7 @@ def test_without_message_numbers_no_search_is_followed_by_them(store: MailStore)
     assert b'"f"' not in told
 
 
-def test_what_many_changes_mean_to_a_search_is_worked_out_in_a_lane(store: MailStore) -> None:
+def test_what_many_changes_mean_to_a_search_is_worked_out_in_a_lane(store: LocalMailStore) -> None:
     """100,000 flags at once took the event loop half a second; no step between two of its turns looks at many messages."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     message = b" {20+}\r\nSubject: x\r\n\r\nnoi gi"

@@ -9,7 +9,7 @@ from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import ClearAway, Work
 from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import REF, Talk
 
@@ -45,7 +45,7 @@ class Cut(Talk):
 
 
 @pytest.fixture
-def ctx(store: MailStore) -> Cut:
+def ctx(store: LocalMailStore) -> Cut:
     ctx = Cut(store, boxes=[BOX])
     ctx.sign_in()
     ctx.say(b"p APPEND INBOX" + b" {%d+}\r\n%b" % (len(MESSAGE), MESSAGE) * 3 + b"\r\ns SELECT INBOX\r\n")

@@ -10,7 +10,7 @@ from mic_mail.connection.actions import Action
 from mic_mail.imap.actions import Work
 from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import Talk
 
@@ -52,7 +52,7 @@ class Interrupted(Talk):
 
 
 @pytest.fixture
-def ctx(store: MailStore) -> Interrupted:
+def ctx(store: LocalMailStore) -> Interrupted:
     ctx = Interrupted(store, boxes=[BOX])
     ctx.sign_in()
     for name in (b"INBOX", b"Archive", b"Shared/cntt", b"Shared/cntt/Archive"):

@@ -17,7 +17,7 @@ from mic_mail.imap.commands import mailboxes, message_set
 from mic_mail.imap.selected import shared_cache
 from mic_mail.imap.session import Session
 from mic_mail.imap.session_settings import SessionSettings
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from session_harness import Talk, open_store
 
 MESSAGE = b"From: dvbe@mic.gov.vn\r\nSubject: mot\r\n\r\nNoi dung.\r\n"
@@ -41,7 +41,7 @@ def test_what_is_expunged_once_the_index_was_made_anew_is_of_the_open_folder(ctx
     assert {name for name in names if not ctx.account.folder(name).messages} == {"Sent"}
 
 
-def test_commands_of_a_hidden_capability_are_unknown(store: MailStore) -> None:
+def test_commands_of_a_hidden_capability_are_unknown(store: LocalMailStore) -> None:
     """What is hidden is refused, by UID as well, and a message of such a command is skipped; other commands go on."""
     hidden = frozenset({"ACL", "REPLACE", "UNAUTHENTICATE", "COMPRESS=DEFLATE", "SORT"})
     ctx = Talk(store, SessionSettings(hidden=hidden)).sign_in()
@@ -63,7 +63,7 @@ DIALOGUE = (
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(DIALOGUE)), max_size=30))
-def test_answers_do_not_depend_on_how_the_octets_arrive(store: MailStore, cuts: list[int]) -> None:
+def test_answers_do_not_depend_on_how_the_octets_arrive(store: LocalMailStore, cuts: list[int]) -> None:
     """One packet, one octet at a time, DONE and the next commands together (iOS): the answers are the same, in order."""
     places = sorted({0, len(DIALOGUE), *cuts})
     answers = []
@@ -113,7 +113,7 @@ def test_a_failing_store_is_said_to_be_unavailable(ctx: Talk, monkeypatch: pytes
     assert b"p OK [APPENDUID" in append(ctx)
 
 
-def test_wrong_passwords_end_the_connection_after_a_few(store: MailStore) -> None:
+def test_wrong_passwords_end_the_connection_after_a_few(store: LocalMailStore) -> None:
     """NO [AUTHENTICATIONFAILED] each time; after `sign_in_tries` also BYE."""
     ctx = Talk(store, SessionSettings(sign_in_tries=3))
     for _ in range(2):
@@ -135,7 +135,7 @@ def test_one_mistake_costs_nothing_many_in_a_row_end_it(ctx: Talk) -> None:
     assert b"* BYE" in ctx.sent[-1]
 
 
-def test_commands_wait_for_their_state(store: MailStore) -> None:
+def test_commands_wait_for_their_state(store: LocalMailStore) -> None:
     """Before sign-in nothing of a mailbox answers, APPEND neither; without SELECT no message command does."""
     ctx = Talk(store)
     for command in (b"SELECT INBOX", b'LIST "" *', b"IDLE", b"FETCH 1 UID", b"APPEND INBOX {3+}\r\nabc", b"ENABLE QRESYNC"):
@@ -145,7 +145,7 @@ def test_commands_wait_for_their_state(store: MailStore) -> None:
         assert b"x BAD" in ctx.say(b"x " + command + b"\r\n"), command
 
 
-def test_who_does_not_sign_in_is_sent_away(store: MailStore) -> None:
+def test_who_does_not_sign_in_is_sent_away(store: LocalMailStore) -> None:
     """The sign-in time counts from the connection's begin; octets in between do not prolong it."""
     ctx = Talk(store, SessionSettings(sign_in_seconds=60))
     for second in range(0, 59, 10):
@@ -166,7 +166,7 @@ def test_the_end_comes_after_the_command_in_progress(ctx: Talk) -> None:
     assert ctx.over
 
 
-def test_idle_tells_what_the_feed_says_and_nothing_else(store: MailStore, ctx: Talk) -> None:
+def test_idle_tells_what_the_feed_says_and_nothing_else(store: LocalMailStore, ctx: Talk) -> None:
     """A change of the account is looked at only when the feed tells of one; `Still here` comes by the clock."""
     ctx.say(b"s SELECT INBOX\r\ni IDLE\r\n")
     other = Talk(store).sign_in()
@@ -183,7 +183,7 @@ def test_idle_tells_what_the_feed_says_and_nothing_else(store: MailStore, ctx: T
     assert b"i OK" in ctx.say(b"done\r\n")
 
 
-def test_a_mailbox_deleted_by_another_session_ends_this_one(store: MailStore, ctx: Talk) -> None:
+def test_a_mailbox_deleted_by_another_session_ends_this_one(store: LocalMailStore, ctx: Talk) -> None:
     """No number means anything any more: BYE, and no endless error."""
     ctx.say(b"c CREATE Tam\r\ns SELECT Tam\r\n")
     Talk(store).sign_in().say(b"d DELETE Tam\r\n")
@@ -215,7 +215,7 @@ def test_a_saved_result_of_many_is_met_in_a_lane(ctx: Talk, monkeypatch: pytest.
     ],
 )
 def test_more_than_is_passed_over_ends_the_connection_wherever_it_comes(
-    store: MailStore, signed_in: bool, octets: bytes, answer: bytes
+    store: LocalMailStore, signed_in: bool, octets: bytes, answer: bytes
 ) -> None:
     """An answer of SASL, a message: who is not read any more is told so, and not left without a word (RFC 7888 §4)."""
     ctx = Talk(store)
@@ -226,7 +226,7 @@ def test_more_than_is_passed_over_ends_the_connection_wherever_it_comes(
 
 
 @pytest.mark.parametrize("command", [b"STORE 1 +FLAGS (\\Seen)", b"COPY 1 Archive", b"MOVE 1 Archive", b"EXPUNGE 1"])
-def test_a_uid_that_another_session_was_told_of_is_known_here(store: MailStore, ctx: Talk, command: bytes) -> None:
+def test_a_uid_that_another_session_was_told_of_is_known_here(store: LocalMailStore, ctx: Talk, command: bytes) -> None:
     """The feed's word may be late or lost; what APPENDUID told one connection of a client, another one may name at once."""
     ctx.say(b"c CREATE Archive\r\ns SELECT INBOX\r\n")
     Talk(store).sign_in().say(b"p APPEND INBOX (\\Deleted) {%d+}\r\n%b\r\n" % (len(MESSAGE), MESSAGE))
@@ -236,7 +236,7 @@ def test_a_uid_that_another_session_was_told_of_is_known_here(store: MailStore, 
 
 
 @pytest.mark.parametrize("command", [b"COPY", b"MOVE"])
-def test_trycreate_is_for_a_missing_destination(store: MailStore, ctx: Talk, command: bytes) -> None:
+def test_trycreate_is_for_a_missing_destination(store: LocalMailStore, ctx: Talk, command: bytes) -> None:
     """Where the selected mailbox itself is gone, CREATE would not help: NONEXISTENT (RFC 9051 §6.4.7)."""
     ctx.say(b"c CREATE Viec\r\n")
     append(ctx, folder=b"Viec")
@@ -283,7 +283,7 @@ def test_one_hop_where_one_is_enough(ctx: Talk) -> None:
     assert ctx.work - before == 1
 
 
-def test_an_open_mailbox_that_is_called_otherwise_now_takes_no_append(store: MailStore, ctx: Talk) -> None:
+def test_an_open_mailbox_that_is_called_otherwise_now_takes_no_append(store: LocalMailStore, ctx: Talk) -> None:
     """The name is looked for again as soon as anything has changed; who has it now gets the message."""
     ctx.say(b"c CREATE Viec\r\ns SELECT Viec\r\n")
     assert b"p OK" in append(ctx, folder=b"Viec")
@@ -306,7 +306,7 @@ class _CountingWrites(Talk):
         super().carry_out(action)
 
 
-def test_nothing_to_expunge_takes_no_turn_of_a_writer(store: MailStore) -> None:
+def test_nothing_to_expunge_takes_no_turn_of_a_writer(store: LocalMailStore) -> None:
     """An EXPUNGE without a \\Deleted message only looks; what another session has marked meanwhile goes all the same."""
     ctx = _CountingWrites(store).sign_in()
     append(ctx)
@@ -321,7 +321,7 @@ def test_nothing_to_expunge_takes_no_turn_of_a_writer(store: MailStore) -> None:
     assert ctx.writes == before + 1
 
 
-def test_folders_are_read_again_when_something_has_changed(tmp_path: Path, store: MailStore, ctx: Talk) -> None:
+def test_folders_are_read_again_when_something_has_changed(tmp_path: Path, store: LocalMailStore, ctx: Talk) -> None:
     """LIST, LSUB and STATUS tell what is so now, whoever changed it: this session, another one, another process."""
     elsewhere = open_store(tmp_path)
     here, there = Talk(store).sign_in(), Talk(elsewhere).sign_in()
@@ -357,7 +357,7 @@ def test_listings_are_bounded(ctx: Talk) -> None:
     assert listings.get((1, 1)) is None
 
 
-def test_folders_that_are_many_are_read_in_a_lane(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_are_many_are_read_in_a_lane(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """To list them is not work for the loop."""
     monkeypatch.setattr(shared_cache, "LISTED_FOLDERS", 3)
     ctx = Talk(store).sign_in()
@@ -366,7 +366,7 @@ def test_folders_that_are_many_are_read_in_a_lane(store: MailStore, monkeypatch:
     assert ctx.work - before == 3
 
 
-def test_a_session_lost_in_the_middle_of_append_leaves_nothing(ctx: Talk, store: MailStore) -> None:
+def test_a_session_lost_in_the_middle_of_append_leaves_nothing(ctx: Talk, store: LocalMailStore) -> None:
     """Whatever ends the connection before the last octet, no file stays and no message appears (RFC 9051 §6.3.12)."""
     ctx.say(b"p APPEND INBOX {1000000+}\r\n" + b"x" * 700_000)
     home = store.account(ctx.account.ref).folder("INBOX")
@@ -396,7 +396,7 @@ def test_limits_are_told_as_limits(ctx: Talk) -> None:
     assert b"* STATUS" in ctx.say(b"s STATUS INBOX (MESSAGES)\r\n")
 
 
-def test_next_is_the_only_door(store: MailStore) -> None:
+def test_next_is_the_only_door(store: LocalMailStore) -> None:
     """A session that is over stays over: it says so as often as it is asked."""
     ctx = Talk(store)
     ctx.say(b"l LOGOUT\r\n")

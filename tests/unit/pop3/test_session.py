@@ -17,7 +17,7 @@ from mic_mail.pop3 import maildrop
 from mic_mail.pop3.context import Pop3Context, SessionSettings, refuse
 from mic_mail.pop3.session import VERBS
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import SEEN
 from session_harness import START, Host, Pop3Talk, Talk, open_store
 
@@ -31,13 +31,13 @@ MESSAGES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[MailStore]:
+def store(tmp_path: Path) -> Iterator[LocalMailStore]:
     store = open_store(tmp_path)
     yield store
     store.close()
 
 
-def fill(store: MailStore, messages: Sequence[bytes] = MESSAGES) -> None:
+def fill(store: LocalMailStore, messages: Sequence[bytes] = MESSAGES) -> None:
     ctx = Talk(store).sign_in()
     for message in messages:
         answer = ctx.say(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(message), message))
@@ -113,7 +113,7 @@ COMMAND = st.one_of(
 
 
 @pytest.fixture(scope="module")
-def filled() -> Iterator[MailStore]:
+def filled() -> Iterator[LocalMailStore]:
     folder = TemporaryDirectory()
     store = open_store(Path(folder.name))
     fill(store, KEPT)
@@ -127,7 +127,7 @@ KEPT = [message for message in MESSAGES if message]
 
 @settings(deadline=None)
 @given(commands=st.lists(COMMAND, max_size=25), cuts=st.lists(st.integers(0, 300), max_size=6).map(sorted))
-def test_answers_are_the_models_for_every_cut(filled: MailStore, commands: list[bytes], cuts: list[int]) -> None:
+def test_answers_are_the_models_for_every_cut(filled: LocalMailStore, commands: list[bytes], cuts: list[int]) -> None:
     """STAT, LIST, UIDL, RETR, TOP, DELE, RSET and NOOP in any order, pipelined and cut anywhere."""
     octets = b"".join([line + b"\r\n" for line in commands])
     ctx = Pop3Talk(filled, SessionSettings(errors=1000)).sign_in()
@@ -152,7 +152,7 @@ WORDS = st.one_of(
 
 @settings(deadline=None)
 @given(octets=st.lists(st.lists(WORDS, max_size=4).map(b" ".join), max_size=30).map(b"\r\n".join), cut=st.integers(0, 300))
-def test_no_octets_find_a_bug(filled: MailStore, octets: bytes, cut: int) -> None:
+def test_no_octets_find_a_bug(filled: LocalMailStore, octets: bytes, cut: int) -> None:
     """Whatever a stranger says: the same answers for every cut, each a line of at most 512 octets, never a bug."""
     answers = []
     for fed in ([octets + b"\r\n"], [octets[:cut], octets[cut:] + b"\r\n"]):
@@ -167,7 +167,7 @@ def test_no_octets_find_a_bug(filled: MailStore, octets: bytes, cut: int) -> Non
 # ------------------------------------------------------------------ what the model does not know
 
 
-def test_only_quit_removes(store: MailStore) -> None:
+def test_only_quit_removes(store: LocalMailStore) -> None:
     """Not a lost connection, not the idle timer, not an end by the server; QUIT removes what is marked and nothing else."""
     fill(store, KEPT)
     lost = Pop3Talk(store).sign_in()
@@ -190,7 +190,7 @@ def test_only_quit_removes(store: MailStore) -> None:
     assert account.undelete() == 2
 
 
-def test_quit_tells_what_it_could_not_do(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quit_tells_what_it_could_not_do(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """-ERR where something was not removed, and why; the connection ends all the same (RFC 1939 §6)."""
     fill(store, KEPT)
     ctx = Pop3Talk(store).sign_in()
@@ -203,7 +203,7 @@ def test_quit_tells_what_it_could_not_do(store: MailStore, monkeypatch: pytest.M
     assert ctx.over
 
 
-def test_a_restored_mailbox_is_left_alone(store: MailStore, tmp_path: Path) -> None:
+def test_a_restored_mailbox_is_left_alone(store: LocalMailStore, tmp_path: Path) -> None:
     """Under another UIDVALIDITY the numbers may mean other messages: nothing is read, nothing is removed."""
     fill(store, KEPT)
     ctx = Pop3Talk(store).sign_in()
@@ -220,7 +220,7 @@ def test_a_restored_mailbox_is_left_alone(store: MailStore, tmp_path: Path) -> N
     assert account.folder("INBOX").messages == len(KEPT)
 
 
-def test_a_message_past_keeping_is_gone_for_retr_alone(store: MailStore) -> None:
+def test_a_message_past_keeping_is_gone_for_retr_alone(store: LocalMailStore) -> None:
     """Its number stays; RETR and TOP are -ERR without a code, the others go on."""
     fill(store, KEPT)
     ctx = Pop3Talk(store).sign_in()
@@ -235,7 +235,7 @@ def test_a_message_past_keeping_is_gone_for_retr_alone(store: MailStore) -> None
     assert ctx.say(b"DELE 1\r\nQUIT\r\n").endswith(b"+OK Goodbye.\r\n")
 
 
-def test_a_file_that_shrank_cuts_the_connection(store: MailStore) -> None:
+def test_a_file_that_shrank_cuts_the_connection(store: LocalMailStore) -> None:
     """Lines that cannot be completed are not followed by anything that would be taken for one of them."""
     fill(store, [b"Subject: x\r\n\r\n" + b"x\r\n" * 400_000])
     ctx = Pop3Talk(store).sign_in()
@@ -259,7 +259,7 @@ def test_a_file_that_shrank_cuts_the_connection(store: MailStore) -> None:
     assert ctx.over
 
 
-def test_seen_follows_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seen_follows_in_groups(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many, at QUIT, at an end by the server; what is deleted gets no flag, unless RSET brings it back."""
     monkeypatch.setattr("mic_mail.pop3.session.SEEN_GROUP_MESSAGES", 2)
     fill(store, KEPT)
@@ -286,7 +286,7 @@ def test_seen_follows_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatc
     assert seen() == [1, 2, 3, 4]
 
 
-def test_what_is_fetched_to_be_deleted_costs_no_flag(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_fetched_to_be_deleted_costs_no_flag(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """RETR and DELE one after the other, as most programs do: one piece of work for each message, and QUIT's."""
     monkeypatch.setattr("mic_mail.pop3.session.SEEN_GROUP_MESSAGES", 2)
     fill(store, KEPT)
@@ -297,7 +297,7 @@ def test_what_is_fetched_to_be_deleted_costs_no_flag(store: MailStore, monkeypat
     assert ctx.work - before == 5
 
 
-def test_a_session_that_is_cut_ends_within_a_long_answer(store: MailStore) -> None:
+def test_a_session_that_is_cut_ends_within_a_long_answer(store: LocalMailStore) -> None:
     """After the slice in progress; no line end and no dot makes it look whole."""
     fill(store, [b"Subject: x\r\n\r\n" + b"x\r\n" * 1_000_000])
     ctx = Pop3Talk(store).sign_in()
@@ -315,7 +315,7 @@ def test_a_session_that_is_cut_ends_within_a_long_answer(store: MailStore) -> No
     assert not sent.endswith(b"\r\n.\r\n")
 
 
-def test_an_account_that_cannot_be_read_ends_the_sign_in(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_that_cannot_be_read_ends_the_sign_in(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """-ERR [SYS/TEMP], and the end: the server may close (RFC 1939 §4)."""
 
     def unavailable(account: object) -> maildrop.Maildrop:
@@ -327,7 +327,7 @@ def test_an_account_that_cannot_be_read_ends_the_sign_in(store: MailStore, monke
     assert ctx.over
 
 
-def test_lists_of_many_messages_come_in_slices(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_of_many_messages_come_in_slices(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is marked in between: the lists are whole."""
     monkeypatch.setattr(maildrop, "LINES_AT_ONCE", 2)
     monkeypatch.setattr(maildrop, "SLICE_OCTETS", 1)
@@ -343,7 +343,7 @@ def test_lists_of_many_messages_come_in_slices(store: MailStore, monkeypatch: py
         assert answer.endswith(b"\r\n.\r\n")
 
 
-def test_quit_removes_many_in_groups(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quit_removes_many_in_groups(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each group is one commit, and others have their turn in between; all of them go."""
     monkeypatch.setattr(maildrop, "REMOVED_AT_ONCE", 2)
     fill(store, KEPT)

@@ -8,7 +8,7 @@ import pytest
 
 from mic_mail.storage.index.postgresql.creation import create
 from mic_mail.storage.index.postgresql.database import Database
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import DELETED, FLAGGED
 from postgresql_server import PostgresqlServer, postgresql_server
 from store_harness import REF, Root, deliver, inbox

@@ -102,7 +102,7 @@ class DatabaseRoot:
 
     def store(self) -> DatabaseMailStore:
         settings = {name: value for name, value in self.settings.items() if name != "boot_id"}
-        return _OwnDatabase(
+        return DatabaseMailStore(
             Database(self.connection_string, most=self.most),
             clock=self.clock,
             host="mail.mic.gov.vn",
@@ -136,15 +136,3 @@ class DatabaseRoot:
         tables = [*schema.metadata.sorted_tables, *schema.in_postgresql.sorted_tables]
         with psycopg.connect(self.connection_string, autocommit=True) as driver:
             driver.execute("; ".join(f"DELETE FROM {table.name}" for table in tables))
-
-
-class _OwnDatabase(DatabaseMailStore):
-    """One that closes its connections, too."""
-
-    def __init__(self, database: Database, **how: Any) -> None:
-        super().__init__(database, **how)
-        self._own = database
-
-    def close(self) -> None:
-        super().close()
-        self._own.close()

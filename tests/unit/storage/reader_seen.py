@@ -1,6 +1,6 @@
 """Readers of one account who each have their own \\Seen, and what they have read."""
 
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import SEEN
 from store_harness import REF, inbox
 
@@ -8,7 +8,7 @@ CNTT, BE, LAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 PERSONS = (CNTT, BE, LAN)
 
 
-def seen_by(store: MailStore, person: str | None, folder: str = "INBOX") -> set[int]:
+def seen_by(store: LocalMailStore, person: str | None, folder: str = "INBOX") -> set[int]:
     """UIDs; also that the counters agree, and that who looks anew finds the same."""
     account = store.account(REF, person)
     info = account.folder(folder)
@@ -20,6 +20,6 @@ def seen_by(store: MailStore, person: str | None, folder: str = "INBOX") -> set[
     return found
 
 
-def read(store: MailStore, person: str, *uids: int, operation: str = "+", flags: int = SEEN) -> int:
+def read(store: LocalMailStore, person: str, *uids: int, operation: str = "+", flags: int = SEEN) -> int:
     account = store.account(REF, person)
     return account.store_flags(inbox(account), uids, operation, flags).modseq

@@ -12,7 +12,7 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchMessage, TooMany
 from mic_mail.storage.index.rows import FolderRow
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.reads import reader
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN, AccountRef
 from store_harness import Root, deliver, inbox, message, observe

@@ -11,7 +11,7 @@ import pytest
 from mic_mail.errors import BadInput
 from mic_mail.storage.backup.backup import OfAnotherVersion, examine, numbers_of
 from mic_mail.storage.errors import NotPermitted
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FLAGGED
 from store_harness import Root, deliver, inbox, observe
 from unit.storage.conftest import fill

@@ -7,13 +7,13 @@ import pytest
 
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.index.change_marks import CHANGE_MARKS, ChangeMarks
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import DELETED, SEEN
 from store_harness import REF, Root, deliver, inbox
 
 
 @pytest.fixture
-def stores(root: Root) -> Iterator[tuple[MailStore, MailStore]]:
+def stores(root: Root) -> Iterator[tuple[LocalMailStore, LocalMailStore]]:
     """As two processes have them."""
     stores = (root.store(), root.store())
     yield stores
@@ -34,7 +34,7 @@ CHANGES: dict[str, Callable[[Account], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_any_change_moves_it_for_all(stores: tuple[MailStore, MailStore], change: str) -> None:
+def test_any_change_moves_it_for_all(stores: tuple[LocalMailStore, LocalMailStore], change: str) -> None:
     here, there = (store.account(REF) for store in stores)
     deliver(here, inbox(here), "ab")
     here.store_flags(inbox(here), [2], "+", DELETED)
@@ -51,7 +51,7 @@ def test_any_change_moves_it_for_all(stores: tuple[MailStore, MailStore], change
     assert all(new != old for new, old in zip(after, before, strict=True))
 
 
-def test_an_index_made_anew_moves_it(root: Root, stores: tuple[MailStore, MailStore]) -> None:
+def test_an_index_made_anew_moves_it(root: Root, stores: tuple[LocalMailStore, LocalMailStore]) -> None:
     here, there = (store.account(REF) for store in stores)
     deliver(here, inbox(here), "ab")
     before = here.change_mark()
@@ -61,7 +61,9 @@ def test_an_index_made_anew_moves_it(root: Root, stores: tuple[MailStore, MailSt
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_any_change_of_any_account_is_seen_in_one_look(root: Root, stores: tuple[MailStore, MailStore], change: str) -> None:
+def test_any_change_of_any_account_is_seen_in_one_look(
+    root: Root, stores: tuple[LocalMailStore, LocalMailStore], change: str
+) -> None:
     """Whoever waits for changes of all accounts looks once and opens none; a file that is not there yet has no changes."""
     here, there = stores
     assert here.change_marks() == b""
@@ -75,7 +77,7 @@ def test_any_change_of_any_account_is_seen_in_one_look(root: Root, stores: tuple
     assert here.change_marks() != before
 
 
-def test_one_account_does_not_move_another(stores: tuple[MailStore, MailStore]) -> None:
+def test_one_account_does_not_move_another(stores: tuple[LocalMailStore, LocalMailStore]) -> None:
     other = type(REF)(REF.account_id + 1, "mic.gov.vn/other")
     here = stores[0].account(other)
     inbox(here)
@@ -84,7 +86,7 @@ def test_one_account_does_not_move_another(stores: tuple[MailStore, MailStore]) 
     assert here.change_mark() == before != 0
 
 
-def test_it_is_unknown_while_somebody_writes(stores: tuple[MailStore, MailStore]) -> None:
+def test_it_is_unknown_while_somebody_writes(stores: tuple[LocalMailStore, LocalMailStore]) -> None:
     """Also where the change is undone: it cannot be told from outside."""
     account = stores[1].account(REF)
     deliver(account, inbox(account), "a")
@@ -94,7 +96,9 @@ def test_it_is_unknown_while_somebody_writes(stores: tuple[MailStore, MailStore]
     assert account.change_mark() not in {0, before}
 
 
-def test_who_is_killed_leaves_it_unknown_until_the_next_change(stores: tuple[MailStore, MailStore], tmp_path: Path) -> None:
+def test_who_is_killed_leaves_it_unknown_until_the_next_change(
+    stores: tuple[LocalMailStore, LocalMailStore], tmp_path: Path
+) -> None:
     account = stores[0].account(REF)
     deliver(account, inbox(account), "a")
     before = account.change_mark()
@@ -106,7 +110,9 @@ def test_who_is_killed_leaves_it_unknown_until_the_next_change(stores: tuple[Mai
     assert account.change_mark() not in {0, before}
 
 
-def test_a_removed_file_makes_all_that_was_kept_worthless(stores: tuple[MailStore, MailStore], tmp_path: Path) -> None:
+def test_a_removed_file_makes_all_that_was_kept_worthless(
+    stores: tuple[LocalMailStore, LocalMailStore], tmp_path: Path
+) -> None:
     here, there = (store.account(REF) for store in stores)
     deliver(here, inbox(here), "a")
     seen = {account.change_mark() for account in (here, there)}
@@ -132,7 +138,7 @@ def test_room_for_it_is_there_before_it_is_needed(tmp_path: Path) -> None:
     marks.close()
 
 
-def test_where_it_cannot_move_nothing_is_changed(stores: tuple[MailStore, MailStore], tmp_path: Path) -> None:
+def test_where_it_cannot_move_nothing_is_changed(stores: tuple[LocalMailStore, LocalMailStore], tmp_path: Path) -> None:
     account = stores[0].account(REF)
     deliver(account, inbox(account), "a")
     (tmp_path / CHANGE_MARKS).unlink()

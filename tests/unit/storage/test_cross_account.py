@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.store import Store, Write
 from mic_mail.storage.types import AccountRef
 from store_harness import REF, Root, deliver, observe

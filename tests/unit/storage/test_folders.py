@@ -11,8 +11,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NotPermitted, TooMany
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.maildir.sidecars import AccountSidecar
-from mic_mail.storage.mailstore import Account
 from store_harness import Root, deliver, inbox, message, observe
 
 

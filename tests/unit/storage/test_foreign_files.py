@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN
 from store_harness import Root, deliver, inbox, message, observe
 from unit.storage.before_opening import another_boot, lose_nothing

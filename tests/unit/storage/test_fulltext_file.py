@@ -18,8 +18,9 @@ from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import IndexedDocument
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.local_store import LocalStore
-from mic_mail.storage.mailstore import Account, Visited
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.search.writer import leave
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver

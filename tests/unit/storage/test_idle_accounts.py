@@ -17,8 +17,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import OPEN_WITHOUT_CLIENTS, storage_settings
 from mic_mail.storage.index.connection import Index
+from mic_mail.storage.local_mailstore import READER_IDLE_SECONDS, Account, LocalMailStore
 from mic_mail.storage.local_store import LocalStore
-from mic_mail.storage.mailstore import READER_IDLE_SECONDS, Account, MailStore
 from mic_mail.storage.types import FLAGGED, SEEN, AccountRef
 from store_harness import REF, Root, deliver, inbox, message, observe
 
@@ -40,7 +40,7 @@ def root(tmp_path: Path, clock: ManualClock) -> Root:
 
 
 @pytest.fixture
-def store(root: Root) -> Iterator[MailStore]:
+def store(root: Root) -> Iterator[LocalMailStore]:
     store = root.store()
     yield store
     store.close()
@@ -63,7 +63,7 @@ def later(clock: ManualClock, seconds: float) -> None:
     clock.move_to(clock.now() + timedelta(seconds=seconds))
 
 
-def test_an_open_mailbox_takes_little_memory(root: Root, store: MailStore) -> None:
+def test_an_open_mailbox_takes_little_memory(root: Root, store: LocalMailStore) -> None:
     """However large its index: what SQLite holds for a writer and two readers that have read all of it."""
     account = store.account(REF)
     deliver(account, inbox(account), [f"{number} " + "h" * 8_000 for number in range(300)])
@@ -84,7 +84,7 @@ def octets_of_sqlite() -> int:
     return int(library.sqlite3_memory_used())
 
 
-def test_a_store_knows_without_a_look_whether_it_has_something_to_close(store: MailStore, clock: ManualClock) -> None:
+def test_a_store_knows_without_a_look_whether_it_has_something_to_close(store: LocalMailStore, clock: ManualClock) -> None:
     """A process that rests asks each two seconds; nothing that was used is forgotten."""
     account = store.account(REF)
     assert store.is_closed
@@ -104,7 +104,7 @@ def test_a_process_without_clients_holds_few_mailboxes_open(tmp_path: Path, cloc
     """However many it visits in a round: an open index takes a quarter of a megabyte."""
     settings = storage_settings(Config(), has_clients=False)
     homes = [tmp_path / f"u{number}" for number in range(5 * OPEN_WITHOUT_CLIENTS)]
-    with closing(MailStore(tmp_path, clock=clock, host="h", settings=settings)) as store:
+    with closing(LocalMailStore(tmp_path, clock=clock, host="h", settings=settings)) as store:
         most = 0
         for number, home in enumerate(homes):
             store.account(AccountRef(1 + number, home.name)).folders()
@@ -174,7 +174,7 @@ def test_names_wait_for_a_lock_that_cannot_be_opened(root: Root, monkeypatch: py
     store.close()
 
 
-def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_idle_account_gives_back_its_descriptors(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """After the idle time, and not before, nothing of an account is open; then it reads, flags and delivers as ever.
 
     Its readers are closed before its writer.
@@ -209,7 +209,7 @@ def test_idle_account_gives_back_its_descriptors(root: Root, store: MailStore, c
     }
 
 
-def test_account_in_use_keeps_its_handles(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_account_in_use_keeps_its_handles(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """Mail and a look each second keep writer and reader; a look alone keeps the reader, and the writer goes."""
     account = store.account(REF)
     folder_id = inbox(account)
@@ -227,7 +227,7 @@ def test_account_in_use_keeps_its_handles(root: Root, store: MailStore, clock: M
     assert not any(name.endswith("lock") for name in opened)
 
 
-def test_handles_in_use_are_left_alone(root: Root, store: MailStore) -> None:
+def test_handles_in_use_are_left_alone(root: Root, store: LocalMailStore) -> None:
     """A reader in the middle of its snapshot and the writer in the middle of a change work on while everything else rests."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
@@ -251,11 +251,11 @@ def in_a_thread(act: Callable[[], object]) -> None:
 
 
 @contextmanager
-def resting_all_the_time(*stores: MailStore) -> Iterator[None]:
+def resting_all_the_time(*stores: LocalMailStore) -> Iterator[None]:
     over = threading.Event()
     failures: list[BaseException] = []
 
-    def rest(store: MailStore) -> None:
+    def rest(store: LocalMailStore) -> None:
         try:
             while not over.wait(0.0005):
                 store.rest(AT_ONCE)
@@ -301,7 +301,7 @@ def test_resting_under_load_loses_nothing(tmp_path: Path, rounds: int) -> None:
 
         return act
 
-    def looks(store: MailStore) -> Callable[[int], None]:
+    def looks(store: LocalMailStore) -> Callable[[int], None]:
         seen = 0
 
         def act(number: int) -> None:
@@ -332,7 +332,7 @@ def test_resting_under_load_loses_nothing(tmp_path: Path, rounds: int) -> None:
         store.close()
 
 
-def test_poll_opens_nothing_while_nothing_moves(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_poll_opens_nothing_while_nothing_moves(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """The feed's poll keeps a resting account at rest, also after others closed handles, and sees what anybody changes."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
@@ -357,7 +357,7 @@ def test_poll_opens_nothing_while_nothing_moves(root: Root, store: MailStore, cl
     assert [token for token, _ in observe(account)["INBOX"].messages.values()] == ["a", "b", "c"]
 
 
-def test_poll_notices_a_lost_index(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_poll_notices_a_lost_index(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """An index that was removed while its account rested is made anew, with every message and a MODSEQ above all before."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b"])
@@ -413,7 +413,7 @@ def test_names_of_a_killed_process_follow_though_its_log_is_gone(root: Root) -> 
     killed.close()
 
 
-def test_index_made_anew_by_others_while_resting(root: Root, store: MailStore) -> None:
+def test_index_made_anew_by_others_while_resting(root: Root, store: LocalMailStore) -> None:
     """Nothing holds the old index's inode, so the new one may get its number: what is read is right all the same."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b", "c"])
@@ -434,7 +434,7 @@ def logs_of(root: Root) -> list[str]:
 
 
 @leaves_logs
-def test_resting_index_leaves_a_log_that_lacks_nothing(root: Root, store: MailStore) -> None:
+def test_resting_index_leaves_a_log_that_lacks_nothing(root: Root, store: LocalMailStore) -> None:
     """Index and log are all that a power loss leaves: with them, all flags are there that were set before the rest."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b"])
@@ -453,7 +453,7 @@ def test_resting_index_leaves_a_log_that_lacks_nothing(root: Root, store: MailSt
 
 
 @leaves_logs
-def test_log_left_behind_is_bounded(root: Root, store: MailStore) -> None:
+def test_log_left_behind_is_bounded(root: Root, store: LocalMailStore) -> None:
     """After some deliveries a rest moves it into the index, as a stop and the housekeeper's sweep do."""
     account = store.account(REF)
     longest = rounds = 0
@@ -470,7 +470,7 @@ def test_log_left_behind_is_bounded(root: Root, store: MailStore) -> None:
 
 
 @leaves_logs
-def test_log_left_behind_goes_with_a_stop(root: Root, store: MailStore) -> None:
+def test_log_left_behind_goes_with_a_stop(root: Root, store: LocalMailStore) -> None:
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
     store.rest(AT_ONCE)
@@ -481,7 +481,7 @@ def test_log_left_behind_goes_with_a_stop(root: Root, store: MailStore) -> None:
 
 
 @leaves_logs
-def test_sweep_begins_no_log_where_the_reserve_is_given_up(root: Root, store: MailStore) -> None:
+def test_sweep_begins_no_log_where_the_reserve_is_given_up(root: Root, store: LocalMailStore) -> None:
     """What is left of the disk is for removals."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
@@ -495,7 +495,7 @@ def test_sweep_begins_no_log_where_the_reserve_is_given_up(root: Root, store: Ma
 
 
 @leaves_logs
-def test_sweep_begins_a_log_for_a_mailbox_that_changes(root: Root, store: MailStore) -> None:
+def test_sweep_begins_a_log_for_a_mailbox_that_changes(root: Root, store: LocalMailStore) -> None:
     """The index lacks nothing without it; the next sweep removes it where nothing has changed by then."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
@@ -516,7 +516,7 @@ def test_sweep_begins_a_log_for_a_mailbox_that_changes(root: Root, store: MailSt
 
 
 @leaves_logs
-def test_sweep_of_a_full_disk_begins_no_log(root: Root, store: MailStore) -> None:
+def test_sweep_of_a_full_disk_begins_no_log(root: Root, store: LocalMailStore) -> None:
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
     index = store.store(REF).index
@@ -530,7 +530,7 @@ def test_sweep_of_a_full_disk_begins_no_log(root: Root, store: MailStore) -> Non
 
 
 @leaves_logs
-def test_log_that_cannot_be_synced_is_moved(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_that_cannot_be_synced_is_moved(root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     account = store.account(REF)
     deliver(account, inbox(account), ["a"])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mic_mail.storage.errors import AnnotationTooLong, NoSuchFolder, TooManyAnnotations, UseNotAllowed
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.maildir.sidecars import AccountSidecar, FolderSidecar
-from mic_mail.storage.mailstore import Account
 from store_harness import Root, deliver
 
 DVBE, TTLAN = "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from mic_mail.errors import BadInput
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.maildir.sidecars import AccountSidecar, SeenSidecar
-from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN
 from store_harness import REF, Root, deliver, inbox
 from unit.storage.reader_seen import BE, CNTT, LAN, PERSONS, read, seen_by
 
 
 @pytest.fixture
-def store(root: Root) -> Iterator[MailStore]:
+def store(root: Root) -> Iterator[LocalMailStore]:
     store = root.store()
     yield store
     store.close()
 
 
-def test_each_has_their_own(root: Root, store: MailStore) -> None:
+def test_each_has_their_own(root: Root, store: LocalMailStore) -> None:
     """RFC 9051 §2.3.2: what one has read the other has not, from the switch on; before it both have what was common."""
     plain = store.account(REF)
     deliver(plain, inbox(plain), "abc")
@@ -49,7 +49,7 @@ def test_the_setting_outlives_the_index(root: Root, persons: tuple[str, ...]) ->
     assert not root.use(lambda account: account.seen_is_each())
 
 
-def test_nobody_else_hears_of_it(store: MailStore) -> None:
+def test_nobody_else_hears_of_it(store: LocalMailStore) -> None:
     """A reader's own change raises that reader's HIGHESTMODSEQ and no other's; other flags are told to all (RFC 7162 §3.1)."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -68,7 +68,7 @@ def test_nobody_else_hears_of_it(store: MailStore) -> None:
     assert [row[:2] for row in lan.changes(folder, before).changed] == [(1, SEEN | FLAGGED)]
 
 
-def test_news_of_folders(store: MailStore) -> None:
+def test_news_of_folders(store: LocalMailStore) -> None:
     """What NOTIFY is made of: what the person marks elsewhere is news, also beside an own message; another's is none."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -87,7 +87,7 @@ def test_news_of_folders(store: MailStore) -> None:
     assert be.folder_changes(own - 1, [own]).own_messages == lan.folder_changes(since, [own]).own_messages != frozenset()
 
 
-def test_unchanged_since_counts_what_the_reader_was_told(store: MailStore) -> None:
+def test_unchanged_since_counts_what_the_reader_was_told(store: LocalMailStore) -> None:
     """RFC 7162 §3.1.3: another's reading fails nobody's STORE, the own one in another session does."""
     plain = store.account(REF)
     deliver(plain, inbox(plain), "a")
@@ -100,7 +100,7 @@ def test_unchanged_since_counts_what_the_reader_was_told(store: MailStore) -> No
     assert seen_by(store, BE) == {1}
 
 
-def test_who_comes_new_takes_over_as_things_stand(store: MailStore) -> None:
+def test_who_comes_new_takes_over_as_things_stand(store: LocalMailStore) -> None:
     """A new keeper has read what somebody has, up to the first look; so has who comes back after a while (`forget_reader`)."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -118,7 +118,7 @@ def test_who_comes_new_takes_over_as_things_stand(store: MailStore) -> None:
     assert [uid for uid, *_ in lan.changes(folder, known).changed] == [1, 2, 3]
 
 
-def test_readers_are_written_down(root: Root, store: MailStore) -> None:
+def test_readers_are_written_down(root: Root, store: LocalMailStore) -> None:
     """In the sidecar of the account, in the order in which they came, by the time that each gets an answer."""
     plain = store.account(REF)
     plain.keep_seen(each=True, persons=[CNTT, BE])
@@ -126,7 +126,7 @@ def test_readers_are_written_down(root: Root, store: MailStore) -> None:
     assert AccountSidecar.read(str(root.home / "Maildir")).readers == (CNTT, BE, LAN)
 
 
-def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk stops no reading."""
     plain = store.account(REF)
     deliver(plain, inbox(plain), "ab")
@@ -142,7 +142,7 @@ def test_who_cannot_be_remembered_now_is_shown_the_common_state(store: MailStore
     assert seen_by(store, BE) == {2}
 
 
-def test_back_to_one_for_all(store: MailStore) -> None:
+def test_back_to_one_for_all(store: LocalMailStore) -> None:
     """What it would have been all the while; whoever was told otherwise is told anew."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -160,7 +160,7 @@ def test_back_to_one_for_all(store: MailStore) -> None:
     assert seen_by(store, LAN) == {2, 3}
 
 
-def test_back_to_one_for_all_leaves_no_sidecars(root: Root, store: MailStore) -> None:
+def test_back_to_one_for_all_leaves_no_sidecars(root: Root, store: LocalMailStore) -> None:
     """Those of each reader go with the setting."""
     plain = store.account(REF)
     deliver(plain, inbox(plain), "abc")
@@ -173,7 +173,7 @@ def test_back_to_one_for_all_leaves_no_sidecars(root: Root, store: MailStore) ->
     assert plain.repair(check=True).clean
 
 
-def test_copies_and_moves(store: MailStore) -> None:
+def test_copies_and_moves(store: LocalMailStore) -> None:
     """Within the account each keeps their own; who may not set \\Seen there has not seen the copy (RFC 4314 §4)."""
     plain = store.account(REF)
     source, target = inbox(plain), plain.folder("Archive").folder_id
@@ -193,7 +193,7 @@ def test_copies_and_moves(store: MailStore) -> None:
     assert plain.repair(check=True).clean
 
 
-def test_into_another_account_and_back(root: Root, store: MailStore) -> None:
+def test_into_another_account_and_back(root: Root, store: LocalMailStore) -> None:
     """As the one who copies has seen it; nobody else has seen what comes from outside."""
     own = store.account(type(REF)(8, "mic.gov.vn/own"))
     plain = store.account(REF)
@@ -209,7 +209,7 @@ def test_into_another_account_and_back(root: Root, store: MailStore) -> None:
     assert [seen_by(store, person) for person in PERSONS] == [set(), {1, 3}, {2}]
 
 
-def test_new_messages(store: MailStore) -> None:
+def test_new_messages(store: LocalMailStore) -> None:
     """Who appends with \\Seen has seen it; what a filter files as read all have; what is brought back, by the common state."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -224,7 +224,7 @@ def test_new_messages(store: MailStore) -> None:
     assert [seen_by(store, person) for person in PERSONS] == [{2, 4}, {1, 2, 4}, {2, 4}]
 
 
-def test_what_is_gone_leaves_no_rows(root: Root, store: MailStore) -> None:
+def test_what_is_gone_leaves_no_rows(root: Root, store: LocalMailStore) -> None:
     """Expunged messages, and folders that the sweep takes."""
     plain = store.account(REF)
     folder = inbox(plain)
@@ -241,7 +241,7 @@ def test_what_is_gone_leaves_no_rows(root: Root, store: MailStore) -> None:
     assert root.rows("SELECT folder_id, uid FROM seen") == [(folder, 2)]
 
 
-def test_an_account_without_the_setting_has_no_rows(root: Root, store: MailStore) -> None:
+def test_an_account_without_the_setting_has_no_rows(root: Root, store: LocalMailStore) -> None:
     """Whoever reads there: nothing is written, and nobody begins."""
     plain = store.account(REF)
     deliver(store.account(REF, BE), inbox(plain), "ab", flags=SEEN)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mic_mail.storage.errors import NoSuchFolder
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FLAGGED, SEEN
 from postgresql_server import PostgresqlServer
 from store_harness import REF, Root, deliver

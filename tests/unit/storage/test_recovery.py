@@ -10,8 +10,8 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.local_store import LocalStore
-from mic_mail.storage.mailstore import Account
 from mic_mail.storage.maintenance import sweep as sweeping
 from mic_mail.storage.types import FLAGGED, SEEN, TextTest
 from store_harness import Root, deliver, inbox, message, observe

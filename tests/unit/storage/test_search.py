@@ -26,11 +26,12 @@ from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Words
 from mic_mail.storage.local_ground import LocalGround
-from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
 from mic_mail.storage.search import scan as scan_module
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.search.scan import _Fields, _Test
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root
@@ -439,7 +440,7 @@ def test_nothing_is_kept_of_segments_that_have_gone(tmp_path: Path) -> None:
             inbox_uids(account)
         )
 
-    def cached_octets(store: MailStore) -> int:
+    def cached_octets(store: LocalMailStore) -> int:
         return store.store(REF).shared.searched.octets
 
     with closing(root.store()) as indexing, closing(root.store()) as searching:

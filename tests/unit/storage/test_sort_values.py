@@ -11,8 +11,9 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.sort_keys import decode
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.reads import sort_keys
+from mic_mail.storage.search.indexer import Visited
 from session_harness import START, open_store
 from store_harness import REF, Root
 
@@ -20,7 +21,7 @@ SENT_AT = 1_767_225_600  # 1 January 2026
 
 
 @pytest.fixture
-def store(root: Root) -> Iterator[MailStore]:
+def store(root: Root) -> Iterator[LocalMailStore]:
     root.clock = ManualClock(START)
     store = root.store()
     yield store
@@ -28,7 +29,7 @@ def store(root: Root) -> Iterator[MailStore]:
 
 
 @pytest.fixture
-def account(store: MailStore) -> Account:
+def account(store: LocalMailStore) -> Account:
     return store.account(REF)
 
 
@@ -77,7 +78,7 @@ def test_without_a_date_the_time_of_arrival_counts(account: Account) -> None:
     assert found.sent_at == found.received_at == 1_000_000_000
 
 
-def test_it_goes_with_the_content(root: Root, store: MailStore, account: Account) -> None:
+def test_it_goes_with_the_content(root: Root, store: LocalMailStore, account: Account) -> None:
     """Expunged messages that are still kept have theirs, what is swept away has none, a copy shares that of its source."""
     inbox = deliver(account, letters(sort_keys.KEEP_AT))
     uids = list(range(1, sort_keys.KEEP_AT + 1))

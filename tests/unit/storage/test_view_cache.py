@@ -19,8 +19,8 @@ from mic_mail.storage.changes import change_result
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchFolder, OverQuota
 from mic_mail.storage.index import view_cache
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.maildir.cached_read import CachedReader
-from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import DELETED, FLAGGED, SEEN, FlagOperation, FolderView
 from store_harness import REF, Root, deliver, inbox
 
@@ -29,7 +29,7 @@ from store_harness import REF, Root, deliver, inbox
 class Two:
     """The same account in two processes, as it were."""
 
-    own: MailStore
+    own: LocalMailStore
     here: Account
     there: Account
     folder_id: int

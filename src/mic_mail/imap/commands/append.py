@@ -30,8 +30,7 @@ from mic_mail.imap.parser.events import AppendChunk, AppendEnd, AppendMessage, B
 from mic_mail.imap.replies import CommandRefused, Reply, refusal, refuse
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
-from mic_mail.storage.changes.staging import StagedFile
-from mic_mail.storage.delivery import Delivery
+from mic_mail.storage.delivery import Delivery, StagedContent
 from mic_mail.storage.errors import NoSuchFolder, OverQuota, SpecialUseRefused
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import KEYWORD_FLAGS, Published
@@ -62,7 +61,7 @@ class IncomingAppend:
         self._size = message.size
         self._attachment_limit = attachment_limit
         self._scanner = Scanner()
-        self._staged: StagedFile | None = None
+        self._staged: StagedContent | None = None
         self._held: list[bytes] = []
 
     @property

@@ -12,7 +12,7 @@ from hashlib import sha256
 from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.scanner import Scanner
 from mic_mail.services.importers.source import Chunks
-from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import StagedContent
 from mic_mail.storage.mailstore import Account
 
 
@@ -20,7 +20,7 @@ from mic_mail.storage.mailstore import Account
 class StagedMessage:
     """A message in the account's `tmp/`, invisible to sessions."""
 
-    staged: StagedFile
+    staged: StagedContent
     answers: Answers
     digest: bytes
     mark: bytes

@@ -18,7 +18,8 @@ from mic_mail.directory.snapshot import Entry
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.errors import DiskFull
-from mic_mail.storage.mailstore import MailStore, Visited
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.search.indexer import Visited
 
 ROUND_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 30.0

@@ -27,8 +27,8 @@ from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.process.runtime import Runtime
 from mic_mail.process.timer_grid import sleep_to_tick
 from mic_mail.services.notifications.notices import Notices
-from mic_mail.storage.mailstore import MailStore, SweptState
-from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef
+from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.types import LEFT_TO_PEOPLE, AccountRef, SweptState
 
 T = TypeVar("T")
 

@@ -23,7 +23,7 @@ from mic_mail.services.transport.inbound.quarantine_put import QuarantineWriter
 from mic_mail.services.transport.incoming_message import IncomingMessage, Sink, Stream
 from mic_mail.services.transport.recipient_lookup import RecipientLookup
 from mic_mail.services.transport.spool_dispatch import SpoolDispatch
-from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import StagedContent
 from mic_mail.storage.mailstore import MailStore
 
 
@@ -75,11 +75,11 @@ class Acceptance:
             self.tasks.start(self._discard_when_open(opening))
             raise
 
-    def _opener(self, envelope: Envelope) -> Callable[[], SpoolDraft | StagedFile]:
+    def _opener(self, envelope: Envelope) -> Callable[[], SpoolDraft | StagedContent]:
         """Return the function that opens the final file of a message. Blocks."""
         deliveries = self._deliveries(envelope)
 
-        def open_sink() -> SpoolDraft | StagedFile:
+        def open_sink() -> SpoolDraft | StagedContent:
             if _is_for_one(envelope, deliveries):
                 return self._store.account_of(deliveries[0].mailbox).stage()
             return self._spooling.draft(envelope.trace_id)

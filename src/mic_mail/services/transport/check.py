@@ -14,7 +14,7 @@ from mic_mail.queue.spool import SpoolDraft
 from mic_mail.services.transport.delivery_worker import LocalDelivery
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal
 from mic_mail.services.transport.inbound.client_lookups import ClientLookups
-from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import StagedContent
 
 MaybeRefusal = Refusal | None | Awaitable[Refusal | None]
 """The result of a check, at once or soon: None if the message passes."""
@@ -68,7 +68,7 @@ class CompleteMessage:
     """A message as it will be stored, our lines in front, and its deliveries."""
 
     envelope: Envelope
-    content: bytes | SpoolDraft | StagedFile
+    content: bytes | SpoolDraft | StagedContent
     """The octets of a small message, or the finished file of a large one."""
     received_octets: int
     deliveries: list[LocalDelivery]

@@ -24,7 +24,7 @@ from mic_mail.queue.spool import ELSEWHERE, SpoolEntry, SpoolEnvelope, SpoolTarg
 from mic_mail.services.queue.inbound_dsn import InboundReports, ReportDecision
 from mic_mail.services.transport.delivery_worker import DeliveryWorker, LocalDelivery, PendingDelivery
 from mic_mail.services.transport.envelope import Cause
-from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import StagedContent
 from mic_mail.storage.errors import Busy, Overloaded, Unavailable
 from mic_mail.storage.journal.journal import CLOSE_SECONDS
 from mic_mail.storage.mailstore import MailStore
@@ -244,7 +244,7 @@ class LocalDeliverer:
 
     # ------------------------------------------------------------ large messages
 
-    async def staged(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> Published:
+    async def staged(self, local: LocalDelivery, staged: StagedContent, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
         published = await self._runtime.account_executors.write(
             AccountRef.of(local.mailbox), self._worker.publish_file, local, staged, answers

@@ -14,8 +14,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import ReversePath
 from mic_mail.mime.imap_structure import Answers, answers_of
 from mic_mail.services.transport.envelope import JUNK, Recipient
-from mic_mail.storage.changes.staging import StagedFile
-from mic_mail.storage.delivery import Delivery
+from mic_mail.storage.delivery import Delivery, StagedContent
 from mic_mail.storage.errors import Busy, NoSuchFolder, OverQuota
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.mailstore import Account, MailStore
@@ -50,7 +49,7 @@ class PendingDelivery:
     begun: bool = False
     """Set once publication has begun: the message can no longer be given up."""
     answers: Answers | None = None
-    staged: StagedFile | None = None
+    staged: StagedContent | None = None
     """Its file, once it is written."""
     outcome: Published | BaseException | None = None
     """Set by the thread that publishes it."""
@@ -107,7 +106,7 @@ class DeliveryWorker:
         with self._store.batching_notifications():
             self._publish(staged)
 
-    def publish_file(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> Published:
+    def publish_file(self, local: LocalDelivery, staged: StagedContent, answers: Answers) -> Published:
         """Publish a message whose file is finished."""
         delivery, folder = self._delivery(local, staged, answers)
         try:
@@ -186,7 +185,7 @@ class DeliveryWorker:
             pending.outcome = where
             self._log_delivery(pending.local, where, folder, delivery.staged.size)
 
-    def _delivery(self, local: LocalDelivery, staged: StagedFile, answers: Answers) -> tuple[Delivery, str]:
+    def _delivery(self, local: LocalDelivery, staged: StagedContent, answers: Answers) -> tuple[Delivery, str]:
         """Return the delivery to publish and the name of its folder."""
         folder, keywords = place(local)
         delivery = Delivery(staged, answers, keywords=keywords, received_at_us=local.arrived_at_us, origin=local.origin)

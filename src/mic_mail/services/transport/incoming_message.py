@@ -24,7 +24,7 @@ from mic_mail.process.executors import Executors
 from mic_mail.queue.scratch import Scratch
 from mic_mail.queue.spool import SpoolDraft
 from mic_mail.services.transport.envelope import BINARYMIME, Envelope, Refusal
-from mic_mail.storage.changes.staging import StagedFile
+from mic_mail.storage.delivery import StagedContent
 
 SMALL_OCTETS = 131_072
 SLICE_OCTETS = 262_144
@@ -36,7 +36,7 @@ CONTINUATIONS = (b" ", b"\t")
 """The first octets of a line that continues the one before it (RFC 5322 §2.2.3)."""
 EMPTY_LINE = b"\r\n"
 
-Sink = StagedFile | SpoolDraft | Scratch
+Sink = StagedContent | SpoolDraft | Scratch
 """The destination of a large message."""
 
 

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sqlalchemy import bindparam, delete, exists, func, literal_column, select, update
@@ -42,6 +42,7 @@ from mic_mail.storage.maildir.swap_store import finish, replaced, restoring
 from mic_mail.storage.maildir.swap_store import replace as put_in_place
 from mic_mail.storage.message_names import email_id
 from mic_mail.storage.reads.open_message import open_message
+from mic_mail.storage.types import Progress, Ready
 
 _VERSION = 1
 _KEPT_MODE = 0o640
@@ -79,15 +80,6 @@ _ADOPT_ROWS = tuple(
     SqlStatement(update(table).where(table.c.account_id == bindparam("old")).values(account_id=bindparam("new")))
     for table in schema.metadata.sorted_tables
 )
-
-
-Progress = Callable[[int, int], None]
-"""Callback with the number of messages done, and of how many."""
-Ready = Callable[[str], None]
-"""Callback under the lock, just before the whole restored store replaces the present one.
-
-It gets the path where the present store will lie.
-"""
 
 
 def backup(store: LocalStore, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:

@@ -1,6 +1,7 @@
 """All operations on one mailbox of the database, for the holder of its account from the `DatabaseMailStore`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from mic_mail.storage.account_rules import AccountRules, StoreProvider
@@ -8,9 +9,12 @@ from mic_mail.storage.changes import retention
 from mic_mail.storage.changes.verify_rows import verify_rows
 from mic_mail.storage.database_ground.bodies import verify_bodies
 from mic_mail.storage.database_ground.store import DatabaseStore
+from mic_mail.storage.delivery import StagedContent
+from mic_mail.storage.errors import NotInDatabase, of_os_error
 from mic_mail.storage.index.rows import read_account
 from mic_mail.storage.reads.sort_keys import Ordered
-from mic_mail.storage.types import AccountRef, LookedUp, Quota, RepairReport, TextTest
+from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.types import AccountRef, LookedUp, Progress, Quota, Ready, RepairReport, SweptState, TellFinding, TextTest
 
 
 class DatabaseStoreProvider(StoreProvider, Protocol):
@@ -37,11 +41,31 @@ class DatabaseAccount(AccountRules):
         """Return None: no hint leads to a message here; `open_message` follows."""
         return None
 
+    def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+        return 0
+
     def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
         return LookedUp.nothing(len(uids))
 
     def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
         return []
+
+    # Writing
+
+    def stage_link(self, source: str | Path, *, durable: bool = True) -> StagedContent:
+        """Stage a copy, which the change that publishes it makes durable."""
+        staged = self.stage()
+        try:
+            with open(source, "rb", buffering=0) as file:
+                staged.append_rest(file.fileno(), 0)
+        except OSError as error:
+            staged.discard()
+            raise of_os_error("staging", error) from error
+        return staged
+
+    def is_delivered(self, source: str | Path) -> bool:
+        """Return False: the rows that know what was delivered are never behind the messages."""
+        return False
 
     # Retention
 
@@ -51,14 +75,48 @@ class DatabaseAccount(AccountRules):
             row = read_account(connection, self.ref.account_id)
         return Quota(row.octets, row.messages) if row is not None else Quota(0, 0)
 
-    def sweep(self, *, keep: bool = False, trusted: bool = True) -> None:
-        """Remove what is past retention; nothing without a `trusted` clock. What `keep` or a hold protects stays."""
+    def sweep(self, *, keep: bool = False, trusted: bool = True) -> SweptState:
+        """Remove what is past retention; another sweep always follows, since the change mark is unknown."""
         if trusted:
             for _ in retention.let_go(self._store, self._store.clock.steady_us(), keep=keep):
                 pass  # nothing of a folder is left but its rows
+        return SweptState(0, 0)
 
-    def repair(self, *, check: bool = False) -> RepairReport:
+    # Maintenance
+
+    def rescan(self, *, tell: TellFinding | None = None) -> RepairReport:
+        """Return what is here: no other tool changes anything."""
+        with self._store.writing() as write:
+            return RepairReport([], write.count_folders(), write.account.messages, write.account.octets)
+
+    def repair(self, *, check: bool = False, tell: TellFinding | None = None) -> RepairReport:
         """Compare rows with each other; put right what differs unless `check`."""
         with self._store.writing() as write:
             findings = [*verify_rows(write, check=check), *verify_bodies(write)]
-            return RepairReport(findings, write.count_folders(), write.account.messages, write.account.octets)
+            report = RepairReport(findings, write.count_folders(), write.account.messages, write.account.octets)
+        if tell is not None:
+            for finding in findings:
+                tell(finding)
+        return report
+
+    def backup(self, target: Path, *, earlier: Path | None = None, progress: Progress = lambda done, of: None) -> None:
+        raise NotInDatabase("backup")
+
+    def has_more_than(self, source: Path) -> bool:
+        raise NotInDatabase("comparison with a backup")
+
+    def has_all_of(self, source: Path) -> bool:
+        raise NotInDatabase("comparison with a backup")
+
+    def free(self, still: Callable[[], bool]) -> bool:
+        raise NotInDatabase("freeing")
+
+    def restore(
+        self,
+        source: Path,
+        *,
+        replace: bool = False,
+        progress: Progress = lambda done, of: None,
+        ready: Ready = lambda aside: None,
+    ) -> RepairReport:
+        raise NotInDatabase("restoring")

@@ -64,6 +64,13 @@ class StagedBody:
         self.size = 0
         self._file = SpooledTemporaryFile(max_size=PIECE_OCTETS)  # noqa: SIM115 - closed by `discard`, or with the last user
 
+    @property
+    def path(self) -> str:
+        """The path of its descriptor: the file itself has no name."""
+        self._file.rollover()
+        self._file.flush()
+        return f"/proc/self/fd/{self._file.fileno()}"
+
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
             self.size += self._file.write(octets)

@@ -5,14 +5,12 @@ process made, in the thread that made it; it must not block. What other processe
 """
 
 import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from mic_mail.clock import Clock
-from mic_mail.storage.change_notifier import ChangeNotifier
 from mic_mail.storage.database_ground.account import DatabaseAccount
 from mic_mail.storage.database_ground.store import DatabaseResources, DatabaseStore
 from mic_mail.storage.fulltext.cache import SearchCache
@@ -20,18 +18,24 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.postgresql.database import Database
-from mic_mail.storage.index.statements import SqlStatement, among, uid_list
+from mic_mail.storage.index.statements import SqlStatement, among, uid_list, whole_sum
 from mic_mail.storage.index.view_cache import ViewCache
+from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.maildir.maildir import NameSource
+from mic_mail.storage.mailstore import MailStore, NoJournal
 from mic_mail.storage.store import OnChange
-from mic_mail.storage.types import AccountRef, StorageSettings, StoreOwner
+from mic_mail.storage.types import AccountRef, StorageSettings
 
 _A = schema.account.c
 _MODSEQS = SqlStatement(select(_A.account_id, _A.modseq).where(among(_A.account_id)))
+_ALL_CHANGES = SqlStatement(select(func.count(), whole_sum(_A.modseq)))
 
 
-class DatabaseMailStore:
+class DatabaseMailStore(MailStore):
     """All accounts of one database."""
+
+    journal = NoJournal()
+    _shared: DatabaseResources
 
     def __init__(
         self,
@@ -42,12 +46,12 @@ class DatabaseMailStore:
         settings: StorageSettings | None = None,
         on_change: OnChange = lambda account_id, modseq: None,
     ) -> None:
-        """`database` has its tables (`index.postgresql.creation`) and stays open when this is closed."""
+        """`database` has its tables (`index.postgresql.creation`)."""
+        super().__init__(on_change)
         settings = replace(settings or StorageSettings(), search_file=False)
         self._database = database
         self._stores: dict[int, DatabaseStore] = {}
         self._lock = threading.Lock()
-        self._notifier = ChangeNotifier(on_change)
         self._shared = DatabaseResources(
             clock=clock,
             settings=settings,
@@ -61,42 +65,58 @@ class DatabaseMailStore:
         )
 
     def account(self, ref: AccountRef, person: str | None = None) -> DatabaseAccount:
-        """Return the account's handle: cheap, asks nothing until used; the account is made at first use.
-
-        `person`: the address of the reader, whose \\Seen may differ from that of others (seen.py).
-        """
         return DatabaseAccount(self, ref, person)
-
-    def account_of(self, owner: StoreOwner) -> DatabaseAccount:
-        """Return the handle of a mailbox's account."""
-        return DatabaseAccount(self, AccountRef.of(owner))
 
     def store(self, ref: AccountRef) -> DatabaseStore:
         """Return the store, for `DatabaseAccount`."""
         with self._lock:
+            self.uses += 1
             store = self._stores.get(ref.account_id)
             if store is None:
                 store = self._stores[ref.account_id] = DatabaseStore(ref.account_id, self._shared)
             return store
 
-    def newest_modseq(self, ref: AccountRef) -> int:
-        """Return `highest_modseq`; 0 for an account that nobody has used."""
-        return self.modseqs([ref.account_id]).get(ref.account_id, 0)
-
-    def modseqs(self, account_ids: Iterable[int]) -> dict[int, int]:
-        """Return the newest MODSEQ of each of these accounts that exists: one statement, however many they are."""
+    def newest_modseqs(self, refs: Iterable[AccountRef]) -> dict[int, int]:
+        """Ask for all of them in one statement."""
         with self._database.reading() as connection:
-            return dict(_MODSEQS.on(connection, uids=uid_list(account_ids)).fetchall())
+            return dict(_MODSEQS.on(connection, uids=uid_list(ref.account_id for ref in refs)).fetchall())
 
-    def batching_notifications(self) -> AbstractContextManager[None]:
-        """Notify observers of this thread's changes at the block's end: each notification costs a loop turn."""
-        return self._notifier.together()
+    def change_marks(self) -> object:
+        """Ask for the number of accounts and the sum of their MODSEQs, which only grow."""
+        with self._database.reading() as connection:
+            return _ALL_CHANGES.on(connection).fetchone()
 
-    def recording_modseqs(self) -> AbstractContextManager[list[tuple[int, int]]]:
-        """Record this thread's changes in the block as (account, MODSEQ): a session knows its own by them."""
-        return self._notifier.recording_modseqs()
+    def rest(self, idle_seconds: float) -> int:
+        """Close connections: each has a process of the server to itself."""
+        return self._database.rest(self._shared.clock.monotonic() - idle_seconds)
+
+    @property
+    def is_closed(self) -> bool:
+        return not self._database.is_open
 
     def close(self) -> None:
-        """Forget the stores; connections are closed by their owner."""
+        """Forget the stores and close all connections."""
         with self._lock:
             self._stores.clear()
+        self._database.close()
+
+    # What only files need
+
+    @property
+    def has_names_due(self) -> bool:
+        return False
+
+    def flush_names(self, *, gives_way: bool = False) -> None: ...
+
+    def flush_names_left(self, refs: Iterable[AccountRef], since: float) -> None: ...
+
+    def recover(self) -> Replay:
+        return Replay()
+
+    def prepare_journal(self) -> None: ...
+
+    def settle_journal(self) -> None: ...
+
+    def settle_left_behind(self) -> None: ...
+
+    def drop_unfinished_restores(self, homes: Container[str]) -> None: ...

@@ -8,7 +8,6 @@ does the mark of a hold (retention.py).
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
 
 from mic_mail.storage.changes import retention
 from mic_mail.storage.changes.flags_in_names import flush_names, lag_behind
@@ -19,16 +18,7 @@ from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maildir.folder_names import EXPUNGED, OWN_PREFIX
 from mic_mail.storage.maildir.maildir import make_tmp
 from mic_mail.storage.reserve import ReserveState
-
-
-@dataclass(frozen=True, slots=True)
-class SweptState:
-    """An account as a sweep has left it: until one of both changes, another sweep would find nothing to do."""
-
-    mark: int
-    """Its change mark."""
-    due_us: float
-    """The instant at which something passes its retention; in the past where something is kept beyond it."""
+from mic_mail.storage.types import SweptState
 
 
 def sweep(store: LocalStore, *, keep: bool = False, trusted: bool = True) -> SweptState:

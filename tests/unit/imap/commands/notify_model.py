@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mic_mail.policy.unit_mail.delegation import RIGHTS
 from mic_mail.services.authentication.shared_mailboxes import SharedMailbox, shared_folder
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import Talk
 
@@ -152,7 +152,7 @@ def notice(ctx: Talk) -> bytes:
     return ctx.run()
 
 
-def listener(store: MailStore, model: Model, group: bytes) -> Talk:
+def listener(store: LocalMailStore, model: Model, group: bytes) -> Talk:
     """A session that wants to hear everything, of the own account or of the unit's."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
     shared = model.called is in_box

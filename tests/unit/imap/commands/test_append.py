@@ -16,7 +16,7 @@ from mic_mail.imap.replies import CommandRefused
 from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import REF, START, Talk
 from store_harness import arrivals_in
 
@@ -37,8 +37,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> MailStore:
-    store = MailStore(tmp_path, clock=clock, host="mail.mic.gov.vn")
+def store(tmp_path: Path, clock: ManualClock) -> LocalMailStore:
+    store = LocalMailStore(tmp_path, clock=clock, host="mail.mic.gov.vn")
     store.prepare_journal()
     return store
 
@@ -48,7 +48,7 @@ def append(ctx: Talk, what: bytes, *messages: bytes) -> bytes:
     return ctx.say(b"t APPEND %b%b\r\n" % (what, b"".join(b" {%d+}\r\n%b" % (len(octets), octets) for octets in messages)))
 
 
-def test_what_follows_closely_is_held_by_the_journal(store: MailStore, clock: ManualClock, tmp_path: Path) -> None:
+def test_what_follows_closely_is_held_by_the_journal(store: LocalMailStore, clock: ManualClock, tmp_path: Path) -> None:
     """The first is durable by its own file, so is one that comes later; those in between, and all of a command, are held."""
     ctx = Talk(store).sign_in()
     assert b"t OK" in append(ctx, b"INBOX", text("first"))
@@ -62,7 +62,7 @@ def test_what_follows_closely_is_held_by_the_journal(store: MailStore, clock: Ma
     store.close()
 
 
-def test_a_command_is_one_sync_of_the_journal(store: MailStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_is_one_sync_of_the_journal(store: LocalMailStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MULTIAPPEND: all of its messages with one fdatasync, and no file or folder is fsynced."""
     ctx = Talk(store).sign_in()
     append(ctx, b"INBOX", text("first"))
@@ -77,7 +77,7 @@ def test_a_command_is_one_sync_of_the_journal(store: MailStore, tmp_path: Path, 
     store.close()
 
 
-def test_binary_messages_are_held_as_they_came(store: MailStore, tmp_path: Path) -> None:
+def test_binary_messages_are_held_as_they_came(store: LocalMailStore, tmp_path: Path) -> None:
     """A literal8 may have NUL in it (RFC 3516 §4.4)."""
     ctx = Talk(store).sign_in()
     append(ctx, b"INBOX", text("first"))
@@ -87,7 +87,7 @@ def test_binary_messages_are_held_as_they_came(store: MailStore, tmp_path: Path)
     store.close()
 
 
-def test_attachments_are_measured_before_anything_is_held(store: MailStore, tmp_path: Path) -> None:
+def test_attachments_are_measured_before_anything_is_held(store: LocalMailStore, tmp_path: Path) -> None:
     """What the regulation refuses (Reg. 8.3.b) must not come back after a power loss."""
     ctx = Talk(store, SessionSettings(attachment_limit=100)).sign_in()
     append(ctx, b"INBOX", text("first"))
@@ -97,7 +97,7 @@ def test_attachments_are_measured_before_anything_is_held(store: MailStore, tmp_
     store.close()
 
 
-def test_messages_in_a_row_cost_one_visit_each(store: MailStore) -> None:
+def test_messages_in_a_row_cost_one_visit_each(store: LocalMailStore) -> None:
     """Whether the folder is there is asked once; what is new in the selected mailbox is seen as the message is stored."""
     ctx = Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -143,7 +143,7 @@ class Overtaken(Inspected):
         super().carry_out(action)
 
 
-def test_a_selected_folder_that_is_renamed_meanwhile_gets_nothing(store: MailStore) -> None:
+def test_a_selected_folder_that_is_renamed_meanwhile_gets_nothing(store: LocalMailStore) -> None:
     """The folder that has the name now is meant."""
     ctx, account = Overtaken(store).sign_in(), store.account(REF)
     account.create("A")
@@ -154,7 +154,7 @@ def test_a_selected_folder_that_is_renamed_meanwhile_gets_nothing(store: MailSto
     store.close()
 
 
-def test_a_selected_folder_that_is_made_again_meanwhile_gets_the_message(store: MailStore) -> None:
+def test_a_selected_folder_that_is_made_again_meanwhile_gets_the_message(store: LocalMailStore) -> None:
     ctx, account = Overtaken(store).sign_in(), store.account(REF)
     account.create("A")
     ctx.say(b"s SELECT A\r\n")
@@ -164,7 +164,7 @@ def test_a_selected_folder_that_is_made_again_meanwhile_gets_the_message(store: 
     store.close()
 
 
-def test_a_replacement_in_what_is_for_sent_by_then_is_checked(store: MailStore) -> None:
+def test_a_replacement_in_what_is_for_sent_by_then_is_checked(store: LocalMailStore) -> None:
     """Reg. 4.1: what the folder is for is seen inside the transaction, for REPLACE too."""
     ctx, account = Overtaken(store).sign_in(), store.account(REF)
     account.create("Out")
@@ -181,7 +181,7 @@ def test_a_replacement_in_what_is_for_sent_by_then_is_checked(store: MailStore) 
     store.close()
 
 
-def test_a_file_costs_one_visit_with_nothing_selected(store: MailStore) -> None:
+def test_a_file_costs_one_visit_with_nothing_selected(store: LocalMailStore) -> None:
     """What the folder is for is seen as the message is stored."""
     ctx, visits = Inspected(store).sign_in(), []
     for _ in range(3):
@@ -193,7 +193,7 @@ def test_a_file_costs_one_visit_with_nothing_selected(store: MailStore) -> None:
     store.close()
 
 
-def test_what_a_folder_is_for_is_seen_as_the_message_is_stored(store: MailStore) -> None:
+def test_what_a_folder_is_for_is_seen_as_the_message_is_stored(store: LocalMailStore) -> None:
     """Another folder has got the name meanwhile, one for sent mail: the message is checked once, and goes there once."""
     ctx, account = Inspected(store).sign_in(), store.account(REF)
     account.create("Out")
@@ -214,7 +214,9 @@ def test_what_a_folder_is_for_is_seen_as_the_message_is_stored(store: MailStore)
 
 @pytest.mark.parametrize("octets", [100, HELD_OCTETS + 1])
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_message_refused_for_its_marking_leaves_nothing(store: MailStore, tmp_path: Path, octets: int, times: int) -> None:
+def test_a_message_refused_for_its_marking_leaves_nothing(
+    store: LocalMailStore, tmp_path: Path, octets: int, times: int
+) -> None:
     """Whether it was held by the journal, had a file of its own, or was too large to be held in memory. What is not refused is
     stored whole."""
     ctx = Inspected(store).sign_in()
@@ -233,7 +235,7 @@ def test_a_message_refused_for_its_marking_leaves_nothing(store: MailStore, tmp_
     store.close()
 
 
-def test_a_name_is_looked_up_as_the_message_is_stored(store: MailStore) -> None:
+def test_a_name_is_looked_up_as_the_message_is_stored(store: LocalMailStore) -> None:
     """However it is spelled; what has changed names since the last message gets none."""
     ctx, account = Talk(store).sign_in(), store.account(REF)
     account.create("A")
@@ -247,7 +249,7 @@ def test_a_name_is_looked_up_as_the_message_is_stored(store: MailStore) -> None:
     store.close()
 
 
-def test_the_selected_folder_is_not_taken_for_the_one_that_has_its_name_now(store: MailStore) -> None:
+def test_the_selected_folder_is_not_taken_for_the_one_that_has_its_name_now(store: LocalMailStore) -> None:
     """Neither its messages nor its UIDs are those of the other, whichever of the two is selected."""
     ctx, account = Talk(store).sign_in(), store.account(REF)
     account.create("A")
@@ -262,7 +264,7 @@ def test_the_selected_folder_is_not_taken_for_the_one_that_has_its_name_now(stor
     store.close()
 
 
-def test_what_a_folder_was_for_is_not_believed_for_long(store: MailStore) -> None:
+def test_what_a_folder_was_for_is_not_believed_for_long(store: LocalMailStore) -> None:
     """A folder that held sent mail a while ago may be for something else now, and then accepts anything."""
     ctx, account = Inspected(store).sign_in(), store.account(REF)
     append(ctx, b"Sent", WITH_FILE)
@@ -275,7 +277,7 @@ def test_what_a_folder_was_for_is_not_believed_for_long(store: MailStore) -> Non
     store.close()
 
 
-def test_a_folder_that_is_gone_is_noticed_all_the_same(store: MailStore) -> None:
+def test_a_folder_that_is_gone_is_noticed_all_the_same(store: LocalMailStore) -> None:
     """Once with the octets, as nobody looked before they came; then before they come."""
     ctx, account = Talk(store).sign_in(), store.account(REF)
     account.create("here")
@@ -287,7 +289,7 @@ def test_a_folder_that_is_gone_is_noticed_all_the_same(store: MailStore) -> None
     store.close()
 
 
-def test_a_mailbox_that_gets_full_is_told_before_the_octets_come(store: MailStore) -> None:
+def test_a_mailbox_that_gets_full_is_told_before_the_octets_come(store: LocalMailStore) -> None:
     """What was appended in a row counts."""
     ctx = Talk(store).sign_in()
     ctx.host.quota = 40
@@ -298,7 +300,7 @@ def test_a_mailbox_that_gets_full_is_told_before_the_octets_come(store: MailStor
     store.close()
 
 
-def test_who_appends_to_its_own_mailbox_has_the_message_as_recent(store: MailStore) -> None:
+def test_who_appends_to_its_own_mailbox_has_the_message_as_recent(store: LocalMailStore) -> None:
     """And nobody else; with what came from others before it, which nobody was told of (RFC 3501 §2.3.2)."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     assert b"* 0 RECENT" in ctx.say(b"s SELECT INBOX\r\n")
@@ -311,7 +313,7 @@ def test_who_appends_to_its_own_mailbox_has_the_message_as_recent(store: MailSto
     store.close()
 
 
-def test_messages_that_are_whole_are_not_kept_open(store: MailStore, tmp_path: Path) -> None:
+def test_messages_that_are_whole_are_not_kept_open(store: LocalMailStore, tmp_path: Path) -> None:
     """A command of hundreds that goes on, or does not: one descriptor, not one for each. Then each is durable as ever."""
     ctx = Talk(store).sign_in()
     octets = text("x" * 700)

@@ -9,7 +9,7 @@ import pytest
 from cost_growth import assert_linear
 from mic_mail.imap.commands import search_run
 from mic_mail.storage.errors import NoSuchFolder
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FolderView
 from session_harness import Talk
 

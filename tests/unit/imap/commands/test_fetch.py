@@ -18,7 +18,7 @@ from mic_mail.imap.commands import fetch, fetch_reader
 from mic_mail.imap.commands.fetch_reader import WHOLE_OCTETS
 from mic_mail.imap.selected import shared_cache
 from mic_mail.imap.selected.shared_cache import CachedAnswers
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from session_harness import Talk
 from store_harness import deliver
 
@@ -223,7 +223,7 @@ def test_one_small_message_is_read_in_the_loop_once_its_path_is_known(ctx: Talk)
     assert fetched(b"UID FETCH 2 RFC822")[0] == 0
 
 
-def test_a_message_whose_file_moved_is_found_behind_a_known_path(store: MailStore, ctx: Talk) -> None:
+def test_a_message_whose_file_moved_is_found_behind_a_known_path(store: LocalMailStore, ctx: Talk) -> None:
     """Names follow flags, expunged messages lie elsewhere, and files change: then the path is only a wrong guess."""
     for number in range(3):
         append(ctx, b"Subject: so %d\r\n\r\n" % number)
@@ -382,7 +382,7 @@ def test_what_cannot_be_answered_leaves_the_message_before_it_whole(ctx: Talk) -
     assert answer.startswith(head + b"x" * 300_000 + b")\r\nf NO [UNKNOWN-CTE] ")
 
 
-def test_expunged_elsewhere_but_still_numbered(store: MailStore, ctx: Talk) -> None:
+def test_expunged_elsewhere_but_still_numbered(store: LocalMailStore, ctx: Talk) -> None:
     """What another session expunged can still be read while it is kept, and EXPUNGE waits for a moment that allows it."""
     for word in (b"mot", b"hai", b"ba"):
         append(ctx, b"Subject: %b\r\n\r\n" % word)
@@ -398,7 +398,7 @@ def test_expunged_elsewhere_but_still_numbered(store: MailStore, ctx: Talk) -> N
     assert b"x OK" in ctx.say(b"x UID FETCH 2 FLAGS\r\n"), "a UID that is no more is no error"
 
 
-def test_what_is_past_keeping_is_left_out_and_said(store: MailStore, ctx: Talk, tmp_path: Path) -> None:
+def test_what_is_past_keeping_is_left_out_and_said(store: LocalMailStore, ctx: Talk, tmp_path: Path) -> None:
     """A message whose file is gone does not stop the others; the answer says EXPUNGEISSUED."""
     for word in (b"mot", b"hai", b"ba"):
         append(ctx, b"Subject: %b\r\n\r\n" % word)
@@ -429,7 +429,7 @@ def test_no_date_of_a_message_ends_a_fetch(ctx: Talk) -> None:
     assert b"* SEARCH 2 5\r\n" in ctx.say(b"t SEARCH BEFORE 1-Jan-1900\r\n")
 
 
-def test_header_fields_are_cut_once_and_kept(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_fields_are_cut_once_and_kept(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another session asking for the same fields of the same folder is answered without the store's headers."""
     monkeypatch.setattr(fetch_reader, "FEW_MESSAGES", 0)
     ctx = Talk(store).sign_in()
@@ -459,7 +459,7 @@ def test_percent_signs_in_names_of_header_fields_are_sent_as_they_are(ctx: Talk)
                 assert b"f OK" in answer
 
 
-def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_list_is_made_of_is_kept_for_each_kind_of_client(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENVELOPE and BODYSTRUCTURE are read once; who enabled UTF-8 has an ENVELOPE of its own (RFC 6855 §3)."""
     monkeypatch.setattr(fetch_reader, "FEW_MESSAGES", 0)
     ctx = Talk(store).sign_in()
@@ -498,7 +498,7 @@ def test_what_is_kept_of_a_folder_is_never_walked_through(ctx: Talk, monkeypatch
         assert b"f OK Fetched." in answer
 
 
-def test_who_is_gone_has_no_line_whatever_is_kept(store: MailStore, ctx: Talk) -> None:
+def test_who_is_gone_has_no_line_whatever_is_kept(store: LocalMailStore, ctx: Talk) -> None:
     """One item of an expunged message is kept in memory, another one cannot be read any more: no half of an answer."""
     for word in (b"mot", b"hai", b"ba"):
         append(ctx, b"Subject: %b\r\n\r\n" % word)

@@ -8,7 +8,7 @@ import pytest
 from messages.hard import HARD
 from mic_mail.storage.changes.maildir_names import MaildirNames
 from mic_mail.storage.index.answer_rows import FEW_MESSAGES, AnswerRows
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AnswerRow
 from session_harness import Talk, open_store
 
@@ -31,7 +31,7 @@ ITEMS = (
 
 
 @pytest.fixture
-def other(tmp_path: Path, store: MailStore) -> Iterator[MailStore]:
+def other(tmp_path: Path, store: LocalMailStore) -> Iterator[LocalMailStore]:
     """The store of another process."""
     store.account(Talk(store).account.ref).folders()
     other = open_store(tmp_path)
@@ -51,14 +51,14 @@ def fetched(ctx: Talk, messages: bytes, items: bytes) -> tuple[int, bytes]:
     return ctx.work - before, answer
 
 
-def forgetful(store: MailStore) -> Talk:
+def forgetful(store: LocalMailStore) -> Talk:
     """A session that gets all from the store."""
     talk = Talk(store).sign_in()
     talk.host.remembers = False
     return talk
 
 
-def test_a_new_message_is_fetched_from_memory_where_it_was_added(store: MailStore, ctx: Talk) -> None:
+def test_a_new_message_is_fetched_from_memory_where_it_was_added(store: LocalMailStore, ctx: Talk) -> None:
     ctx.say(b"s SELECT INBOX\r\n")
     append(ctx, MESSAGE % 1)
     asking = forgetful(store)
@@ -69,7 +69,7 @@ def test_a_new_message_is_fetched_from_memory_where_it_was_added(store: MailStor
         assert answer.replace(b"\\Recent", b"") == fetched(asking, b"1", items)[1], items
 
 
-def test_a_new_message_of_another_process_is_fetched_from_memory(ctx: Talk, other: MailStore) -> None:
+def test_a_new_message_of_another_process_is_fetched_from_memory(ctx: Talk, other: LocalMailStore) -> None:
     """The query that tells of it reads its answers along."""
     append(ctx, MESSAGE % 1)
     there = Talk(other).sign_in()
@@ -86,7 +86,7 @@ def test_a_new_message_of_another_process_is_fetched_from_memory(ctx: Talk, othe
 
 
 @pytest.mark.parametrize("items", ITEMS)
-def test_messages_are_read_once(store: MailStore, ctx: Talk, items: bytes) -> None:
+def test_messages_are_read_once(store: LocalMailStore, ctx: Talk, items: bytes) -> None:
     """Once a few messages were asked for, whatever else is asked about them comes from memory."""
     for number in range(3):
         append(ctx, MESSAGE % number)
@@ -101,7 +101,7 @@ def test_messages_are_read_once(store: MailStore, ctx: Talk, items: bytes) -> No
     assert answer.replace(b"\\Recent", b"") == fetched(asking, b"1,3", items)[1]
 
 
-def test_hard_messages_have_the_same_answers_from_memory(store: MailStore, ctx: Talk) -> None:
+def test_hard_messages_have_the_same_answers_from_memory(store: LocalMailStore, ctx: Talk) -> None:
     ctx.say(b"s SELECT INBOX\r\n")
     for octets in HARD.values():
         if octets:
@@ -114,7 +114,7 @@ def test_hard_messages_have_the_same_answers_from_memory(store: MailStore, ctx: 
             assert answer.replace(b"\\Recent", b"") == fetched(asking, b"%d" % number, items)[1], (number, items)
 
 
-def test_names_that_follow_flags_and_files_that_go(store: MailStore, ctx: Talk) -> None:
+def test_names_that_follow_flags_and_files_that_go(store: LocalMailStore, ctx: Talk) -> None:
     for number in range(2):
         append(ctx, MESSAGE % number)
     ctx.say(b"s SELECT INBOX\r\nf FETCH 1:2 BODY\r\n")
@@ -130,7 +130,7 @@ def test_names_that_follow_flags_and_files_that_go(store: MailStore, ctx: Talk) 
     assert b"mot hai ba" in answer
 
 
-def test_what_was_not_published_leaves_no_answers(store: MailStore, ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_not_published_leaves_no_answers(store: LocalMailStore, ctx: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The UID of a message that was undone is given to the next one."""
     append(ctx, MESSAGE % 0)
     ctx.say(b"s SELECT INBOX\r\n")
@@ -159,7 +159,7 @@ def test_many_messages_and_long_headers_go_by_the_store(ctx: Talk) -> None:
     assert answer.count(b"y") == 300_000
 
 
-def test_what_takes_long_to_search_goes_by_the_store(store: MailStore, ctx: Talk) -> None:
+def test_what_takes_long_to_search_goes_by_the_store(store: LocalMailStore, ctx: Talk) -> None:
     """Headers of very short fields, and fields that are cut out of parts or windows."""
     for _ in range(5):
         append(ctx, b"a:\r\n" * 1000 + b"\r\nx\r\n")

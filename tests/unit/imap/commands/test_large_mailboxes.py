@@ -15,9 +15,10 @@ from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes import flags, flags_in_names
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.index import view_cache
-from mic_mail.storage.mailstore import MailStore, Visited
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.search import lookup
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from session_harness import REF, Talk, open_store
 
@@ -39,7 +40,7 @@ CHANGES = [
 ]
 
 
-def fill(store: MailStore, count: int) -> None:
+def fill(store: LocalMailStore, count: int) -> None:
     account, chance = store.account(REF), random.Random(7)
     deliveries = []
     for _ in range(count):
@@ -50,7 +51,7 @@ def fill(store: MailStore, count: int) -> None:
     account.publish(account.folder("INBOX").folder_id, deliveries)
 
 
-def told(store: MailStore) -> list[list[bytes]]:
+def told(store: LocalMailStore) -> list[list[bytes]]:
     """What a client is told of each change, and of all flags after it; without MODSEQs, since each slice has its own."""
     ctx = Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -82,7 +83,7 @@ def test_slices_change_nothing_that_a_client_sees(tmp_path: Path, monkeypatch: p
         store.close()
 
 
-def statements(store: MailStore, run: Callable[[], object]) -> list[str]:
+def statements(store: LocalMailStore, run: Callable[[], object]) -> list[str]:
     """The statements of the account's writer."""
     seen: list[str] = []
     writer = store.store(REF).index.writer()
@@ -95,7 +96,7 @@ def statements(store: MailStore, run: Callable[[], object]) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [b"+FLAGS (\\Flagged)", b"FLAGS.SILENT (\\Seen)", b"-FLAGS (\\Seen)"])
-def test_a_store_of_a_whole_mailbox_takes_as_few_statements_as_one_of_a_part(store: MailStore, command: bytes) -> None:
+def test_a_store_of_a_whole_mailbox_takes_as_few_statements_as_one_of_a_part(store: LocalMailStore, command: bytes) -> None:
     """The flags come from memory, and one UPDATE of a range changes them, whatever they were."""
     fill(store, 1_200)
     ctx = Talk(store).sign_in()
@@ -109,7 +110,7 @@ def test_a_store_of_a_whole_mailbox_takes_as_few_statements_as_one_of_a_part(sto
 
 
 def test_an_expunge_of_many_takes_one_rename_for_each_and_a_few_statements(
-    store: MailStore, monkeypatch: pytest.MonkeyPatch
+    store: LocalMailStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No look at a file before its rename, no statement for each message, and a record of a few names' length for each."""
     fill(store, 600)
@@ -134,7 +135,7 @@ def test_an_expunge_of_many_takes_one_rename_for_each_and_a_few_statements(
     assert counts[0] == counts[1] <= 9, counts
 
 
-def test_of_many_expunged_messages_each_keeps_its_own_file(store: MailStore) -> None:
+def test_of_many_expunged_messages_each_keeps_its_own_file(store: LocalMailStore) -> None:
     """One that another tool has renamed, one that it has removed, one whose name becomes too long, and those as usual."""
     fill(store, 5)
     account = store.account(REF)
@@ -154,7 +155,7 @@ def test_of_many_expunged_messages_each_keeps_its_own_file(store: MailStore) -> 
     assert account.undelete() == 4
 
 
-def test_many_are_stored_and_expunged_in_steps(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_stored_and_expunged_in_steps(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two slices other writers get the account, and other sessions the executor."""
     fill(store, 60)
     monkeypatch.setattr(store_copy_move, "STORED_AT_ONCE", 20)
@@ -169,7 +170,7 @@ def test_many_are_stored_and_expunged_in_steps(store: MailStore, monkeypatch: py
     assert b"* 0 EXISTS" in ctx.say(b"s SELECT INBOX\r\n")
 
 
-def test_a_search_asks_each_segment_once(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_asks_each_segment_once(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many messages it holds, and whichever of them are asked about; slices of the mailbox that it spans count."""
     fill(store, 40)
     assert store.account(REF).index_text(Visited()) == 40
@@ -193,7 +194,7 @@ def test_a_search_asks_each_segment_once(store: MailStore, monkeypatch: pytest.M
     assert len(asked) == 4
 
 
-def test_names_that_lag_behind_are_found_without_a_step_for_each_message(store: MailStore) -> None:
+def test_names_that_lag_behind_are_found_without_a_step_for_each_message(store: LocalMailStore) -> None:
     """One of a few or of many: as many steps of SQLite."""
     account = store.account(REF)
     here = account.folder_id("INBOX")
@@ -217,7 +218,7 @@ def test_names_that_lag_behind_are_found_without_a_step_for_each_message(store: 
     assert steps[1] <= steps[0] + 50, steps
 
 
-def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_background_names_give_way_to_other_changes(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flush ends after the slice during which another writer came, for a bounded number of rounds; at drain it does not."""
     fill(store, 40)
     monkeypatch.setattr(flags_in_names, "NAMES_AT_ONCE", 10)
@@ -253,7 +254,7 @@ def test_background_names_give_way_to_other_changes(store: MailStore, monkeypatc
     assert not store.has_names_due
 
 
-def test_a_word_is_looked_up_without_a_step_for_each_message(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_word_is_looked_up_without_a_step_for_each_message(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a phrase asks which messages of a segment are meant, however the mailbox is cut into slices."""
     fill(store, 40)
     assert store.account(REF).index_text(Visited()) == 40
@@ -277,7 +278,7 @@ def test_a_word_is_looked_up_without_a_step_for_each_message(store: MailStore, m
     assert asked
 
 
-def test_unreported_expunges_alone_copy_no_columns(store: MailStore) -> None:
+def test_unreported_expunges_alone_copy_no_columns(store: LocalMailStore) -> None:
     """A slice of an EXPUNGE copies a mailbox once, in the store; a session's own list stays until it is told."""
     fill(store, 40)
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
@@ -303,7 +304,7 @@ def test_unreported_expunges_alone_copy_no_columns(store: MailStore) -> None:
 
 
 @pytest.mark.parametrize("command", [b"UID FETCH 1:* (FLAGS)", b"FETCH 1:* (UID FLAGS RFC822.SIZE MODSEQ)"])
-def test_lines_from_memory_cost_no_call_for_each_message(store: MailStore, command: bytes) -> None:
+def test_lines_from_memory_cost_no_call_for_each_message(store: LocalMailStore, command: bytes) -> None:
     """Also for the first session of a mailbox, for which all messages are \\Recent."""
     fill(store, 600)
     ctx = Talk(store).sign_in()

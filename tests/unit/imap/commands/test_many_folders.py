@@ -10,7 +10,7 @@ from mic_mail.clock import ManualClock
 from mic_mail.config.model import Config
 from mic_mail.services.mail_store import storage_settings
 from mic_mail.storage.changes import maildir_record
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import StorageSettings
 from session_harness import START, Talk
 
@@ -26,7 +26,7 @@ def append(ctx: Talk, name: bytes) -> bytes:
 def test_500_folders_with_messages_and_no_more(tmp_path: Path) -> None:
     """LIST tells each with its STATUS; CREATE, RENAME of INBOX and SUBSCRIBE beyond the limits get LIMIT and leave nothing."""
     settings = StorageSettings(max_folders=FOLDERS + 6, max_subscriptions=6)
-    store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=settings)
+    store = LocalMailStore(tmp_path, clock=ManualClock(START), host="h", settings=settings)
     ctx = Talk(store).sign_in()
     wanted = {}
     for number in range(FOLDERS):
@@ -73,7 +73,7 @@ def held(ctx: Talk, *names: str) -> list[int]:
 
 @pytest.mark.parametrize("between", [b"", b"n NOOP\r\n", b"x EXPUNGE\r\n", b"i IDLE\r\nDONE\r\n"])
 @pytest.mark.parametrize("remembers", [True, False])
-def test_a_name_that_an_open_folder_had_is_no_longer_its(store: MailStore, between: bytes, remembers: bool) -> None:
+def test_a_name_that_an_open_folder_had_is_no_longer_its(store: LocalMailStore, between: bytes, remembers: bool) -> None:
     """RENAME by this session or another, before any message changes: who appends to the old name is told that it is missing,
     and once it is made anew the message lies there."""
     talks = [Talk(store).sign_in(), Talk(store).sign_in()]
@@ -97,7 +97,7 @@ def test_a_name_that_an_open_folder_had_is_no_longer_its(store: MailStore, betwe
     assert held(talks[0], "moi", "cu") == [2, 2]
 
 
-def test_who_deletes_a_folder_that_is_called_as_the_open_one_was_keeps_that_open(store: MailStore) -> None:
+def test_who_deletes_a_folder_that_is_called_as_the_open_one_was_keeps_that_open(store: LocalMailStore) -> None:
     """And whoever deletes the open one by its new name has left it; in either case without a look in between."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"c CREATE cu\r\ns SELECT cu\r\n")
@@ -151,7 +151,7 @@ def test_what_a_rename_writes_down_grows_with_the_tree_alone(ctx: Talk, monkeypa
 def test_names_that_do_not_exist_are_subscribed_up_to_the_setting(tmp_path: Path) -> None:
     """RFC 9051 §6.3.7 lets them; `storage.folders` bounds them as it bounds folders."""
     config = Config.model_validate({"storage": {"folders": 20}})
-    store = MailStore(tmp_path, clock=ManualClock(START), host="h", settings=storage_settings(config))
+    store = LocalMailStore(tmp_path, clock=ManualClock(START), host="h", settings=storage_settings(config))
     ctx = Talk(store).sign_in()
     answers = [ctx.say(b"s SUBSCRIBE none%d\r\n" % number)[:12] for number in range(30)]
     taken = sum(answer.startswith(b"s OK") for answer in answers)

@@ -10,7 +10,7 @@ from mic_mail.connection.actions import Action, Send
 from mic_mail.imap.actions import SubscribeAccounts, Waiting, Work
 from mic_mail.storage.changes.transaction import writing
 from mic_mail.storage.errors import Unavailable
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from session_harness import Talk
 from unit.imap.commands.notify_model import APPEND, BOX, notice
@@ -18,7 +18,7 @@ from unit.imap.commands.notify_model import APPEND, BOX, notice
 # ------------------------------------------------------------------ too much
 
 
-def test_what_is_too_much_is_not_told(store: MailStore) -> None:
+def test_what_is_too_much_is_not_told(store: LocalMailStore) -> None:
     """More than 10,000 messages in one look: NOTIFICATIONOVERFLOW, then silence as after NOTIFY NONE (RFC 5465 §5.8)."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     for each in (ctx, other):
@@ -38,7 +38,7 @@ def test_what_is_too_much_is_not_told(store: MailStore) -> None:
     assert b" FETCH " not in answer
 
 
-def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
+def test_a_look_that_fails_is_taken_again(store: LocalMailStore) -> None:
     """A store that cannot answer now costs a second, not the connection and not what is to be told."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"n NOTIFY SET (PERSONAL (MessageNew MessageExpunge))\r\n")
@@ -54,7 +54,7 @@ def test_a_look_that_fails_is_taken_again(store: MailStore) -> None:
     assert ctx.run().startswith(b'* STATUS "Sent" (MESSAGES 1 ')
 
 
-def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: MailStore) -> None:
+def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: LocalMailStore) -> None:
     """The own mailbox is told of meanwhile; the unit's is looked at again a second later, also where it was never read."""
     for at_once in (True, False):
         ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
@@ -70,7 +70,7 @@ def test_a_unit_that_cannot_be_read_keeps_nothing_else_back(store: MailStore) ->
         assert re.fullmatch(rb'\* STATUS "Shared/cntt" \(.*\)\r\n', ctx.run())
 
 
-def test_a_look_that_nobody_waits_for_any_more_wakes_nobody(store: MailStore) -> None:
+def test_a_look_that_nobody_waits_for_any_more_wakes_nobody(store: LocalMailStore) -> None:
     """The unit's account was busy as its folder was left, which is opened again: nothing is due, and no time to wait for."""
     ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
     busy = Busy(ctx, at_once=False)
@@ -106,7 +106,7 @@ class Busy:
             self._carry_out(action)
 
 
-def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
+def test_so_many_accounts_are_followed_and_no_more(store: LocalMailStore) -> None:
     """32 below `Shared/`; more are refused as too expensive (RFC 5465 §3.1), or are too much when they come (§5.8)."""
     boxes = [replace(BOX, name=f"u{at}", account=AccountRef(10 + at, f"mic.gov.vn/u{at}")) for at in range(33)]
     groups = b"(SUBTREE Shared (MessageNew MessageExpunge))"
@@ -122,7 +122,7 @@ def test_so_many_accounts_are_followed_and_no_more(store: MailStore) -> None:
     assert (len(ctx.overheard.accounts), ctx.overheard.rights) == (0, False)
 
 
-def test_a_refused_notify_forgets_no_change(store: MailStore) -> None:
+def test_a_refused_notify_forgets_no_change(store: LocalMailStore) -> None:
     """A unit that became visible meanwhile is told by the NOTIFY that goes on, which a refused one leaves as it was."""
     boxes = [replace(BOX, name=f"u{at}", account=AccountRef(10 + at, f"mic.gov.vn/u{at}")) for at in range(33)]
     ctx = Talk(store, boxes=boxes).sign_in()
@@ -143,7 +143,7 @@ def test_a_refused_notify_forgets_no_change(store: MailStore) -> None:
     assert len(ctx.overheard.accounts) == 2
 
 
-def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
+def test_only_what_is_asked_for_is_followed(store: LocalMailStore) -> None:
     """A session whose NOTIFY names nothing below `Shared/` is not woken by units, nor when rights move."""
     ctx = Talk(store, boxes=[BOX]).sign_in()
     ctx.say(b"a NOTIFY SET (PERSONAL (MessageNew MessageExpunge)) (SUBSCRIBED (MailboxName))\r\n")
@@ -155,7 +155,7 @@ def test_only_what_is_asked_for_is_followed(store: MailStore) -> None:
 
 
 @pytest.mark.parametrize("by_itself", [True, False])
-def test_from_the_word_on_a_subscription_all_is_told(store: MailStore, by_itself: bool) -> None:
+def test_from_the_word_on_a_subscription_all_is_told(store: LocalMailStore, by_itself: bool) -> None:
     """What comes in the moment in which the client hears that it has subscribed, at the latest: nobody else tells it."""
     ctx, other = Talk(store, boxes=[BOX]).sign_in(), Talk(store, boxes=[BOX]).sign_in()
     ctx.say(b"n NOTIFY SET (SUBSCRIBED (MessageNew MessageExpunge SubscriptionChange))\r\n")
@@ -172,7 +172,7 @@ def test_from_the_word_on_a_subscription_all_is_told(store: MailStore, by_itself
     assert b'* STATUS "Shared/cntt" (MESSAGES 1 ' in notice(ctx) + notice(ctx)
 
 
-def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
+def test_the_selected_mailbox_is_deleted(store: LocalMailStore) -> None:
     """What is to be told of others comes first, then the session ends, as it does in IDLE."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"s SELECT Trash\r\n")
@@ -182,7 +182,7 @@ def test_the_selected_mailbox_is_deleted(store: MailStore) -> None:
     assert notice(ctx) == listed + b"* BYE Thu muc dang mo da bi xoa. / The mailbox has been deleted.\r\n"
 
 
-def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:
+def test_an_index_made_anew_hides_nothing(store: LocalMailStore) -> None:
     """A folder that went while its row was lost is told: the number of folders does not fit, so all are compared."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     other.say(b"c CREATE Viec\r\n")
@@ -195,7 +195,7 @@ def test_an_index_made_anew_hides_nothing(store: MailStore) -> None:
     assert notice(ctx) == b'* LIST (\\NonExistent \\HasNoChildren) "/" "Viec"\r\n'
 
 
-def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
+def test_a_session_without_notify_waits_as_before(store: LocalMailStore) -> None:
     """It is not woken by changes, and holds nothing of other folders."""
     ctx = Talk(store).sign_in()
     assert not isinstance(ctx.waiting, Waiting)
@@ -205,7 +205,7 @@ def test_a_session_without_notify_waits_as_before(store: MailStore) -> None:
     assert ctx.work == work
 
 
-def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None:
+def test_what_the_client_appends_itself_is_not_fetched(store: LocalMailStore) -> None:
     """EXISTS counts it, FETCH is for what others put there (RFC 5465 §5.2)."""
     ctx, other = Talk(store).sign_in(), Talk(store).sign_in()
     ctx.say(b"s SELECT INBOX\r\n")
@@ -217,7 +217,7 @@ def test_what_the_client_appends_itself_is_not_fetched(store: MailStore) -> None
     assert notice(ctx).endswith(b"* 2 FETCH (UID 2)\r\n")
 
 
-def test_what_happens_while_followed_searches_are_looked_at_is_told_too(store: MailStore) -> None:
+def test_what_happens_while_followed_searches_are_looked_at_is_told_too(store: LocalMailStore) -> None:
     """An expunge that the change feed tells of in the middle of an update: nobody calls again, so it is looked for."""
     other = Talk(store).sign_in()
     for _ in range(2):

@@ -3,20 +3,20 @@
 import re
 from pathlib import Path
 
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import REF, Talk
 
 OLD, NEW = b"Subject: old\r\n\r\n" + b"o" * 400 + b"\r\n", b"Subject: new\r\n\r\n" + b"n" * 400 + b"\r\n"
 
 
-def with_draft(store: MailStore) -> Talk:
+def with_draft(store: LocalMailStore) -> Talk:
     ctx = Talk(store).sign_in()
     ctx.say(b"p APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD))
     ctx.say(b"q SELECT Drafts\r\n")
     return ctx
 
 
-def test_a_full_mailbox_takes_a_draft_of_the_same_size(store: MailStore) -> None:
+def test_a_full_mailbox_takes_a_draft_of_the_same_size(store: LocalMailStore) -> None:
     """Asked before the octets come, and again when they have come (RFC 8508 §3.4); APPEND is refused."""
     ctx = with_draft(store)
     ctx.host.quota = len(OLD)
@@ -30,7 +30,7 @@ def test_a_full_mailbox_takes_a_draft_of_the_same_size(store: MailStore) -> None
     assert ctx.account.quota().octets == len(NEW)
 
 
-def test_a_connection_lost_in_the_middle_changes_nothing(store: MailStore, tmp_path: Path) -> None:
+def test_a_connection_lost_in_the_middle_changes_nothing(store: LocalMailStore, tmp_path: Path) -> None:
     """The old message stays, nothing of the new one is left."""
     ctx = with_draft(store)
     ctx.say(b"a REPLACE 1 Drafts {400000}\r\n")
@@ -44,7 +44,7 @@ def test_a_connection_lost_in_the_middle_changes_nothing(store: MailStore, tmp_p
     assert OLD in Talk(store).sign_in().say(b"a EXAMINE Drafts\r\nb FETCH 1 BODY.PEEK[]\r\n")
 
 
-def test_numbers_mean_the_same_until_the_last_octet(store: MailStore) -> None:
+def test_numbers_mean_the_same_until_the_last_octet(store: LocalMailStore) -> None:
     """What is replaced is settled when the command begins: another session's EXPUNGE in between moves nothing."""
     ctx = with_draft(store)
     ctx.say(b"a APPEND Drafts {%d+}\r\n%b\r\n" % (len(OLD), OLD.replace(b"old", b"two")))
@@ -58,7 +58,7 @@ def test_numbers_mean_the_same_until_the_last_octet(store: MailStore) -> None:
     assert ctx.account.folder("Drafts").messages == 1
 
 
-def test_what_is_gone_is_told_before_the_refusal(store: MailStore) -> None:
+def test_what_is_gone_is_told_before_the_refusal(store: LocalMailStore) -> None:
     """Also where the change feed has said nothing yet."""
     ctx = with_draft(store)
     Talk(store).sign_in().say(b"a SELECT Drafts\r\nb STORE 1 +FLAGS.SILENT (\\Deleted)\r\nc CLOSE\r\n")
@@ -67,7 +67,7 @@ def test_what_is_gone_is_told_before_the_refusal(store: MailStore) -> None:
     assert ctx.account.folder("Drafts").messages == 0
 
 
-def test_private_annotations_are_the_persons(store: MailStore) -> None:
+def test_private_annotations_are_the_persons(store: LocalMailStore) -> None:
     """Two people in one mailbox (RFC 5464 §3.2): each has /private entries of their own, /shared ones are both's."""
     one, two = Talk(store).sign_in(), Talk(store)
     two.actor = "ttlan@mic.gov.vn"

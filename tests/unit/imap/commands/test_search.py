@@ -8,7 +8,8 @@ import pytest
 from mic_mail.imap.commands import search_run
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
+from mic_mail.storage.search.indexer import Visited
 from mic_mail.storage.types import Column, TextTest
 from session_harness import REF, Talk, open_store
 
@@ -46,14 +47,14 @@ def deliver(account: Account, numbers: range) -> None:
     account.publish(account.folder("INBOX").folder_id, deliveries)
 
 
-def answers(store: MailStore) -> list[bytes]:
+def answers(store: LocalMailStore) -> list[bytes]:
     ctx = Talk(store).sign_in()
     ctx.say(b"b SELECT INBOX\r\n")
     return [ctx.say(f"c SEARCH {key}\r\n".encode()) for key in SEARCHES]
 
 
 @pytest.fixture
-def read(store: MailStore) -> list[bytes]:
+def read(store: LocalMailStore) -> list[bytes]:
     """What the session answers while nothing is ready."""
     deliver(store.account(REF), range(1, 13))
     found = answers(store)
@@ -64,7 +65,7 @@ def read(store: MailStore) -> list[bytes]:
 
 
 def test_the_answers_are_the_same_when_all_is_ready(
-    store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+    store: LocalMailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no message is read for them, but headers for fields that are not kept apart."""
     assert store.account(REF).index_text(Visited()) == 12
@@ -97,7 +98,7 @@ def test_the_answers_are_the_same_when_some_is_ready(tmp_path: Path, monkeypatch
 
 
 def test_what_a_search_has_read_is_left_for_the_next(
-    store: MailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+    store: LocalMailStore, read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From a certain number on; the next search reads nothing."""
     monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 12)
@@ -118,7 +119,7 @@ def test_without_search_file_messages_are_read(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_of_many_keys_is_worked_through_in_hops(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other sessions get their turn after so many messages that were looked at, each time counted."""
     deliver(store.account(REF), range(1, 13))
     ctx = Talk(store).sign_in()
@@ -135,7 +136,7 @@ def test_a_tree_of_many_keys_is_worked_through_in_hops(store: MailStore, monkeyp
 
 
 @pytest.mark.parametrize("key", ["HEADER X-{0} y", "SUBJECT zz{0}", "TEXT zz{0}", "BODY zz{0}"])
-def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_thousands_of_text_keys_are_asked_together(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """The tree is looked at once for many of them, and a message is read once for many: not once for each."""
     deliver(store.account(REF), range(1, 13))
     ctx = Talk(store).sign_in()
@@ -156,7 +157,7 @@ def test_thousands_of_text_keys_are_asked_together(store: MailStore, monkeypatch
     assert read <= 2 * (search_run.KEYS_ONE_BY_ONE + 640 / search_run.KEYS_AT_ONCE + 2)
 
 
-def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_are_asked_together_answer_as_one_by_one(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is ready, of whatever kind they are, and however they are joined."""
     deliver(store.account(REF), range(1, 8))
     assert store.account(REF).index_text(Visited()) == 7
@@ -178,7 +179,7 @@ def test_keys_that_are_asked_together_answer_as_one_by_one(store: MailStore, mon
 
 
 @pytest.mark.parametrize("key", ["SENTSINCE 7-Feb-2026", "SINCE 1-Jan-2026"])
-def test_days_are_read_in_slices_and_kept(store: MailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_days_are_read_in_slices_and_kept(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     """No list of all envelopes at once; a message that comes later is asked for alone."""
     monkeypatch.setattr("mic_mail.storage.reads.aligned_column.SLICE_MESSAGES", 5)
     asked: list[int] = []

@@ -13,7 +13,7 @@ from mic_mail.imap.selected.followed_searches import MAX_CONTEXTS
 from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import Talk, open_store
 
 ASKED = {
@@ -228,7 +228,7 @@ def test_what_is_not_followed(ctx: Talk, search: bytes) -> None:
     assert b"\r\nu OK" in told
 
 
-def test_contexts_end_with_the_mailbox(ctx: Talk, store: MailStore) -> None:
+def test_contexts_end_with_the_mailbox(ctx: Talk, store: LocalMailStore) -> None:
     """RFC 5267 §4.3: updates cease when the mailbox is no longer selected; the tag may be used again then."""
     deliver(ctx, "a", "x")
     ctx.say(b"a SELECT INBOX\r\nu SEARCH RETURN (UPDATE) ALL\r\n")

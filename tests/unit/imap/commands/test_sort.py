@@ -16,7 +16,8 @@ from mic_mail.mime.base_subject import base_subject
 from mic_mail.mime.collation import casemap
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import Account, MailStore, Visited
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
+from mic_mail.storage.search.indexer import Visited
 from session_harness import REF, Talk, open_store
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -180,7 +181,7 @@ def test_as_many_criteria_as_fit_in_a_command(ctx: Talk) -> None:
     assert answered(ctx, f"SORT ({'SUBJECT REVERSE SIZE ' * 2500}) UTF-8 ALL", "SORT") == [2, 3, 1]
 
 
-def test_sort_and_thread_answer_alike_whatever_is_indexed(store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sort_and_thread_answer_alike_whatever_is_indexed(store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of none, some and all messages the keys lie in `search.sqlite`; of none they are made."""
     monkeypatch.setattr("mic_mail.imap.commands.sort_order.INDEXED_FROM", 1)
     monkeypatch.setattr("mic_mail.imap.commands.sort_order.INDEXED_MESSAGES", 2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from memory_folder import folder_in_memory
 from mic_mail.storage.canonical_name import canonical
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from session_harness import REF, Talk, open_store
 
 HOME = REF.home
@@ -210,6 +210,6 @@ def test_inbox_is_so_in_its_own_letters_alone(ctx: Talk, name: str) -> None:
     assert b"(MESSAGES 1)" in ctx.say(b"a STATUS iNbOx (MESSAGES)\r\n")
 
 
-def test_the_store_knows_inbox_by_its_own_letters(store: MailStore) -> None:
+def test_the_store_knows_inbox_by_its_own_letters(store: LocalMailStore) -> None:
     assert canonical("inBOX/x", max_octets=1000, max_depth=9) == "INBOX/x"
     assert canonical("\u0131nbox", max_octets=1000, max_depth=9) == "\u0131nbox"

@@ -15,7 +15,7 @@ from mic_mail.imap.parser.mailbox import QResync
 from mic_mail.imap.parser.number_set import merged
 from mic_mail.imap.selected.flag_names import flag_names
 from mic_mail.imap.selected.mailbox_view import FolderChange, View
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import ChangeResult, Changes, FolderInfo, FolderView
 
 KEYWORDS = ("$Viec", "$Forwarded")

@@ -14,7 +14,7 @@ from cost_growth import assert_linear
 from mic_mail.imap.commands import search_run
 from mic_mail.imap.compress import INFLATE_OCTETS, Damaged, Deflate
 from mic_mail.imap.selected.shared_cache import AnswerCache, Instants
-from mic_mail.storage.mailstore import Account
+from mic_mail.storage.local_mailstore import Account
 from session_harness import Talk
 
 

@@ -11,7 +11,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.services.importers.importer import FolderChoice, Import, Into
 from mic_mail.services.importers.ledger import Ledger
 from mic_mail.services.importers.source import FolderCounts, Source, SourceFolder, SourceMessage
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef
 
 REF = AccountRef(1, "mic.gov.vn/dvbe")
@@ -27,7 +27,7 @@ class Here:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store = MailStore(folder / "mail", clock=SystemClock(), host="test")
+        self.store = LocalMailStore(folder / "mail", clock=SystemClock(), host="test")
         self.account: Account = self.store.account(REF)
 
     def ledger(self, source: Source) -> Ledger:

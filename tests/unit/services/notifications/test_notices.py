@@ -20,7 +20,7 @@ from mic_mail.config.regulation import Regulation
 from mic_mail.directory.records import MailboxRecord
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.notifications.notices import HYSTERESIS, Notices, level_of
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import INBOX, AccountRef
 
 GIB = 1 << 30
@@ -33,7 +33,7 @@ class World:
     """A store, and notices into it."""
 
     config: Config
-    store: MailStore
+    store: LocalMailStore
     clock: ManualClock
 
     def notices(self) -> Notices:
@@ -58,7 +58,7 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     clock = ManualClock(datetime(2026, 11, 24, 2, 0, tzinfo=UTC))
     config = Config(server=Server(data_dir=tmp_path))
-    store = MailStore(config.mail_root, clock=clock, host="test")
+    store = LocalMailStore(config.mail_root, clock=clock, host="test")
     yield World(config, store, clock)
     store.close()
 

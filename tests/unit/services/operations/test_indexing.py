@@ -14,7 +14,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.services.operations.indexing import LONGEST_WAIT_SECONDS, ROUND_SECONDS, Indexing
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.search import writer
 from mic_mail.storage.types import AccountRef
 
@@ -35,7 +35,7 @@ class Rounds:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(datetime(2026, 12, 1, 9, tzinfo=UTC))
-        self.store = MailStore(folder / "mail", clock=self.clock, host="h")
+        self.store = LocalMailStore(folder / "mail", clock=self.clock, host="h")
         self.log = MailLog(folder / "log", "index", clock=self.clock)
         self.indexing = Indexing(self.store, lambda: [Mailbox()], self._run, self.log, self.clock)  # type: ignore[list-item]
         self.delivered = 0

@@ -21,7 +21,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.facts import Fact
 from mic_mail.process.executors import Executors
 from mic_mail.services.operations.jobs import LONGEST_IDLE_SECONDS, Job, JobRunner, LogRetention, Visits, WhenChanged
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import AccountRef
 from population import PASSWORD
 from runtimes import runtime
@@ -386,7 +386,7 @@ class Mailboxes(list[Mailbox]):
 async def test_a_mailbox_that_has_not_changed_is_not_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until something in it passes its retention, or a day is over; a change is seen, and retention is kept to the hour."""
     clock = ManualClock(datetime(2026, 12, 1, tzinfo=UTC))
-    store, log, executors = MailStore(tmp_path, clock=clock, host="h"), MailLog(None, "house", clock=clock), Executors()
+    store, log, executors = LocalMailStore(tmp_path, clock=clock, host="h"), MailLog(None, "house", clock=clock), Executors()
     account = store.account(REF)
     snapshot: Any = Mailboxes([Mailbox()])
     visits = Visits(runtime(Config(), clock, log=log, executors=executors, snapshot=lambda: snapshot), store)

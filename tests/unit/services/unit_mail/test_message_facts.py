@@ -8,7 +8,7 @@ import pytest
 
 from mic_mail.clock import SystemClock
 from mic_mail.services.unit_mail.message_facts import folder_facts
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from store_harness import deliver, message
 
@@ -19,7 +19,7 @@ YEAR = timedelta(days=365)
 def test_an_old_file_among_new_ones_does_not_end_the_search(tmp_path: Path) -> None:
     """A mailbox of another server, or one whose index was lost, has its messages saved when their files say: one that was moved
     into the folder yesterday has a high number and an old file."""
-    store = MailStore(tmp_path, clock=SystemClock(), host="mail.mic.gov.vn")
+    store = LocalMailStore(tmp_path, clock=SystemClock(), host="mail.mic.gov.vn")
     account = store.account(AccountRef(1, "mic.gov.vn/cntt"))
     inbox = account.folder("INBOX")
     uids = deliver(account, inbox.folder_id, [f"m{number}" for number in range(600)], together=True)

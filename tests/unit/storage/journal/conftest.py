@@ -12,7 +12,7 @@ import pytest
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import Journaled
 from mic_mail.storage.journal.journal import FOLDER, LOCK
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from store_harness import Root, Seen, arrivals_in, message
 
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path, clock: ManualClock) -> Root:
 
 
 @pytest.fixture
-def store(root: Root) -> Iterator[MailStore]:
+def store(root: Root) -> Iterator[LocalMailStore]:
     store = root.store()
     store.prepare_journal()
     yield store

@@ -10,13 +10,13 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.storage.journal.frames import ExpungedFrame, frames_in
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import DELETED, SEEN
 from store_harness import REF, Root, append, deliver, inbox, observe
 from unit.storage.journal.conftest import Crash, in_inbox, lose_content, lose_name, segments
 
 
-def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: MailStore) -> None:
+def test_moved_and_expunged_messages_stay_where_they_are(root: Root, store: LocalMailStore) -> None:
     """Replay finds a message by its base name wherever it lies now: nothing comes back into INBOX, nothing is doubled."""
     account = store.account(REF)
     here = inbox(account)
@@ -54,7 +54,7 @@ def rise(crash: Crash, token: str) -> Path:
 @pytest.mark.parametrize("index", ["as it was", "older", "lost"])
 @pytest.mark.parametrize("how", [deliver, append])
 def test_power_loss_brings_back_nothing_that_was_expunged(
-    root: Root, store: MailStore, how: Callable[..., list[int]], index: str
+    root: Root, store: LocalMailStore, how: Callable[..., list[int]], index: str
 ) -> None:
     """One flush of the journal in place of two directories: the file goes where it was, and can be brought back from there."""
     account = store.account(REF)
@@ -79,7 +79,7 @@ def test_power_loss_brings_back_nothing_that_was_expunged(
 
 @pytest.mark.parametrize("how", [partial(deliver, together=True), append])
 def test_a_message_and_its_end_in_the_segments_of_two_processes(
-    root: Root, store: MailStore, clock: ManualClock, how: Callable[..., list[int]]
+    root: Root, store: LocalMailStore, clock: ManualClock, how: Callable[..., list[int]]
 ) -> None:
     """Whichever is read first: the message is given back to where it was last, which is `.expunged/`."""
     account = store.account(REF)
@@ -103,7 +103,7 @@ def test_a_message_and_its_end_in_the_segments_of_two_processes(
         other.close()
 
 
-def test_what_was_brought_back_or_came_again_is_not_expunged_by_a_replay(root: Root, store: MailStore) -> None:
+def test_what_was_brought_back_or_came_again_is_not_expunged_by_a_replay(root: Root, store: LocalMailStore) -> None:
     """It has another UID, and the name of what was expunged is not given again."""
     account = store.account(REF)
     here = inbox(account)

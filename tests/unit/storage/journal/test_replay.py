@@ -16,7 +16,7 @@ from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
-from mic_mail.storage.mailstore import Account, MailStore
+from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.types import FLAGGED, SEEN
 from store_harness import REF, Root, append, deliver, inbox, killed_at, message, observe
 from unit.storage.journal.conftest import (
@@ -35,7 +35,9 @@ from unit.storage.journal.conftest import (
 
 @pytest.mark.parametrize("index", ["as it was", "older", "lost"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_power_loss_takes_no_message_that_the_journal_holds(root: Root, store: MailStore, damage: Damage, index: str) -> None:
+def test_power_loss_takes_no_message_that_the_journal_holds(
+    root: Root, store: LocalMailStore, damage: Damage, index: str
+) -> None:
     """Every acknowledged message is there once with its octets, under its UID where its name or its row survived."""
     account = store.account(REF)
     deliver(account, inbox(account), ["before"])
@@ -76,7 +78,7 @@ def dates(account: Account, folder: str) -> set[int]:
 @pytest.mark.parametrize("index", ["as it was", "older", "lost"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_power_loss_changes_nothing_about_appended_messages(
-    root: Root, store: MailStore, damage: Damage, index: str, folder: str
+    root: Root, store: LocalMailStore, damage: Damage, index: str, folder: str
 ) -> None:
     """They are in their folder with their octets, UIDs, flags, keywords and INTERNALDATE, though none was fsynced."""
     account = store.account(REF)
@@ -105,7 +107,7 @@ def test_power_loss_changes_nothing_about_appended_messages(
 
 @pytest.mark.parametrize("damage", [lose_name, lose_content], ids=lambda damage: damage.__name__)
 def test_what_was_refused_after_all_takes_no_uid_from_who_came_next(
-    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch, damage: Damage
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch, damage: Damage
 ) -> None:
     """The journal had it, then the index could not be written: the next message has its UID, and keeps it in a power loss."""
     account = store.account(REF)
@@ -124,7 +126,9 @@ def test_what_was_refused_after_all_takes_no_uid_from_who_came_next(
     assert in_inbox(crash.root.use(observe)) == {"kept": 1}
 
 
-def test_what_is_refused_later_takes_back_nothing_of_the_next_turn(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_what_is_refused_later_takes_back_nothing_of_the_next_turn(
+    root: Root, store: LocalMailStore, clock: ManualClock
+) -> None:
     """The segment was settled in between and holds others: they stay."""
     account = store.account(REF)
     with store.journal.holding([Journaled(REF.home, "base", b"octets")]) as take_back:
@@ -138,7 +142,7 @@ def test_what_is_refused_later_takes_back_nothing_of_the_next_turn(root: Root, s
     assert held(root) == there
 
 
-def test_a_file_whose_time_was_not_on_disk_gets_it_back(root: Root, store: MailStore) -> None:
+def test_a_file_whose_time_was_not_on_disk_gets_it_back(root: Root, store: LocalMailStore) -> None:
     """INTERNALDATE is the file's time once the index is lost; it was set without an fsync."""
     account = store.account(REF)
     append(account, inbox(account), ["one"], received_at_us=int(JULY.timestamp()) * 1_000_000)
@@ -149,7 +153,7 @@ def test_a_file_whose_time_was_not_on_disk_gets_it_back(root: Root, store: MailS
 
 
 @pytest.mark.parametrize("index", ["as it was", "lost"])
-def test_an_appended_message_finds_its_folder_again(root: Root, store: MailStore, index: str) -> None:
+def test_an_appended_message_finds_its_folder_again(root: Root, store: LocalMailStore, index: str) -> None:
     """By its mailbox id, whatever it is called now; in a deleted folder it is in that; INBOX has it if there is none."""
     account = store.account(REF)
     for name in ("renamed", "deleted", "purged"):
@@ -169,7 +173,7 @@ def test_an_appended_message_finds_its_folder_again(root: Root, store: MailStore
     assert buried.read_bytes() == message("deleted")
 
 
-def test_of_folders_with_one_mailbox_id_the_one_called_so_is_meant(root: Root, store: MailStore) -> None:
+def test_of_folders_with_one_mailbox_id_the_one_called_so_is_meant(root: Root, store: LocalMailStore) -> None:
     """Somebody has copied a directory, sidecar and all: what the journal gives back belongs to the original."""
     account = store.account(REF)
     append(account, account.create("m").folder_id, ["one"])
@@ -181,7 +185,7 @@ def test_of_folders_with_one_mailbox_id_the_one_called_so_is_meant(root: Root, s
     assert [token for token, _ in seen["m"].messages.values()] == ["one"]
 
 
-def test_what_is_given_back_keeps_its_order(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_what_is_given_back_keeps_its_order(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """Messages of one second take their new UIDs as they came, not as their names are spelled."""
     account = store.account(REF)
     here, tokens = inbox(account), [f"t{n}" for n in range(5)]
@@ -197,7 +201,7 @@ def test_what_is_given_back_keeps_its_order(root: Root, store: MailStore, clock:
 
 
 def test_a_copy_does_not_stand_for_the_message_it_was_made_of(
-    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replay looks for one name: so COPY makes the source's durable as well, and before the copy's."""
     account = store.account(REF)
@@ -211,7 +215,7 @@ def test_a_copy_does_not_stand_for_the_message_it_was_made_of(
     assert synced == [str(cur), str(archive)]
 
 
-def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) -> None:
+def test_no_octet_of_what_is_given_back_changes(root: Root, store: LocalMailStore) -> None:
     """A message of ours is not a stranger's file whose line ends are put right: binary parts come back as they came."""
     account = store.account(REF)
     octets = b"Subject: binary\r\n\r\n\0\n\r\r\n" + bytes(range(256)) * 9
@@ -233,7 +237,7 @@ def test_no_octet_of_what_is_given_back_changes(root: Root, store: MailStore) ->
     assert crash.root.use(read) == octets
 
 
-def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: MailStore) -> None:
+def test_copies_in_one_folder_whose_names_are_all_lost(root: Root, store: LocalMailStore) -> None:
     """They have one base name: the message comes back once, as the first of them, and nothing else suffers."""
     account = store.account(REF)
     here = inbox(account)

@@ -9,8 +9,8 @@ import pytest
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.journal import replay
 from mic_mail.storage.journal.frames import Journaled
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.maildir.maildir import AccountPaths
-from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.types import AccountRef
 from store_harness import REF, Root, arrivals_in, deliver, inbox, killed_at, message, observe
 from unit.storage.journal.conftest import (
@@ -24,7 +24,7 @@ from unit.storage.journal.conftest import (
 )
 
 
-def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: MailStore) -> None:
+def test_other_mailboxes_and_lost_ones_do_not_stop_a_replay(root: Root, store: LocalMailStore) -> None:
     """A mailbox that was removed since is passed over; the others have their mail."""
     account = store.account(REF)
     with store.journal.holding([Journaled("mic.gov.vn/gone", "1.M1P1Q1.x", b"x")]) as durable:
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(owned: Root) -> N
     store.close()
 
 
-def test_of_a_torn_segment_all_is_read_that_is_whole(root: Root, store: MailStore) -> None:
+def test_of_a_torn_segment_all_is_read_that_is_whole(root: Root, store: LocalMailStore) -> None:
     """Cut at any octet, the messages before that are read; where one is spoilt the others are, while it can be told whose."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a", "b", "c"], together=True)

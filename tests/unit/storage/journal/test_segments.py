@@ -18,12 +18,12 @@ from mic_mail.storage.errors import Busy, DiskFull
 from mic_mail.storage.journal import journal, replay
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, frames_in, octets_of
 from mic_mail.storage.journal.journal import FOLDER, locked
-from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.local_mailstore import LocalMailStore
 from store_harness import REF, Root, arrivals_in, deliver, inbox, killed_at, message, observe
 from unit.storage.journal.conftest import held, in_inbox, segments
 
 
-def test_no_wave_writes_into_a_block_of_another(root: Root, store: MailStore) -> None:
+def test_no_wave_writes_into_a_block_of_another(root: Root, store: LocalMailStore) -> None:
     """The block that it is in the middle of when the power fails may be lost: nothing else lies there, nor is lost with it."""
     account = store.account(REF)
     waves = [["a", "b"], ["c"], ["d", "e"]]
@@ -38,7 +38,7 @@ def test_no_wave_writes_into_a_block_of_another(root: Root, store: MailStore) ->
         ]
 
 
-def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """A settled segment is used again from its beginning; frames behind the new ones are not read."""
     account = store.account(REF)
     deliver(account, inbox(account), [f"old{n}" for n in range(5)], together=True)
@@ -51,7 +51,7 @@ def test_a_new_turn_does_not_bring_back_the_last_one(root: Root, store: MailStor
     assert [arrival.octets for arrival in held(root)] == [message(f"new{n}") for n in range(3)]
 
 
-def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_nothing_is_settled_while_it_is_being_published(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """The sync must come after the names: a segment in use is kept, however old it is and even if it is full."""
     account = store.account(REF)
     account.folders()
@@ -66,7 +66,7 @@ def test_nothing_is_settled_while_it_is_being_published(root: Root, store: MailS
     assert held(root) == []
 
 
-def test_the_journal_knows_whether_it_has_something_to_settle(store: MailStore, clock: ManualClock) -> None:
+def test_the_journal_knows_whether_it_has_something_to_settle(store: LocalMailStore, clock: ManualClock) -> None:
     """A process that rests does not look for it: from the first message until all are settled, however they are held."""
     account, books = store.account(REF), store.journal
     account.folders()
@@ -81,7 +81,7 @@ def test_the_journal_knows_whether_it_has_something_to_settle(store: MailStore, 
     assert books.is_settled
 
 
-def test_young_messages_are_left_for_the_next_time(root: Root, store: MailStore, clock: ManualClock) -> None:
+def test_young_messages_are_left_for_the_next_time(root: Root, store: LocalMailStore, clock: ManualClock) -> None:
     """A sync of the file system for every message would cost more than it saves."""
     account = store.account(REF)
     deliver(account, inbox(account), ["a"], together=True)
@@ -93,7 +93,7 @@ def test_young_messages_are_left_for_the_next_time(root: Root, store: MailStore,
 
 
 def test_two_full_segments_send_messages_to_their_own_files(
-    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two segments take turns; where neither has room the journal promises nothing, and after settling it does again."""
     monkeypatch.setattr(journal, "SEGMENT_OCTETS", 1 << 20)
@@ -168,7 +168,7 @@ def test_a_full_disk_is_tried_again(root: Root, clock: ManualClock, monkeypatch:
     store.close()
 
 
-def test_large_messages_are_written_as_they_are(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_messages_are_written_as_they_are(root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch of large messages is one call, which gets each message itself; nothing is joined."""
     batch = [Journaled(REF.home, f"1.M{number}P1Q1.x", os.urandom(40 << 10)) for number in range(5)]
     pwritev, given = os.pwritev, []
@@ -185,7 +185,7 @@ def test_large_messages_are_written_as_they_are(root: Root, store: MailStore, mo
     assert [arrival.octets for arrival in held(root)] == [each.octets for each in batch]
 
 
-def test_half_of_a_large_batch_is_none(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_of_a_large_batch_is_none(root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full after some of the octets promises nothing."""
     batch = [Journaled(REF.home, "1.M1P1Q1.x", os.urandom(100 << 10))]
     pwritev = os.pwritev
@@ -195,7 +195,7 @@ def test_half_of_a_large_batch_is_none(root: Root, store: MailStore, monkeypatch
     assert held(root) == []
 
 
-def test_more_pieces_than_one_call_takes(root: Root, store: MailStore) -> None:
+def test_more_pieces_than_one_call_takes(root: Root, store: LocalMailStore) -> None:
     """The frames of a thousand expunged messages are more pieces than Linux takes at once."""
     gone = [ExpungedFrame(REF.home, "F1", f"1.M{number}P1Q1.x,S=100,U={number}:2,S", f"F1.{number}") for number in range(1_000)]
     assert octets_of(gone) > journal.JOINED_OCTETS
@@ -210,7 +210,7 @@ def test_closing_leaves_nothing_behind(root: Root) -> None:
     assert segments(root) == []
 
 
-def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: Root, store: MailStore) -> None:
+def test_segments_of_the_killed_are_settled_and_those_of_the_living_left(root: Root, store: LocalMailStore) -> None:
     """Within a boot nothing is given back: what was not published was not acknowledged."""
     account = store.account(REF)
     living = segments(root)
@@ -289,7 +289,7 @@ def test_a_process_that_ends_meanwhile_hides_no_other_segment(root: Root, monkey
     assert not second.exists()
 
 
-def test_who_writes_for_long_is_not_waited_for(store: MailStore) -> None:
+def test_who_writes_for_long_is_not_waited_for(store: LocalMailStore) -> None:
     """`Busy` after the patience, and the message's file is still there for its turn."""
     account = store.account(REF)
     here = inbox(account)

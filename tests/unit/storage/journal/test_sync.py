@@ -17,8 +17,8 @@ from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.journal import journal
 from mic_mail.storage.journal.frames import Journaled
+from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.maildir import syncfs
-from mic_mail.storage.mailstore import MailStore
 from store_harness import REF, Root, deliver, inbox, message, observe
 from unit.storage.journal.conftest import Crash, held, in_inbox, lose_content, segments
 from waiting import PATIENCE_SECONDS, wait_for
@@ -47,7 +47,9 @@ def test_what_the_journal_cannot_take_is_fsynced(root: Root, monkeypatch: pytest
     store.close()
 
 
-def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_that_failed_meanwhile_promises_nothing(
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The kernel tells an error once: it may have been about what another thread had written before and syncs later."""
     one, other = (Journaled(REF.home, f"{number}.M1P1Q1.x", b"x") for number in (1, 2))
     sync = os.fdatasync
@@ -67,7 +69,7 @@ def test_a_sync_that_failed_meanwhile_promises_nothing(root: Root, store: MailSt
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_who_writes_while_a_sync_is_under_way_shares_the_next(
-    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch, fails: bool
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch, fails: bool
 ) -> None:
     """A sync covers what was written before it began: one more for all who came meanwhile, and its error is told to all."""
     store.prepare_journal()
@@ -98,7 +100,7 @@ def test_who_writes_while_a_sync_is_under_way_shares_the_next(
 
 
 def test_a_disk_that_cannot_sync_keeps_the_segment(
-    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error is told, the messages stay in the journal for a replay, and from then on each is fsynced by itself."""
     account = store.account(REF)
@@ -130,7 +132,7 @@ other_disk = pytest.mark.skipif(
 
 @other_disk
 def test_each_turn_asks_anew_where_accounts_lie(
-    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mailbox may be moved to another disk while the server runs: that one is synced then."""
     inbox(store.account(REF))
@@ -156,7 +158,7 @@ def test_each_turn_asks_anew_where_accounts_lie(
 
 
 def test_a_segment_that_could_not_be_written_is_not_trusted(
-    root: Root, store: MailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An fdatasync that succeeds after one that failed proves nothing: no more is promised until the server starts anew."""
 
@@ -225,7 +227,7 @@ def test_no_journal_where_syncfs_proves_nothing(root: Root, monkeypatch: pytest.
 
 @other_disk
 def test_no_journal_for_a_mailbox_where_syncfs_proves_nothing(
-    root: Root, store: MailStore, monkeypatch: pytest.MonkeyPatch
+    root: Root, store: LocalMailStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others have theirs."""
     (root.path / "mic.gov.vn/here/Maildir").mkdir(parents=True)

@@ -13,9 +13,10 @@ trains nothing, as archives are imported by it.
 import asyncio
 import os
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from os import SEEK_END
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -34,6 +35,7 @@ from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import AccountRef
 
 MAX_PER_RUN = 200
+_PIECE = 1 << 20
 TOO_OLD_SECONDS = 7 * 86_400.0
 HOUR = 3_600.0
 MAX_LOOKUPS = 3
@@ -114,6 +116,8 @@ class TrainingNotes:
         )
         for _ in range(MAX_LOOKUPS):
             paths = sorted(account.paths(folder_id, left).items())
+            if paths and not any(path for _, path in paths):  # they are no files
+                return noted + self._take_copies(account, folder_id, left, spam)
             sources = [Path(path) for _, path in paths]
             noted += self._queue.note(verdict.at.account_id, sources, spam=spam, now_us=self._runtime.clock.steady_us())
             left = [uid for uid, path in paths if not os.path.lexists(path)]
@@ -123,6 +127,25 @@ class TrainingNotes:
             if not left:
                 break
         return noted
+
+    def _take_copies(self, account: Account, folder_id: int, uids: Sequence[int], spam: bool) -> int:
+        copies = [
+            (email_id, partial(_octets_of, account, folder_id, uid))
+            for uid, email_id in account.rows(folder_id, uids, ("uid", "email_id"))
+        ]
+        now_us = self._runtime.clock.steady_us()
+        return self._queue.note_copies(account.ref.account_id, copies, spam=spam, now_us=now_us)
+
+
+def _octets_of(account: Account, folder_id: int, uid: int) -> Iterator[bytes]:
+    try:
+        with account.open_message(folder_id, uid) as message:
+            at = 0
+            while octets := message.pread(at, _PIECE):
+                yield octets
+                at += len(octets)
+    except NoSuchMessage as error:
+        raise FileNotFoundError(str(error)) from error
 
 
 class SpamTrainer:

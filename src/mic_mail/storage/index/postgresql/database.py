@@ -254,6 +254,11 @@ class Database:
             connection.close()
         return len(resting)
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether there are idle connections, which `rest` would close in time."""
+        return bool(self._idle)
+
     def close(self) -> None:
         """Close idle connections now and those in use when they return; the next use opens others."""
         with self._lock:

@@ -1,0 +1,114 @@
+"""A server whose mailboxes lie in PostgreSQL (docs/decisions/0139): what was acknowledged is there once, whatever is killed."""
+
+import smtplib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from faults.process_servers import Make
+from faults.processes.conftest import ADDRESS, Sender, kill_and_wait, message, sign_in, stored
+from harness import MailServer, ProcessServer
+from mailboxes_in_database import new_database
+from postgresql_server import PostgresqlServer, postgresql_server
+from protocol.imap_sessions import answer
+from protocol.imap_sessions import sign_in as sign_in_bare
+from waiting import wait_for
+
+
+@pytest.fixture
+def database() -> Iterator[PostgresqlServer]:
+    """One of the test's own, which it may stop; COMMIT is as durable as in production."""
+    with postgresql_server(fsync="on") as server:
+        yield server
+
+
+def _url(database: PostgresqlServer) -> str:
+    return f"postgresql://test@/postgres?host={database.folder}"
+
+
+def _started(serve_processes: Make, database: PostgresqlServer) -> ProcessServer:
+    server = serve_processes({"process": {"workers": 2}, "storage": {"database": _url(database)}})
+    server.population.issue("dvbe")
+    server.start()
+    return server
+
+
+@pytest.mark.timeout(300)
+def test_killed_workers_lose_nothing(serve_processes: Make, database: PostgresqlServer) -> None:
+    """Each message is there once, in the order of sending, and no file of mail is made."""
+    server = _started(serve_processes, database)
+    senders = [Sender(server, f"s{number}") for number in range(3)]
+    for sender in senders:
+        sender.start()
+    for round_number in range(4):
+        wanted = sum(len(sender.acknowledged) for sender in senders) + 20
+        wait_for(lambda wanted=wanted: sum(len(sender.acknowledged) for sender in senders) >= wanted)
+        kill_and_wait(server, server.workers()[round_number % 2])
+    _end(senders)
+    _assert_there_once(server, senders)
+    assert not list(server.config.mail_root.glob("*/*"))
+
+
+@pytest.mark.timeout(300)
+def test_who_comes_while_the_database_is_away_is_told_to_come_again(serve_processes: Make, database: PostgresqlServer) -> None:
+    """Nothing is refused for good, no process ends, and all goes on by itself once it is back."""
+    server = _started(serve_processes, database)
+    pids = server.workers()
+    senders = [Sender(server, f"s{number}") for number in range(2)]
+    for sender in senders:
+        sender.start()
+    wait_for(lambda: all(len(sender.acknowledged) >= 5 for sender in senders))
+    reader = sign_in(server)
+    reader.select()
+    database.stop()
+    with pytest.raises(smtplib.SMTPDataError) as refused, smtplib.SMTP(server.host, server.ports["smtp"], timeout=60) as client:
+        client.sendmail("a@example.org", [ADDRESS], message("away"))
+    assert refused.value.smtp_code == 451
+    word, said = reader.status("Sent", "(MESSAGES)")
+    assert word == "NO"
+    assert b"[UNAVAILABLE]" in said[0]
+    database.start(fsync="on")
+    wanted = [len(sender.acknowledged) + 5 for sender in senders]
+    wait_for(lambda: all(len(sender.acknowledged) >= more for sender, more in zip(senders, wanted, strict=True)))
+    _end(senders)
+    _assert_there_once(server, senders)
+    assert server.workers() == pids
+
+
+def _end(senders: list[Sender]) -> None:
+    for sender in senders:
+        sender.ending.set()
+    for sender in senders:
+        sender.join(60)
+
+
+def _assert_there_once(server: ProcessServer, senders: list[Sender]) -> None:
+    names = [name for _, name in stored(server)]
+    assert len(names) == len(set(names))
+    for sender in senders:
+        assert [name for name in names if name in set(sender.acknowledged)] == sender.acknowledged
+
+
+def test_two_servers_serve_one_mailbox(serve: Callable[..., MailServer]) -> None:
+    """What one of them has answered is seen by the next command at the other, and IDLE there hears of it."""
+    url = new_database()
+    one, other = (serve({"storage": {"database": url}}) for _ in range(2))
+    for server in (one, other):
+        server.issue("dvbe")
+    here, there = sign_in_bare(one, ADDRESS), sign_in_bare(other, ADDRESS)
+    for session in (here, there):
+        session.send(b"s SELECT INBOX\r\n")
+        assert answer(session, b"s").startswith(b"s OK")
+    for number in range(1, 20):
+        here.send(b"a APPEND INBOX {8+}\r\nA: b\r\n\r\n\r\n")
+        assert answer(here, b"a").startswith(b"a OK")
+        there.send(b"n NOOP\r\n")
+        heard = [there.response()]
+        while not (heard[-1] or b"").startswith(b"n "):
+            heard.append(there.response())
+        assert b"* %d EXISTS" % number in heard
+    there.send(b"i IDLE\r\n")
+    assert (there.response() or b"").startswith(b"+")
+    here.send(b"f STORE 1 +FLAGS (\\Flagged)\r\n")
+    assert answer(here, b"f").startswith(b"f OK")
+    assert there.response() == b"* 1 FETCH (FLAGS (\\Flagged))"
