@@ -1,6 +1,8 @@
 """A server whose mailboxes lie in PostgreSQL (docs/decisions/0139): what was acknowledged is there once, whatever is killed."""
 
 import smtplib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -87,6 +89,19 @@ def _assert_there_once(server: ProcessServer, senders: list[Sender]) -> None:
     assert len(names) == len(set(names))
     for sender in senders:
         assert [name for name in names if name in set(sender.acknowledged)] == sender.acknowledged
+
+
+def test_a_command_may_come_first(serve_processes: Make, database: PostgresqlServer) -> None:
+    """It makes the tables that the server would make; what it cannot do yet it says."""
+    server = serve_processes({"storage": {"database": _url(database)}})
+    server.population.issue("dvbe")
+    command = [sys.executable, "-m", "mic_mail", "--config", str(server.file)]
+    looked = subprocess.run([*command, "mailbox", "repair", ADDRESS], capture_output=True, text=True, timeout=60, check=False)
+    assert (looked.returncode, looked.stderr) == (0, "1 mailboxes, 0 messages, 0 bytes; 0 findings.\n")
+    refused = subprocess.run([*command, "backup", server.file.parent / "to"], capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "cannot be done yet with mailboxes in a database" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_two_servers_serve_one_mailbox(serve: Callable[..., MailServer]) -> None:

@@ -131,13 +131,14 @@ class CliContext:
     def store(self) -> "MailStore":
         """The mailboxes' store; safe beside a running server (its locks are between processes)."""
         from mic_mail.process.change_feed import notify_account_changed
-        from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
+        from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store, prepare_mail_store
 
         config = self._as_the_server()
 
         def notify(account_id: int, modseq: int) -> None:
             notify_account_changed(config.run_dir, account_id, modseq)
 
+        prepare_mail_store(config)  # the server may not have run yet
         store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=notify)
         self._opened.callback(store.close)
         return store

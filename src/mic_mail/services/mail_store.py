@@ -78,7 +78,7 @@ def _in_database(
 
 
 def prepare_mail_store(config: Config) -> None:
-    """Make the tables of a new database, before any process uses them; `NotOurs` for one of another version."""
+    """Make the tables of a new database; `NotOurs` for one of another version. Every process and command does so first."""
     if config.storage.database is None:
         return
     from mic_mail.storage.index.postgresql.creation import create
