@@ -59,7 +59,10 @@ class TrainingQueue:
         return self._note_all(mailbox_id, placing, spam=spam, now_us=now_us)
 
     def note_copies(self, mailbox_id: int, messages: Sequence[tuple[str, Pieces]], *, spam: bool, now_us: int) -> int:
-        """Add copies of messages, each with a name of its own, as `note`; one whose octets raise FileNotFoundError is gone."""
+        """Add copies of messages by their names, and return how many, as `note`.
+
+        One whose octets raise FileNotFoundError is gone.
+        """
         placing = [(name, partial(_copy, pieces)) for name, pieces in messages]
         return self._note_all(mailbox_id, placing, spam=spam, now_us=now_us)
 

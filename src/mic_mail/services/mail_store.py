@@ -78,7 +78,10 @@ def _in_database(
 
 
 def prepare_mail_store(config: Config) -> None:
-    """Make the tables of a new database; `NotOurs` for one of another version. Every process and command does so first."""
+    """Make the tables of a new database of mailboxes; every process and command does so first.
+
+    Raises `NotOurs` where they are of another version.
+    """
     if config.storage.database is None:
         return
     from mic_mail.storage.index.postgresql.creation import create

@@ -1,6 +1,7 @@
-"""`LocalMailStore` gives out the accounts of one machine (account.py): files, and an index in SQLite beside them.
+"""`LocalMailStore` gives out the accounts of one machine (account.py).
 
-It holds what accounts share: which of them are open, the journal, and the observers.
+An account is files, and an index in SQLite beside them. The store holds what accounts share: which of them are open, the
+journal, and the observers.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""`MailStore`, the store as protocol servers and services use it: it gives out accounts, whatever ground they lie on.
+"""`MailStore` gives out accounts to servers and services, whatever ground they lie on.
 
 Each ground has its own: `local_mailstore` on the files of one machine, `database_ground.mailstore` in PostgreSQL.
 
@@ -27,7 +27,7 @@ __all__ = ["Account", "BatchJournal", "MailStore"]
 
 
 class BatchJournal(Protocol):
-    """What makes messages that come together durable at once, where publishing each by itself costs more (journal.py)."""
+    """Makes messages that come together durable at once (journal.py)."""
 
     @property
     def is_begun(self) -> bool: ...

@@ -42,6 +42,7 @@ class DatabaseAccount(AccountRules):
         return None
 
     def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
+        """Return 0: there is no text index here yet, so no indexer is started (`Config.indexes_text`)."""
         return 0
 
     def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:

@@ -1,5 +1,6 @@
 """Accounts are held, commits seen, failed changes undone, and connections bounded."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -247,3 +248,15 @@ def test_connections_that_rest_are_closed(server: PostgresqlServer, database: Da
             assert rows.read_account(recent, 1) is not None
         assert (resting.rest(200.0), resting.rest(200.1), resting.rest(300.0)) == (0, 1, 0)
         assert modseq(resting) == 7
+
+
+def test_it_is_open_until_the_last_connection_rests(database: Database) -> None:
+    """One that is in use now will rest later, so whoever closes what rests has to come again."""
+    database.close()
+    assert not database.is_open
+    with database.reading():
+        assert database.rest(math.inf) == 0
+        assert database.is_open
+    assert database.is_open
+    assert database.rest(math.inf) == 1
+    assert not database.is_open

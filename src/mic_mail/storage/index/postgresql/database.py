@@ -113,6 +113,7 @@ class Database:
         self._most = most
         self._turns = threading.Semaphore(most)
         self._lock = threading.Lock()
+        self._lent = 0
         self._idle: list[PostgresqlConnection] = []
         """The last one returned is the next to be used, so the first rest longest."""
         self._generation = 0
@@ -193,6 +194,8 @@ class Database:
             kind = Overloaded if patience is None else Busy
             raise kind(f"{self.where}: all {self._most} connections of this process in use for {seconds} s")
         try:
+            with self._lock:
+                self._lent += 1
             generation = self._generation
             limit = None if patience is None else _left(until) + _MORE_PATIENCE
             connection = self._taken(limit) or self._connect(limit)
@@ -201,6 +204,8 @@ class Database:
             finally:
                 self._give_back(connection, generation)
         finally:
+            with self._lock:
+                self._lent -= 1
             self._turns.release()
 
     def _taken(self, limit: float | None) -> PostgresqlConnection | None:
@@ -256,8 +261,9 @@ class Database:
 
     @property
     def is_open(self) -> bool:
-        """Return whether there are idle connections, which `rest` would close in time."""
-        return bool(self._idle)
+        """Return whether there are connections that `rest` would close in time: idle ones, or some that will be."""
+        with self._lock:
+            return bool(self._idle) or self._lent > 0
 
     def close(self) -> None:
         """Close idle connections now and those in use when they return; the next use opens others."""
