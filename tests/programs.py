@@ -76,6 +76,7 @@ PROGRAMS = {
     "openssl": Program("openssl"),
     "opensmtpd": Program("opensmtpd", ("smtpd", "smtpctl"), as_root=True, in_namespace=True),
     "postfix": Program("postfix", ("postfix", "postmap", "postqueue", "postsuper", "postcat"), as_root=True),
+    "pgbouncer": Program("pgbouncer"),
     "postgres": Program("postgresql-17", ("postgres", "initdb", "psql")),
     "readpst": Program("pst-utils"),
     "redis-server": Program("redis-server"),

@@ -88,7 +88,7 @@ def despite_loss(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate
 
 
 def despite_full_disk(method: Callable[Concatenate[A, P], T]) -> Callable[Concatenate[A, P], T]:
-    """Let a method give up the reserve where it finds no space, and run it again (reserve.py).
+    """Let a method give up the reserve where it finds no space, and run it again (reserve.py); as after `AccountGone`.
 
     For methods that remove mail or change its flags, and for queries that a session needs before it can do so. A method that
     fails must leave nothing behind.
@@ -99,7 +99,7 @@ def despite_full_disk(method: Callable[Concatenate[A, P], T]) -> Callable[Concat
         try:
             return method(account, *args, **named)
         except Unavailable as error:
-            if not account._store.gives_up_reserve(error):
+            if not account._store.recovers_from(error):
                 raise
         return method(account, *args, **named)
 

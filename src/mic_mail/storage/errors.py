@@ -122,6 +122,10 @@ class NotInDatabase(Unavailable):
     )
 
 
+class AccountGone(Unavailable):
+    """The account has no rows any more: it was freed since this process has opened it."""
+
+
 class OutcomeUnknown(Unavailable):
     """The connection was lost at COMMIT: the change may have happened. A retry recognises a message by its origin."""
 

@@ -30,6 +30,6 @@ class LocalGround(LocalStore):
         """Return whether `new/` of a folder is not as it was last seen."""
         return bool(external_changes.new_changed(self, folder))
 
-    def gives_up_reserve(self, error: Unavailable) -> bool:
+    def recovers_from(self, error: Unavailable) -> bool:
         """Give up the reserve of this file system (reserve.py) if the error was lack of space."""
         return self.reserve.give_up_if_full(error)

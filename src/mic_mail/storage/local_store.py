@@ -129,11 +129,11 @@ class LocalStore(Store):
         return os.path.isdir(self.paths.maildir)
 
     @contextlib.contextmanager
-    def holding(self, what: str) -> Iterator[None]:
+    def marking(self, what: str) -> Iterator["LocalStore"]:
         """Hold the account's lock without a change; errors say `what` was done."""
         self.ready()
         with translated(what), self.lock.held():
-            yield
+            yield self
 
     def has_mark(self, name: str) -> bool:
         """Return whether a mark lies beside the index (`legal_hold.Mark`); OSError where that is unknown."""

@@ -129,8 +129,8 @@ class Store(ABC):
 
     # Errors that pass
 
-    def gives_up_reserve(self, error: Unavailable) -> bool:
-        """Give up space that is set aside for removals if the error was lack of space; return whether to try again."""
+    def recovers_from(self, error: Unavailable) -> bool:
+        """Do what helps, as giving up space that is set aside for removals; return whether to try again."""
         return False
 
     def despite_loss(self, act: Callable[[], T]) -> T:
@@ -140,20 +140,12 @@ class Store(ABC):
     # Marks (legal_hold.py)
 
     @abstractmethod
-    def holding(self, what: str) -> AbstractContextManager[object]:
-        """Hold the account's lock without a change; errors say `what` was done."""
-
-    @abstractmethod
     def has_mark(self, name: str) -> bool:
         """Return whether the account has a mark; an exception where that is unknown."""
 
     @abstractmethod
-    def put_mark(self, name: str) -> None:
-        """Give the account a mark, durably; inside `holding`."""
-
-    @abstractmethod
-    def remove_mark(self, name: str) -> None:
-        """Take a mark away, durably; inside `holding`."""
+    def marking(self, what: str) -> AbstractContextManager["Marks"]:
+        """Hold the marks of the account against all others that set or lift one; errors say `what` was done."""
 
     # Changes by other tools
 
@@ -172,6 +164,16 @@ class Store(ABC):
     def canonical_name(self, name: str) -> str:
         """Return the one spelling of a folder's name, or raise `NameNotAllowed`."""
         return canonical(name, max_octets=self.settings.max_folder_name_octets, max_depth=self.settings.max_folder_depth)
+
+
+class Marks(Protocol):
+    """The marks of an account while they are held. Each change is durable by itself, and no other change is under way then."""
+
+    def has_mark(self, name: str) -> bool: ...
+
+    def put_mark(self, name: str) -> None: ...
+
+    def remove_mark(self, name: str) -> None: ...
 
 
 class OpenMessage(Protocol):

@@ -98,7 +98,7 @@ class DatabaseRoot:
     settings: dict[str, object] = field(default_factory=dict)
     changes: list[tuple[int, int]] = field(default_factory=list)
     most: int = 1
-    """Connections of a process: one suffices for all but to put a hold on and to lift it."""
+    """Connections of a process: one suffices for everything."""
 
     def store(self) -> DatabaseMailStore:
         settings = {name: value for name, value in self.settings.items() if name != "boot_id"}

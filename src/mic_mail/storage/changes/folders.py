@@ -14,7 +14,7 @@ from mic_mail.errors import Text
 from mic_mail.storage.changes import seen
 from mic_mail.storage.changes.copy_move import move_within
 from mic_mail.storage.changes.legal_hold import must_not_be_frozen
-from mic_mail.storage.errors import FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
+from mic_mail.storage.errors import AccountGone, FolderExists, NoSuchFolder, NotPermitted, TooMany, Unavailable, UseNotAllowed
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_folder_named, read_folders, subscribed_names
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
@@ -45,6 +45,8 @@ def list_folders(store: Store, person: str | None) -> tuple[list[FolderInfo], se
         subscribed = set(subscribed_names(connection, store.account_id))
         reader = reader_seen_rows.find(connection, store.account_id, person)
         tallies = {} if reader is None else reader_seen_rows.tallies(connection, reader)
+    if not rows:
+        raise _no_folder(store, INBOX)
     parents = {parent for row in rows for parent in ancestors(row.name)}
     infos = [row.info() for row in rows]
     if reader is not None:
@@ -73,7 +75,7 @@ def folder_info(store: Store, *, name: str | None = None, folder_id: int = 0, pe
         else:
             row = read_folder(connection, store.account_id, folder_id)
         if row is None or row.deleted_at_us is not None:
-            raise NoSuchFolder(name or f"#{folder_id}")
+            raise _no_folder(store, name or f"#{folder_id}")
         return reader_seen_rows.info_of(connection, row, reader_seen_rows.find(connection, store.account_id, person))
 
 
@@ -83,8 +85,12 @@ def folder_id(store: Store, name: str) -> int:
     with store.reading() as connection:
         row = _ID_NAMED.on(connection, account=store.account_id, name=name).fetchone()
     if row is None:
-        raise NoSuchFolder(name)
+        raise _no_folder(store, name)
     return int(row[0])
+
+
+def _no_folder(store: Store, name: str) -> NoSuchFolder | AccountGone:
+    return AccountGone(f"account {store.account_id} has no INBOX") if name == INBOX else NoSuchFolder(name)
 
 
 # Writing

@@ -51,21 +51,21 @@ def must_not_be_frozen(holder: MarkHolder) -> None:
 
 def put_on(store: Store, mark: Mark, record: Callable[[], T]) -> T:
     """Set the mark durably, then call `record`, under the lock; if `record` refuses, nothing is changed."""
-    with store.holding("holding an account"):
-        was_on = is_on(store, mark)
-        store.put_mark(mark)
+    with store.marking("holding an account") as marks:
+        was_on = is_on(marks, mark)
+        marks.put_mark(mark)
         try:
             return record()
         except (Refused, BadInput):
             if not was_on:
-                store.remove_mark(mark)
+                marks.remove_mark(mark)
             raise
 
 
 def take_off(store: Store, mark: Mark, record: Callable[[], tuple[T, bool]]) -> T:
     """Call `record`, then remove the mark, unless `record` says that something must still be retained."""
-    with store.holding("releasing an account"):
+    with store.marking("releasing an account") as marks:
         result, keeps = record()
         if not keeps:
-            store.remove_mark(mark)
+            marks.remove_mark(mark)
         return result

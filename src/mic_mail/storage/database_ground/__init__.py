@@ -2,6 +2,7 @@
 
 store       one account, as the rules ask for it
 names       what a change makes of bodies: the rest of what a Maildir needs is nothing here
+marks       marks of a hold
 bodies      bodies in pieces, staged and opened
 account     the operations on one mailbox
 mailstore   gives out the accounts of a process

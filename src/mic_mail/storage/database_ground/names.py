@@ -3,14 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import cast
 
-from sqlalchemy import bindparam, select
-
 from mic_mail.storage.database_ground.bodies import StagedBody, read_body, write_body
+from mic_mail.storage.database_ground.marks import is_marked
 from mic_mail.storage.delivery import Arrival
 from mic_mail.storage.durable_by_journal import Hold, Remember
-from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow, MessageRow
-from mic_mail.storage.index.statements import Connection, SqlStatement, keyed_by
+from mic_mail.storage.index.statements import Connection
 from mic_mail.storage.message_names import expunged_name
 from mic_mail.storage.store import Store
 
@@ -18,13 +16,6 @@ NO_UID_MARK = 1 << 32
 """The UID mark of each folder, which no UID reaches: a COMMIT that was answered is never lost here."""
 NO_MODSEQ_MARK = (1 << 63) - 1
 """The MODSEQ mark of each account, likewise."""
-
-_MARK = SqlStatement(select(schema.mark.c.name).where(keyed_by(schema.mark.c), schema.mark.c.name == bindparam("name")))
-
-
-def is_marked(connection: Connection, account_id: int, name: str) -> bool:
-    """Return whether an account has a mark (legal_hold.py)."""
-    return _MARK.on(connection, account=account_id, name=name).fetchone() is not None
 
 
 class RowNames:

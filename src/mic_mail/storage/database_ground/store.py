@@ -2,26 +2,28 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-
-from sqlalchemy import delete
 
 from mic_mail.storage.changes.default_folders import make_default_folders
 from mic_mail.storage.database_ground.bodies import MessageBody, StagedBody, open_message
-from mic_mail.storage.database_ground.names import NO_MODSEQ_MARK, RowNames, is_marked
-from mic_mail.storage.index import schema
+from mic_mail.storage.database_ground.marks import HeldMarks, is_marked
+from mic_mail.storage.database_ground.names import NO_MODSEQ_MARK, RowNames
+from mic_mail.storage.errors import AccountGone, Unavailable
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
-from mic_mail.storage.index.rows import AccountRow, FolderRow, read_account, read_account_and_folder, write_account
-from mic_mail.storage.index.statements import SqlStatement, insert, keyed_by
+from mic_mail.storage.index.rows import (
+    AccountRow,
+    FolderRow,
+    account_and_folder_of,
+    ask_account_and_folder,
+    read_account,
+    write_account,
+)
+from mic_mail.storage.index.statements import Cursor
 from mic_mail.storage.index.view_cache import NewestView
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.store import SharedResources, Store, Write
-
-_K = schema.mark.c
-_PUT_MARK = SqlStatement(insert(schema.mark).on_conflict_do_nothing(), ("account_id", "name"))
-_REMOVE_MARK = SqlStatement(delete(schema.mark).where(keyed_by(_K, "name")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,38 @@ class DatabaseStore(Store):
         self, folder_id: int = 0, *, patience: float | None = None, sync: bool = True, adds: bool = False
     ) -> Iterator[Write]:
         """Run one change, durable with its COMMIT; `OutcomeUnknown` where nobody can tell whether that succeeded."""
-        self.ensure_open()
-        with self.shared.database.changing(self.account_id, patience) as connection:
-            account, folder = read_account_and_folder(connection, self.account_id, folder_id)
+        with self._held(folder_id, patience) as (connection, asked):
+            account, folder = account_and_folder_of(asked)
             assert account is not None, "its row is locked"
             write = Write(self, connection, account, folder, names=RowNames(connection, self.account_id), mark=0)
             yield write
             write.save_rows()
         if write.took_modseq:
             self.shared.on_change(self.account_id, write.account.modseq)
+
+    @contextmanager
+    def _held(self, folder_id: int, patience: float | None) -> Iterator[tuple[PostgresqlConnection, Cursor]]:
+        """Hold the account; one that was freed since this process has opened it is a new one from now on."""
+
+        def ask(connection: PostgresqlConnection) -> Cursor:
+            return ask_account_and_folder(connection, self.account_id, folder_id)
+
+        self.ensure_open()
+        with ExitStack() as stack:
+            try:
+                held = stack.enter_context(self.shared.database.changing_asked(self.account_id, ask, patience))
+            except AccountGone:
+                self._is_open = False
+                self.ensure_open()
+                held = stack.enter_context(self.shared.database.changing_asked(self.account_id, ask, patience))
+            yield held
+
+    def recovers_from(self, error: Unavailable) -> bool:
+        """Make an account that is gone."""
+        if isinstance(error, AccountGone):
+            self._is_open = False
+            return True
+        return False
 
     def ready(self) -> None:
         """Make the account unless this process knows that it is there."""
@@ -109,22 +134,19 @@ class DatabaseStore(Store):
 
     # Marks (legal_hold.py)
 
-    def holding(self, what: str) -> AbstractContextManager[object]:
-        self.ensure_open()
-        return self.shared.database.changing(self.account_id)
-
     def has_mark(self, name: str) -> bool:
         with self.reading() as connection:
             return is_marked(connection, self.account_id, name)
 
-    def put_mark(self, name: str) -> None:
-        """Give the account a mark in a transaction of its own: it stays if what follows fails."""
-        with self.shared.database.making(self.account_id) as connection:
-            _PUT_MARK.on(connection, account_id=self.account_id, name=name)
-
-    def remove_mark(self, name: str) -> None:
-        with self.shared.database.making(self.account_id) as connection:
-            _REMOVE_MARK.on(connection, account=self.account_id, name=name)
+    @contextmanager
+    def marking(self, what: str) -> Iterator[HeldMarks]:
+        self.ensure_open()
+        with self.shared.database.marking(self.account_id) as connection:
+            marks = HeldMarks(self.shared.database, connection, self.account_id)
+            yield marks
+            are_lost = marks.are_lost()
+        if are_lost:
+            marks.put_again()
 
     # Changes by other tools: there are none, since nothing but these rules writes the rows
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, select, update
 
+from mic_mail.storage.errors import AccountGone
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.statements import Connection, RowStatement, SqlStatement, keyed_by
+from mic_mail.storage.index.statements import Connection, Cursor, RowStatement, SqlStatement, keyed_by
 from mic_mail.storage.types import DELETED, SEEN, FolderInfo
 
 
@@ -203,7 +204,16 @@ def read_account_and_folder(
     connection: Connection, account_id: int, folder_id: int
 ) -> tuple[AccountRow | None, FolderRow | None]:
     """Read both rows in one query; the folder may be a deleted one."""
-    row = _SELECT_BOTH.on(connection, account=account_id, folder=folder_id).fetchone()
+    return account_and_folder_of(ask_account_and_folder(connection, account_id, folder_id))
+
+
+def ask_account_and_folder(connection: Connection, account_id: int, folder_id: int) -> Cursor:
+    """Begin `read_account_and_folder`, which `account_and_folder_of` ends: it may go with other statements."""
+    return _SELECT_BOTH.on(connection, account=account_id, folder=folder_id)
+
+
+def account_and_folder_of(asked: Cursor) -> tuple[AccountRow | None, FolderRow | None]:
+    row = asked.fetchone()
     if row is None:
         return None, None
     of_folder = row[len(_ACCOUNT_FIELDS) :]
@@ -211,13 +221,16 @@ def read_account_and_folder(
 
 
 def read_state(connection: Connection, account_id: int, folder: int | str) -> tuple[int, int, FolderRow | None]:
-    """Return the account's MODSEQ, its `seen_each`, and a folder that is not deleted, by its number or its name."""
+    """Return the account's MODSEQ, its `seen_each`, and a folder that is not deleted, by its number or its name.
+
+    Raises `AccountGone`.
+    """
     if isinstance(folder, str):
         row = _SELECT_STATE_NAMED.on(connection, account=account_id, name=folder).fetchone()
     else:
         row = _SELECT_STATE.on(connection, account=account_id, folder=folder).fetchone()
     if row is None:
-        return 0, 0, None
+        raise AccountGone(f"account {account_id} does not exist")
     found = FolderRow(*row[2:]) if row[2] is not None else None
     return row[0], row[1], found if found is not None and found.deleted_at_us is None else None
 

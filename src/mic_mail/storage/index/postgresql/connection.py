@@ -21,13 +21,13 @@ from typing import Any
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import Integer, LargeBinary, String
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.types import TypeEngine
 
-from mic_mail.storage.errors import OutcomeUnknown, Unavailable
-from mic_mail.storage.index.postgresql.failures import ends_session, leaves_session, of_error
+from mic_mail.storage.errors import NotOurs, OutcomeUnknown, Unavailable
+from mic_mail.storage.index.postgresql.failures import ends_session, is_of_server, leaves_session, of_error
 from mic_mail.storage.index.statements import BY_SQL, RowStatement
 
 DIALECT = PGDialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
@@ -152,6 +152,15 @@ class PostgresqlCursor:
 
     def __iter__(self) -> Iterator[Any]:
         return self._taken()
+
+
+def require_no_pooler(where: str, libpq: PGconn, process: int) -> None:
+    """Raise `NotOurs` unless the other end has named this process at its greeting, which says of itself that it is it."""
+    if process != libpq.backend_pid:
+        raise NotOurs(
+            f"{where}: a pooler answers in place of PostgreSQL, and none may stand between: "
+            "name the host and port of PostgreSQL itself"
+        )
 
 
 class PostgresqlConnection:
@@ -350,7 +359,7 @@ class PostgresqlConnection:
             raise OutcomeUnknown(f"at COMMIT: {interrupted}")
         if failed is not None:
             reason = self._failure(failed)
-            if failed.sqlstate is None or (self._failed_last and ends_session(failed)):
+            if not is_of_server(failed) or (self._failed_last and ends_session(failed)):
                 raise OutcomeUnknown(f"at COMMIT: {reason}")
             self.roll_back()
             raise reason

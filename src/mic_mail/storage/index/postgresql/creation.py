@@ -8,7 +8,7 @@ import psycopg
 
 from mic_mail.storage.errors import NotOurs
 from mic_mail.storage.index import schema
-from mic_mail.storage.index.postgresql.connection import DIALECT
+from mic_mail.storage.index.postgresql.connection import DIALECT, require_no_pooler
 from mic_mail.storage.index.postgresql.database import Database
 from mic_mail.storage.index.postgresql.failures import of_error
 
@@ -17,11 +17,15 @@ _LOCK = 0x6D6D697876657273
 
 
 def create(database: Database) -> bool:
-    """Make the tables, or check their version; return whether they were made now. `NotOurs` for another version."""
+    """Make the tables, or check their version; return whether they were made now.
+
+    `NotOurs` for another version, another encoding, or a pooler.
+    """
     with database.driver() as driver:
         try:
             with driver.transaction():
                 driver.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                _check_process(database.where, driver)
                 _check_encoding(database.where, driver)
                 if _exists(driver):
                     _check_version(database.where, driver)
@@ -48,6 +52,12 @@ def _check_version(where: str, driver: psycopg.Connection[tuple[object, ...]]) -
         is_newer = isinstance(found, int) and found > ours
         advice = "install the newer program on this node" if is_newer else "only the program that made them can use them"
         raise NotOurs(f"{where}: its indexes are of version {found}, those of this program of version {ours}: {advice}")
+
+
+def _check_process(where: str, driver: psycopg.Connection[tuple[int]]) -> None:
+    row = driver.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    require_no_pooler(where, driver.pgconn, row[0])
 
 
 def _check_encoding(where: str, driver: psycopg.Connection[tuple[object, ...]]) -> None:

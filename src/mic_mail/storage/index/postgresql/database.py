@@ -4,6 +4,7 @@
     snapshot()   all statements see one commit
     changing()   a transaction that holds an account: the row of the account is locked first
     making()     a transaction that holds the number of an account that may have no row yet, against others like it
+    marking()    no transaction, but a hold of an account's marks, for several transactions one after the other
 
 There are at most `most` connections, opened as they are needed; who finds none waits. A connection that the server has closed
 meanwhile is replaced before it is used, so that a restart costs nobody an error afterwards. A change is never repeated here.
@@ -12,22 +13,22 @@ meanwhile is replaced before it is used, so that a restart costs nobody an error
 that row (READ COMMITTED), so folders are read by a later one.
 
 A connection is a session of one server process, PostgreSQL 17 or newer, from its start to its end: limits and durability are
-settings of the session, and statements stay prepared in it. So no pooler may stand between that gives a session's transactions
-to several server processes, as PgBouncer does in its modes `transaction` and `statement`.
+settings of the session, and statements stay prepared in it. So no pooler may stand between, as PgBouncer: it is found by the
+number of the server process, of which it tells another than that process does.
 """
 
 import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from mic_mail.storage.errors import Busy, Overloaded, Unavailable
-from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
+from mic_mail.storage.errors import AccountGone, Busy, Overloaded, Unavailable
+from mic_mail.storage.index.postgresql.connection import PostgresqlConnection, PostgresqlCursor, require_no_pooler
 from mic_mail.storage.index.postgresql.failures import of_error
 
 _STATEMENT_SECONDS = 20.0
@@ -59,13 +60,14 @@ _SESSION = {
 }
 _NEEDED = "-c client_min_messages=warning"
 """What no connection string may change: only a warning tells that somebody has ended the wait for a standby."""
-_DURABLE = (
-    "SELECT set_config('synchronous_commit', CASE WHEN now IN ('on', 'remote_apply') THEN now ELSE 'on' END, false) "
+_BEGIN_SESSION = (
+    "SELECT pg_backend_pid(), "
+    "set_config('synchronous_commit', CASE WHEN now IN ('on', 'remote_apply') THEN now ELSE 'on' END, false) "
     "FROM current_setting('synchronous_commit') AS now"
 )
-"""Asks for no less than `on`, whatever is set for server, role or connection; who asks for more has a reason.
+"""Asks for the process, and for no less durability than `on`, whatever is set for server, role or connection.
 
-What is set so, a later change of the server's settings does not undo.
+Who has set more has a reason. What is set so, a later change of the server's settings does not undo.
 """
 _LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
 _LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
@@ -78,8 +80,14 @@ The time of a statement counts over all of its waits; he who is third in a row h
 """
 _MORE_PATIENCE = 2.0
 """Seconds beyond his patience that anyone waits for a host, or for a server that does not answer: libpq waits no less."""
+_LOCK_MARKS = "SELECT CAST(pg_advisory_lock($1, $2) AS TEXT)"
+_UNLOCK_MARKS = "SELECT CAST(pg_advisory_unlock($1, $2) AS TEXT)"
 _ACCOUNTS = 0x6D6D6978
 """First of the two keys of an advisory lock of an account: "mmix"."""
+_MARKS = 0x6D6D6B73
+"""The same of the lock of its marks: "mmks"."""
+
+T = TypeVar("T")
 
 
 class Database:
@@ -137,44 +145,78 @@ class Database:
                 connection.roll_back()
                 raise
 
-    def changing(self, account_id: int, patience: float | None = None) -> AbstractContextManager[PostgresqlConnection]:
+    @contextmanager
+    def changing(self, account_id: int, patience: float | None = None) -> Iterator[PostgresqlConnection]:
         """Hold an account: one transaction, durable at the end of the block, undone by any exception in it.
 
         `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds. A server that does not answer
         may take 2 s more for each host of the connection string.
         """
-        return self._changing(account_id, patience, new=False)
-
-    def making(self, account_id: int) -> AbstractContextManager[PostgresqlConnection]:
-        """Hold the number of an account, with or without a row, against others that make it.
-
-        It keeps out nobody who changes the account: marks are set in a transaction of their own while a change holds it.
-        """
-        return self._changing(account_id, None, new=True)
+        with self.changing_asked(account_id, lambda _: None, patience) as (connection, _):
+            yield connection
 
     @contextmanager
-    def _changing(self, account_id: int, patience: float | None, *, new: bool) -> Iterator[PostgresqlConnection]:
-        until = None if patience is None else time.monotonic() + patience
-        with self._borrowed(patience) as connection:
-            try:
-                connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
-                if until is not None:
-                    left_ms = max(1, int(_left(until) * 1000))
-                    connection.run(_PATIENCE, str(left_ms), str(left_ms + _MORE_MS))
-                self._hold(connection, account_id, patience, new=new)
-                connection.answer_within(None)
-                yield connection
-            except BaseException:
-                connection.roll_back()
-                raise
-            connection.commit()
+    def changing_asked(
+        self, account_id: int, ask: Callable[[PostgresqlConnection], T], patience: float | None = None
+    ) -> Iterator[tuple[PostgresqlConnection, T]]:
+        """Hold an account as `changing` does; the statements of `ask` go in the same round trip.
 
-    def _hold(self, connection: PostgresqlConnection, account_id: int, patience: float | None, *, new: bool) -> None:
-        asked = connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id) if new else connection.run(_LOCK_ACCOUNT, account_id)
-        if patience is not None:
-            connection.run(_NO_PATIENCE)
+        Yields the connection and what `ask` has returned. It must not ask for the results of its statements itself, which see
+        what those have left for whom this one has waited.
+        """
+        until = None if patience is None else time.monotonic() + patience
+        with self._borrowed(patience) as connection, _transaction(connection):
+            if until is not None:
+                left_ms = max(1, int(_left(until) * 1000))
+                connection.run(_PATIENCE, str(left_ms), str(left_ms + _MORE_MS))
+            locked = connection.run(_LOCK_ACCOUNT, account_id)
+            if until is not None:
+                connection.run(_NO_PATIENCE)
+            asked = ask(connection)
+            self._require(connection, account_id, locked, patience)
+            connection.answer_within(None)
+            yield connection, asked
+
+    @contextmanager
+    def changing_on(self, connection: PostgresqlConnection, account_id: int) -> Iterator[None]:
+        """Hold an account as `changing` does, on a connection that `marking` has lent."""
+        with _transaction(connection):
+            self._require(connection, account_id, connection.run(_LOCK_ACCOUNT, account_id), None)
+            yield
+
+    @contextmanager
+    def making(self, account_id: int) -> Iterator[PostgresqlConnection]:
+        """Hold the number of an account, with or without a row, against others that make it; a transaction, as `changing`.
+
+        It keeps out nobody who changes the account.
+        """
+        with self._borrowed() as connection, _transaction(connection):
+            self._require(connection, account_id, connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id), None)
+            yield connection
+
+    @contextmanager
+    def marking(self, account_id: int) -> Iterator[PostgresqlConnection]:
+        """Hold the marks of an account against others that set or lift one, over several transactions (`changing_on`).
+
+        No transaction is open meanwhile, so the block may do what takes long, as writing to another database. Where the
+        connection is lost, so is the hold.
+        """
+        with self._borrowed() as connection:
+            try:
+                self._require(connection, account_id, connection.run(_LOCK_MARKS, _MARKS, account_id), None)
+                yield connection
+            finally:
+                try:
+                    connection.run(_UNLOCK_MARKS, _MARKS, account_id).fetchone()
+                except Unavailable:  # with the session the server ends its locks
+                    connection.close()
+
+    def _require(
+        self, connection: PostgresqlConnection, account_id: int, locked: PostgresqlCursor, patience: float | None
+    ) -> None:
+        """Take the result of a statement that locks; raise what says why there is no lock."""
         try:
-            held = asked.fetchone()
+            held = locked.fetchone()
         except Unavailable as error:
             if not connection.is_alive():
                 raise
@@ -182,7 +224,7 @@ class Database:
                 raise Unavailable(f"account {account_id} in {self.where} busy for {self._lock_seconds} s") from error
             raise Busy(f"account {account_id} in {self.where} busy for {patience} s") from error
         if held is None:
-            raise Unavailable(f"account {account_id} in {self.where} does not exist")
+            raise AccountGone(f"account {account_id} in {self.where} does not exist")
 
     # Connections
 
@@ -230,10 +272,12 @@ class Database:
         connection.close()
 
     def _connect(self, limit: float | None) -> PostgresqlConnection:
-        connection = PostgresqlConnection(self.driver(limit), self.where, self._statement_seconds + _MORE_SECONDS)
+        driver = self.driver(limit)
+        connection = PostgresqlConnection(driver, self.where, self._statement_seconds + _MORE_SECONDS)
         connection.answer_within(limit)
         try:
-            connection.run(_DURABLE).fetchall()
+            process, _ = connection.run(_BEGIN_SESSION).fetchone()
+            require_no_pooler(self.where, driver.pgconn, process)
         except BaseException:
             connection.close()
             raise
@@ -272,6 +316,18 @@ class Database:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+
+@contextmanager
+def _transaction(connection: PostgresqlConnection) -> Iterator[None]:
+    """Run a block as one transaction, durable at its end, undone by any exception in it."""
+    try:
+        connection.run("BEGIN ISOLATION LEVEL READ COMMITTED")
+        yield
+    except BaseException:
+        connection.roll_back()
+        raise
+    connection.commit()
 
 
 def _left(until: float) -> float:

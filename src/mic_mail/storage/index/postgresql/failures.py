@@ -38,6 +38,11 @@ def leaves_session(error: psycopg.Error) -> bool:
     return error.sqlstate in _BUSY or error.sqlstate == _CANCELLED
 
 
+def is_of_server(error: psycopg.Error) -> bool:
+    """Return whether a server process has said this, not libpq, nor anything between."""
+    return error.sqlstate is not None and error.diag.severity_nonlocalized is not None
+
+
 def ends_session(error: psycopg.Error) -> bool:
     """Return whether the server may have sent this error of its own accord, in place of an answer.
 
