@@ -20,7 +20,9 @@ RECIPIENTS = 10
 
 
 def _in_inboxes(server: Server) -> int:
-    """Message files in the INBOXes of the recipients."""
+    """Messages in the INBOXes of the recipients, as files or rows."""
+    if server.database is not None:
+        return int(server.database.psql("SELECT count(*) FROM message"))
     total = 0
     for user in range(RECIPIENTS):
         for name in ("new", "cur"):
@@ -45,6 +47,26 @@ def small(octets: int, sessions: int) -> Turn:
         return {"per_s": count / wall, "cpu_ms": spent / count * 1000}
 
     return turn
+
+
+def cost_in_database(bench: Bench, server: Server) -> Figures:
+    """What PostgreSQL spends on a message of 4 KiB, of ten sessions."""
+    assert server.database is not None
+    assert server.database.process is not None
+    count, pids = bench.sizes.messages, [server.database.process.pid]
+    before, cpu, log = _in_inboxes(server), cpu_seconds(pids), _log_octets(server)
+    bench.load(server, 10, count, 4096, RECIPIENTS)
+    while _in_inboxes(server) < before + count:
+        time.sleep(0.05)
+    return {
+        "cpu_us": (cpu_seconds(pids) - cpu) / count * 1e6,
+        "log_kb": (_log_octets(server) - log) / count / 1000,
+    }
+
+
+def _log_octets(server: Server) -> int:
+    assert server.database is not None
+    return int(server.database.psql("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from servers import MIC_MAIL, versions
+from servers import MIC_MAIL, OURS, versions
 from work import Row, Work, ratio
 
 FOLDER = Path(__file__).with_name("results")
@@ -113,7 +113,7 @@ def kept(folder: Path = FOLDER) -> list[Results]:
 
 def newest(row: str, results: Iterable[Results]) -> Results | None:
     """The newest results that have a row of ours; of several of the same commit those of the most runs."""
-    having = [each for each in results if each["rows"].get(row, {}).get("servers", {}).get(MIC_MAIL)]
+    having = [each for each in results if OURS & each["rows"].get(row, {}).get("servers", {}).keys()]
     return max((each for each in having if each["commit"] == having[0]["commit"]), key=lambda each: each["runs"], default=None)
 
 

@@ -11,8 +11,8 @@ import mailboxes
 import outbound
 import resting
 import sessions
-from servers import CYRUS, DOVECOT, MIC_MAIL, POSTFIX, SLAPD
-from work import IMAP_SERVERS, SMTP_SERVERS, Row, Work
+from servers import CYRUS, DOVECOT, IN_DATABASE, MIC_MAIL, POSTFIX, SLAPD
+from work import IMAP_SERVERS, ON_BOTH_GROUNDS, SMTP_SERVERS, Row, Work
 
 
 def _small(octets: int, sessions_at_once: int, times: dict[str, float], *, checked: bool) -> Work:
@@ -233,6 +233,80 @@ WORKS: tuple[Work, ...] = (
         ),
         (MIC_MAIL, POSTFIX),
         outbound.prepare,
+    ),
+    Work(
+        "database-cost",
+        "database",
+        delivery.cost_in_database,
+        (
+            Row("a delivery of 4 KiB: CPU of PostgreSQL", "cpu_us", "us", most=350),
+            Row("the same: its write-ahead log", "log_kb", "KB", most=8),
+        ),
+        (IN_DATABASE,),
+    ),
+    Work(
+        "database-small",
+        "database",
+        delivery.small(4096, 10),
+        (
+            Row("4 KiB, 10 sessions", "per_s", "messages/s"),
+            Row("4 KiB, 10 sessions: CPU of the server for each, with its database", "cpu_ms", "ms"),
+        ),
+        ON_BOTH_GROUNDS,
+    ),
+    Work(
+        "database-append",
+        "database",
+        mailboxes.append_letters,
+        (Row("APPEND of 37 KB one by one", "per_s", "messages/s"),),
+        ON_BOTH_GROUNDS,
+        mailboxes.prepare_appends,
+        warm_ups=1,
+    ),
+    Work(
+        "database-single",
+        "database",
+        mailboxes.single,
+        (
+            _imap("noop", "NOOP"),
+            _imap("store", "STORE of one message"),
+            _imap("fetch", "FETCH of one body of 37 KB"),
+        ),
+        ON_BOTH_GROUNDS,
+        mailboxes.prepare_office,
+        warm_ups=1,
+    ),
+    Work(
+        "database-office",
+        "database",
+        mailboxes.steps,
+        (
+            _imap("select", "10,000 messages: SELECT"),
+            _imap("headers", "header fields as Thunderbird asks for them"),
+            _imap("envelopes", "ENVELOPE BODYSTRUCTURE FLAGS"),
+            _imap("flags", "UID FETCH FLAGS"),
+            _imap("unseen", "SEARCH UNSEEN SINCE"),
+            _imap("sort_subject", "SORT SUBJECT"),
+            _imap("threads", "THREAD REFERENCES"),
+            _imap("bodies", "all bodies, in clear"),
+        ),
+        ON_BOTH_GROUNDS,
+        mailboxes.prepare_office,
+        warm_ups=1,
+    ),
+    Work(
+        "database-search",
+        "database",
+        mailboxes.searches,
+        (
+            _imap("subject", "SUBJECT invoice"),
+            _imap("phrase", "TEXT hóa đơn"),
+            _imap("absent", "BODY zxqwvabsent (in no message)"),
+        ),
+        ON_BOTH_GROUNDS,
+        mailboxes.prepare_office,
+        warm_ups=1,
+        most_runs=1,
     ),
     _late("lag-small", "4 KiB, 50 sessions", delivery.lag(delivery.small(4096, 50))),
     _late("lag-large", "27 MiB, 50 at once", delivery.lag(delivery.large_at_once)),

@@ -32,7 +32,7 @@ import report
 import results
 import sessions
 from rows import WORKS
-from servers import MIC_MAIL, NAMES, running
+from servers import NAMES, OURS, running
 from work import FULL, TINY, Bench, Sizes, Work
 
 PROGRAMS = {"imaptest": sessions.imaptest}
@@ -123,7 +123,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="beginnings of the names of works")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp") / time.strftime("mic-mail-bench-%F-%H%M%S"))
-    parser.add_argument("--ports-from", type=int, default=13000, help="five thousand from here on")
+    parser.add_argument("--ports-from", type=int, default=13000, help="six thousand from here on")
     parser.add_argument("--check", action="store_true", help="compare with the last kept results")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--no-keep", action="store_true", help="write no results")
@@ -131,13 +131,13 @@ def main() -> int:
     arguments = parser.parse_args()
     works, sizes = chosen(arguments.only, check=arguments.check), TINY if arguments.tiny else FULL
     before = results.kept()
-    wanted = {name for work in works for name in work.servers} & ({MIC_MAIL} if arguments.no_peers else NAMES.keys())
+    wanted = {name for work in works for name in work.servers} & (OURS if arguments.no_peers else NAMES.keys())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers end with this program
     with started(arguments.folder, wanted, sizes, arguments.ports_from) as bench:
         for name in sorted(wanted - bench.servers.keys()):
             print(f"without {NAMES[name]}: not installed", file=sys.stderr)
         done = results.begin(sizes.name, arguments.runs, bench.folder)
-        done["peers"] = sorted(bench.servers.keys() - {MIC_MAIL})
+        done["peers"] = sorted(bench.servers.keys() - OURS)
         do(done, works, bench, arguments.runs)
     print(f"mail and logs are in {arguments.folder}; do not remove them within six minutes of the next run")
     if arguments.check:

@@ -29,11 +29,21 @@ from measure import ImapClient
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from postfix_master import write_master
+from postgresql_server import PostgresqlServer, postgresql_server
 
 USERS = 200
 PASSWORD = "pass"
 MIC_MAIL, DOVECOT, POSTFIX, CYRUS, SLAPD = "mic-mail", "dovecot", "postfix", "cyrus", "slapd"
-NAMES = {MIC_MAIL: "mic-mail", DOVECOT: "Dovecot", POSTFIX: "Postfix + Dovecot", CYRUS: "Cyrus", SLAPD: "slapd"}
+IN_DATABASE = "mic-mail in PostgreSQL"
+OURS = {MIC_MAIL, IN_DATABASE}
+NAMES = {
+    MIC_MAIL: "mic-mail",
+    IN_DATABASE: IN_DATABASE,
+    DOVECOT: "Dovecot",
+    POSTFIX: "Postfix + Dovecot",
+    CYRUS: "Cyrus",
+    SLAPD: "slapd",
+}
 """As a reader knows them."""
 UNPACKED = Path("/opt/mail-peers")
 """Where packages that exclude one another are unpacked."""
@@ -53,6 +63,8 @@ class Server:
     inbox: str = ""
     status: str = ""
     """The socket on which our supervisor tells the server's state."""
+    database: PostgresqlServer | None = None
+    """The PostgreSQL that has the mail of ours, in place of files."""
     command_line: tuple[str, ...] = ()
     """A command that lists mailboxes."""
     stop: Callable[[], None] = field(default=lambda: None)
@@ -156,6 +168,21 @@ def start_ours(
         command_line=(our_program(), "--config", str(folder / "mic-mail.toml"), "mailbox", "list"),
         stop=stop,
     )
+
+
+@contextmanager
+def ours_in_database(folder: Path, base: int, *, users: int) -> Iterator[Server]:
+    """Ours with its mailboxes in a PostgreSQL, whose COMMITs are durable and whose other settings are Debian's."""
+    with postgresql_server(fsync="on", shared_buffers="128MB", max_connections="100") as database:
+        assert database.process is not None
+        settings = f'[storage]\ndatabase = "postgresql://test@/postgres?host={database.folder}"\n'
+        server = start_ours(folder, base, users=users, settings=settings)
+        server.name, server.database = IN_DATABASE, database
+        server.pids.append(database.process.pid)
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 # ------------------------------------------------------------ Dovecot
@@ -453,6 +480,9 @@ def running(folder: Path, wanted: set[str], users: int = USERS, base: int = 1300
 
         if MIC_MAIL in wanted:
             keep(start_ours(folder / "ours", base, users=users))
+        if IN_DATABASE in wanted and Path("/usr/lib/postgresql/17").exists():
+            server = stack.enter_context(ours_in_database(folder / "in-database", base + 5000, users=users))
+            started[server.name] = server
         if wanted & {DOVECOT, POSTFIX} and shutil.which("dovecot"):
             dovecot = keep(start_dovecot(folder / "dovecot", base + 1000, users=users))
             if POSTFIX in wanted and shutil.which("postfix"):

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from measure import ImapClient
-from servers import CYRUS, DOVECOT, MIC_MAIL, PASSWORD, POSTFIX, Server
+from servers import CYRUS, DOVECOT, IN_DATABASE, MIC_MAIL, PASSWORD, POSTFIX, Server
 
 IMAP_SERVERS = (MIC_MAIL, DOVECOT, CYRUS)
 SMTP_SERVERS = (MIC_MAIL, DOVECOT, POSTFIX)
+ON_BOTH_GROUNDS = (MIC_MAIL, IN_DATABASE)
 BY_RATE = frozenset({"messages/s", "commands/s", "sign-ins/s"})
 """Units of which more is better; of all others less is."""
 

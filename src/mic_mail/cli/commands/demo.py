@@ -177,9 +177,10 @@ def _beginning() -> dict[str, Any]:
 def prepare(config: Config, clock: Clock, bench_users: int) -> None:
     """Create the certificate and the population, where they are missing."""
     from mic_mail.services.demo.population import Population
-    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store, prepare_mail_store
 
     certify(config, clock)
+    prepare_mail_store(config)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     try:
         with progress_bar() as bar:
@@ -245,10 +246,11 @@ def show(config: Config, path: Path, clock: Clock, ports: dict[str, int]) -> Non
 def mailbox_rows(config: Config, clock: Clock) -> list[Row]:
     from mic_mail.directory.repository import Directory
     from mic_mail.services.demo.population import DEMO
-    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store
+    from mic_mail.services.mail_store import OPEN_BY_COMMANDS, open_mail_store, prepare_mail_store
     from mic_mail.services.settings import lifecycle_settings
 
     directory = Directory(config.directory_url, clock=clock)
+    prepare_mail_store(config)
     store = open_mail_store(config, clock, open_accounts=OPEN_BY_COMMANDS)
     snapshot, rows = directory.load_snapshot(), list[Row]()
     settings = lifecycle_settings(config, snapshot.working_days)
