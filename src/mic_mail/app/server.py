@@ -22,9 +22,10 @@ from mic_mail.services.operations.certificates import certificate_status
 from mic_mail.services.operations.jobs import JobRunner
 from mic_mail.storage.types import AccountRef
 
-if TYPE_CHECKING:  # only a server of one process has web pages and sender beside everything else
+if TYPE_CHECKING:  # loaded by those processes that need them
     from mic_mail.app.queue_runner import SendingMail
     from mic_mail.app.web_process import WebServers
+    from mic_mail.process.hint_bridge import HintBridge
     from mic_mail.web.page_context import WebServices
 
 NAMES_LEFT_SECONDS = 60.0
@@ -46,6 +47,8 @@ class Server:
     sending: "SendingMail | None" = None
     idleness: Idleness | None = None
     """The end of a sender that runs on demand."""
+    bridge: "HintBridge | None" = None
+    """The bridge to other servers, in the first process of each."""
 
     @property
     def log(self) -> MailLog:
@@ -71,6 +74,8 @@ class Server:
                 await self.context.mailflow.drain()
                 await self.context.learning.settle()
         await self.jobs.close()
+        if self.bridge is not None:
+            self.bridge.close()
         await self.context.close()
 
     def configure(self, config: Config) -> None:
@@ -107,6 +112,7 @@ class Server:
             "directory_version": self.context.access.snapshot.version,
             **({} if self.servers is None else certificate_status(self.servers.tls)),
             **(self.sending.report() if self.sending is not None else {}),
+            **(self.bridge.report() if self.bridge is not None else {}),
         }
 
 
@@ -155,7 +161,17 @@ async def open_server(
     jobs.start()
     sending = _begin_sending(context) if sender else None
     context.follow(sending.clock_moved if sending is not None else lambda: None)
-    return Server(context, servers, jobs, web, sending, idleness)
+    bridge = _open_bridge(context) if first and servers is not None else None
+    return Server(context, servers, jobs, web, sending, idleness, bridge)
+
+
+def _open_bridge(context: ServerContext) -> "HintBridge | None":
+    """Tell other servers of changes, and hear of theirs, where there may be others."""
+    if context.store.hints is None:
+        return None
+    from mic_mail.process.hint_bridge import HintBridge
+
+    return HintBridge(context.config.run_dir, context.store.hints, context.executors)
 
 
 def _begin_sending(context: ServerContext) -> "SendingMail":

@@ -73,6 +73,7 @@ class _Numbers:
         yield from (self._of_processes(*row) for row in _OF_PROCESSES)
         yield from (self._by_label(*row) for row in _BY_LABEL)
         yield from self._of_sending()
+        yield from self._hints()
         yield self._lag()
         yield from self._certificate()
         yield from _disks(self._config)
@@ -107,6 +108,20 @@ class _Numbers:
             for connection, count in _numbers(process.get("transactions")):
                 sent.add_metric([connection], count)
         yield sent
+
+    def _hints(self) -> Iterator[Metric]:
+        for process in self._processes:
+            hints = process.get("hints")
+            if not isinstance(hints, Mapping):
+                continue
+            what = "Whether hints between the servers of the same mailboxes arrive."
+            yield GaugeMetricFamily("mic_mail_hints_arrive", what, value=float(hints.get("arrive") is True))
+            if (milliseconds := _number(hints.get("ms"))) is not None:
+                what = "How long the last hint took from this server to itself."
+                yield GaugeMetricFamily("mic_mail_hints_seconds", what, value=milliseconds / 1000)
+            for key in ("sent", "heard", "lost"):
+                count = _number(hints.get(key)) or 0.0
+                yield CounterMetricFamily(f"mic_mail_hints_{key}", f"Hints between servers that were {key}.", value=count)
 
     def _lag(self) -> Metric:
         lag = HistogramMetricFamily("mic_mail_loop_lag_seconds", "How late the event loop comes.", labels=["process"])

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from mic_mail.storage.account_rules import AccountRules as Account
 from mic_mail.storage.change_notifier import ChangeNotifier
+from mic_mail.storage.hints import Hints
 from mic_mail.storage.index.answer_rows import FolderKey
 from mic_mail.storage.index.open_folders import OpenFolder
 from mic_mail.storage.journal.frames import Frame
@@ -64,6 +65,8 @@ class MailStore(ABC):
     """All accounts of one ground, for one process."""
 
     journal: BatchJournal
+    hints: Hints | None = None
+    """What tells other servers of changes; None where no other has these mailboxes."""
     uses: int = 0
     """The number of uses of stores, so that `rest` is called only after a use."""
     _shared: SharedResources

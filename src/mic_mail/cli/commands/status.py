@@ -84,6 +84,7 @@ def _sentences(status: Mapping[str, object]) -> Iterator[Text]:
     if isinstance(readers, Mapping):
         yield _readers(readers)
     yield from _unread(processes)
+    yield from _hints(processes)
     yield from _confinement(status)
     for process in processes:
         yield from _reserves(process)
@@ -103,6 +104,24 @@ def _readers(status: Mapping[str, object]) -> Text:
         f"Tiến trình đọc tài liệu được cô lập bằng: {in_force.vi}{without.vi}",
         f"Document readers are confined by {in_force.en}{without.en}",
     )
+
+
+def _hints(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
+    """Yield whether other servers of the same mailboxes are heard, if there may be any."""
+    for process in processes:
+        if not isinstance(hints := process.get("hints"), Mapping):
+            continue
+        if hints.get("arrive") is True:
+            late, sent, heard = (hints.get(key) for key in ("ms", "sent", "heard"))
+            yield Text(
+                f"Tin báo giữa các máy chủ đến sau {late} ms; đã gửi {sent}, nhận {heard}.",
+                f"Hints between servers arrive in {late} ms; {sent} sent, {heard} heard.",
+            )
+        else:
+            yield Text(
+                "CẢNH BÁO: không nhận được tin báo của các máy chủ khác; thay đổi ở đó đến đây chậm đến hai giây.",
+                "ALARM: no hints from other servers arrive; changes there are seen here up to two seconds late.",
+            )
 
 
 def _unread(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:

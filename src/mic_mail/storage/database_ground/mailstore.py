@@ -18,6 +18,7 @@ from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.postgresql.database import Database
+from mic_mail.storage.index.postgresql.hints import PostgresqlHints
 from mic_mail.storage.index.statements import SqlStatement, among, uid_list, whole_sum
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.replay import Replay
@@ -50,6 +51,7 @@ class DatabaseMailStore(MailStore):
         super().__init__(on_change)
         settings = replace(settings or StorageSettings(), search_file=False)
         self._database = database
+        self.hints = PostgresqlHints(database)
         self._stores: dict[int, DatabaseStore] = {}
         self._lock = threading.Lock()
         self._shared = DatabaseResources(
