@@ -129,6 +129,7 @@ LOADED_LATE = [
     ("mic_mail.app.child_process", "mic_mail.storage.database_ground.mailstore"),  # by the supervisor, for such mailboxes
     ("mic_mail.app.child_process", "mic_mail.storage.index.postgresql.creation"),
     ("mic_mail.app.server", "mic_mail.app.web_process"),
+    ("mic_mail.app.server", "mic_mail.process.hint_bridge"),  # in one process, for such mailboxes
     ("mic_mail.auth.password_policy", "zxcvbn"),  # for a new password: commands and pages
     ("mic_mail.directory.engine", "mic_mail.directory.migrate"),  # once, for a directory of an older version
     ("mic_mail.documents.xlsx", "openpyxl"),  # for a spreadsheet: commands and pages
