@@ -45,12 +45,16 @@ def write_body(connection: Connection, account_id: int, email_pk: int, pieces: I
 
 
 def read_body(connection: Connection, account_id: int, email_pk: int, size: int) -> Iterator[bytes]:
-    """Yield the pieces of a body."""
-    for piece in range(-(-size // PIECE_OCTETS)):
+    """Yield the pieces of a body; `Unavailable` where one is not whole."""
+    for piece, at in enumerate(range(0, size, PIECE_OCTETS)):
         row = _PIECE.on(connection, account=account_id, email=email_pk, piece=piece).fetchone()
-        if row is None:
-            raise Unavailable(f"account {account_id}: content {email_pk} has no piece {piece}")
+        if row is None or len(row[0]) != min(PIECE_OCTETS, size - at):
+            raise Unavailable(_too_short(account_id, email_pk, piece))
         yield row[0]
+
+
+def _too_short(account_id: int, email_pk: int, piece: int) -> str:
+    return f"account {account_id}: of content {email_pk}, piece {piece} is missing or too short; repair finds all that are"
 
 
 class StagedBody:
@@ -125,20 +129,22 @@ class MessageBody:
         while offset < end:
             number, start = divmod(offset, PIECE_OCTETS)
             part = self._piece(number)[start : start + end - offset]
+            if not part:
+                raise Unavailable(_too_short(self._store.account_id, self._email_pk, number))
             parts.append(part)
             offset += len(part)
         return b"".join(parts)
 
     def _piece(self, number: int) -> bytes:
         at, octets = self._at
-        if at == number:
-            return octets
-        with self._store.reading() as connection:
-            row = _PIECE.on(connection, account=self._store.account_id, email=self._email_pk, piece=number).fetchone()
-        if row is None:
-            raise Unavailable(f"account {self._store.account_id}: a message that is being read has been removed")
-        self._at = number, row[0]
-        return self._at[1]
+        if at != number:
+            with self._store.reading() as connection:
+                row = _PIECE.on(connection, account=self._store.account_id, email=self._email_pk, piece=number).fetchone()
+            if row is None:
+                raise Unavailable(f"account {self._store.account_id}: a message that is being read has been removed")
+            octets = row[0]
+            self._at = number, octets
+        return octets
 
     def close(self) -> None:
         self._at = -1, b""

@@ -13,7 +13,7 @@ from mic_mail.storage.database_ground.account import DatabaseAccount
 from mic_mail.storage.database_ground.bodies import PIECE_OCTETS
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import NoSuchMessage, Unavailable
-from mic_mail.storage.types import DELETED
+from mic_mail.storage.types import DELETED, AccountRef
 from postgresql_server import PostgresqlServer
 from store_harness import deliver, inbox, message
 from unit.storage.grounds import DatabaseRoot
@@ -63,6 +63,23 @@ def test_a_message_that_cannot_be_read_any_more_says_so(root: DatabaseRoot, acco
         long.pread(2 * PIECE_OCTETS, 1)
     with pytest.raises(NoSuchMessage):
         account.open_message(inbox(account), uids[0])
+
+
+@pytest.mark.parametrize("piece", [0, 1, 2])
+def test_a_piece_that_is_too_short_ends_no_message(
+    root: DatabaseRoot, account: DatabaseAccount, postgresql: PostgresqlServer, piece: int
+) -> None:
+    """What is there is read; from there on it cannot be, and it is not copied to another account."""
+    octets = large(2 * PIECE_OCTETS + 100)
+    uid = publish(account, octets)
+    postgresql.psql(f"UPDATE body SET octets = substr(octets, 1, 7) WHERE piece = {piece}")
+    at = piece * PIECE_OCTETS
+    with account.open_message(inbox(account), uid) as message:
+        assert message.pread(at, 7) == octets[at : at + 7]
+        with pytest.raises(Unavailable):
+            message.pread(at, 8)
+    with pytest.raises(Unavailable):
+        account.stage_copies(AccountRef(8, "mic.gov.vn/ttlan"), inbox(account), [uid])
 
 
 def bodies(server: PostgresqlServer) -> int:
