@@ -300,6 +300,14 @@ class Names(Protocol):
         """Return the UID mark of a folder with this UIDNEXT."""
         ...
 
+    def highest_uidnext(self, folder: FolderRow) -> int:
+        """Return the highest UIDNEXT that the folder may have had, where its row is wrong."""
+        ...
+
+    def highest_modseq(self, account: AccountRow) -> int:
+        """Return the highest MODSEQ that the account may have given out, where its row is wrong."""
+        ...
+
     def write_uid_mark(self, folder: FolderRow) -> None:
         """Make durable the next UID mark of a folder, before numbers reach the last one."""
         ...

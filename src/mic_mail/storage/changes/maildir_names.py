@@ -3,7 +3,8 @@
     messages    place, sync, present, copy, move, stage_copy, expunge, restorable, restore
     folders     make_folder, is_taken, rename_folders, delete_folder, is_restorable, restore_folder
     readers     forget_reader, forget_readers
-    sidecars    rewrite_account_sidecar, rewrite_folder_sidecar, uid_mark, write_uid_mark, write_modseq_mark
+    sidecars    rewrite_account_sidecar, rewrite_folder_sidecar
+    marks       uid_mark, highest_uidnext, highest_modseq, write_uid_mark, write_modseq_mark
 
 In: rows of the index, as they are before the operation, and new names from it. Each operation records what it is about to do
 (maildir_record.py), does it, and notes what is to be fsynced. Expunged messages and deleted folders lie in `.expunged/`. The

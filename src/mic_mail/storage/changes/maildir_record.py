@@ -103,6 +103,16 @@ class MaildirRecord:
         """Return the UID mark of a folder with this UIDNEXT."""
         return uidnext + MARK_STEP
 
+    @staticmethod
+    def highest_uidnext(folder: FolderRow) -> int:
+        """Return the UID mark: a COMMIT that was lost with the power may have given out every UID below it."""
+        return folder.uidnext_mark
+
+    @staticmethod
+    def highest_modseq(account: AccountRow) -> int:
+        """Return the MODSEQ mark, likewise."""
+        return account.modseq_mark
+
     def write_uid_mark(self, folder: FolderRow) -> None:
         """Write the next UID mark of a folder."""
         before, folder.uidnext_mark = folder.uidnext_mark, self.uid_mark(folder.uidnext)

@@ -62,13 +62,14 @@ def verify_numbers(write: Write, folder: FolderRow, *, check: bool) -> Iterator[
     if not uid < folder.uidnext <= folder.uidnext_mark:
         yield RepairFinding("uidnext", folder.name, f"{uid} < {folder.uidnext} <= {folder.uidnext_mark}")
         if not check:
-            folder.uidnext = max(folder.uidnext, folder.uidnext_mark, uid + 1)
-            folder.uidnext_mark = folder.uidnext
+            folder.uidnext = max(folder.uidnext, write.names.highest_uidnext(folder), uid + 1)
+            folder.uidnext_mark = max(folder.uidnext, folder.uidnext_mark)
             write.keep(folder)
     if not modseq <= folder.highest_modseq <= write.account.modseq <= write.account.modseq_mark:
         yield RepairFinding("modseq", folder.name, f"{modseq} <= {folder.highest_modseq} <= {write.account.modseq}")
         if not check:
-            write.account.modseq = max(write.account.modseq, write.account.modseq_mark, folder.highest_modseq, modseq)
+            known = write.names.highest_modseq(write.account)
+            write.account.modseq = max(write.account.modseq, known, folder.highest_modseq, modseq)
             write.touch(folder)
 
 

@@ -7,7 +7,7 @@ from mic_mail.storage.database_ground.bodies import StagedBody, read_body, write
 from mic_mail.storage.database_ground.marks import is_marked
 from mic_mail.storage.delivery import Arrival
 from mic_mail.storage.durable_by_journal import Hold, Remember
-from mic_mail.storage.index.rows import FolderRow, MessageRow
+from mic_mail.storage.index.rows import AccountRow, FolderRow, MessageRow
 from mic_mail.storage.index.statements import Connection
 from mic_mail.storage.message_names import expunged_name
 from mic_mail.storage.store import Store
@@ -95,6 +95,14 @@ class RowNames:
 
     def uid_mark(self, uidnext: int) -> int:
         return NO_UID_MARK
+
+    def highest_uidnext(self, folder: FolderRow) -> int:
+        """Return the row's own: no COMMIT is lost, and the mark is a number that none reaches."""
+        return folder.uidnext
+
+    def highest_modseq(self, account: AccountRow) -> int:
+        """Return the row's own, likewise."""
+        return account.modseq
 
     def write_uid_mark(self, folder: FolderRow) -> None: ...
 
