@@ -59,6 +59,7 @@ class DatabaseAccount(AccountRules):
         try:
             with open(source, "rb", buffering=0) as file:
                 staged.append_rest(file.fileno(), 0)
+            staged.finish()
         except OSError as error:
             staged.discard()
             raise of_os_error("staging", error) from error

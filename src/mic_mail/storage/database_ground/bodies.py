@@ -4,6 +4,7 @@ A body belongs to a content (`email_pk`), so copies share it. A trigger removes 
 in pieces, so that neither side ever holds a large message as a whole.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
@@ -58,7 +59,10 @@ def _too_short(account_id: int, email_pk: int, piece: int) -> str:
 
 
 class StagedBody:
-    """An incoming message, in memory while it is small, else in a temporary file of this process."""
+    """An incoming message, in memory while it is small, else in a temporary file of this process.
+
+    `DiskFull` or `Unavailable` leaves nothing of it behind.
+    """
 
     __slots__ = ("_file", "base", "size")
 
@@ -71,16 +75,18 @@ class StagedBody:
     @property
     def path(self) -> str:
         """The path of its descriptor: the file itself has no name."""
-        self._file.rollover()
-        self._file.flush()
+        try:
+            self._file.rollover()
+            self._file.flush()
+        except OSError as error:
+            raise self._discarded(error) from error
         return f"/proc/self/fd/{self._file.fileno()}"
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
             self.size += self._file.write(octets)
         except OSError as error:
-            self.discard()
-            raise of_os_error("staging", error) from error
+            raise self._discarded(error) from error
 
     def append_rest(self, source: int, offset: int) -> None:
         """Append the open file `source` from `offset` on."""
@@ -89,25 +95,37 @@ class StagedBody:
                 self.write(octets)
                 offset += len(octets)
         except OSError as error:
-            self.discard()
-            raise of_os_error("staging", error) from error
+            raise self._discarded(error) from error
 
     def finish(self) -> None:
-        """Do nothing: the change that publishes it makes it durable."""
+        """Complete the content; the change that publishes it makes it durable."""
+        self.finish_later()
 
     def finish_later(self) -> None:
-        """Do nothing, as `finish`."""
+        """Leave nothing in a buffer: a file that has no room for it says so here, not within a change."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._discarded(error) from error
 
     def discard(self) -> None:
         """Drop the content; harmless when called twice."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what it writes last
+            self._file.close()
+
+    def _discarded(self, error: OSError) -> Unavailable:
+        self.discard()
+        return of_os_error("staging", error)
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the content, at least one piece; may be called again, where the change is tried again."""
-        self._file.seek(0)
-        yield self._file.read(PIECE_OCTETS)
-        while octets := self._file.read(PIECE_OCTETS):
-            yield octets
+        try:
+            self._file.seek(0)
+            yield self._file.read(PIECE_OCTETS)
+            while octets := self._file.read(PIECE_OCTETS):
+                yield octets
+        except OSError as error:
+            raise of_os_error("reading what was staged", error) from error
 
 
 class MessageBody:

@@ -1,18 +1,22 @@
 """Bodies that are rows: in pieces, shared by copies, read in any order, and gone with their content."""
 
 import random
+import resource
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from faults.small_disk import small_disk
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.changes.publish import publish_within
 from mic_mail.storage.database_ground.account import DatabaseAccount
-from mic_mail.storage.database_ground.bodies import PIECE_OCTETS
+from mic_mail.storage.database_ground.bodies import PIECE_OCTETS, StagedBody
 from mic_mail.storage.delivery import Delivery
-from mic_mail.storage.errors import NoSuchMessage, Unavailable
+from mic_mail.storage.errors import DiskFull, NoSuchMessage, Unavailable
 from mic_mail.storage.types import DELETED, AccountRef
 from postgresql_server import PostgresqlServer
 from store_harness import deliver, inbox, message
@@ -152,6 +156,38 @@ def test_a_staged_message_can_be_published_again(account: DatabaseAccount, tmp_p
     with account.open_message(archive, published.uid) as body:
         assert body.pread(0, staged.size) == octets
     assert account.quota().octets == staged.size
+
+
+@pytest.mark.parametrize("ending", [StagedBody.finish, StagedBody.finish_later, lambda staged: staged.path])
+def test_the_last_octets_find_no_room(
+    account: DatabaseAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: Callable[[StagedBody], object]
+) -> None:
+    """The full disk is told as such when the message is complete, and not by an error of the file within a change."""
+    with small_disk(tmp_path) as disk:
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        staged = account.stage()
+        staged.write(bytes(80 * 4096))
+        staged.write(b"the last ones wait in a buffer")
+        disk.leave(0)
+        with pytest.raises(DiskFull):
+            ending(staged)
+        assert disk.free > 0
+        staged.discard()
+
+
+def test_no_descriptor_is_left_for_what_is_staged(account: DatabaseAccount) -> None:
+    """A message that goes into a file, or is asked for the path of one, is refused for now."""
+    small, long = account.stage(), account.stage()
+    small.write(b"Subject: small\r\n\r\n")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(Unavailable):
+            small.path  # noqa: B018 - which makes a file of it
+        with pytest.raises(Unavailable):
+            long.write(bytes(PIECE_OCTETS + 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def _publish_and_fail(account: DatabaseAccount, delivery: Delivery) -> None:
