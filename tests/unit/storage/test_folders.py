@@ -9,6 +9,7 @@ import pytest
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
+from mic_mail.storage.changes import retention
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NotPermitted, TooMany
 from mic_mail.storage.local_mailstore import Account
@@ -159,6 +160,23 @@ def test_folders_made_and_deleted_in_turn_come_to_an_end(root: Root) -> None:
     root.use(act)
     root.lose_index()
     assert "more/and/more" in root.use(observe)
+
+
+def test_two_sweep_at_once(root: Root) -> None:
+    """A deleted folder that another process has removed for good is no error; what is left to do is done."""
+    root.settings["expunge_keep_seconds"] = 0
+
+    def live(account: Account) -> None:
+        for name in ("Archive", "Junk"):
+            deliver(account, account.folder(name).folder_id, [name])
+            account.delete(name)
+        gone = retention.let_go(account._store, account._store.clock.steady_us(), keep=False)
+        assert next(gone).name == "Junk"
+        root.use(lambda other: other.sweep())
+        assert list(gone) == []
+        assert observe(account).keys() == {"INBOX", "Drafts", "Sent", "Trash"}
+
+    root.use(live)
 
 
 def test_tmp_that_is_removed_beside_us_is_made_again(account: Account, root: Root) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from mic_mail.storage.changes.expunge import drop_refs
 from mic_mail.storage.changes.legal_hold import is_held
 from mic_mail.storage.index import reader_seen_rows, schema
-from mic_mail.storage.index.rows import FolderRow, read_all_folders
+from mic_mail.storage.index.rows import FolderRow, read_all_folders, read_folder
 from mic_mail.storage.index.statements import SqlStatement, among, keyed_by, uid_list
 from mic_mail.storage.store import Store
 
@@ -99,12 +99,12 @@ def expired_folders(store: Store, before_us: int) -> list[int]:
 def let_go_folder(store: Store, folder_id: int) -> FolderRow | None:
     """Remove an expired deleted folder: its rows in slices, its own row last; return it.
 
-    None: it was restored meanwhile, or is to be retained.
+    None: it was restored meanwhile, or is to be retained, or another process removes it.
     """
     while True:
         with store.writing() as write:
-            folder = write.any_folder(folder_id)
-            if folder.deleted_at_us is None or is_held(write):
+            folder = read_folder(write.connection, store.account_id, folder_id)
+            if folder is None or folder.deleted_at_us is None or is_held(write):
                 return None
             here = {"account": store.account_id, "folder": folder_id}
             messages = _SOME_MESSAGES.on(write.connection, **here).fetchall()
