@@ -14,7 +14,8 @@ from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.errors import FolderExists, NameNotAllowed, NoSuchFolder, NotPermitted, TooMany
 from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.maildir.sidecars import AccountSidecar
-from store_harness import Root, deliver, inbox, message, observe
+from mic_mail.storage.types import SEEN
+from store_harness import REF, Root, deliver, inbox, killed_at, message, observe
 
 
 def test_new_account_has_its_folders(account: Account) -> None:
@@ -177,6 +178,29 @@ def test_two_sweep_at_once(root: Root) -> None:
         assert observe(account).keys() == {"INBOX", "Drafts", "Sent", "Trash"}
 
     root.use(live)
+
+
+def test_a_folder_comes_back_whose_removal_has_begun(root: Root, account: Account) -> None:
+    """Its messages are gone for good, for those too who have its list in memory or know it from before."""
+    root.settings["expunge_keep_seconds"] = 0
+    folder_id = account.folder("Archive").folder_id
+    deliver(account, folder_id, ["a", "b"])
+    account.keep_seen(each=True)
+    account._mailstore.account(REF, "ttlan@mic.gov.vn").store_flags(folder_id, [1], "+", SEEN)
+    before = account.view(folder_id)
+    account.delete("Archive")
+    assert root.rows(f"SELECT count(*) FROM message WHERE folder_id = {folder_id}") == [(2,)]
+    line = 0
+    while root.rows(f"SELECT count(*) FROM message WHERE folder_id = {folder_id}") == [(2,)]:
+        line += 25
+        assert not killed_at(line, lambda: root.use(lambda other: other.sweep()))
+    assert account.undelete(folder="Archive") == 0
+    assert list(account.view(folder_id).uids) == []
+    assert not account.changes(folder_id, before.info.highest_modseq).complete
+    assert deliver(account, folder_id, ["c"]) == [before.info.uidnext]
+    assert observe(account)["Archive"].messages.keys() == {before.info.uidnext}
+    found = {finding.kind for finding in account.repair(check=True).findings}
+    assert found <= {"message-found"}  # files that the sweep had come to last
 
 
 def test_tmp_that_is_removed_beside_us_is_made_again(account: Account, root: Root) -> None:

@@ -113,6 +113,7 @@ def let_go_folder(store: Store, folder_id: int) -> FolderRow | None:
             drop_refs(write, [email_pk for _, email_pk, _ in tombstones if email_pk is not None])
             write.names.forget(name for _, _, name in tombstones if name)
             _DROP_MESSAGES.on(write.connection, **here, uids=uid_list(uid for uid, _ in messages))
+            reader_seen_rows.drop_states(write.connection, store.account_id, folder_id, [uid for uid, _ in messages])
             _DROP_TOMBSTONES.on(write.connection, **here, uids=uid_list(uid for uid, _, _ in tombstones))
             done = not messages and not tombstones
             if done:

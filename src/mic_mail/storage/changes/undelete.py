@@ -152,7 +152,9 @@ def _restore_folder(write: Write, row: FolderRow) -> int:
     folder = write.any_folder(row.folder_id)
     write.names.restore_folder(folder)
     folder.deleted_at_us, folder.modseq = None, write.modseq
-    recount_folder(write, folder)  # the sweep may have begun to remove it
+    recount_folder(write, folder)  # the sweep may have begun to remove it, of which no history tells
+    write.touch(folder)
+    folder.expunge_floor = folder.highest_modseq
     write.save(folder)
     write.account.messages += folder.messages
     write.account.octets += folder.octets
