@@ -58,35 +58,68 @@ def _too_short(account_id: int, email_pk: int, piece: int) -> str:
     return f"account {account_id}: of content {email_pk}, piece {piece} is missing or too short; repair finds all that are"
 
 
+class Spool:
+    """The content of messages on their way, one after the other: in memory while it is small, else in a temporary file."""
+
+    __slots__ = ("_users", "end", "file")
+
+    def __init__(self) -> None:
+        self.file = SpooledTemporaryFile(max_size=PIECE_OCTETS)  # noqa: SIM115 - closed by the last `leave`, or with the last user
+        self.end = 0
+        self._users = 0
+
+    def enter(self) -> int:
+        """Return where the content of another message begins."""
+        self._users += 1
+        return self.end
+
+    def leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            with contextlib.suppress(OSError):  # of what it writes last
+                self.file.close()
+
+
 class StagedBody:
-    """An incoming message, in memory while it is small, else in a temporary file of this process.
+    """An incoming message in a spool of its own, or a copy in one with others.
 
     `DiskFull` or `Unavailable` leaves nothing of it behind.
     """
 
-    __slots__ = ("_file", "base", "size")
+    __slots__ = ("_at", "_is_there", "_spool", "base", "size")
 
     def __init__(self, base: str) -> None:
         self.base = base
         """The part of its name that it keeps for ever."""
         self.size = 0
-        self._file = SpooledTemporaryFile(max_size=PIECE_OCTETS)  # noqa: SIM115 - closed by `discard`, or with the last user
+        self._is_there = True
+        self._spool = Spool()
+        self._at = self._spool.enter()
+
+    def share(self, spool: Spool) -> None:
+        """Lie in a spool with others, since each has a descriptor and memory; before the first `write`. It has no `path`."""
+        self._spool.leave()
+        self._spool, self._at = spool, spool.enter()
 
     @property
     def path(self) -> str:
         """The path of its descriptor: the file itself has no name."""
+        assert self._spool.end == self.size, "a spool of its own"
+        file = self._spool.file
         try:
-            self._file.rollover()
-            self._file.flush()
+            file.rollover()
+            file.flush()
         except OSError as error:
             raise self._discarded(error) from error
-        return f"/proc/self/fd/{self._file.fileno()}"
+        return f"/proc/self/fd/{file.fileno()}"
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
-            self.size += self._file.write(octets)
+            written = self._spool.file.write(octets)
         except OSError as error:
             raise self._discarded(error) from error
+        self.size += written
+        self._spool.end += written
 
     def append_rest(self, source: int, offset: int) -> None:
         """Append the open file `source` from `offset` on."""
@@ -104,14 +137,15 @@ class StagedBody:
     def finish_later(self) -> None:
         """Leave nothing in a buffer: a file that has no room for it says so here, not within a change."""
         try:
-            self._file.flush()
+            self._spool.file.flush()
         except OSError as error:
             raise self._discarded(error) from error
 
     def discard(self) -> None:
         """Drop the content; harmless when called twice."""
-        with contextlib.suppress(OSError):  # of what it writes last
-            self._file.close()
+        if self._is_there:
+            self._is_there = False
+            self._spool.leave()
 
     def _discarded(self, error: OSError) -> Unavailable:
         self.discard()
@@ -120,10 +154,9 @@ class StagedBody:
     def pieces(self) -> Iterator[bytes]:
         """Yield the content, at least one piece; may be called again, where the change is tried again."""
         try:
-            self._file.seek(0)
-            yield self._file.read(PIECE_OCTETS)
-            while octets := self._file.read(PIECE_OCTETS):
-                yield octets
+            for at in range(0, self.size or 1, PIECE_OCTETS):
+                self._spool.file.seek(self._at + at)
+                yield self._spool.file.read(min(PIECE_OCTETS, self.size - at))
         except OSError as error:
             raise of_os_error("reading what was staged", error) from error
 

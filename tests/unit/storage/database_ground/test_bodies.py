@@ -1,8 +1,10 @@
 """Bodies that are rows: in pieces, shared by copies, read in any order, and gone with their content."""
 
+import os
 import random
 import resource
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -188,6 +190,33 @@ def test_no_descriptor_is_left_for_what_is_staged(account: DatabaseAccount) -> N
             long.write(bytes(PIECE_OCTETS + 1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_copies_to_another_account_lie_in_one_file(root: DatabaseRoot) -> None:
+    """However many there are, and of whatever size: they take one descriptor, and memory for a piece or two."""
+    there = AccountRef(8, "mic.gov.vn/ttlan")
+    sizes = [200_000 + 7_000 * number for number in range(20)]
+
+    def live(account: DatabaseAccount) -> None:
+        uids = [publish(account, large(size)) for size in sizes]
+        descriptors = len(os.listdir("/proc/self/fd"))
+        tracemalloc.start()
+        copies = account.stage_copies(there, inbox(account), uids)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(os.listdir("/proc/self/fd")) == descriptors + 1
+        assert held < 3 * PIECE_OCTETS
+        copies.pop(3).delivery.staged.discard()
+        target = account._mailstore.account(there)
+        target.publish(inbox(target), [copy.delivery for copy in copies])
+        for copy in copies:
+            copy.delivery.staged.discard()
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+        for uid, size in enumerate(sizes[:3] + sizes[4:], 1):
+            with target.open_message(inbox(target), uid) as body:
+                assert body.pread(0, size + 1) == large(size)
+
+    root.use(live)
 
 
 def _publish_and_fail(account: DatabaseAccount, delivery: Delivery) -> None:
