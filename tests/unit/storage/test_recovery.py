@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -239,6 +240,28 @@ def test_an_index_damaged_in_its_middle_is_made_anew(root: Root) -> None:
 
     assert root.use(come_again) == 200
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_files_are_renamed_later_where_the_index_cannot_be_opened_now(root: Root) -> None:
+    """By a process without descriptors, whose round of all mailboxes goes on with the next one."""
+
+    def live(account: Account) -> None:
+        deliver(account, inbox(account), ["a"])
+        account.store_flags(inbox(account), [1], "+", SEEN)
+        account._mailstore.rest(-1)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        next_descriptor = os.open("/dev/null", os.O_RDONLY)
+        os.close(next_descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_descriptor + 1, limits[1]))  # for the lock
+        try:
+            with pytest.raises(Unavailable):
+                account.flush_names()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        account.flush_names()
+        assert {file.name[-4:] for file in (root.home / "Maildir/cur").iterdir()} == {":2,S"}
+
+    root.use(live)
 
 
 def test_flags_that_change_during_a_sweep_are_not_taken_for_named(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

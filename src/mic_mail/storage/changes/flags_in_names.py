@@ -100,7 +100,7 @@ def _flush_folder(store: LocalStore, folder_id: int, *, pauses: bool, may_stop: 
 
 
 def _dirty_folders(store: LocalStore) -> list[int]:
-    with store.index.reading() as connection:
+    with translated("reading the index"), store.index.reading() as connection:
         return [folder for (folder,) in _DIRTY_FOLDERS.on(connection, account=store.account_id)]
 
 
