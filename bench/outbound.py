@@ -176,7 +176,8 @@ class OurQueue:
 
     def __init__(self, folder: Path, messages: int, domains: int, ports: int) -> None:
         from mic_mail.mailbox_address import MailboxAddress
-        from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+        from mic_mail.queue.local_queue import LocalQueue
+        from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 
         data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,7 @@ class OurQueue:
             f'[listen]\naddresses = ["127.0.0.1"]\ndoors = ["smtp"]\nsmtp = 0\n[process]\nworkers = 1\n'
             f'[dns]\nnameservers = ["127.0.0.1:{ports + 53}"]\n[sending]\nport = {ports + 25}\nconnections = {CONNECTIONS}\n'
         )
-        queue, head = Queue(data / "queue"), b"Return-Path: <a@bench.test>\r\n"
+        queue, head = LocalQueue(data / "queue"), b"Return-Path: <a@bench.test>\r\n"
         for number in range(messages):
             message = data / f"m{number}"
             message.write_bytes(head + BODY % number)

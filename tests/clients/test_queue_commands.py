@@ -19,8 +19,9 @@ from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.console import Console
@@ -37,7 +38,7 @@ class QueueConsole(Console):
         super().__init__(folder)
         (folder / "mic-mail.toml").write_text(write(server.config))
         self.server, self.other = server, other
-        self.queue = Queue(server.config.queue_dir)
+        self.queue = LocalQueue(server.config.queue_dir)
 
     def submit(self, *to: str) -> str:
         """One message more that waits; its id, once the server elsewhere has put it off."""
@@ -342,7 +343,7 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         try:
-            console, queue = Console(tmp_path), Queue(config.queue_dir)
+            console, queue = Console(tmp_path), LocalQueue(config.queue_dir)
             for local in "abcde":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
             wait_for(lambda: len(queue.names()) == 5 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
@@ -386,7 +387,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         try:
-            console, queue = Console(tmp_path), Queue(config.queue_dir)
+            console, queue = Console(tmp_path), LocalQueue(config.queue_dir)
             for local in "ab":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
             wait_for(lambda: len(queue.names()) == 2 and all(entry.state.recipients[0].attempts for entry in queue.entries()))

@@ -17,7 +17,7 @@ from mic_mail.net.tls import SELF_SIGNED_DAYS, self_signed, write_pair
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import FactKind
 from mic_mail.process.send_counters import SendCounters
-from mic_mail.queue.queue import Queue
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.services.authentication.second_factors import SecondFactors
 from unit.web.conftest import Browser
 
@@ -37,7 +37,7 @@ class Leaving:
     def __init__(self, office: Office) -> None:
         self.office = office
         self.submitted: dict[str, float] = {}
-        self.queue = Queue(office.config.queue_dir)
+        self.queue = LocalQueue(office.config.queue_dir)
 
     def submit(self) -> None:
         before = set(self.queue.names())

@@ -27,7 +27,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.dns import Resolver
 from mic_mail.process.executors import Executors
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Timeouts
@@ -56,7 +57,7 @@ class Sink(Server):
 def test_every_message_arrives_whoever_is_killed(tmp_path: Path) -> None:
     """Three hundred to ten domains, one recipient in ten unknown; twelve kills, while some are being sent. Each recipient's end
     is in the log."""
-    queue, rng = Queue(tmp_path / "queue"), random.Random(4)
+    queue, rng = LocalQueue(tmp_path / "queue"), random.Random(4)
     for number in range(MESSAGES):
         message = tmp_path / f"m{number}"
         message.write_bytes(b"Subject: m%d.\r\n\r\nx\r\n" % number)
@@ -125,7 +126,7 @@ async def _send(queue: Path, nameserver: str, port: int, reports: Path) -> None:
     unused: Any = None
     senders = QueueManager(
         runtime(unused, clock, log=log, executors=Executors(io_threads=4, hash_threads=1)),
-        Queue(queue), Resolver([nameserver], seconds=5), settings,
+        LocalQueue(queue), Resolver([nameserver], seconds=5), settings,
         may_send=lambda mailbox_id: True, report=report,
     )  # fmt: skip
     print("begun", flush=True)

@@ -22,7 +22,8 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
 from mic_mail.quarantine.unread_messages import UnreadMessages, UnreadRecord
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.services.authentication.second_factors import CodeResult, SecondFactors
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import Signer
@@ -63,7 +64,7 @@ def signed(config: Config, folder: Path) -> bytes:
         trace_id="0" * 32, sender=parsed("dvbe@mic.gov.vn"), recipients=(QueueRecipient(parsed("lan@one.example")),),
         accepted_at_us=0, return_path_octets=32, submitted_by=7,
     )  # fmt: skip
-    queue = Queue(folder / "queue")
+    queue = LocalQueue(folder / "queue")
     queue.put("0" * 32, source, envelope)
     entry = queue.read("0" * 32)
     assert entry is not None

@@ -17,7 +17,8 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind, MailboxKind, SuspensionCause
 from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.policy.suspension import QueuedMail
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
@@ -176,7 +177,7 @@ def test_what_leaves_and_cannot_be_read_is_neither_sent_nor_dropped_unseen(serve
     directory = server.population.directory
     sender, other = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
     server.suspend(sender)
-    queue = Queue(server.config.queue_dir)
+    queue = LocalQueue(server.config.queue_dir)
     message = server.config.server.data_dir / "message"
     message.write_bytes(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     for name, mailbox in (("SHUT", sender), ("WHOLE", other)):
@@ -209,7 +210,7 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
     sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
     server.suspend(sender)
     spool = Spool(server.config.spool_dir)
-    queue = Queue(server.config.queue_dir, comes_again=spool.has)
+    queue = LocalQueue(server.config.queue_dir, comes_again=spool.has)
     draft = spool.draft("KILLED")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     kept: dict[str, Any] = {

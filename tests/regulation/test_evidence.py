@@ -19,7 +19,8 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
 from mic_mail.services.compliance import traffic
@@ -137,7 +138,7 @@ def test_what_waits_is_counted(ministry: Ministry, monkeypatch: pytest.MonkeyPat
     spool.close()
     message = ministry.config.server.data_dir / "message"
     message.write_bytes(b"Subject: x\r\n\r\nx\r\n")
-    queue = Queue(ministry.config.queue_dir)
+    queue = LocalQueue(ministry.config.queue_dir)
     for number, sender in enumerate((0, 0, ttlan.mailbox_id, 0)):
         envelope = QueueEnvelope(
             trace_id=f"Q{number}", sender=parsed("a@mic.gov.vn"), recipients=(QueueRecipient(parsed("b@example.org")),),

@@ -52,6 +52,7 @@ def make_ready(config: Config) -> None:
     prepare(config)
     preload()
     if config.storage.database is not None:
+        import mic_mail.queue.database_queue
         import mic_mail.storage.database_ground.mailstore
         import mic_mail.storage.index.postgresql.creation  # noqa: F401 - its driver is loaded by no other server
 
@@ -169,7 +170,7 @@ async def _open(spec: ChildSpec) -> "ChildServer":
         tee=spec.tee,
         housekeeper=spec.role == "housekeeper",
         sender=spec.role == "sender",
-        on_demand=spec.role == "sender",
+        on_demand=spec.role == "sender" and config.storage.database is None,
         first=spec.row == 0,
     )
     if spec.role == "worker" and config.process.pin_workers:

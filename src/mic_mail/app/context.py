@@ -17,6 +17,7 @@ from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.send_limits import SendLimits
+from mic_mail.services.mail_store import open_queue
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -71,7 +72,7 @@ class ServerContext(ProcessContext):
         config, io = self.config, self.executors.io
         _log_replay(self.log, await io(self.store.recover))
         self.spool = await io(Spool, config.spool_dir, self.reserves)
-        self.queue = await io(partial(Queue, config.queue_dir, comes_again=self.spool.has))
+        self.queue = await io(partial(open_queue, config, self.store, comes_again=self.spool.has))
         self.mailflow = self._mail_flow(await io(PendingReports, config.spool_dir / "owed"))
 
     def _prepare_directory(self) -> None:

@@ -3,7 +3,8 @@
 In: a configuration. Out: a `Demand` for each such role, for the supervisor. The child itself asks the same functions before it
 ends, so that it never ends while the supervisor would start it again.
 
-    sender    while something is queued or was decided, a DKIM key waits for its record, or an MTA-STS policy is cached
+    sender    while something is queued or was decided, a DKIM key waits for its record, or an MTA-STS policy is cached; always
+              where the queue is in a database, since it goes on with what dead nodes have left
     indexer   at the start, and once a mailbox has changed since the last one ended
     web       from the first connection on (`process.demand.ConnectionDemand`, made by the supervisor)
 """
@@ -14,8 +15,8 @@ from pathlib import Path
 
 from mic_mail.config.model import Config
 from mic_mail.process.demand import BroadcastDemand, Demand, TraceDemand
+from mic_mail.queue.local_queue import folders_of
 from mic_mail.queue.notifications import ANNOUNCEMENT
-from mic_mail.queue.queue import folders_of
 from mic_mail.services.operations.indexing import ROUND_SECONDS
 from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyState, KeyUnusable
 from mic_mail.smtpclient.mta_sts_cache import cached_in
@@ -30,7 +31,7 @@ def demands_of(config: Config) -> dict[str, Demand]:
     nothing = {"queued": 0, "sending": 0}
     sender = BroadcastDemand(config.run_dir, "sender", ANNOUNCEMENT, partial(sender_has_work, config), nothing)
     indexer = TraceDemand(config.mail_root / CHANGE_MARKS, ROUND_SECONDS)
-    return {"sender": sender, "indexer": indexer}
+    return {"indexer": indexer} if config.storage.database is not None else {"sender": sender, "indexer": indexer}
 
 
 def sender_has_work(config: Config) -> bool:

@@ -15,7 +15,7 @@ from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
 from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine
-from mic_mail.queue.queue import folders_of
+from mic_mail.queue.local_queue import folders_of
 from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
 from mic_mail.services.authentication import known_networks
 from mic_mail.services.exports.content_export import ContentExport

@@ -22,7 +22,8 @@ from typing import Final
 
 from mic_mail.durable_files import make_durable, write_durably
 from mic_mail.queue.errors import trouble
-from mic_mail.queue.queue import ENVELOPE, MESSAGE, Queue, QueueEnvelope
+from mic_mail.queue.local_queue import ENVELOPE, MESSAGE
+from mic_mail.queue.queue import Queue, QueueEnvelope
 from mic_mail.queue.spool import Spool
 
 FRESH: Final = ".new"

@@ -1,63 +1,39 @@
 """The outbound queue: durable entries, each with the results of every recipient so far.
 
 In: a message with its envelope. Out: a `QueueEntry` that survives `kill -9` at any step, and its end once every recipient is
-settled. An entry is two files named by its id, and a third once something has happened:
+settled. This module has what all know: services, commands, the SMTP client. Where entries lie is told by two others, of which
+`services.mail_store` chooses one:
 
-    tmp/ID.msg    another link to the message          live/ID.msg   the message, durable, read-only, as this server stores it
-    tmp/ID.env    the envelope while it is written     live/ID.env   the envelope, never written again: with it the entry exists
-                                                       live/ID.log   what happened, a line each, append-only
+    local_queue       files of one machine, whose one process sends them
+    database_queue    rows in PostgreSQL; each of several nodes has a process that sends, and takes over from one that died
 
-Legal orders (each step may be the last before a kill):
-
-    accept     tmp/ID.env made and locked -> tmp/ID.msg linked -> tmp/ID.env written -> fsync -> live/ID.msg -> live/ID.env
-               -> fsync of live/ -> unlocked
-    take       tmp/ID.env made and locked -> live/ID.msg linked -> an envelope from elsewhere becomes live/ID.env -> fsync of
-               live/ -> tmp/ID.env removed
-    progress   a line is appended to live/ID.log, by one write; those of administrators are fsynced
-    end        live/ID.env removed, or moved to ended/ID -> live/ID.log, live/ID.msg removed
-
-    found after a kill                       means                              what is done
-    tmp/ID.*                                 never acknowledged, or taken       removed, unless its writer lives (flock)
-    live/ID.msg, ID.log without ID.env       accept before, or end after it     removed, unless its writer lives (flock)
-    live/ID.env without ID.msg               nothing that we have done          left to administrators: `DamagedEntry`
-    a last line of ID.log without its end    an interrupted write               ignored
-    all                                      the entry                          read, its log replayed
-    ended/ID                                 sent, while the spool has it       not put again; removed once the spool has not
-
-A delivery not yet recorded when the power fails is sent twice, as with every mail server: so progress lines are not
-fsynced. One process sends; workers add entries, commands append administrators' decisions and leave the entry's name in
-said/, since a notification (`queue.notifications`) may be lost. Blocking; instants are passed in.
+A log has what happened to an entry, a line each (`queue.recipient_log`). A delivery that was not recorded when a node died is
+made twice, as by every mail server. Blocking; instants are passed in.
 """
 
-import errno
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from mic_mail.durable_files import write_all
-from mic_mail.errors import Refused, Text, in_ascii
+from mic_mail.errors import Refused, Text
 from mic_mail.mailbox_address import MailboxAddress
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.binary_domains import BinaryDomains
-from mic_mail.queue.errors import trouble
+from mic_mail.queue.errors import UNREADABLE, trouble
 from mic_mail.queue.esmtp_options import QueuedTransaction, addressed
+from mic_mail.queue.node_lease import NodeLease
 from mic_mail.queue.recipient_log import HELD, NOBODY, RELEASED, AdminDecision, EntryState, Standing
-
-MESSAGE: Final = ".msg"
-ENVELOPE: Final = ".env"
-LOG: Final = ".log"
-PIECE_OCTETS: Final = 64 << 10
-"""More than almost any envelope or log has: a regular file that gives less is at its end."""
 
 
 class EntryEnded(Refused):
     """The entry has ended: nothing can be decided about it."""
+
+    def __init__(self, entry_id: str) -> None:
+        super().__init__(Text(f"Thư {entry_id} đã kết thúc.", f"{entry_id} has left the queue meanwhile."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,242 +61,115 @@ class QueueEnvelope(QueuedTransaction):
     recipients: tuple[QueueRecipient, ...]
 
 
-def folders_of(root: Path) -> tuple[Path, ...]:
-    """Return the folders of a queue: while all of them are empty, the process that sends has nothing to do."""
-    return root / "tmp", root / "live", root / "said", root / "ended"
+@dataclass(frozen=True, slots=True)
+class DamagedEntry:
+    """An unreadable entry. It is never tried, and stays until an administrator has checked it."""
+
+    entry_id: str
+    why: Text
 
 
-class Queue:
-    """All entries below one directory."""
+class Queue(ABC):
+    """All entries of one queue."""
 
-    def __init__(self, root: Path, *, comes_again: Callable[[str], bool] = lambda _: False) -> None:
-        """`comes_again` returns whether an entry may be put once more.
+    binary_domains: BinaryDomains
+    lease: NodeLease | None = None
+    """The lease of this node, where several send; None: this machine alone sends."""
+    poll_seconds: ClassVar[float] = float("inf")
+    """The process that sends polls at least so often."""
 
-        That is the case if its writer may have been killed before it knew that the entry is here. Called by the process
-        that sends.
-        """
-        self._tmp, self._live, self._said, self._ended = folders_of(root)
-        self._comes_again = comes_again
-        for directory in (self._tmp, self._live, self._said, self._ended):
-            directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        self._live_fd = os.open(self._live, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._live_text = str(self._live)
-        self.binary_domains = BinaryDomains(root / "binarymime")
+    @abstractmethod
+    def close(self) -> None: ...
 
-    def close(self) -> None:
-        os.close(self._live_fd)
+    # Writers
 
-    def has(self, entry_id: str) -> bool:
-        return _exists(self._file(entry_id, ENVELOPE))
-
-    def _file(self, entry_id: str, ending: str) -> str:
-        """Return the path of one of an entry's files.
-
-        It is text, since making a `Path` takes longer than the system call that uses it, and each message needs ten.
-        """
-        return f"{self._live_text}/{entry_id}{ending}"
-
-    def had(self, entry_id: str) -> bool:
-        """Return whether the entry is here, or has ended and its writer does not know it yet."""
-        # In the order in which an end moves it.
-        return self.has(entry_id) or (self._ended / entry_id).exists()
-
+    @abstractmethod
     def put(self, entry_id: str, message: Path, envelope: QueueEnvelope) -> None:
-        """Create the entry of a message that is durable in a file of this file system.
+        """Create the entry of a message that is durable in a file of this machine.
 
         Does nothing if the entry is or was here. When this returns the message will be sent, or its sender notified.
-        `SpoolUnavailable` leaves nothing behind.
+        `SpoolUnavailable` leaves nothing behind, unless the answer of a database was lost: then the same call finds out.
         """
-        if self.had(entry_id):
-            return
-        fresh, written = self._tmp / (entry_id + MESSAGE), self._tmp / (entry_id + ENVELOPE)
-        fd = -1
-        try:
-            fd = self._claim(entry_id, fcntl.LOCK_EX)
-            if self.had(entry_id):  # another process was faster: the open file may be the envelope in its place
-                if _is(fd, written):
-                    written.unlink(missing_ok=True)
-                return
-            fresh.unlink(missing_ok=True)
-            os.link(message, fresh)
-            os.ftruncate(fd, 0)
-            write_all(fd, envelope.encode())
-            os.fsync(fd)
-            os.rename(fresh, self._live / fresh.name)
-            os.rename(written, self._live / written.name)
-            os.fsync(self._live_fd)
-        except OSError as error:
-            for path in (self._live / written.name, written, fresh, self._live / fresh.name):
-                path.unlink(missing_ok=True)
-            raise trouble(error) from error
-        finally:
-            if fd >= 0:
-                os.close(fd)
 
+    @abstractmethod
     def take(self, entry_id: str, message: Path, envelope: Path) -> bool:
         """Create an entry from two durable files; return False if that was done before.
 
-        The envelope is moved, so the entry is created once however often that is tried, also after it has ended.
+        The envelope's file is removed, so the entry is created once however often that is tried, also after it has ended.
         `SpoolUnavailable` leaves the envelope where it was.
         """
-        fd = -1
-        try:
-            fd = self._claim(entry_id, fcntl.LOCK_EX)
-            if not envelope.exists():
-                return False
-            (self._live / (entry_id + MESSAGE)).unlink(missing_ok=True)
-            os.link(message, self._live / (entry_id + MESSAGE))
-            os.rename(envelope, self._live / (entry_id + ENVELOPE))
-            os.fsync(self._live_fd)
-        except OSError as error:
-            raise trouble(error) from error
-        finally:
-            if fd >= 0:
-                if _is(fd, self._tmp / (entry_id + ENVELOPE)):
-                    (self._tmp / (entry_id + ENVELOPE)).unlink(missing_ok=True)
-                os.close(fd)
-        return True
 
-    def _claim(self, entry_id: str, how: int) -> int:
-        """Return the locked envelope file in tmp/; only its holder touches the files of this id there.
+    @abstractmethod
+    def accept(self, entry_id: str, message: Path, envelope: QueueEnvelope) -> bool:
+        """Create the entry before its message is acknowledged; the writer never puts it again.
 
-        A file that was removed, or became an entry, while this waited for its lock does not count; the caller finds the
-        latter with `has`.
+        Returns False where that gains nothing, since the spool is as safe as the queue: the message comes from there.
         """
-        while True:
-            fd = os.open(self._tmp / (entry_id + ENVELOPE), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            try:
-                fcntl.flock(fd, how)
-            except BaseException:
-                os.close(fd)
-                raise
-            if os.fstat(fd).st_nlink:
-                return fd
-            os.close(fd)
 
+    @abstractmethod
+    def withdraw(self, entry_id: str) -> None:
+        """Remove an accepted entry unless a node has taken it up: its message is refused after all."""
+
+    # Readers
+
+    @abstractmethod
+    def has(self, entry_id: str) -> bool:
+        """Return whether the entry exists."""
+
+    @abstractmethod
+    def had(self, entry_id: str) -> bool:
+        """Return whether the entry is here, or has ended and its writer does not know it yet."""
+
+    @abstractmethod
     def names(self) -> list[str]:
         """Return the ids of all entries in order."""
-        return sorted(name.removesuffix(ENVELOPE) for name in os.listdir(self._live) if name.endswith(ENVELOPE))
 
-    def decided(self) -> list[str]:
-        """Return the entries with a decision since the last call; for the one process that sends."""
-        names = sorted(os.listdir(self._said))
-        for name in names:  # before they are read: a decision from now on leaves its name again
-            (self._said / name).unlink(missing_ok=True)
-        return names
+    @abstractmethod
+    def look_at(self, entry_id: str) -> "QueueEntry | DamagedEntry | None":
+        """Return an entry as it stands, or why it cannot be read; None if there is none."""
 
-    def entries(self) -> Iterator["QueueEntry"]:
+    def look_at_each(self, entry_ids: Iterable[str]) -> "Iterator[QueueEntry | DamagedEntry]":
+        """Yield these entries as they stand, but those that there are not."""
+        return (found for entry_id in entry_ids if (found := self.look_at(entry_id)) is not None)
+
+    def entries(self) -> "Iterator[QueueEntry]":
         """Yield every entry in the order of ids; unreadable ones are left out, for administrators."""
-        for entry_id in self.names():
-            entry = self.read(entry_id)
-            if entry is not None:
-                yield entry
+        return (found for found in self.look_at_each(self.names()) if isinstance(found, QueueEntry))
 
     def read(self, entry_id: str) -> "QueueEntry | None":
         """Return an entry as it stands; None if there is none, or it is unreadable."""
         found = self.look_at(entry_id)
         return found if isinstance(found, QueueEntry) else None
 
-    def look_at(self, entry_id: str) -> "QueueEntry | DamagedEntry | None":
-        """Return an entry as it stands, or why it cannot be read; None if there is none."""
-        try:
-            envelope = QueueEnvelope.decode(_read(self._file(entry_id, ENVELOPE)))
-            state = self._replayed(entry_id, len(envelope.recipients))
-            has_message = _exists(self._file(entry_id, MESSAGE))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            file, why = f"{entry_id}{ENVELOPE}", in_ascii(error)
-            return DamagedEntry(entry_id, Text(f"không đọc được {file} ({why})", f"{file}: {why}"))
-        if has_message:
-            return QueueEntry(self, entry_id, envelope, state)
-        file = f"{entry_id}{MESSAGE}"
-        return DamagedEntry(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None
+    # The process that sends
 
-    def _replayed(self, entry_id: str, recipients: int) -> EntryState:
-        state = EntryState.fresh(recipients)
-        try:
-            log = _read(self._file(entry_id, LOG))
-        except FileNotFoundError:
-            return state
-        for line in log.split(b"\n")[:-1]:
-            try:
-                state = state.after(json.loads(line))
-            except (ValueError, KeyError, TypeError, IndexError):
-                continue  # part of a line, followed by another writer's
-        return state
+    def available(self) -> list[str]:
+        """Return entries that it may take up, those that it has among them or not."""
+        return self.names()
 
+    def take_up(self, entry_ids: Iterable[str]) -> "Iterator[QueueEntry | DamagedEntry]":
+        """Yield these entries as they stand, to be sent by this process; those that another node sends are left out."""
+        return self.look_at_each(entry_ids)
+
+    @abstractmethod
+    def decided(self) -> list[str]:
+        """Return the entries of this process with a decision since the last call."""
+
+    @abstractmethod
     def sweep(self) -> None:
-        """Remove the leftovers of a kill; for the one process that sends, when it starts."""
-        begun = {os.path.splitext(name)[0] for name in os.listdir(self._tmp)}
-        ended = {stem for stem, _ in map(os.path.splitext, os.listdir(self._live)) if not self.has(stem)}
-        for entry_id in begun | ended:
-            self._sweep(entry_id)
+        """Remove the leftovers of a kill, when the process starts."""
 
+    @abstractmethod
     def forget_ended(self) -> None:
-        """Remove the marks of entries whose spool entry is gone too; for the process that sends, now and then."""
-        for name in os.listdir(self._ended):
-            if not self._comes_again(name):
-                (self._ended / name).unlink(missing_ok=True)
-
-    def _sweep(self, entry_id: str) -> None:
-        try:
-            fd = self._claim(entry_id, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # a living process is creating it
-            return
-        try:
-            written = self._tmp / (entry_id + ENVELOPE)
-            if not self.has(entry_id):
-                (self._live / (entry_id + MESSAGE)).unlink(missing_ok=True)
-                (self._live / (entry_id + LOG)).unlink(missing_ok=True)
-            if _is(fd, written):  # else it has just become an entry
-                (self._tmp / (entry_id + MESSAGE)).unlink(missing_ok=True)
-                written.unlink(missing_ok=True)
-        finally:
-            os.close(fd)
-
-
-def _exists(path: str) -> bool:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def _read(path: str) -> bytes:
-    """Return a file's content by as few system calls as it takes: each gives the interpreter lock to another thread."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        found = os.read(fd, PIECE_OCTETS)
-        if len(found) < PIECE_OCTETS:
-            return found
-        pieces = [found]
-        while pieces[-1]:
-            pieces.append(os.read(fd, PIECE_OCTETS))
-        return b"".join(pieces)
-    finally:
-        os.close(fd)
-
-
-def _is(fd: int, path: Path) -> bool:
-    try:
-        return os.stat(path).st_ino == os.fstat(fd).st_ino
-    except FileNotFoundError:
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedEntry:
-    """An unreadable entry. It is never tried, and stays until an administrator has checked its files."""
-
-    entry_id: str
-    why: Text
+        """Remove the marks of ended entries whose writers do not put them again; now and then."""
 
 
 @dataclass(slots=True)
-class QueueEntry:
+class QueueEntry(ABC):
     """One queued message and its results."""
+
+    is_local: ClassVar[bool] = True
+    """Set if an attempt finds the message on this machine; else `fetch` brings it."""
 
     queue: Queue
     entry_id: str
@@ -329,7 +178,7 @@ class QueueEntry:
     has_ended: bool = False
     """Set once this process has ended the entry."""
     _unwritten: list[bytes] = field(default_factory=list)
-    """Lines not yet written because the disk refused them.
+    """Lines not yet written because disk or database refused them.
 
     They count in memory, and are written before the next line: what another server has accepted must not be sent again
     and again because the disk is full.
@@ -339,29 +188,47 @@ class QueueEntry:
 
     @property
     def path(self) -> Path:
-        """The message file."""
-        return self.queue._live / (self.entry_id + MESSAGE)
+        """The message file; of an entry that is not local, between `begin_use` and `end_use` only."""
+        return Path(self.path_text)
 
     @property
+    @abstractmethod
     def path_text(self) -> str:
         """The same as text, for what each message needs."""
-        return self.queue._file(self.entry_id, MESSAGE)
+
+    @property
+    @abstractmethod
+    def octets(self) -> int:
+        """Size of the message as it is sent; raises `EntryEnded` if the entry has ended."""
+
+    @abstractmethod
+    def beginning(self, octets: int) -> bytes:
+        """Return as much of the message, as it is sent; nothing if it cannot be read."""
 
     @property
     def free_since_us(self) -> int:
         """The time of acceptance, or of the end of the last hold."""
         return max(self.envelope.accepted_at_us, self.state.free_since_us)
 
-    @property
-    def octets(self) -> int:
-        """Size of the message as it is sent; raises `EntryEnded` if the entry has ended."""
-        try:
-            return self.path.stat().st_size - self.envelope.return_path_octets
-        except FileNotFoundError as error:
-            raise self._ended() from error
+    # Attempts with an entry that is not local
 
-    def _ended(self) -> EntryEnded:
-        return EntryEnded(Text(f"Thư {self.entry_id} đã kết thúc.", f"{self.entry_id} has left the queue meanwhile."))
+    @abstractmethod
+    def may_be_tried(self) -> bool:
+        """Return whether an attempt may begin now: nobody else can have taken the entry since it was read."""
+
+    @abstractmethod
+    def begin_use(self) -> None:
+        """Announce an attempt, which ends by `end_use`; both on the loop."""
+
+    @abstractmethod
+    def fetch(self) -> None:
+        """Bring the message to this machine, for as long as an attempt uses it; in a thread."""
+
+    @abstractmethod
+    def end_use(self) -> None:
+        """End an attempt; the last one of several removes what was fetched."""
+
+    # Results
 
     def tried(
         self,
@@ -419,34 +286,34 @@ class QueueEntry:
         self._decide({"did": "drop", "places": list(places)}, decision)
 
     def refresh(self) -> bool:
-        """Read what others have appended; return False, with the state unchanged, if the entry has ended."""
+        """Read what others have appended; return False, with the state unchanged, if the entry has ended.
+
+        The same if another node sends it now.
+        """
         with self._turn:
-            state = self.queue._replayed(self.entry_id, len(self.envelope.recipients))
-            if not self.queue.has(self.entry_id):  # checked afterwards: the log is removed after the envelope
+            state = self._stored_state()
+            if state is None:
                 return False
             for line in self._unwritten:
                 state = state.after(json.loads(line))
             self.state = state
             return True
 
+    @abstractmethod
     def end(self) -> None:
         """End the entry."""
-        queue = self.queue
-        if queue._comes_again(self.entry_id):
-            with suppress(FileNotFoundError):  # ended before
-                os.rename(queue._file(self.entry_id, ENVELOPE), queue._ended / self.entry_id)
-        for ending in (ENVELOPE, LOG, MESSAGE):
-            with suppress(FileNotFoundError):
-                os.unlink(queue._file(self.entry_id, ending))
-        self.has_ended = True
 
+    @abstractmethod
+    def _stored_state(self) -> EntryState | None:
+        """Return the state by the stored log; None if the entry has ended, or is another node's."""
+
+    @abstractmethod
     def _decide(self, line: dict[str, object], decision: AdminDecision, *, sync: bool = True) -> None:
-        self._append({**line, "said": asdict(decision)}, sync=sync)
-        if not self.queue.has(self.entry_id):
-            (self.queue._live / (self.entry_id + LOG)).unlink(missing_ok=True)
-            raise self._ended()
-        with suppress(OSError):  # the decision is recorded; without the name in said/ it takes effect at the next attempt
-            os.close(os.open(self.queue._said / self.entry_id, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o640))
+        """Append an administrator's line, and tell the process that sends; `EntryEnded` if the entry has ended."""
+
+    @abstractmethod
+    def _write_down(self, *, sync: bool) -> None:
+        """Append the unwritten lines to the stored log."""
 
     def _append(self, line: dict[str, object], *, sync: bool = False) -> None:
         """Append a line; `SpoolUnavailable` if it could not be written, though `state` has it all the same."""
@@ -454,26 +321,28 @@ class QueueEntry:
             self._keep(line)
             try:
                 self._write_down(sync=sync)
-            except OSError as error:
+            except UNREADABLE as error:
                 raise trouble(error) from error
 
     def _keep(self, line: dict[str, object]) -> None:
-        self._unwritten.append(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        self._unwritten.append(encoded(line))
         self.state = self.state.after(json.loads(self._unwritten[-1]))
 
-    def _write_down(self, *, sync: bool) -> None:
-        fd = os.open(self.queue._live / (self.entry_id + LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+def encoded(line: dict[str, object]) -> bytes:
+    """Encode a line of a log."""
+    return json.dumps(line, ensure_ascii=True).encode() + b"\n"
+
+
+def replayed(log: bytes, recipients: int) -> EntryState:
+    """Return the state that a log adds up to; what a line cut off has left behind counts for nothing."""
+    state = EntryState.fresh(recipients)
+    for line in log.split(b"\n")[:-1]:
         try:
-            while self._unwritten:
-                octets = self._unwritten[0]
-                # A new line begins after one that was cut.
-                if os.write(fd, octets if _ends_with_a_line(fd) else b"\n" + octets) < len(octets):
-                    raise OSError(errno.ENOSPC, "the line was cut")
-                del self._unwritten[0]
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
+            state = state.after(json.loads(line))
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue  # part of a line, followed by another writer's
+    return state
 
 
 def _try(
@@ -490,12 +359,3 @@ def _try(
     if isinstance(reason, Text):
         line["reason_vi"] = reason.vi
     return {**line, "retries": retries} if retries else line
-
-
-def _ends_with_a_line(fd: int) -> bool:
-    size = os.fstat(fd).st_size
-    if size == 0:
-        return True
-    with open(f"/proc/self/fd/{fd}", "rb") as log:
-        log.seek(size - 1)
-        return log.read(1) == b"\n"

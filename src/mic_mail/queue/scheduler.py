@@ -110,6 +110,13 @@ class Schedule:
         self._number += 1
         heapq.heappush(self._later, (due, self._number, job))
 
+    def limit(self, most: int) -> None:
+        """Bound concurrent jobs to one destination anew; those in progress go on."""
+        if most != self._most:
+            self._most = most
+            for destination in self._destinations.values():
+                destination.allowed = min(destination.allowed, float(most))
+
     def remove(self, *entry_ids: str) -> list[DeliveryJob]:
         """Remove and return the waiting jobs of these entries, in one pass over all jobs."""
         wanted = frozenset(entry_ids)

@@ -1,12 +1,15 @@
-"""The store of a configuration's mailboxes, opened the same way by server processes and commands.
+"""The store of a configuration's mailboxes and its outbound queue, opened the same way by server processes and commands.
 
-In: a configuration, a clock, an observer of changes. Out: a `MailStore` that obeys `storage.*`.
+In: a configuration, a clock, an observer of changes. Out: a `MailStore` and a `Queue` that obey `storage.*`.
 """
 
 import contextlib
+from collections.abc import Callable
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import Queue
 from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.store import OnChange
@@ -78,14 +81,33 @@ def _in_database(
 
 
 def prepare_mail_store(config: Config) -> None:
-    """Make the tables of a new database of mailboxes; every process and command does so first.
+    """Make the tables of a new database of mailboxes and queue; every process and command does so first.
 
     Raises `NotOurs` where they are of another version.
     """
     if config.storage.database is None:
         return
+    from mic_mail.queue.database_queue import TABLES
     from mic_mail.storage.index.postgresql.creation import create
     from mic_mail.storage.index.postgresql.database import Database
 
     with contextlib.closing(Database(config.storage.database)) as database:
-        create(database)
+        create(database, TABLES)
+
+
+def open_queue(
+    config: Config, store: MailStore | None = None, *, comes_again: Callable[[str], bool] = lambda _: False
+) -> Queue:
+    """Open the outbound queue; `store` is that of the same process, whose connections it uses.
+
+    `comes_again` returns whether the spool of this server may put an entry once more.
+    """
+    if config.storage.database is None:
+        return LocalQueue(config.queue_dir, comes_again=comes_again)
+    from mic_mail.queue.database_queue import DatabaseQueue
+    from mic_mail.queue.node_lease import NodeLease
+    from mic_mail.storage.database_ground.mailstore import DatabaseMailStore
+    from mic_mail.storage.index.postgresql.database import Database
+
+    database = store.database if isinstance(store, DatabaseMailStore) else Database(config.storage.database, most=2)
+    return DatabaseQueue(database, NodeLease(Database(config.storage.database, most=1)), config.queue_dir)

@@ -15,8 +15,8 @@ from faults.processes.conftest import ADDRESS, message, sign_in
 from faults.test_indexer import TEST
 from harness import ProcessServer
 from mic_mail.clock import SystemClock
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.notifications import notify_decided
-from mic_mail.queue.queue import Queue
 from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.types import AccountRef
 from waiting import wait_for
@@ -62,7 +62,7 @@ def test_the_sender_is_there_while_something_is_queued(serve_processes: Make) ->
         assert idle_ends(server, "sender") == 2
         assert process(server, "sender")["queued"] == 0
         other.answers.update(LATER)
-        queue = Queue(server.config.queue_dir)
+        queue = LocalQueue(server.config.queue_dir)
         submit(server, letter("a@one.example", subject="m3."))  # type: ignore[arg-type]
         wait_for(lambda: any(entry.state.recipients[0].attempts for entry in queue.entries()))
         pid = process(server, "sender")["pid"]
@@ -89,7 +89,7 @@ def test_what_a_dead_server_left_in_the_queue_leaves_after_the_start(serve_proce
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         submit(server, letter("a@one.example"))  # type: ignore[arg-type]
-        queue = Queue(server.config.queue_dir)
+        queue = LocalQueue(server.config.queue_dir)
         wait_for(lambda: any(entry.state.recipients[0].attempts for entry in queue.entries()))
         server.kill()
         other.answers.clear()

@@ -14,7 +14,7 @@ from mic_mail.clock import ManualClock, SystemClock
 from mic_mail.config.model import Config
 from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.process.startup import make_folders
-from mic_mail.queue.queue import folders_of
+from mic_mail.queue.local_queue import folders_of
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, KeyFolder
 from population import Population

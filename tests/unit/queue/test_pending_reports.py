@@ -8,8 +8,9 @@ from addresses import parsed
 from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.errors import SpoolUnavailable
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.pending_reports import PendingReports, name_of
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
 
 ENVELOPE = QueueEnvelope(
@@ -52,7 +53,7 @@ def test_due_when_its_entry_says_so(tmp_path: Path) -> None:
 
 def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
     """Also where it has left the queue before somebody tries it again."""
-    spool, owed, queue = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed"), Queue(tmp_path / "queue")
+    spool, owed, queue = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed"), LocalQueue(tmp_path / "queue")
     owed.keep(NAME, b"report", ENVELOPE)
     assert owed.due(spool) == [NAME]
     assert owed.hand_over(NAME, queue)
@@ -83,7 +84,7 @@ def test_leftovers_go_with_their_entry(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any call; and what cannot be moved into the queue stays."""
-    owed, queue = PendingReports(tmp_path / "owed"), Queue(tmp_path / "queue")
+    owed, queue = PendingReports(tmp_path / "owed"), LocalQueue(tmp_path / "queue")
 
     def refuse(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")

@@ -14,7 +14,8 @@ from kills import killed_before
 from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolUnavailable
-from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import EntryEnded, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision, EntryState, Standing
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
 
@@ -41,22 +42,22 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> Queue:
-    return Queue(tmp_path / "queue")
+def queue(tmp_path: Path) -> LocalQueue:
+    return LocalQueue(tmp_path / "queue")
 
 
-def files(queue: Queue) -> set[str]:
+def files(queue: LocalQueue) -> set[str]:
     root = queue._tmp.parent
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def put(queue: Queue, message: Path, *addresses: str) -> QueueEntry:
+def put(queue: LocalQueue, message: Path, *addresses: str) -> QueueEntry:
     queue.put("ID", message, envelope(*addresses))
     (entry,) = queue.entries()
     return entry
 
 
-def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
+def test_the_life_of_an_entry(queue: LocalQueue, message: Path) -> None:
     entry = put(queue, message, "b@example.org", "c@example.org")
     assert files(queue) == {"live/ID.msg", "live/ID.env"}
     assert (entry.envelope, entry.state) == (envelope("b@example.org", "c@example.org"), EntryState.fresh(2))
@@ -75,7 +76,7 @@ def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     assert message.read_bytes() == MESSAGE
 
 
-def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: Queue, message: Path) -> None:
+def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: LocalQueue, message: Path) -> None:
     """A sentence of this server is read again in the reader's language; another server's reply stays as it came."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     own = Text("4.4.1 không kết nối được", "4.4.1 no connection")
@@ -89,7 +90,7 @@ def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: Queue, messa
     assert again.state.recipients[0].text == "451 later"
 
 
-def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:
+def test_an_entry_is_made_once(queue: LocalQueue, message: Path) -> None:
     """The spool may hand the same message on again after a kill."""
     put(queue, message).tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
     entry = put(queue, message, "other@example.org")
@@ -97,7 +98,7 @@ def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:
     assert entry.state.open == ()
 
 
-def test_what_people_decide(queue: Queue, message: Path) -> None:
+def test_what_people_decide(queue: LocalQueue, message: Path) -> None:
     """Held, let go, tried at once, dropped; whoever sends sees it when it looks."""
     sender, person = put(queue, message, "b@example.org", "c@example.org"), next(queue.entries())
     sender.tried([0, 1], Standing.OPEN, "timeout", next_try_us=99)
@@ -112,7 +113,7 @@ def test_what_people_decide(queue: Queue, message: Path) -> None:
     assert sender.state.recipients[1].reason == "nhầm người nhận"
 
 
-def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> None:
+def test_a_retry_each_minute_leaves_one_word(queue: LocalQueue, message: Path) -> None:
     """What stands between other decisions is kept."""
     entry = put(queue, message)
     for at_us in range(1, 4):
@@ -127,7 +128,7 @@ def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> Non
     assert queue.decided() == []
 
 
-def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> None:
+def test_nothing_is_decided_of_what_has_ended(queue: LocalQueue, message: Path) -> None:
     """And nothing of the decision stays behind."""
     entry = put(queue, message)
     (other,) = queue.entries()
@@ -138,7 +139,7 @@ def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> No
     assert files(queue) == set()
 
 
-def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: Path) -> None:
+def test_how_long_it_was_is_not_known_of_what_has_ended(queue: LocalQueue, message: Path) -> None:
     """Somebody may look at an entry while whoever sends ends it."""
     entry = put(queue, message)
     assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
@@ -148,7 +149,7 @@ def test_how_long_it_was_is_not_known_of_what_has_ended(queue: Queue, message: P
         _ = entry.octets
 
 
-def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path) -> None:
+def test_what_was_dropped_and_delivered_all_the_same(queue: LocalQueue, message: Path) -> None:
     """It has been delivered, and its sender is told nothing."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     entry.drop([0, 1], AdminDecision("mai", "x"))
@@ -161,7 +162,7 @@ def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path
     assert again.state.dropped_by(1) == AdminDecision("mai", "x")
 
 
-def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
+def test_what_is_settled_stays_so(queue: LocalQueue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
     entry.drop([0], AdminDecision("mai", "too late"))
@@ -169,7 +170,7 @@ def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_line_that_was_cut(queue: Queue, message: Path, cut: int) -> None:
+def test_a_line_that_was_cut(queue: LocalQueue, message: Path, cut: int) -> None:
     """It never was; what comes after it counts."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
@@ -184,7 +185,7 @@ def test_a_line_that_was_cut(queue: Queue, message: Path, cut: int) -> None:
 
 
 @pytest.mark.parametrize("octets", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff"])
-def test_an_envelope_that_cannot_be_read_is_left_to_people(queue: Queue, message: Path, octets: bytes) -> None:
+def test_an_envelope_that_cannot_be_read_is_left_to_people(queue: LocalQueue, message: Path, octets: bytes) -> None:
     put(queue, message)
     (queue._live / "ID.env").write_bytes(octets)
     assert list(queue.entries()) == []
@@ -204,7 +205,7 @@ LINES = [
 @given(st.lists(st.one_of(st.binary(max_size=20), st.sampled_from(LINES))))
 def test_any_log_is_read(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("q")
-    queue = Queue(folder)
+    queue = LocalQueue(folder)
     (folder / "m").write_bytes(MESSAGE)
     queue.put("ID", folder / "m", envelope())
     (folder / "live/ID.log").write_bytes(b"\n".join(lines))
@@ -213,7 +214,7 @@ def test_any_log_is_read(tmp_path_factory: pytest.TempPathFactory, lines: list[b
     queue.close()
 
 
-def test_a_disk_that_takes_nothing(queue: Queue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing(queue: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left behind, whichever step it was."""
     for name in ("link", "fsync", "rename"):
         with monkeypatch.context() as patch:
@@ -223,7 +224,7 @@ def test_a_disk_that_takes_nothing(queue: Queue, message: Path, monkeypatch: pyt
         assert files(queue) == set(), name
 
 
-def test_a_line_that_the_disk_does_not_take(queue: Queue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_the_disk_does_not_take(queue: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts for whoever has said it, also after a look at the file, and is written with the next one."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     with monkeypatch.context() as patch:
@@ -247,7 +248,7 @@ def test_a_kill_at_any_step_of_accepting(tmp_path: Path, message: Path) -> None:
     step, was_killed = 0, True
     while was_killed:
         step += 1
-        queue = Queue(tmp_path / f"queue{step}")
+        queue = LocalQueue(tmp_path / f"queue{step}")
         was_killed = killed_before(step, lambda: queue.put("ID", message, envelope()), STEPS)  # noqa: B023 - called at once
         queue.sweep()
         assert files(queue) in (set(), {"live/ID.msg", "live/ID.env"}), step
@@ -263,7 +264,7 @@ def test_a_kill_at_any_step_of_ending(tmp_path: Path, message: Path) -> None:
     step, was_killed = 0, True
     while was_killed:
         step += 1
-        queue = Queue(tmp_path / f"queue{step}")
+        queue = LocalQueue(tmp_path / f"queue{step}")
         entry = put(queue, message)
         entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
         was_killed = killed_before(step, entry.end, STEPS)
@@ -281,7 +282,7 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
         step += 1
         root = tmp_path / str(step)
         spool = Spool(root / "spool")
-        queue = Queue(root / "queue", comes_again=spool.has)
+        queue = LocalQueue(root / "queue", comes_again=spool.has)
         draft = spool.draft("ID")
         draft.write(MESSAGE)
         slip = SpoolEnvelope(
@@ -310,10 +311,10 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
 
 def test_a_sweep_beside_who_puts(tmp_path: Path, message: Path) -> None:
     """Nothing that somebody alive is making is swept away."""
-    queue, ending = Queue(tmp_path / "queue"), threading.Event()
+    queue, ending = LocalQueue(tmp_path / "queue"), threading.Event()
 
     def sweep() -> None:
-        other = Queue(tmp_path / "queue")
+        other = LocalQueue(tmp_path / "queue")
         while not ending.is_set():
             other.sweep()
         other.close()
@@ -331,7 +332,7 @@ def test_a_sweep_beside_who_puts(tmp_path: Path, message: Path) -> None:
 
 def test_many_who_put_the_same(tmp_path: Path, message: Path) -> None:
     """One of them makes it; none spoils it."""
-    queue = Queue(tmp_path / "queue")
+    queue = LocalQueue(tmp_path / "queue")
     for number in range(30):
         threads = [threading.Thread(target=queue.put, args=(f"ID{number}", message, envelope())) for _ in range(8)]
         for thread in threads:
@@ -343,7 +344,7 @@ def test_many_who_put_the_same(tmp_path: Path, message: Path) -> None:
     assert len(files(queue)) == 60
 
 
-def test_lines_of_two_processes_do_not_mix(queue: Queue, message: Path) -> None:
+def test_lines_of_two_processes_do_not_mix(queue: LocalQueue, message: Path) -> None:
     """A person holds and lets go while somebody sends."""
     entry, person = put(queue, message, *(f"u{number}@example.org" for number in range(200))), next(queue.entries())
     writing = threading.Thread(target=lambda: [person.release() for _ in range(200)])

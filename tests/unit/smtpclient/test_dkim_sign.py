@@ -22,7 +22,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.mailbox_address import NULL_PATH, ReversePath
 from mic_mail.mime import dkim
-from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.services.operations.dkim import DkimKeys
 from mic_mail.smtpclient.dkim_keys import Algorithm, Key, KeyFolder, KeyState, KeyUnusable
 from mic_mail.smtpclient.dkim_sign import MOST_HEADER_OCTETS, Signer
@@ -41,7 +42,7 @@ class Signing:
         self.keys = KeyFolder(folder)
         self.life = DkimKeys(self.keys, SystemClock())
         self.log = MailLog(folder / "log", "sender", clock=SystemClock(), threaded=False)
-        self.queue = Queue(folder / "queue")
+        self.queue = LocalQueue(folder / "queue")
         self.signer = Signer(self.keys, self.log, SystemClock())
         self._numbers = count(1)
         for algorithm in Algorithm:

@@ -23,6 +23,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
 from mic_mail.queue.recipient_log import QueueDecision, RecipientState
+from mic_mail.services.mail_store import open_queue, prepare_mail_store
 
 app = Commands()
 
@@ -129,7 +130,8 @@ def show(
 @contextmanager
 def opened(here: CliContext) -> Iterator[Queue]:
     """Open the queue, beside a running server or without one."""
-    queue = Queue(here.config.queue_dir)
+    prepare_mail_store(here.config)  # the server may not have run yet
+    queue = open_queue(here.config)
     try:
         yield queue
     finally:
@@ -229,11 +231,10 @@ def held_because(here: CliContext) -> HeldBecause:
 def _rows(here: CliContext, queue: Queue, sender: str | None, domain: str | None, *, held: bool) -> Iterator[Row]:
     """Yield the rows one at a time: a hundred thousand entries may wait."""
     because, now_us = held_because(here), here.clock.now_us()
-    for entry_id in queue.names():
-        found = queue.look_at(entry_id)
+    for found in queue.look_at_each(queue.names()):
         if isinstance(found, DamagedEntry):
-            yield {"id": entry_id, "held": "damaged", "reason": output.localized(found.why)}
-        elif found is not None and (sender is None or str(found.envelope.sender).lower() == sender):
+            yield {"id": found.entry_id, "held": "damaged", "reason": output.localized(found.why)}
+        elif sender is None or str(found.envelope.sender).lower() == sender:
             domains = Counter(found.envelope.recipients[place].domain for place in found.state.open)
             why = because(found)
             if (domain is None or domain in map(in_dns, domains)) and (why is not None or not held):

@@ -9,9 +9,10 @@ from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.queue import spool
-from mic_mail.queue.queue import Queue, QueueEntry
+from mic_mail.queue.queue import QueueEntry
 from mic_mail.services.authentication.decision_cache import KEPT_BACK
 from mic_mail.services.compliance.finding import Finding, Records, evidence
+from mic_mail.services.mail_store import open_queue
 
 LOOKED_AT = 2000
 """The oldest entries of a long queue that are read, to stay quick; 200 us each."""
@@ -31,9 +32,9 @@ def waiting(records: Records) -> Iterator[Finding]:
 
 @evidence("4.2")
 def leaving(records: Records) -> Iterator[Finding]:
-    with closing(Queue(records.config.queue_dir)) as queue:
+    with closing(open_queue(records.config)) as queue:
         ids = queue.names()
-        looked = [queue.look_at(each) for each in islice(ids, LOOKED_AT)]
+        looked = list(queue.look_at_each(ids[:LOOKED_AT]))
     entries = [each for each in looked if isinstance(each, QueueEntry)]
     since = _since(min((entry.envelope.accepted_at_us for entry in entries), default=None))
     what = Text(f"thư chờ gửi ra tên miền khác{since.vi}", f"messages waiting for other domains{since.en}")
@@ -41,7 +42,7 @@ def leaving(records: Records) -> Iterator[Finding]:
     among = Text(f" (trong {LOOKED_AT} thư cũ nhất)", f" (of the oldest {LOOKED_AT})") if len(ids) > LOOKED_AT else Text("", "")
     held = sum(_is_held(records, entry) for entry in entries)
     yield Finding(Text(f"trong đó bị giữ lại{among.vi}", f"of these held{among.en}"), held)
-    damaged = sum(each is not None for each in looked) - len(entries)
+    damaged = len(looked) - len(entries)
     if damaged:
         what = Text(f"thư trong hàng đợi không đọc được{among.vi}", f"queued messages that cannot be read{among.en}")
         yield Finding(what, damaged, overdue=True)

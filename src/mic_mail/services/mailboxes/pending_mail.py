@@ -21,6 +21,7 @@ from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry
+from mic_mail.services.mail_store import open_queue
 from mic_mail.services.notifications.notices import Notices
 
 SECURITY = "7.2.c"
@@ -41,21 +42,19 @@ def _unreadable(path: Path, error: OSError) -> None:
 
 def _readable(queue: Queue) -> Iterator[QueueEntry]:
     """Yield all mail queued for other domains; refuse, as `_unreadable`, if any of it is unreadable."""
-    for entry_id in queue.names():
-        found = queue.look_at(entry_id)
+    for found in queue.look_at_each(queue.names()):
         if isinstance(found, DamagedEntry):
             raise Trouble(
                 Text(
-                    f"Không đọc được thư {entry_id} trong hàng chờ gửi đi ({found.why.vi}); chưa biết thư đó của ai.",
-                    f"The queue entry {entry_id} cannot be read ({found.why.en}), so its sender is unknown.",
+                    f"Không đọc được thư {found.entry_id} trong hàng chờ gửi đi ({found.why.vi}); chưa biết thư đó của ai.",
+                    f"The queue entry {found.entry_id} cannot be read ({found.why.en}), so its sender is unknown.",
                 ),
                 remedy=Text(
                     "Trả tệp lại cho tài khoản của máy chủ (chown), hoặc sửa đĩa, rồi làm lại.",
                     "Make the server's user the owner of its files (chown), or repair the disk; then run the command again.",
                 ),
             )
-        if found is not None:
-            yield found
+        yield found
 
 
 class Queued:
@@ -70,13 +69,13 @@ class Queued:
         """Return how many messages are pending, for local mailboxes and for other domains."""
         with closing(Spool(self._config.spool_dir)) as spool:
             waiting = {entry.spool_id for entry in self._entries(spool)}
-        with closing(Queue(self._config.queue_dir)) as queue:
+        with closing(open_queue(self._config)) as queue:
             return len(waiting.union(entry.entry_id for entry in self._leaving(queue)))
 
     def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
         """Drop the messages undelivered and notify the sender (Reg. 4.2); return how many."""
         dropped = set()
-        with closing(Queue(self._config.queue_dir)) as queue, closing(Spool(self._config.spool_dir)) as spool:
+        with closing(open_queue(self._config)) as queue, closing(Spool(self._config.spool_dir)) as spool:
             for entry in self._entries(spool):
                 # Recipients already handed to the queue (a kill prevented the note here) are sent or dropped there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None
@@ -94,7 +93,7 @@ class Queued:
                 entry.settle([target.mailbox_id for target in entry.open_targets], now_us=self._clock.now_us())
                 dropped.add(entry.spool_id)
         decision = AdminDecision(origin.actor, origin.reason, self._clock.now_us(), origin.document, SECURITY)
-        with closing(Queue(self._config.queue_dir)) as queue:  # after the spool, from which messages go to the queue
+        with closing(open_queue(self._config)) as queue:  # after the spool, from which messages go to the queue
             for waiting in self._leaving(queue):
                 with suppress(EntryEnded):
                     waiting.drop(waiting.state.open, decision)

@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from mic_mail.process.runtime import Runtime
+from mic_mail.queue.errors import UNREADABLE
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob
+from mic_mail.storage.errors import Unavailable
 
 MAX_READ = 50
 """Entries read together: a restart finds thousands, and each change of threads takes as long as the reading."""
@@ -65,12 +67,12 @@ class ActiveQueue:
                 if error is not None:
                     raise error
 
-    def _look_at(self, entry_ids: Iterable[str]) -> tuple[list[QueueEntry | DamagedEntry], OSError | None]:
+    def _look_at(self, entry_ids: Iterable[str]) -> tuple[list[QueueEntry | DamagedEntry], OSError | Unavailable | None]:
         """Return the entries as they stand, up to the first error, and that error."""
         looked: list[QueueEntry | DamagedEntry] = []
         try:
-            looked.extend(found for entry_id in entry_ids if (found := self._queue.look_at(entry_id)) is not None)
-        except OSError as error:  # what came before it is in `looked`
+            looked.extend(self._queue.take_up(entry_ids))
+        except UNREADABLE as error:  # what came before it is in `looked`
             return looked, error
         return looked, None
 
@@ -90,6 +92,14 @@ class ActiveQueue:
     def forget(self, entry: QueueEntry) -> None:
         """Forget an entry whose files are gone. If they are restored it is new again."""
         self._entries.pop(entry.entry_id, None)
+
+    def clear(self) -> list[QueueEntry]:
+        """Forget all entries, and return them: other nodes have them. Attempts in progress keep their recipients claimed."""
+        entries = list(self._entries.values())
+        self._entries.clear()
+        self._damaged.clear()
+        self.unread.clear()
+        return entries
 
     # ------------------------------------------------------------ attempts
 
@@ -133,6 +143,6 @@ def _refresh(entries: Iterable[QueueEntry]) -> list[str]:
     for entry in entries:
         try:
             entry.refresh()
-        except OSError:
+        except UNREADABLE:
             unread.append(entry.entry_id)
     return unread

@@ -26,7 +26,10 @@ from mic_mail.services.queue.suspended_mail import SuspendedMail
 from mic_mail.smtpclient.attempt import AttemptResult, DeliveryAttempt, SignedMessage
 from mic_mail.smtpclient.dkim_keys import KeyUnusable
 from mic_mail.smtpclient.results import RecipientResult, Result
+from mic_mail.storage.errors import Unavailable
 
+UNREACHABLE_SECONDS = 5.0
+"""The pause of what could not be read since the database did not answer."""
 HELD_SECONDS = 60.0
 """The interval at which a held entry is checked, with or without a notification."""
 INTERNAL_ERROR = Text("máy chủ này gặp lỗi nội bộ", "this server had an internal error")
@@ -50,7 +53,7 @@ class JobOutcome:
     was_tried: bool = False
     """Set if recipients were tried; unset if they were held or already settled."""
     is_gone: bool = False
-    """Set if the files of the entry are gone."""
+    """Set if the entry is gone, or another node's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,25 @@ class JobAttempt:
     async def run(self, entry: QueueEntry, job: DeliveryJob) -> JobOutcome:
         """Try a job once and record the result of each recipient."""
         may_send = self._suspended.may_send(entry)
+        if entry.is_local:
+            return await self._run(entry, job, may_send=may_send)
+        entry.begin_use()
+        try:
+            try:
+                is_here = await self._runtime.executors.io(self._bring, entry, job.places, may_send=may_send)
+            except Unavailable:  # the poll says so
+                return JobOutcome(wait=UNREACHABLE_SECONDS)
+            if not is_here:
+                self._forget(entry)
+                return JobOutcome(is_gone=True)
+            if not entry.may_be_tried():
+                return JobOutcome(wait=UNREACHABLE_SECONDS)
+            return await self._run(entry, job, may_send=may_send)
+        finally:
+            entry.end_use()
+
+    async def _run(self, entry: QueueEntry, job: DeliveryJob, *, may_send: bool) -> JobOutcome:
+        """Try a job whose message is on this machine."""
         prepare = partial(self._prepare, may_send=may_send)
         with contextlib.closing(await self._runtime.executors.cpu(prepare, entry, job.places)) as prepared:
             if prepared.is_gone:
@@ -113,14 +135,22 @@ class JobAttempt:
 
     def _prepare(self, entry: QueueEntry, places: Sequence[int], *, may_send: bool) -> _Prepared:
         """Read what was decided about an entry and, unless it has to wait, sign and open its message; in a thread."""
-        if not entry.refresh():
+        if entry.is_local and not entry.refresh():  # any other has just been read
             return _Prepared(is_gone=True)
-        if not may_send or entry.state.is_held or not set(places).intersection(entry.state.open):
+        if not _is_to_be_sent(entry, places, may_send=may_send):
             return _Prepared()
         try:
             return _Prepared(message=self._delivery.prepare(entry))
         except Exception as error:  # noqa: BLE001 - it counts as an attempt, if the entry is to be tried
             return _Prepared(error=error)
+
+    def _bring(self, entry: QueueEntry, places: Sequence[int], *, may_send: bool) -> bool:
+        """Read an entry and fetch its message, unless it has to wait; in a thread. Return False if another node has it."""
+        if not entry.refresh():
+            return False
+        if _is_to_be_sent(entry, places, may_send=may_send):
+            entry.fetch()
+        return True
 
     async def _message(self, entry: QueueEntry, prepared: _Prepared) -> SignedMessage | KeyUnusable:
         """Return the prepared message; prepare it now if the entry was free to go only meanwhile."""
@@ -143,8 +173,7 @@ class JobAttempt:
         await self._delivery_log.notify_sender(entry)
         if not entry.has_ended:
             await self._runtime.executors.io(self._remove, entry)
-        self._delivery_log.forget(entry)
-        self._suspended.forget(entry)
+        self.forget(entry)
 
     def pause(self, entry: QueueEntry, places: Sequence[int], failures: int = 0) -> float:
         """Return the seconds until these recipients are tried again.
@@ -154,13 +183,17 @@ class JobAttempt:
         attempts = max((entry.state.recipients[place].attempts for place in places), default=0)
         return pause(max(1 + attempts, failures), self._random)
 
-    def _forget(self, entry: QueueEntry) -> None:
-        """Forget an entry whose envelope is gone, which only the end of an entry does here."""
-        if entry.state.open and not entry.has_ended:
-            gone = Text("có người đã xóa tệp phong bì của thư này", "its envelope file was removed")
-            self._runtime.log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
+    def forget(self, entry: QueueEntry) -> None:
+        """Forget an entry that this process does not send any more."""
         self._delivery_log.forget(entry)
         self._suspended.forget(entry)
+
+    def _forget(self, entry: QueueEntry) -> None:
+        """Forget an entry whose envelope is gone, which only the end of an entry does here, or that another node has."""
+        if entry.is_local and entry.state.open and not entry.has_ended:
+            gone = Text("có người đã xóa tệp phong bì của thư này", "its envelope file was removed")
+            self._runtime.log.event("queue_entry_damaged", trace=entry.entry_id, error=gone)
+        self.forget(entry)
 
     def _remove(self, entry: QueueEntry) -> None:
         self._runtime.log.flush()
@@ -225,6 +258,10 @@ class JobAttempt:
                 not_written = error
         if not_written is not None:
             raise not_written
+
+
+def _is_to_be_sent(entry: QueueEntry, places: Sequence[int], *, may_send: bool) -> bool:
+    return may_send and not entry.state.is_held and bool(set(places).intersection(entry.state.open))
 
 
 def _after_status(status: str, text: Text | str) -> Text | str:

@@ -28,7 +28,7 @@ from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import NOBODY, AdminDecision, Standing
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.delivery_log import SUCCESS, FinishedRecipients
-from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
+from mic_mail.services.queue.dsn_writer import DsnWriter, accepted
 
 DROPPED = "dropped"
 """The action name of a dropped message in the log."""
@@ -125,7 +125,7 @@ class OutboundReports:
         return self._writer.write(
             Mailbox(mailbox.display_name, envelope.sender or MailboxAddress.parse(mailbox.address)),
             envelope,
-            beginning(entry.path, envelope),
+            entry.beginning(dsn.RETURNED_OCTETS + 1),
             lambda subject: letter(subject, accepted_at, until, words),
             reports,
             kind=mailbox.kind,

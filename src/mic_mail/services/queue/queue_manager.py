@@ -22,6 +22,8 @@ from mic_mail.net.dns import Resolver
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.backoff import Backoff
 from mic_mail.process.runtime import Runtime
+from mic_mail.queue.errors import UNREADABLE, LeaseLost
+from mic_mail.queue.node_lease import RENEW_SECONDS, NodeLease
 from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob, End, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
@@ -33,6 +35,7 @@ from mic_mail.smtpclient.mta_sts_cache import Policies
 from mic_mail.smtpclient.pool import Connections, ConnectionSettings
 from mic_mail.smtpclient.routing import Router
 from mic_mail.smtpclient.smarthost import Smarthost
+from mic_mail.storage.errors import Unavailable
 
 POLL_SECONDS = 20.0
 """The interval at which the queue is polled, with or without a notification."""
@@ -92,6 +95,8 @@ class QueueManager:
         self._queue = queue
         self._resolver = resolver
         self._is_paused = is_paused
+        self._most_per_destination = settings.max_attempts_per_destination
+        """In all nodes together."""
         self._schedule = Schedule(
             most=settings.max_attempts_per_destination, at_once=settings.max_attempts, random=random.random
         )
@@ -126,24 +131,29 @@ class QueueManager:
 
     async def run(self) -> None:
         """Send until `end` is called."""
+        keeping = None if self._queue.lease is None else await self._begin_lease(self._queue.lease)
         await self._poll_if_possible()
         polled = checked_idle = self._runtime.clock.monotonic()
+        poll_seconds = min(POLL_SECONDS, self._queue.poll_seconds)
         while not self._over:
             self._wake_up.clear()
             now = self._runtime.clock.monotonic()
-            while (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
+            may_begin = self._may_begin()
+            while may_begin and (job := self._schedule.next(now, only=NOWHERE if self._is_paused() else None)) is not None:
                 self._tasks.start(self._try(self._active.claim(job)))
             if now - checked_idle >= IDLE_CHECK_SECONDS:
                 checked_idle = now
                 await self._connections.close_idle()
-            due = self._schedule.due()
-            wait = POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.01, due - now))
+            due = self._schedule.due() if may_begin else None
+            wait = poll_seconds if due is None else min(poll_seconds, max(0.01, due - now))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake_up.wait()
-            if self._runtime.clock.monotonic() - polled >= POLL_SECONDS:
+            if self._runtime.clock.monotonic() - polled >= poll_seconds:
                 polled = self._runtime.clock.monotonic()
                 await self._poll_if_possible()
+            if keeping is not None and keeping.done():
+                keeping.result()
 
     async def end(self) -> None:
         """Begin nothing more, and wait for what is in progress."""
@@ -151,6 +161,41 @@ class QueueManager:
         self.wake()
         await self._tasks.settle()
         await self._connections.close()
+        if self._queue.lease is not None:
+            with contextlib.suppress(Unavailable):  # the lease then ends by itself
+                await asyncio.to_thread(self._queue.lease.end)
+
+    # ------------------------------------------------------------ the lease, where several nodes send
+
+    def _may_begin(self) -> bool:
+        return self._queue.lease is None or self._queue.lease.is_held()
+
+    async def _begin_lease(self, lease: NodeLease) -> asyncio.Task[None]:
+        """Renew the lease now, and from now on in the background."""
+        await self._renew(lease)
+        return asyncio.get_running_loop().create_task(self._keep(lease))
+
+    async def _keep(self, lease: NodeLease) -> None:
+        while not self._over:
+            await asyncio.sleep(RENEW_SECONDS)
+            if not self._over:
+                await self._renew(lease)
+
+    async def _renew(self, lease: NodeLease) -> None:
+        """Renew the lease, in a thread that waits for nothing else; where it was lost, forget what other nodes have now."""
+        try:
+            is_kept = await asyncio.to_thread(lease.renew)
+        except Unavailable as error:
+            self._log_not_read(error)
+            return
+        self._schedule.limit(max(1, self._most_per_destination // lease.nodes))
+        if not is_kept:
+            entries = self._active.clear()
+            self._schedule.remove(*(entry.entry_id for entry in entries))
+            for entry in entries:
+                self._attempt.forget(entry)
+            self._runtime.log.event("queue_lease_lost", entries=len(entries))
+        self.wake()
 
     def wake(self) -> None:
         """Wake the loop: there are new jobs, or sending was paused or resumed."""
@@ -190,10 +235,10 @@ class QueueManager:
                 self._is_swept = True
             await self.poll()
             self._backoff.succeeded("poll")
-        except OSError as error:
+        except UNREADABLE as error:
             self._log_not_read(error)
 
-    def _log_not_read(self, error: OSError) -> None:
+    def _log_not_read(self, error: OSError | Unavailable) -> None:
         """Log it in growing intervals for as long as it lasts."""
         if self._backoff.is_due("poll"):
             self._backoff.failed("poll")
@@ -208,11 +253,14 @@ class QueueManager:
     def _look(self) -> tuple[list[str], list[str]]:
         """Return the entries, and those with a decision; in a thread, and one hop for an empty queue."""
         self._queue.forget_ended()
-        names = self._queue.names()
+        names = self._queue.available()
         return names, self._queue.decided()  # last, since a decision is named once
 
     def on_message(self, entry_id: str) -> None:
-        """Handle a notification of a new entry or a decision, in the background; empty: of many."""
+        """Handle a notification of a new entry or a decision, in the background; empty: of many.
+
+        It is a hint, whichever process or node it came from: what is missed, the next poll finds.
+        """
         self._notified.add(entry_id)
         if not self._reads_notified and not self._over:
             self._reads_notified = True
@@ -224,7 +272,7 @@ class QueueManager:
                 notified, self._notified = self._notified, set()
                 await self.apply_decisions(*notified.union(await self._runtime.executors.io(self._queue.decided)))
                 await self._active.add(notified - {""}, self._plan)
-        except OSError as error:  # the next poll reads it
+        except UNREADABLE as error:  # the next poll reads it
             self._log_not_read(error)
         finally:
             self._reads_notified = False
@@ -256,7 +304,9 @@ class QueueManager:
         claimed = self._active.claimed(entry.entry_id)
         now, now_us = self._runtime.clock.monotonic(), self._runtime.clock.steady_us()
         for place in entry.state.open:
-            if place not in claimed:
+            if place in claimed:  # by an attempt that began before another node's lease, or a decision
+                self._decided_meanwhile.add(entry.entry_id)
+            else:
                 wait = remaining(entry.state.recipients[place].next_try_us, now_us)
                 jobs[self._router.destination(entry.envelope.recipients[place].domain), wait].append(place)
         for (domain, wait), places in jobs.items():
@@ -306,6 +356,9 @@ class QueueManager:
                 async with self._active.ending(entry):
                     await self._attempt.end(entry)
             self._failures.pop(entry.entry_id, None)
+        except LeaseLost:  # another node goes on
+            self._active.forget(entry)
+            self._attempt.forget(entry)
         except Exception as error:  # noqa: BLE001 - the entry is durable, and this is tried again
             failures = self._failures[entry.entry_id] = self._failures.get(entry.entry_id, 0) + 1
             self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))

@@ -2,7 +2,7 @@
 
 A message for one local mailbox is published straight into its store; one for several, or with recipients on other
 servers, goes through one durable spool entry and is fanned out at once, to mailboxes and into the queue; one that is
-held goes into quarantine.
+held goes into quarantine. Where the queue is a database, a message enters it first, and the spool has the other recipients.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from mic_mail.mime.imap_structure import Answers, answers, answers_of
 from mic_mail.mime.structure import with_head
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.scratch import Scratch
-from mic_mail.queue.spool import SpoolDraft, SpoolEntry
+from mic_mail.queue.spool import SpoolDraft, SpoolEntry, SpoolEnvelope
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.transport import transport_log
 from mic_mail.services.transport.check import CompleteMessage
@@ -154,18 +154,40 @@ class Acceptance:
     async def _into_spool(self, message: CompleteMessage) -> Accepted:
         envelope, deliveries, content = message.envelope, message.deliveries, message.content
 
-        def commit() -> tuple[SpoolEntry, Answers]:
-            spool_envelope = self._spooling.spool_envelope(envelope, deliveries)
-            if isinstance(content, bytes):
-                draft = self._spooling.draft(envelope.trace_id)
-                draft.write(content)
-                return draft.commit(spool_envelope), message.answers or answers_of(content)
-            assert isinstance(content, SpoolDraft)
-            assert message.answers is not None
-            return content.commit(spool_envelope), message.answers
+        spooling = self._spooling
 
-        entry, answered = await self._runtime.executors.io(commit)
-        self._spooling.fan_out(entry, answered)
+        def commit() -> tuple[SpoolEntry | None, SpoolEnvelope | None, Answers]:
+            """Return the entry in the spool, and the envelope of what went straight into the queue."""
+            spool_envelope = spooling.spool_envelope(envelope, deliveries)
+            if isinstance(content, bytes):
+                draft = spooling.draft(envelope.trace_id)
+                draft.write(content)
+                answered = message.answers or answers_of(content)
+            else:
+                assert isinstance(content, SpoolDraft)
+                assert message.answers is not None
+                draft, answered = content, message.answers
+            try:
+                left = spooling.accept_elsewhere(draft, spool_envelope)
+            except BaseException:
+                draft.discard()
+                raise
+            if left is spool_envelope:
+                return draft.commit(spool_envelope), None, answered
+            if left is None:
+                draft.discard()
+                return None, spool_envelope, answered
+            try:
+                return draft.commit(left), spool_envelope, answered
+            except BaseException:
+                spooling.withdraw(envelope.trace_id)
+                raise
+
+        entry, queued, answered = await self._runtime.executors.io(commit)
+        if queued is not None:
+            spooling.has_queued(queued)
+        if entry is not None:
+            spooling.fan_out(entry, answered)
         for delivery in deliveries:
             self._recipients.grew(delivery.mailbox.mailbox_id, answered.size)
         return self._accepted(message)

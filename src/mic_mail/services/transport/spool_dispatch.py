@@ -4,7 +4,7 @@ Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from mic_mail.mime.imap_structure import Answers
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.esmtp_options import QueuedTransaction
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolDraft, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.queue.inbound_dsn import InboundReports
 from mic_mail.services.transport import trace_headers
@@ -113,16 +113,35 @@ class SpoolDispatch:
         step = delivering.deliver_entry(entry, deliveries, answers, send_on=self._send_on, doubtful=doubtful)
         delivering.tasks.start(step)
 
+    def accept_elsewhere(self, draft: SpoolDraft, envelope: SpoolEnvelope) -> SpoolEnvelope | None:
+        """Put a message for other servers into the queue before it is acknowledged, where any node can go on with it.
+
+        Return what is left for the spool: the envelope as it is, where the queue is on this machine; without the targets on
+        other servers; or None if there are no others. Blocking.
+        """
+        targets = [target for target in envelope.targets if target.mailbox_id == ELSEWHERE]
+        if not targets or not self._queue.accept(envelope.trace_id, Path(draft.path), _queue_envelope(envelope, targets)):
+            return envelope
+        left = tuple(target for target in envelope.targets if target.mailbox_id != ELSEWHERE)
+        return replace(envelope, targets=left) if left else None
+
+    def withdraw(self, trace_id: str) -> None:
+        """Take a message out of the queue again: it could not be made durable for its other recipients."""
+        self._queue.withdraw(trace_id)
+
+    def has_queued(self, envelope: SpoolEnvelope) -> None:
+        """Log that a message for other servers is in the queue, and notify whoever sends."""
+        addresses = [target.address for target in envelope.targets if target.mailbox_id == ELSEWHERE]
+        self._runtime.log.event("message_queued", trace=envelope.trace_id, sender=envelope.sender, recipients=addresses)
+        self._queued(envelope.trace_id)
+
     async def _send_on(self, entry: SpoolEntry) -> None:
         """Put the entry into the queue, once, for all targets on other servers."""
         envelope = entry.envelope
         targets = [target for target in entry.open_targets if target.mailbox_id == ELSEWHERE]
-        recipients = tuple(QueueRecipient(target.address, target.notify, target.orcpt) for target in targets)
-        kept = {each.name: getattr(envelope, each.name) for each in fields(QueuedTransaction)}
-        await self._runtime.executors.io(
-            self._queue.put, entry.spool_id, entry.path, QueueEnvelope(recipients=recipients, **kept)
-        )
-        addresses = [recipient.address for recipient in recipients]
+        queued = _queue_envelope(envelope, targets)
+        await self._runtime.executors.io(self._queue.put, entry.spool_id, entry.path, queued)
+        addresses = [recipient.address for recipient in queued.recipients]
         self._runtime.log.event("message_queued", trace=envelope.trace_id, sender=envelope.sender, recipients=addresses)
         self._queued(entry.spool_id)
 
@@ -205,3 +224,10 @@ class SpoolDispatch:
                     verdict=envelope.verdict,
                 )
         return deliveries
+
+
+def _queue_envelope(envelope: SpoolEnvelope, targets: Sequence[SpoolTarget]) -> QueueEnvelope:
+    """Return the envelope with which a message enters the queue for these targets."""
+    recipients = tuple(QueueRecipient(target.address, target.notify, target.orcpt) for target in targets)
+    kept = {each.name: getattr(envelope, each.name) for each in fields(QueuedTransaction)}
+    return QueueEnvelope(recipients=recipients, **kept)

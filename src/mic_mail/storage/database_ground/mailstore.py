@@ -50,7 +50,7 @@ class DatabaseMailStore(MailStore):
         """`database` has its tables (`index.postgresql.creation`)."""
         super().__init__(on_change)
         settings = replace(settings or StorageSettings(), search_file=False)
-        self._database = database
+        self.database = database
         self.hints = PostgresqlHints(database)
         self._stores: dict[int, DatabaseStore] = {}
         self._lock = threading.Lock()
@@ -80,27 +80,27 @@ class DatabaseMailStore(MailStore):
 
     def newest_modseqs(self, refs: Iterable[AccountRef]) -> dict[int, int]:
         """Ask for all of them in one statement."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return dict(_MODSEQS.on(connection, uids=uid_list(ref.account_id for ref in refs)).fetchall())
 
     def change_marks(self) -> object:
         """Ask for the number of accounts and the sum of their MODSEQs, which only grow."""
-        with self._database.reading() as connection:
+        with self.database.reading() as connection:
             return _ALL_CHANGES.on(connection).fetchone()
 
     def rest(self, idle_seconds: float) -> int:
         """Close connections: each has a process of the server to itself."""
-        return self._database.rest(self._shared.clock.monotonic() - idle_seconds)
+        return self.database.rest(self._shared.clock.monotonic() - idle_seconds)
 
     @property
     def is_closed(self) -> bool:
-        return not self._database.is_open
+        return not self.database.is_open
 
     def close(self) -> None:
         """Forget the stores and close all connections."""
         with self._lock:
             self._stores.clear()
-        self._database.close()
+        self.database.close()
 
     # What only files need
 

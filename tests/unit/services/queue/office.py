@@ -14,7 +14,8 @@ from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Timeouts
@@ -53,7 +54,7 @@ class Office:
     """Where policies are fetched; 0: there are none."""
 
     def __post_init__(self) -> None:
-        self.queue = Queue(self.folder / "queue")
+        self.queue = LocalQueue(self.folder / "queue")
         self.clock = SystemClock()
         self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
         self.executors = Executors(io_threads=4, hash_threads=1)

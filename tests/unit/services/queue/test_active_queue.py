@@ -14,7 +14,8 @@ from harness import read_events
 from mic_mail.clock import SystemClock
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
-from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.queue import QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
 from mic_mail.queue.scheduler import DeliveryJob
 from mic_mail.services.queue.active_queue import MAX_READ, ActiveQueue
@@ -26,7 +27,7 @@ class Fixture:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.queue = Queue(folder / "queue")
+        self.queue = LocalQueue(folder / "queue")
         self.log = MailLog(folder / "log", "sender", clock=SystemClock())
         unused: Any = None
         executors = Executors(io_threads=2, hash_threads=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import read_events
-from mic_mail.queue import queue as queue_files
+from mic_mail.queue import local_queue as queue_files
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.queue.recipient_log import Standing
 from unit.services.queue.office import SENDER, STUFFED, ZONE, offices

@@ -208,9 +208,11 @@ class PostgresqlConnection:
                 self.settle()
             self._send(sql, form, form.in_order(values))
 
-    def run(self, sql: str, *values: int | str) -> PostgresqlCursor:
+    def run(self, sql: str, *values: int | str | bytes) -> PostgresqlCursor:
         """Run a statement of PostgreSQL's own."""
-        return self._send(sql, _Form(sql.encode(), tuple, [_as_text] * len(values), [_TEXT] * len(values)), values)
+        encoders = [_as_octets if isinstance(value, bytes) else _as_text for value in values]
+        formats = [_BINARY if isinstance(value, bytes) else _TEXT for value in values]
+        return self._send(sql, _Form(sql.encode(), tuple, encoders, formats), values)
 
     def _send(self, key: str, form: _Form, values: Sequence[Any]) -> PostgresqlCursor:
         """Send a statement, or leave it with libpq to be sent; its taker waits before it can be lost by an interruption."""

@@ -4,6 +4,8 @@ Nodes that start at the same time make them once: an advisory lock has the other
 refused, since no node can rebuild it from files.
 """
 
+from collections.abc import Iterable
+
 import psycopg
 
 from mic_mail.storage.errors import NotOurs
@@ -16,10 +18,11 @@ _LOCK = 0x6D6D697876657273
 """Key of the advisory lock: "mmixvers"."""
 
 
-def create(database: Database) -> bool:
+def create(database: Database, more: Iterable[str] = ()) -> bool:
     """Make the tables, or check their version; return whether they were made now.
 
-    `NotOurs` for another version, another encoding, or a pooler.
+    `more`: statements that make the tables of others, which have the same version. `NotOurs` for another version, another
+    encoding, or a pooler.
     """
     with database.driver() as driver:
         try:
@@ -30,7 +33,7 @@ def create(database: Database) -> bool:
                 if _exists(driver):
                     _check_version(database.where, driver)
                     return False
-                for statement in schema.creation_in_postgresql(DIALECT):
+                for statement in (*schema.creation_in_postgresql(DIALECT), *more):
                     driver.execute(statement.encode())
                 driver.execute("CREATE TABLE index_version (version integer NOT NULL)")
                 driver.execute("INSERT INTO index_version VALUES (%s)", (schema.INDEX_VERSION,))

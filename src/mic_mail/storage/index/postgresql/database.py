@@ -5,6 +5,7 @@
     changing()   a transaction that holds an account: the row of the account is locked first
     making()     a transaction that holds the number of an account that may have no row yet, against others like it
     marking()    no transaction, but a hold of an account's marks, for several transactions one after the other
+    transaction()  one that holds no account (the queue)
 
 There are at most `most` connections, opened as they are needed; who finds none waits. A connection that the server has closed
 meanwhile is replaced before it is used, so that a restart costs nobody an error afterwards. A change is never repeated here.
@@ -144,6 +145,12 @@ class Database:
             except BaseException:
                 connection.roll_back()
                 raise
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresqlConnection]:
+        """Run a transaction that holds no account; durable at the end of the block, undone by any exception in it."""
+        with self._borrowed() as connection, _transaction(connection):
+            yield connection
 
     @contextmanager
     def changing(self, account_id: int, patience: float | None = None) -> Iterator[PostgresqlConnection]:
