@@ -170,6 +170,10 @@ SERVER_EVENTS: Mapping[str, tuple[str, str]] = {
     ),
     # ------------------------------------------------------------ trouble with mail
     "delivery_failed": ("Chưa nhận được thư {trace}: {error}", "Message {trace} could not be accepted: {error}"),
+    "queue_lease_lost": (
+        "Máy chủ này không gia hạn kịp, máy khác gửi tiếp {entries} thư của nó",
+        "This node could not renew its lease in time: others go on with its {entries} messages",
+    ),
     "queue_not_read": ("Không đọc được hàng chờ gửi: {error}", "The queue cannot be read: {error}"),
     "sending_failed": (
         "Lần gửi thư {trace} đến {domain} gặp lỗi của máy chủ: {error}",

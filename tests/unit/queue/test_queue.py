@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.local_queue import LocalQueue
-from mic_mail.queue.queue import EntryEnded, QueueEntry, QueueEnvelope, QueueRecipient
+from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision, EntryState, Standing
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
+from queue_grounds import NewQueue, rest
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -42,8 +44,15 @@ def message(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def queue(tmp_path: Path) -> LocalQueue:
-    return LocalQueue(tmp_path / "queue")
+def queue(new_queue: NewQueue) -> Queue:
+    return new_queue()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalQueue]:
+    queue = LocalQueue(tmp_path / "queue")
+    yield queue
+    queue.close()
 
 
 def files(queue: LocalQueue) -> set[str]:
@@ -51,17 +60,23 @@ def files(queue: LocalQueue) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def put(queue: LocalQueue, message: Path, *addresses: str) -> QueueEntry:
+def put(queue: Queue, message: Path, *addresses: str) -> QueueEntry:
+    """Put an entry, and take it up as the process that sends."""
     queue.put("ID", message, envelope(*addresses))
-    (entry,) = queue.entries()
+    (entry,) = queue.take_up(["ID"])
+    assert isinstance(entry, QueueEntry)
     return entry
 
 
-def test_the_life_of_an_entry(queue: LocalQueue, message: Path) -> None:
+def test_the_life_of_an_entry(queue: Queue, message: Path) -> None:
     entry = put(queue, message, "b@example.org", "c@example.org")
-    assert files(queue) == {"live/ID.msg", "live/ID.env"}
+    assert rest(queue) == {"ID"}
     assert (entry.envelope, entry.state) == (envelope("b@example.org", "c@example.org"), EntryState.fresh(2))
+    assert (entry.octets, entry.beginning(14)) == (len(MESSAGE) - 28, MESSAGE[28:42])
+    entry.begin_use()
+    entry.fetch()
     assert entry.path.read_bytes() == MESSAGE
+    entry.end_use()
     entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
     entry.tried([1], Standing.OPEN, "450 grey", next_try_us=99)
     (again,) = queue.entries()
@@ -72,11 +87,11 @@ def test_the_life_of_an_entry(queue: LocalQueue, message: Path) -> None:
     again.tried([1], Standing.FAILED, "550 no", next_try_us=0)
     assert again.state.open == ()
     again.end()
-    assert files(queue) == set()
+    assert rest(queue) == set()
     assert message.read_bytes() == MESSAGE
 
 
-def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: LocalQueue, message: Path) -> None:
+def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: Queue, message: Path) -> None:
     """A sentence of this server is read again in the reader's language; another server's reply stays as it came."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     own = Text("4.4.1 không kết nối được", "4.4.1 no connection")
@@ -90,7 +105,7 @@ def test_a_sentence_of_this_server_is_kept_in_both_languages(queue: LocalQueue, 
     assert again.state.recipients[0].text == "451 later"
 
 
-def test_an_entry_is_made_once(queue: LocalQueue, message: Path) -> None:
+def test_an_entry_is_made_once(queue: Queue, message: Path) -> None:
     """The spool may hand the same message on again after a kill."""
     put(queue, message).tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
     entry = put(queue, message, "other@example.org")
@@ -98,7 +113,7 @@ def test_an_entry_is_made_once(queue: LocalQueue, message: Path) -> None:
     assert entry.state.open == ()
 
 
-def test_what_people_decide(queue: LocalQueue, message: Path) -> None:
+def test_what_people_decide(queue: Queue, message: Path) -> None:
     """Held, let go, tried at once, dropped; whoever sends sees it when it looks."""
     sender, person = put(queue, message, "b@example.org", "c@example.org"), next(queue.entries())
     sender.tried([0, 1], Standing.OPEN, "timeout", next_try_us=99)
@@ -113,7 +128,7 @@ def test_what_people_decide(queue: LocalQueue, message: Path) -> None:
     assert sender.state.recipients[1].reason == "nhầm người nhận"
 
 
-def test_a_retry_each_minute_leaves_one_word(queue: LocalQueue, message: Path) -> None:
+def test_a_retry_each_minute_leaves_one_word(queue: Queue, message: Path) -> None:
     """What stands between other decisions is kept."""
     entry = put(queue, message)
     for at_us in range(1, 4):
@@ -128,7 +143,7 @@ def test_a_retry_each_minute_leaves_one_word(queue: LocalQueue, message: Path) -
     assert queue.decided() == []
 
 
-def test_nothing_is_decided_of_what_has_ended(queue: LocalQueue, message: Path) -> None:
+def test_nothing_is_decided_of_what_has_ended(queue: Queue, message: Path) -> None:
     """And nothing of the decision stays behind."""
     entry = put(queue, message)
     (other,) = queue.entries()
@@ -136,20 +151,10 @@ def test_nothing_is_decided_of_what_has_ended(queue: LocalQueue, message: Path) 
     for decide in (entry.retry, entry.hold, lambda: entry.drop([0], AdminDecision("mai", "x"))):
         with pytest.raises(EntryEnded):
             decide()
-    assert files(queue) == set()
+    assert rest(queue) == set()
 
 
-def test_how_long_it_was_is_not_known_of_what_has_ended(queue: LocalQueue, message: Path) -> None:
-    """Somebody may look at an entry while whoever sends ends it."""
-    entry = put(queue, message)
-    assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
-    (seen_by_the_sender,) = queue.entries()
-    seen_by_the_sender.end()
-    with pytest.raises(EntryEnded, match="left the queue"):
-        _ = entry.octets
-
-
-def test_what_was_dropped_and_delivered_all_the_same(queue: LocalQueue, message: Path) -> None:
+def test_what_was_dropped_and_delivered_all_the_same(queue: Queue, message: Path) -> None:
     """It has been delivered, and its sender is told nothing."""
     entry = put(queue, message, "b@example.org", "c@example.org")
     entry.drop([0, 1], AdminDecision("mai", "x"))
@@ -162,35 +167,45 @@ def test_what_was_dropped_and_delivered_all_the_same(queue: LocalQueue, message:
     assert again.state.dropped_by(1) == AdminDecision("mai", "x")
 
 
-def test_what_is_settled_stays_so(queue: LocalQueue, message: Path) -> None:
+def test_what_is_settled_stays_so(queue: Queue, message: Path) -> None:
     entry = put(queue, message)
     entry.tried([0], Standing.DELIVERED, "250", next_try_us=0)
     entry.drop([0], AdminDecision("mai", "too late"))
     assert [each.standing for each in entry.state.recipients] == [Standing.DELIVERED]
 
 
+def test_how_long_it_was_is_not_known_of_what_has_ended(local: LocalQueue, message: Path) -> None:
+    """Somebody may look at an entry while whoever sends ends it."""
+    entry = put(local, message)
+    assert entry.octets == len(MESSAGE) - entry.envelope.return_path_octets
+    (seen_by_the_sender,) = local.entries()
+    seen_by_the_sender.end()
+    with pytest.raises(EntryEnded, match="left the queue"):
+        _ = entry.octets
+
+
 @pytest.mark.parametrize("cut", [1, 5, 30])
-def test_a_line_that_was_cut(queue: LocalQueue, message: Path, cut: int) -> None:
+def test_a_line_that_was_cut(local: LocalQueue, message: Path, cut: int) -> None:
     """It never was; what comes after it counts."""
-    entry = put(queue, message, "b@example.org", "c@example.org")
+    entry = put(local, message, "b@example.org", "c@example.org")
     entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
-    log = queue._live / "ID.log"
+    log = local._live / "ID.log"
     whole = log.read_bytes()
     log.write_bytes(whole + whole[:cut])
-    (again,) = queue.entries()
+    (again,) = local.entries()
     assert again.state == entry.state
     again.tried([1], Standing.DELIVERED, "250 too", next_try_us=0)
-    (last,) = queue.entries()
+    (last,) = local.entries()
     assert last.state.open == ()
 
 
 @pytest.mark.parametrize("octets", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff"])
-def test_an_envelope_that_cannot_be_read_is_left_to_people(queue: LocalQueue, message: Path, octets: bytes) -> None:
-    put(queue, message)
-    (queue._live / "ID.env").write_bytes(octets)
-    assert list(queue.entries()) == []
-    queue.sweep()
-    assert files(queue) == {"live/ID.msg", "live/ID.env"}
+def test_an_envelope_that_cannot_be_read_is_left_to_people(local: LocalQueue, message: Path, octets: bytes) -> None:
+    put(local, message)
+    (local._live / "ID.env").write_bytes(octets)
+    assert list(local.entries()) == []
+    local.sweep()
+    assert files(local) == {"live/ID.msg", "live/ID.env"}
 
 
 LINES = [
@@ -214,19 +229,19 @@ def test_any_log_is_read(tmp_path_factory: pytest.TempPathFactory, lines: list[b
     queue.close()
 
 
-def test_a_disk_that_takes_nothing(queue: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing(local: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is left behind, whichever step it was."""
     for name in ("link", "fsync", "rename"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
             with pytest.raises(SpoolUnavailable):
-                queue.put("ID", message, envelope())
-        assert files(queue) == set(), name
+                local.put("ID", message, envelope())
+        assert files(local) == set(), name
 
 
-def test_a_line_that_the_disk_does_not_take(queue: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_the_disk_does_not_take(local: LocalQueue, message: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts for whoever has said it, also after a look at the file, and is written with the next one."""
-    entry = put(queue, message, "b@example.org", "c@example.org")
+    entry = put(local, message, "b@example.org", "c@example.org")
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         with pytest.raises(SpoolUnavailable):
@@ -234,7 +249,7 @@ def test_a_line_that_the_disk_does_not_take(queue: LocalQueue, message: Path, mo
     assert entry.refresh()
     assert entry.state.open == (1,)
     entry.tried([1], Standing.OPEN, "450", next_try_us=9)
-    (again,) = queue.entries()
+    (again,) = local.entries()
     assert again.state == entry.state
 
 
@@ -330,30 +345,31 @@ def test_a_sweep_beside_who_puts(tmp_path: Path, message: Path) -> None:
     assert len(list(queue.entries())) == 300
 
 
-def test_many_who_put_the_same(tmp_path: Path, message: Path) -> None:
+def test_many_who_put_the_same(new_queue: NewQueue, message: Path) -> None:
     """One of them makes it; none spoils it."""
-    queue = LocalQueue(tmp_path / "queue")
+    queue, other = new_queue(), new_queue()
     for number in range(30):
-        threads = [threading.Thread(target=queue.put, args=(f"ID{number}", message, envelope())) for _ in range(8)]
+        writers = [queue, other] * 4
+        threads = [threading.Thread(target=each.put, args=(f"ID{number}", message, envelope())) for each in writers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     queue.sweep()
     assert [entry.envelope for entry in queue.entries()] == [envelope()] * 30
-    assert len(files(queue)) == 60
+    assert len(rest(queue)) == 30
 
 
-def test_lines_of_two_processes_do_not_mix(queue: LocalQueue, message: Path) -> None:
+def test_lines_of_two_processes_do_not_mix(local: LocalQueue, message: Path) -> None:
     """A person holds and lets go while somebody sends."""
-    entry, person = put(queue, message, *(f"u{number}@example.org" for number in range(200))), next(queue.entries())
+    entry, person = put(local, message, *(f"u{number}@example.org" for number in range(200))), next(local.entries())
     writing = threading.Thread(target=lambda: [person.release() for _ in range(200)])
     writing.start()
     for place in range(200):
         entry.tried([place], Standing.DELIVERED, "x" * 500, next_try_us=0)
     writing.join()
-    lines = (queue._live / "ID.log").read_bytes().splitlines()
+    lines = (local._live / "ID.log").read_bytes().splitlines()
     # A line that crosses a page is seen half by who asks for the end just then, and gets an empty one behind it: no harm.
     assert len([json.loads(line) for line in lines if line]) == 400
-    (again,) = queue.entries()
+    (again,) = local.entries()
     assert again.state.open == ()

@@ -1,0 +1,74 @@
+"""Outbound queues of tests: files, or rows in PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mic_mail.queue.database_queue import TABLES, DatabaseQueue
+from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.node_lease import NodeLease
+from mic_mail.queue.queue import Queue
+from mic_mail.storage.index.postgresql.creation import create
+from mic_mail.storage.index.postgresql.database import Database
+from postgresql_server import PostgresqlServer, postgresql_server
+
+FILES, ROWS = "files", "postgresql"
+NewQueue = Callable[[], Queue]
+"""Opens the queue of a test: once more with each call, by another node where it is a database."""
+
+
+@contextmanager
+def queue_database() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL with the tables of the queue."""
+    with postgresql_server(max_connections="100") as server:
+        with closing(Database(server.connection_string)) as database:
+            create(database, TABLES)
+        yield server
+
+
+def rows(server: PostgresqlServer, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(server.connection_string, autocommit=True) as driver:
+        done = driver.execute(query.encode())
+        return done.fetchall() if done.description else []
+
+
+def clear(server: PostgresqlServer) -> None:
+    rows(server, "DELETE FROM queue_entry")
+    rows(server, "DELETE FROM queue_node")
+
+
+def node(server: PostgresqlServer, folder: Path, **clock: Callable[[], float]) -> DatabaseQueue:
+    """A node that has its lease; `monotonic` is its clock."""
+    lease = NodeLease(Database(server.connection_string, most=1), **clock)
+    queue = DatabaseQueue(Database(server.connection_string), lease, folder)
+    lease.renew()
+    return queue
+
+
+@contextmanager
+def opening(server: PostgresqlServer | None, folder: Path) -> Iterator[NewQueue]:
+    """Let a test open queues, in files without a server; close them in the end."""
+    opened: list[Queue] = []
+
+    def new() -> Queue:
+        opened.append(LocalQueue(folder / "queue") if server is None else node(server, folder / f"node{len(opened)}"))
+        return opened[-1]
+
+    if server is not None:
+        clear(server)
+    yield new
+    for queue in opened:
+        queue.close()
+
+
+def rest(queue: Queue) -> set[str]:
+    """The ids of all that is stored of entries, whole or not; marks of those that have ended are left out."""
+    if isinstance(queue, LocalQueue):
+        return {path.stem for path in queue._live.parent.rglob("*") if path.is_file()}
+    assert isinstance(queue, DatabaseQueue)
+    with queue.database.reading() as connection:
+        live = "SELECT entry_id FROM queue_entry WHERE ended_at IS NULL UNION SELECT entry_id FROM queue_piece"
+        return {found for (found,) in connection.run(live)}
