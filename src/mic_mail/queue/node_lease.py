@@ -41,7 +41,7 @@ class NodeLease:
         self._database = database
         self._monotonic = monotonic
         self.node_id = ""
-        """Empty before the first renewal."""
+        """Empty before the first renewal, and after the end."""
         self.nodes = 1
         """Nodes that send, as of the last renewal; at least this one."""
         self._renewed_at = -math.inf
@@ -75,10 +75,11 @@ class NodeLease:
 
     def end(self) -> None:
         """Give everything back to the others at once; raises `Unavailable`, after which they wait for the lease's end."""
-        if self.node_id:
-            self._renewed_at = -math.inf
+        node_id, self.node_id = self.node_id, ""
+        self._renewed_at = -math.inf
+        if node_id:
             with self._database.transaction() as connection:
-                connection.run(_LEAVE, self.node_id)
+                connection.run(_LEAVE, node_id)
 
     def close(self) -> None:
         self._database.close()

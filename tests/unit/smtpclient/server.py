@@ -23,6 +23,8 @@ class Server:
     messages: list[bytes] = field(default_factory=list)
     hang_up_at: bytes = b""
     """Once, at this command."""
+    closed_at: bytes = b""
+    """At this command nothing is said until this is emptied."""
     connections: int = 0
     port: int = 0
 
@@ -42,6 +44,8 @@ class Server:
                 self.lines.append(line.rstrip(b"\r\n"))
                 if line.startswith(b"BDAT"):
                     self.messages.append(await reader.readexactly(int(line.split()[1])))
+                while self.closed_at and line.startswith(self.closed_at):
+                    await asyncio.sleep(0.01)
                 answer = self.answer(line)
                 if self.hang_up_at and line.startswith(self.hang_up_at):
                     answer, self.hang_up_at = b"", b""

@@ -22,13 +22,13 @@ from mic_mail.net.dns import Resolver
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.backoff import Backoff
 from mic_mail.process.runtime import Runtime
-from mic_mail.queue.errors import UNREADABLE, LeaseLost
+from mic_mail.queue.errors import UNREADABLE, LeaseLost, SpoolUnavailable
 from mic_mail.queue.node_lease import RENEW_SECONDS, NodeLease
 from mic_mail.queue.queue import Queue, QueueEntry
 from mic_mail.queue.scheduler import DeliveryJob, End, Schedule, remaining
 from mic_mail.services.queue.active_queue import ActiveQueue
 from mic_mail.services.queue.delivery_log import DeliveryLog, Reporting
-from mic_mail.services.queue.job_attempt import JobAttempt, JobOutcome
+from mic_mail.services.queue.job_attempt import UNREACHABLE_SECONDS, JobAttempt, JobOutcome
 from mic_mail.services.queue.suspended_mail import SuspendedMail, Watching, watch_nothing
 from mic_mail.smtpclient.attempt import DeliveryAttempt
 from mic_mail.smtpclient.mta_sts_cache import Policies
@@ -362,8 +362,20 @@ class QueueManager:
         except Exception as error:  # noqa: BLE001 - the entry is durable, and this is tried again
             failures = self._failures[entry.entry_id] = self._failures.get(entry.entry_id, 0) + 1
             self._runtime.log.event("sending_failed", trace=entry.envelope.trace_id, domain=job.domain, **failure(error))
-            self._add(follow_up, self._attempt.pause(entry, follow_up.places, failures))
+            if isinstance(error, SpoolUnavailable | Unavailable) and not entry.is_local:
+                self._go_on_soon(entry, follow_up)
+            else:
+                self._add(follow_up, self._attempt.pause(entry, follow_up.places, failures))
         return outcome.end
+
+    def _go_on_soon(self, entry: QueueEntry, job: DeliveryJob) -> None:
+        """Go on once the database answers, which has not taken the results: they are in memory, and a poll writes them."""
+        left = tuple(place for place in job.places if place in entry.state.open)
+        if left:
+            now_us = self._runtime.clock.steady_us()
+            wait = max(remaining(entry.state.recipients[place].next_try_us, now_us) for place in left)
+            self._add(replace(job, places=left), max(wait, UNREACHABLE_SECONDS))
+        self._add(DeliveryJob(entry.entry_id, NOWHERE, ()), UNREACHABLE_SECONDS)
 
     def _add(self, job: DeliveryJob, seconds: float) -> None:
         """Schedule a job after a pause, or after the silence of its destination."""

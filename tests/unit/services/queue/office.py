@@ -15,7 +15,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.process.executors import Executors
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue.local_queue import LocalQueue
-from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
+from mic_mail.queue.queue import Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.services.queue.delivery_log import FinishedRecipients
 from mic_mail.services.queue.queue_manager import QueueManager, SendingSettings
 from mic_mail.smtpclient.client import Timeouts
@@ -32,6 +32,11 @@ STUFFED = b"From: a@mic.gov.vn\r\nSubject: x\r\n\r\n..x\r\n.\r\n"
 SENDER = 7
 OPEN = b"250-mx.example\r\n250 PIPELINING\r\n"
 """What is offered without TLS."""
+
+
+def new_queue(folder: Path) -> Queue:
+    """The queue of an office; the fixture `ground` replaces this for one in PostgreSQL."""
+    return LocalQueue(folder / "queue")
 
 
 @dataclass
@@ -54,7 +59,7 @@ class Office:
     """Where policies are fetched; 0: there are none."""
 
     def __post_init__(self) -> None:
-        self.queue = LocalQueue(self.folder / "queue")
+        self.queue = new_queue(self.folder)
         self.clock = SystemClock()
         self.log = MailLog(self.folder / "log", "sender", clock=self.clock)
         self.executors = Executors(io_threads=4, hash_threads=1)
@@ -74,6 +79,12 @@ class Office:
             return_path_octets=len(HEAD), body=body, submitted_by=SENDER,
         )  # fmt: skip
         self.queue.put(entry_id, self.folder / "message", envelope)
+
+    def taken_up(self, entry_id: str) -> QueueEntry:
+        """An entry as an earlier process had it, which has ended by the time when this one sends."""
+        (entry,) = self.queue.take_up([entry_id])
+        assert isinstance(entry, QueueEntry)
+        return entry
 
     async def report(self, told: FinishedRecipients) -> None:
         self.told.append(told)
@@ -95,6 +106,8 @@ class Office:
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[QueueManager]:
+        if self.queue.lease is not None:
+            self.queue.lease.end()
         senders = self.senders()
         running = asyncio.create_task(senders.run())
         try:

@@ -242,8 +242,7 @@ async def test_each_domain_has_its_own_time(tmp_path: Path) -> None:
     server = Server(PLAIN)
     async with offices(tmp_path, {"127.0.0.2": server, "127.0.0.4": server}, ZONE) as office:
         office.put("A", "b@one.example", "c@two.example")
-        entry = office.queue.read("A")
-        assert entry is not None
+        entry = office.taken_up("A")
         now_us = office.clock.now_us()
         entry.tried([0], Standing.OPEN, "4.0.0 later", next_try_us=now_us + 4 * 3_600_000_000)
         entry.tried([1], Standing.OPEN, "4.4.1 nobody", next_try_us=now_us + 1)
@@ -329,8 +328,7 @@ async def test_what_an_earlier_process_left(tmp_path: Path) -> None:
     one, two = Server(), Server()
     async with offices(tmp_path, {"127.0.0.2": one, "127.0.0.4": two}, ZONE) as office:
         office.put("A", "b@one.example", "c@two.example")
-        entry = office.queue.read("A")
-        assert entry is not None
+        entry = office.taken_up("A")
         entry.tried([0], Standing.DELIVERED, "2.0.0 ok", next_try_us=0)
         async with office.sending():
             await office.until()

@@ -130,8 +130,7 @@ async def test_a_clock_that_was_set_back(tmp_path: Path) -> None:
     server = Server(PLAIN)
     async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office:
         office.put("A", "b@two.example")
-        entry = office.queue.read("A")
-        assert entry is not None
+        entry = office.taken_up("A")
         ahead_us = office.clock.now_us() + 5 * 365 * 86_400_000_000
         entry.tried([0], Standing.OPEN, "4.4.1 nobody", next_try_us=ahead_us)
         async with office.sending():
