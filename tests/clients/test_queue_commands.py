@@ -19,11 +19,12 @@ from harness import MailServer, ProcessServer, config_for
 from mic_mail.config.manual import write
 from mic_mail.errors import Text
 from mic_mail.policy.facts import Draft, FactKind
-from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import Standing
+from mic_mail.services.mail_store import open_queue
 from mic_mail.storage.types import INBOX, AccountRef
+from queue_grounds import rest
 from regulation.console import Console
 from unit.smtpclient.server import Server
 from waiting import stays, wait_for
@@ -38,7 +39,7 @@ class QueueConsole(Console):
         super().__init__(folder)
         (folder / "mic-mail.toml").write_text(write(server.config))
         self.server, self.other = server, other
-        self.queue = LocalQueue(server.config.queue_dir)
+        self.queue = open_queue(server.config)
 
     def submit(self, *to: str) -> str:
         """One message more that waits; its id, once the server elsewhere has put it off."""
@@ -321,7 +322,7 @@ def test_ten_at_once(tmp_path: Path) -> None:
         commands.run("queue", "drop", entry_id, "--reason", "x")
         commands.until_ended()
         assert len(reports(commands.server, "dvbe")) == 1
-        wait_for(lambda: not any(commands.queue._live.iterdir()))  # the envelope goes first, and by it the entry is seen
+        wait_for(lambda: not rest(commands.queue))  # the envelope goes first, and by it the entry is seen
     assert [message for message in commands.other.messages if b"Subject" in message] == []
 
 
@@ -343,7 +344,7 @@ def test_whoever_sends_is_killed(tmp_path: Path) -> None:
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         try:
-            console, queue = Console(tmp_path), LocalQueue(config.queue_dir)
+            console, queue = Console(tmp_path), open_queue(config)
             for local in "abcde":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
             wait_for(lambda: len(queue.names()) == 5 and all(entry.state.recipients[0].attempts for entry in queue.entries()))
@@ -387,7 +388,7 @@ def test_a_suspension_and_its_end_by_commands(tmp_path: Path) -> None:
         server.population.issue("dvbe", password=PASSWORD)
         server.start()
         try:
-            console, queue = Console(tmp_path), LocalQueue(config.queue_dir)
+            console, queue = Console(tmp_path), open_queue(config)
             for local in "ab":
                 submit(server, letter(f"{local}@one.example"))  # type: ignore[arg-type]
             wait_for(lambda: len(queue.names()) == 2 and all(entry.state.recipients[0].attempts for entry in queue.entries()))

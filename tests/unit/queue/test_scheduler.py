@@ -85,6 +85,18 @@ def test_more_at_once_to_who_serves_well_and_no_more_than_is_allowed() -> None:
     assert max(seen) == 5
 
 
+def test_a_limit_that_changes() -> None:
+    """Fewer at once from then on, though more are running; and more again."""
+    schedule = filled(*(job(number) for number in range(2000)), most=8)
+    running = begun(schedule)
+    for most, wanted in ((8, 8), (3, 3), (6, 6)):
+        schedule.limit(most)
+        for _ in range(100):
+            schedule.done(running.pop(0), End.SERVED, 0.0)
+            running += begun(schedule)
+        assert len(running) == wanted
+
+
 def test_never_more_than_all_at_once() -> None:
     schedule = filled(*(job(number, f"d{number}.example") for number in range(50)), at_once=7)
     assert len(begun(schedule)) == 7
