@@ -68,9 +68,9 @@ TABLES: Final = (
 )
 """What `storage.index.postgresql.creation` makes beside the tables of the mailboxes."""
 
-_PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT DO NOTHING"""
-_PUT_PIECE = "INSERT INTO queue_piece (entry_id, number, octets) VALUES ($1, $2, $3)"
+_PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again)
+    VALUES ($1, CAST($2 AS bytea), $3, CAST($4 AS bytea), $5) ON CONFLICT DO NOTHING"""
+_PUT_PIECE = "INSERT INTO queue_piece (entry_id, number, octets) VALUES ($1, $2, CAST($3 AS bytea))"
 _WITHDRAW = "DELETE FROM queue_entry WHERE entry_id = $1 AND node_id IS NULL"
 _HAS = "SELECT ended_at IS NULL FROM queue_entry WHERE entry_id = $1"
 _NAMES = "SELECT entry_id FROM queue_entry WHERE ended_at IS NULL ORDER BY entry_id"

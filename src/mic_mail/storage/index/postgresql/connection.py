@@ -209,9 +209,10 @@ class PostgresqlConnection:
             self._send(sql, form, form.in_order(values))
 
     def run(self, sql: str, *values: int | str | bytes) -> PostgresqlCursor:
-        """Run a statement of PostgreSQL's own."""
-        encoders = [_as_octets if isinstance(value, bytes) else _as_text for value in values]
-        formats = [_BINARY if isinstance(value, bytes) else _TEXT for value in values]
+        """Run a statement of PostgreSQL's own; octets stand only where it says `CAST($1 AS bytea)`."""
+        are_octets = [isinstance(value, bytes) and f"CAST(${at} AS bytea)" in sql for at, value in enumerate(values, 1)]
+        encoders = [_as_octets if is_octets else _as_text for is_octets in are_octets]
+        formats = [_BINARY if is_octets else _TEXT for is_octets in are_octets]
         return self._send(sql, _Form(sql.encode(), tuple, encoders, formats), values)
 
     def _send(self, key: str, form: _Form, values: Sequence[Any]) -> PostgresqlCursor:
