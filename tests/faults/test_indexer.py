@@ -14,7 +14,7 @@ from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.local_mailstore import Account, LocalMailStore
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.types import AccountRef, TextTest
 from population import PASSWORD
 from store_harness import Root, killed_at

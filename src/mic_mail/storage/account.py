@@ -32,7 +32,7 @@ from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.reads.open_message import MessageFile, open_message, read_message
 from mic_mail.storage.reads.quota_at_rest import quota_at_rest
-from mic_mail.storage.search import indexer, lookup, sort_values
+from mic_mail.storage.search import local_indexing
 from mic_mail.storage.types import AccountRef, Progress, Ready, RepairReport, SweptState
 
 T = TypeVar("T")
@@ -78,9 +78,7 @@ class Account(AccountRules):
         """Return an open file of a message (open_message.py)."""
         return open_message(self._store, folder_id, uid, hint)
 
-    look_up_text = _operation(lookup.look_up)
-    indexed_orderings = _operation(sort_values.indexed)
-    index_text = _operation(indexer.index_text)
+    index_text = _operation(local_indexing.index_text)
 
     # Writing
     def stage(self) -> StagedFile:

@@ -31,9 +31,9 @@ from mic_mail.storage.journal.journal import RevokeFrame
 from mic_mail.storage.reads import message_rows, reader
 from mic_mail.storage.reads.cross_account import StagedCopy, stage_copies
 from mic_mail.storage.reads.folder_changes import folder_changes
-from mic_mail.storage.reads.sort_keys import Ordered, orderings
-from mic_mail.storage.search import scan
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.reads.sort_keys import orderings
+from mic_mail.storage.search import lookup, scan, sort_values
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.store import OpenMessage, Store
 from mic_mail.storage.types import (
     ALL_FLAGS,
@@ -41,7 +41,6 @@ from mic_mail.storage.types import (
     ExpungeResult,
     FolderInfo,
     FolderView,
-    LookedUp,
     Progress,
     Published,
     Quota,
@@ -49,7 +48,6 @@ from mic_mail.storage.types import (
     RepairReport,
     SweptState,
     TellFinding,
-    TextTest,
 )
 
 T = TypeVar("T")
@@ -184,7 +182,9 @@ class AccountRules(ABC):
         return self._store.open_message(folder_id, uid, hint)
 
     orderings = _operation(orderings)
+    indexed_orderings = _operation(sort_values.indexed)
     find_text = _operation(scan.find_text)
+    look_up_text = _operation(lookup.look_up)
 
     # Annotations (RFC 5464)
     annotations = _operation(metadata.annotations)
@@ -321,15 +321,10 @@ class AccountRules(ABC):
 
     @abstractmethod
     def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-        """Bring the text index up to date; return how many messages were added."""
+        """Bring the text index up to date if that is due; return how many messages were added.
 
-    @abstractmethod
-    def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
-        """Return what the text index knows of these messages."""
-
-    @abstractmethod
-    def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-        """Return the keys by which these messages are sorted, of those whose keys are kept."""
+        `go_on` is called before each batch. Raises `Busy` where another server is at it.
+        """
 
     @abstractmethod
     def quota_at_rest(self) -> Quota:

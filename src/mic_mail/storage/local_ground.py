@@ -8,7 +8,6 @@ from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.maintenance import external_changes
 from mic_mail.storage.maintenance.open import open_store
 from mic_mail.storage.reads import open_message
-from mic_mail.storage.search import writer
 
 
 class LocalGround(LocalStore):
@@ -19,7 +18,6 @@ class LocalGround(LocalStore):
     open_message = open_message.open_message
     stage = staging.stage
     despite_loss = external_changes.despite_loss
-    keep_texts = writer.keep_texts
     take_in = external_changes.take_in_new
 
     def is_unchanged(self, known: NewestView) -> bool:

@@ -76,6 +76,7 @@ class LocalStore(Store):
     """The files of one account, and this process's connections to them."""
 
     shared: LocalResources
+    search: SearchFile
 
     def __init__(self, account_id: int, home: str, shared: LocalResources) -> None:
         self.account_id = account_id
@@ -105,6 +106,9 @@ class LocalStore(Store):
     def reserve(self) -> Reserve:
         """The reserve for removals on the file system of this account."""
         return self.shared.reserves.of(self.paths.home)
+
+    def require_room(self) -> None:
+        self.reserve.require_whole()
 
     @property
     def names_due(self) -> bool:

@@ -9,7 +9,7 @@ something do it inside `Store.writing`. What a change makes of names and bodies 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +24,7 @@ from mic_mail.storage.delivery import Arrival, StagedContent
 from mic_mail.storage.durable_by_journal import Hold, Remember
 from mic_mail.storage.errors import NoSuchFolder, TooMany, Unavailable
 from mic_mail.storage.fulltext.cache import SearchCache
-from mic_mail.storage.fulltext.segment import IndexedDocument
+from mic_mail.storage.fulltext.segments import Segments
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.open_folders import Presences
@@ -71,6 +71,8 @@ class Store(ABC):
     shared: SharedResources
     clock: Clock
     settings: StorageSettings
+    search: Segments
+    """The packed text of its messages."""
     names_due: bool
     """True if this process has changed flags that are not written out yet where the ground does that later."""
 
@@ -124,10 +126,10 @@ class Store(ABC):
     def hint_prefix(self, directory: str) -> str:
         """Return what makes, before a message's name, a hint by which it can probably be opened."""
 
-    def keep_texts(self, read: Mapping[int, IndexedDocument]) -> None:  # noqa: B027 - a ground may keep none
-        """Keep the texts of messages that a search has read, by their keys, for the next one."""
-
     # Errors that pass
+
+    def require_room(self) -> None:  # noqa: B027 - a ground may set nothing aside
+        """Raise OSError, ENOSPC, while the remaining space is for removals."""
 
     def recovers_from(self, error: Unavailable) -> bool:
         """Do what helps, as giving up space that is set aside for removals; return whether to try again."""

@@ -20,7 +20,7 @@ from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import IndexedDocument
 from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.local_store import LocalStore
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.search.writer import leave
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver
@@ -148,7 +148,7 @@ def test_logs_in_place_of_letters_fill_segments_of_their_own(root: Root) -> None
 
 def test_a_long_log_is_left_by_who_reads_it_and_found(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the indexer and by a search: what is packed at once is bounded by its words, not by its messages alone."""
-    for module in ("writer", "indexer", "scan"):
+    for module in ("writer", "indexing", "scan"):
         monkeypatch.setattr(f"mic_mail.storage.search.{module}.MOST_WORDS", 150)
     monkeypatch.setattr("mic_mail.storage.search.scan.SMALLEST_LEFT", 6)
     store = root.store()

@@ -31,7 +31,7 @@ from mic_mail.storage.reads.open_message import MessageFile
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
 from mic_mail.storage.search import scan as scan_module
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.search.scan import _Fields, _Test
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root

@@ -13,7 +13,7 @@ from mic_mail.mime.sort_keys import decode
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.local_mailstore import Account, LocalMailStore
 from mic_mail.storage.reads import sort_keys
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from session_harness import START, open_store
 from store_harness import REF, Root
 

@@ -2,7 +2,7 @@
 
 Nothing waits for it. In a server of several processes it has its own, of the lowest priority (app.indexer): on a busy
 machine deliveries and clients leave it no time, and it catches up later; a search reads itself what is not indexed yet.
-It holds nothing that others wait for (storage/search/indexer.py), so it may be killed at any time.
+It holds nothing that others wait for (storage/search/indexing.py), so it may be killed at any time.
 
 A mailbox that is still changing is left for the next round, for a while: each addition packs the smallest segments anew, so
 messages that are indexed together cost less than one by one.
@@ -19,7 +19,7 @@ from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.storage.errors import DiskFull
 from mic_mail.storage.mailstore import MailStore
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 
 ROUND_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 30.0

@@ -13,7 +13,7 @@ from mic_mail.storage.delivery import StagedContent
 from mic_mail.storage.errors import NotInDatabase, of_os_error
 from mic_mail.storage.index.rows import read_account
 from mic_mail.storage.reads.sort_keys import Ordered
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.types import AccountRef, LookedUp, Progress, Quota, Ready, RepairReport, SweptState, TellFinding, TextTest
 
 

@@ -4,13 +4,9 @@
     zone      by segment and zone: the blob of words and the blob of flows (segment.py), with checksums
     sieve     the sieve of a zone with one large text, in pieces that are read one by one
 
-The file lies beside the account's index. A segment never changes: it is added, and later replaced by another, under a number
-that is never reused. So cached data stays valid, and a reader needs no lock. The file holds nothing that the messages do not: a
-process that finds it damaged, of another version or of another machine's octet order discards it, and it is rebuilt. Its
-transactions only write prepared blobs (a segment of 1,000 messages: 4 ms), and never while the account's lock is held.
-
-A message is identified by `key_of`: its base name and size, which its content keeps through COPY, MOVE, a rebuilt index, a
-restore.
+The file lies beside the account's index. A process that finds it damaged, of another version or of another machine's octet
+order discards it, and it is rebuilt. Its transactions only write prepared blobs (a segment of 1,000 messages: 4 ms), and never
+while the account's lock is held.
 """
 
 import contextlib
@@ -23,7 +19,6 @@ import threading
 import zlib
 from array import array
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlalchemy import bindparam, delete, insert, literal_column, select, update
@@ -31,7 +26,8 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
-from mic_mail.storage.fulltext.segment import SIEVE_MODULUS, Flow, Packed, flow_beginnings, words_span
+from mic_mail.storage.fulltext.segment import Flow, Packed, flow_beginnings, words_span
+from mic_mail.storage.fulltext.segments import SIEVE_OCTETS, DamagedSegments, Live, Segments
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, is_damage
 from mic_mail.storage.index.statements import SqlStatement
 from mic_mail.storage.index.tables import creation, stamp, stamps
@@ -45,10 +41,6 @@ APPLICATION_ID = 0x6D6D6973
 """SQLite's `application_id`: "mmis"."""
 BUSY_SECONDS = 0.25
 """Longest wait for the file; after it a search reads the messages, and an indexer comes again."""
-SIEVE_OCTETS = 2_048
-"""Octets of a sieve that are read at once: one page of the file holds them."""
-SIEVE_PIECES = -(-SIEVE_MODULUS // (8 * SIEVE_OCTETS))
-"""All pieces of one sieve."""
 WORDS_OCTETS = 64 << 10
 """Octets of words, or of a flow, that are read at once, where a query stops at the first occurrence.
 
@@ -83,34 +75,14 @@ _DROP_ZONES = SqlStatement(delete(zone).where(*_THIS_ZONE))
 _MARK_DEAD = SqlStatement(update(segment).where(*_THIS).values(dead_since_us=bindparam("since")))
 
 
-class DamagedSearchFile(Exception):
-    """The file does not hold what was written to it."""
-
-
-class OtherVersion(DamagedSearchFile):
+class OtherVersion(DamagedSegments):
     """Another version of this program made the file: whoever finds it makes it anew, but nothing is damaged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
-    """An existing segment."""
+class SearchFile(Segments):
+    """One account's file in one process; opened when needed."""
 
-    segment_id: int
-    octets: int
-    dead_since_us: int | None
-    """When it was first seen to hold a removed message."""
-
-
-def key_of(email_id: str, size: int) -> int:
-    """Return a message's key: 60 bits of its EMAILID, mixed with its size.
-
-    Among a million messages of one account two are the same with a probability of 4 in ten million.
-    """
-    return int(email_id[1:16], 16) ^ size
-
-
-class SearchFile:
-    """One account's file in one process; safe from several threads; opened when needed."""
+    errors = (sqlite3.Error, OSError)
 
     def __init__(self, path: str, account_id: int, clock: Clock) -> None:
         self._path = path
@@ -137,7 +109,6 @@ class SearchFile:
         return [Live(*row) for row in rows]
 
     def keys(self, segment_id: int) -> "array[int]":
-        """Return the keys of a segment's messages; `KeyError` if it is gone, as in the methods below."""
         keys = array("q")
         keys.frombytes(self._blob(_KEYS, at=segment_id))
         return keys
@@ -146,10 +117,6 @@ class SearchFile:
         return self._blob(_WORDS, at=segment_id, place=ZONES.index(zone))
 
     def has_word(self, segment_id: int, zone: Zone, part: bytes, *, folded: bool) -> bool:
-        """Return whether `part` occurs in the words of a zone (`Words.text`, `Words.folded`).
-
-        They are read in pieces, up to the first occurrence: for a text with megabytes of different words.
-        """
         with self._pieces(_WORDS_PLACE, "words", segment_id, zone) as piece:
             first = piece(0)
             start, end = words_span(first, folded=folded)
@@ -164,10 +131,6 @@ class SearchFile:
         return False
 
     def beginnings(self, segment_id: int, zone: Zone, documents: Collection[int], words: int) -> Flow:
-        """Return the flow of a zone with the first `words` words of these documents, and without the others.
-
-        Each word of the zone has to take two octets (`Words.are_narrow`).
-        """
         with self._pieces(_FLOW_PLACE, "flow", segment_id, zone) as piece:
             read: dict[int, bytes] = {}
 
@@ -206,7 +169,6 @@ class SearchFile:
         return self._blob(_FLOW, at=segment_id, place=ZONES.index(zone))
 
     def is_sieved(self, segment_id: int, zone: Zone) -> bool:
-        """Return whether a zone has a sieve."""
         return self._sieve_length(segment_id, zone) > 0
 
     def _sieve_length(self, segment_id: int, zone: Zone) -> int:
@@ -221,15 +183,12 @@ class SearchFile:
         return int(row[0])
 
     def sieve_piece(self, segment_id: int, zone: Zone, number: int) -> bytes:
-        """Return SIEVE_OCTETS of the sieve of a zone."""
         return self._blob(_SIEVE, at=segment_id, place=ZONES.index(zone), number=number)
 
     def values(self, segment_id: int) -> bytes:
-        """Return the blob for `segment.unpack_values`."""
         return self._blob(_VALUES, at=segment_id)
 
     def packed(self, segment_id: int, documents: int) -> Packed:
-        """Return the whole segment."""
         zones = {zone: (self.words(segment_id, zone), self.flow(segment_id, zone)) for zone in ZONES}
         return Packed(documents, zones, self.values(segment_id))
 
@@ -262,7 +221,7 @@ class SearchFile:
                 raise self._damaged(error) from error
             raise
 
-    def _damaged(self, what: object, kind: type[DamagedSearchFile] = DamagedSearchFile) -> DamagedSearchFile:
+    def _damaged(self, what: object, kind: type[DamagedSegments] = DamagedSegments) -> DamagedSegments:
         self._suspect = self._index.identity()
         return kind(f"{self._path}: {what}")
 
@@ -284,23 +243,14 @@ class SearchFile:
                 raise self._damaged(error) from error
             raise
         if found != (APPLICATION_ID, VERSION):
-            kind = OtherVersion if found[0] == APPLICATION_ID else DamagedSearchFile
+            kind = OtherVersion if found[0] == APPLICATION_ID else DamagedSegments
             raise self._damaged(f"version {found[1]}", kind)
 
     # Writing
 
     def add(
-        self,
-        packed: Packed | None,
-        keys: Collection[int],
-        *,
-        known: Collection[int],
-        instead_of: Collection[int] = (),
+        self, packed: Packed | None, keys: Collection[int], *, known: Collection[int], instead_of: Collection[int] = ()
     ) -> bool:
-        """Add a segment to the file, and remove those that it replaces.
-
-        False, and nothing has happened, unless the file's segments are just those in `known`: another process was faster.
-        """
         rows = [] if packed is None else _rows(packed)
         sieves = [] if packed is None else _sieve_rows(packed)
         octets = 0 if packed is None else packed.octets
@@ -324,7 +274,6 @@ class SearchFile:
             return True
 
     def mark_dead(self, since: Mapping[int, int | None]) -> None:
-        """Record since when segments hold removed messages."""
         with self._transaction() as connection:
             for segment_id, instant in since.items():
                 _MARK_DEAD.on(connection, account=self._account_id, at=segment_id, since=instant)
@@ -409,7 +358,7 @@ class SearchFile:
                         self._verify_checksums(each.segment_id, zone)
         except OtherVersion:
             return []
-        except DamagedSearchFile as error:
+        except DamagedSegments as error:
             return [str(error)]
         return []
 

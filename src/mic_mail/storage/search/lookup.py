@@ -1,8 +1,8 @@
-"""SEARCH by `search.sqlite`: which messages of a folder it knows, and which of those pass a test.
+"""SEARCH by an account's segments: which messages of a folder they know, and which of those pass a test.
 
 In: a folder's UIDs, which of them are asked about, one test. Out: `LookedUp`, exactly the result of a scan of the same messages
-(scan.py); unknown messages are left to the scan. Never an error: a damaged file is discarded, an inaccessible one knows
-nothing.
+(scan.py); unknown messages are left to the scan. No error of the place where segments lie: a damaged file is discarded, an
+inaccessible one knows nothing.
 
 A query costs what the segments cost, not what the folder's messages do: the sets of messages are masks of one octet each, which
 are compared as a whole, and only matches are placed one by one. Four results are computed once and cached (fulltext/cache.py):
@@ -11,7 +11,6 @@ answers of segments that hold large texts.
 """
 
 import contextlib
-import sqlite3
 from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from itertools import compress
 
 from mic_mail.mime.search_text import FIELD_ZONES, Zone
 from mic_mail.mime.text_folding import SearchValue
-from mic_mail.storage.fulltext.file import SIEVE_OCTETS, DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import Flow, Phrase, Words, needle, sieve_places
-from mic_mail.storage.index.connection import translated
+from mic_mail.storage.fulltext.segments import SIEVE_OCTETS, DamagedSegments, key_of
 from mic_mail.storage.index.rows import read_folder
-from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.aligned_column import aligned
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.search.segments_in_memory import keys_in, live_in
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import LookedUp, TextTest
 
 LARGE_OCTETS = 64 << 10
@@ -43,7 +41,7 @@ _ATTEMPTS = 3
 """Segments may be repacked between two reads of the file."""
 
 
-def look_up(store: LocalStore, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
+def look_up(store: Store, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
     """Return what is known of the messages among `uids` whose octet in `wanted` is 1.
 
     `uids` is best the shared list (`FolderView.uids`).
@@ -58,22 +56,22 @@ def look_up(store: LocalStore, folder_id: int, uids: Sequence[int], wanted: byte
             with contextlib.suppress(KeyError):
                 if looked_up.ask(_places_of(store, folder_id, _keys_of(store, folder_id, uids))):
                     break
-    except DamagedSearchFile:
+    except DamagedSegments:
         throw_away(store)
         return LookedUp.nothing(len(uids))
-    except (sqlite3.Error, OSError):
+    except store.search.errors:
         pass  # results so far stay true
     return LookedUp(looked_up.known, bytes(looked_up.found))
 
 
-def throw_away(store: LocalStore) -> None:
+def throw_away(store: Store) -> None:
     """Discard the damaged file."""
-    with contextlib.suppress(sqlite3.Error, OSError):  # the next caller finds it as damaged as we did
+    with contextlib.suppress(*store.search.errors):  # the next caller finds it as damaged as we did
         store.search.discard()
 
 
 class _LookedUp:
-    def __init__(self, store: LocalStore, test: TextTest, query: SearchValue, wanted: bytes) -> None:
+    def __init__(self, store: Store, test: TextTest, query: SearchValue, wanted: bytes) -> None:
         self._store = store
         self._test = test
         self._query = query
@@ -132,10 +130,11 @@ def _combined(operation: Callable[[int, int], int], one: bytes | bytearray, othe
 
 
 class _Segment:
-    def __init__(self, store: LocalStore, held: "_Held") -> None:
+    def __init__(self, store: Store, held: "_Held") -> None:
         self._store = store
         self._held = held
         self._segment_id = held.segment_id
+        self._at = store.account_id, held.segment_id
 
     def having(self, test: TextTest, query: SearchValue, wanted: Callable[[], Collection[int]]) -> Collection[int]:
         """Return the documents that match, among `wanted` and perhaps others.
@@ -146,7 +145,7 @@ class _Segment:
         if not self._held.is_large:
             return self._having(zones, query, wanted)
 
-        key = (self._segment_id, zones, query)
+        key = (*self._at, zones, query)
         hits = self._store.shared.searched.answer(key)
         if hits is None:
             hits = self._having(zones, query, lambda: range(self._held.documents))
@@ -160,7 +159,7 @@ class _Segment:
             is_sieved = self._held.is_large and self._is_sieved(zone)
             if is_sieved and self._is_sieved_out(zone, query):
                 continue
-            if is_word and is_sieved and self._store.shared.searched.get(Words, (self._segment_id, zone)) is None:
+            if is_word and is_sieved and self._store.shared.searched.get(Words, (*self._at, zone)) is None:
                 if self._store.search.has_word(self._segment_id, zone, needle(query.text), folded=query.folded):
                     found.add(0)  # such a text is alone in its segment
                 continue
@@ -180,14 +179,14 @@ class _Segment:
 
     def _is_sieved(self, zone: Zone) -> bool:
         search, segment_id = self._store.search, self._segment_id
-        return self._store.shared.searched.of(bool, (segment_id, zone), lambda: (search.is_sieved(segment_id, zone), 0))
+        return self._store.shared.searched.of(bool, (*self._at, zone), lambda: (search.is_sieved(segment_id, zone), 0))
 
     def _is_sieved_out(self, zone: Zone, query: SearchValue) -> bool:
         """Return whether the sieve of a large text shows that the query does not occur in it."""
-        segment_id, cached = self._segment_id, self._store.shared.searched.of
+        cached = self._store.shared.searched.of
         for place in sieve_places(query):
             number, at = divmod(place >> 3, SIEVE_OCTETS)
-            piece = cached(bytes, (segment_id, zone, number), lambda: self._sieve_piece(zone, number))  # noqa: B023 - called at once
+            piece = cached(bytes, (*self._at, zone, number), lambda: self._sieve_piece(zone, number))  # noqa: B023 - called at once
             if not piece[at] >> (place & 7) & 1:
                 return True
         return False
@@ -200,17 +199,17 @@ class _Segment:
             words = Words.unpack(self._store.search.words(self._segment_id, zone))
             return words, words.octets
 
-        return self._store.shared.searched.of(Words, (self._segment_id, zone), read)
+        return self._store.shared.searched.of(Words, (*self._at, zone), read)
 
     def _has_flow(self, zone: Zone) -> bool:
-        return self._store.shared.searched.get(Flow, (self._segment_id, zone)) is not None
+        return self._store.shared.searched.get(Flow, (*self._at, zone)) is not None
 
     def _flow(self, zone: Zone) -> Flow:
         def read() -> tuple[Flow, int]:
             flow = Flow.unpack(self._store.search.flow(self._segment_id, zone))
             return flow, flow.octets
 
-        return self._store.shared.searched.of(Flow, (self._segment_id, zone), read)
+        return self._store.shared.searched.of(Flow, (*self._at, zone), read)
 
 
 def _zones_of(test: TextTest) -> tuple[Zone, ...]:
@@ -261,7 +260,7 @@ class Places:
     """The mask of all messages that lie in segments."""
 
 
-def _keys_of(store: LocalStore, folder_id: int, uids: Sequence[int]) -> FolderKeys:
+def _keys_of(store: Store, folder_id: int, uids: Sequence[int]) -> FolderKeys:
     mailbox = _mailbox_of(store, folder_id)
     at = (store.account_id, *mailbox)
     known = store.shared.searched.get(FolderKeys, at)
@@ -284,14 +283,14 @@ def _keys_of(store: LocalStore, folder_id: int, uids: Sequence[int]) -> FolderKe
             return store.shared.searched.put(at, made, 12 * len(listed)) if is_same else made
 
 
-def _mailbox_of(store: LocalStore, folder_id: int) -> tuple[str, int]:
+def _mailbox_of(store: Store, folder_id: int) -> tuple[str, int]:
     """Return MAILBOXID and UIDVALIDITY, under which a UID keeps its meaning even in a rebuilt index."""
-    with translated("reading the index"), store.index.reading() as connection:
+    with store.reading() as connection:
         folder = read_folder(connection, store.account_id, folder_id)
     return ("", 0) if folder is None else (folder.mailbox_id, folder.uidvalidity)
 
 
-def _places_of(store: LocalStore, folder_id: int, keys: FolderKeys) -> Places:
+def _places_of(store: Store, folder_id: int, keys: FolderKeys) -> Places:
     segments = sorted(live_in(store), key=lambda each: each.segment_id)
     live = tuple([each.segment_id for each in segments])
     at = (store.account_id, folder_id)

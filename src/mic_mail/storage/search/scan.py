@@ -2,8 +2,8 @@
 
 mime/search_text.py defines what counts as text, mime/text_folding.py what counts as equal: exact substrings, in order and
 adjacent, at any length, without case. A value without diacritics finds text with and without them, one with any finds only its
-like. `search.sqlite` answers the same queries without reading a message (lookup.py). This module reads the messages that it
-does not know, and adds what was read for BODY or TEXT to it, so that the second search is quick. Answers about a large message
+like. Segments answer the same queries without reading a message (lookup.py). This module reads the messages that they
+do not know, and adds what was read for BODY or TEXT to them, so that the second search is quick. Answers about a large message
 are kept as well, as messages never change.
 """
 
@@ -14,11 +14,11 @@ from mic_mail.mime.part_table import Sections
 from mic_mail.mime.search_text import Zone, field_texts, text_parts
 from mic_mail.mime.text_folding import SearchValue, occurring
 from mic_mail.storage.errors import NoSuchMessage
-from mic_mail.storage.fulltext.file import key_of
 from mic_mail.storage.fulltext.segment import IndexedDocument, TooLong
+from mic_mail.storage.fulltext.segments import key_of
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import value_of
-from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT
+from mic_mail.storage.search.writer import MOST_WORDS, SMALLEST_LEFT, keep_texts
 from mic_mail.storage.store import Store
 from mic_mail.storage.types import Column, TextTest
 
@@ -66,10 +66,10 @@ def find_text(
             read[key] = document
             words += document.different_words
             if words > MOST_WORDS:
-                store.keep_texts(read)
+                keep_texts(store, read)
                 read, words = {}, 0
     if len(read) >= SMALLEST_LEFT:
-        store.keep_texts(read)
+        keep_texts(store, read)
     return found
 
 

@@ -1,25 +1,24 @@
-"""Sort keys for SORT and THREAD from `search.sqlite`, where the text readers store them.
+"""Sort keys for SORT and THREAD from an account's segments, where the text readers store them.
 
 Any reader of a message's text stores its key there too (decision 0045). In: UIDs of a folder. Out: what `reads.sort_keys` would
-make of those messages that the file knows; nothing for the others. Never an error, as with text (lookup.py). The instants are
-the index's own: a rebuilt index may have others.
+make of those messages that segments know; nothing for the others. No error of the place where they lie, as with text
+(lookup.py). The instants are the index's own: a rebuilt index may have others.
 """
 
-import sqlite3
 from array import array
 from collections.abc import Iterable
 
-from mic_mail.storage.fulltext.file import DamagedSearchFile, key_of
 from mic_mail.storage.fulltext.segment import unpack_values
-from mic_mail.storage.local_store import LocalStore
+from mic_mail.storage.fulltext.segments import DamagedSegments, key_of
 from mic_mail.storage.reads.message_rows import rows
 from mic_mail.storage.reads.sort_keys import Ordered, ordered
 from mic_mail.storage.search.lookup import positions_by_key, throw_away
 from mic_mail.storage.search.segments_in_memory import keys_in, live_in
+from mic_mail.storage.store import Store
 
 
-def indexed(store: LocalStore, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-    """Return the entries of those of these messages that the file knows, in no order."""
+def indexed(store: Store, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
+    """Return the entries of those of these messages that segments know, in no order."""
     if not store.settings.search_file:
         return []
     store.ready()
@@ -28,14 +27,16 @@ def indexed(store: LocalStore, folder_id: int, uids: Iterable[int]) -> list[Orde
         segments = [each.segment_id for each in live_in(store)]
         if segments:
             _find(store, folder_id, uids, segments, found)
-    except DamagedSearchFile:
+    except DamagedSegments:
         throw_away(store)
-    except (KeyError, sqlite3.Error, OSError):
-        pass  # repacked, or inaccessible now: results so far stay true
+    except KeyError:
+        pass  # repacked: results so far stay true
+    except store.search.errors:
+        pass  # likewise
     return found
 
 
-def _find(store: LocalStore, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
+def _find(store: Store, folder_id: int, uids: Iterable[int], segments: Iterable[int], found: list[Ordered]) -> None:
     messages = rows(store, folder_id, uids, ("uid", "email_id", "size", "sent_at", "internaldate_us"))
     first, more = positions_by_key(key_of(email_id, size) for _, email_id, size, _, _ in messages)
     for segment_id in segments:
@@ -49,11 +50,11 @@ def _find(store: LocalStore, folder_id: int, uids: Iterable[int], segments: Iter
                     found.append(ordered(uid, sent_at, received_us, value))
 
 
-def _values_in(store: LocalStore, segment_id: int, keys: "array[int]") -> list[bytes]:
+def _values_in(store: Store, segment_id: int, keys: "array[int]") -> list[bytes]:
     """Return the values of a segment's messages, by place; empty where there is none."""
 
     def read() -> tuple[list[bytes], int]:
         blob = store.search.values(segment_id)
         return unpack_values(blob, len(keys)), len(blob) + 40 * len(keys)
 
-    return store.shared.searched.of(list, segment_id, read)
+    return store.shared.searched.of(list, (store.account_id, segment_id), read)

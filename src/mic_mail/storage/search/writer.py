@@ -1,21 +1,20 @@
-"""Writing `search.sqlite`: adding documents in as few segments as possible, and removing dead text.
+"""Writing an account's segments: adding documents in as few as possible, and removing dead text.
 
 New documents are packed together with the segments that are no larger than they, so that a mailbox has a few dozen segments at
-most and a message is packed about ten times in its life. Everything is computed before the file's own lock is taken; a process
-that finds that another was faster begins anew with what is left. Raises what `SearchFile` raises, and OSError where the disk is
-full and its reserve is for removals (reserve.py).
+most and a message is packed about ten times in its life. Everything is computed before a lock is taken; a process that finds
+that another was faster begins anew with what is left. Raises what `Segments` raises, and OSError where the disk is full and its
+reserve is for removals (reserve.py).
 """
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from mic_mail.errors import MicMailError
-from mic_mail.storage.fulltext.file import DamagedSearchFile, Live
 from mic_mail.storage.fulltext.segment import IndexedDocument, Packed, pack, unpack
-from mic_mail.storage.local_store import LocalStore
+from mic_mail.storage.fulltext.segments import DamagedSegments, Live
 from mic_mail.storage.search.segments_in_memory import keys_in, known_keys, live_in
+from mic_mail.storage.store import Store
 
 MOST_DOCUMENTS = 1_024
 MOST_OCTETS = 3 << 20
@@ -46,18 +45,20 @@ class _Segment:
     keys: Collection[int]
 
 
-def leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int:
-    """Add those of these documents, by key, that the file lacks; return how many."""
+def leave(store: Store, read: Mapping[int, IndexedDocument]) -> int:
+    """Add those of these documents, by key, that segments lack; return how many."""
     return sum(_leave_at_last(store, some) for some in _at_once(read))
 
 
-def keep_texts(store: LocalStore, read: Mapping[int, IndexedDocument]) -> None:
+def keep_texts(store: Store, read: Mapping[int, IndexedDocument]) -> None:
     """Add documents that a search has read; never an error."""
     try:
         leave(store, read)
-    except DamagedSearchFile:
+    except DamagedSegments:
         store.search.discard()
-    except (sqlite3.Error, OSError, KeyError, MicMailError):
+    except (KeyError, OSError, MicMailError):
+        pass
+    except store.search.errors:
         pass
 
 
@@ -77,7 +78,7 @@ def _at_once(read: Mapping[int, IndexedDocument]) -> Iterator[dict[int, IndexedD
         yield some
 
 
-def _leave_at_last(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int:
+def _leave_at_last(store: Store, read: Mapping[int, IndexedDocument]) -> int:
     for _ in range(_ATTEMPTS):
         with contextlib.suppress(KeyError):  # a segment was replaced between two reads
             done = _leave(store, read)
@@ -86,8 +87,8 @@ def _leave_at_last(store: LocalStore, read: Mapping[int, IndexedDocument]) -> in
     return 0
 
 
-def _leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int | None:
-    store.reserve.require_whole()
+def _leave(store: Store, read: Mapping[int, IndexedDocument]) -> int | None:
+    store.require_room()
     live = live_in(store)
     known = known_keys(store, [each.segment_id for each in live])
     new = {key: document for key, document in read.items() if key not in known}
@@ -105,7 +106,7 @@ def _leave(store: LocalStore, read: Mapping[int, IndexedDocument]) -> int | None
     return len(new) if added else None
 
 
-def _small_enough(store: LocalStore, live: list[Live], documents: int) -> list[_Segment]:
+def _small_enough(store: Store, live: list[Live], documents: int) -> list[_Segment]:
     """Return the segments to merge into the next one, from the smallest on."""
     segments = [_Segment(each, keys_in(store, each.segment_id)) for each in live]
     taken: list[_Segment] = []
@@ -119,11 +120,11 @@ def _small_enough(store: LocalStore, live: list[Live], documents: int) -> list[_
     return taken
 
 
-def _packed(store: LocalStore, each: _Segment) -> Packed:
+def _packed(store: Store, each: _Segment) -> Packed:
     return store.search.packed(each.live.segment_id, len(each.keys))
 
 
-def drop_dead(store: LocalStore, all_keys: Callable[[], Collection[int]]) -> int:
+def drop_dead(store: Store, all_keys: Callable[[], Collection[int]]) -> int:
     """Remove text of messages that no longer exist; return how many segments were repacked."""
     now_us = store.clock.now_us()
     live = live_in(store)
@@ -146,7 +147,7 @@ def drop_dead(store: LocalStore, all_keys: Callable[[], Collection[int]]) -> int
     return done
 
 
-def _pack_anew(store: LocalStore, each: Live, kept: list[int]) -> bool:
+def _pack_anew(store: Store, each: Live, kept: list[int]) -> bool:
     keys = keys_in(store, each.segment_id)
     packed = store.search.packed(each.segment_id, len(keys))
     fresh = pack(unpack(packed, kept)) if kept else None

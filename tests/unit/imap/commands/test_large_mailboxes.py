@@ -18,7 +18,7 @@ from mic_mail.storage.index import view_cache
 from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.message_names import parse_name
 from mic_mail.storage.search import lookup
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.types import ANSWERED, DELETED, FLAGGED, SEEN
 from session_harness import REF, Talk, open_store
 

@@ -9,7 +9,7 @@ from mic_mail.imap.commands import search_run
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.local_mailstore import Account, LocalMailStore
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.types import Column, TextTest
 from session_harness import REF, Talk, open_store
 

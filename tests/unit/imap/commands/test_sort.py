@@ -17,7 +17,7 @@ from mic_mail.mime.collation import casemap
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.local_mailstore import Account, LocalMailStore
-from mic_mail.storage.search.indexer import Visited
+from mic_mail.storage.search.indexing import Visited
 from session_harness import REF, Talk, open_store
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
