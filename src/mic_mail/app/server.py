@@ -153,7 +153,7 @@ async def open_server(
         context,
         servers,
         housekeeper=housekeeper,
-        indexer=indexer and config.indexes_text,
+        indexer=indexer and config.search.enabled,
         sender=sender,
         first=first,
         idleness=idleness,

@@ -176,10 +176,12 @@ class Search(Section):
     vi: ClassVar[str] = "Tìm kiếm toàn văn trong hộp thư."
 
     enabled: bool = setting(True, reload=False).means(
-        "Lập chỉ mục nội dung mọi thư trong search.sqlite cạnh mỗi hộp thư, cỡ một phần tám dung lượng thư (một nửa nếu thư "
-        "không có tệp gửi kèm): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải đọc lại thư.",
-        "Index the text of all messages in search.sqlite beside each mailbox, about an eighth of its mail (half, where "
-        "there are no attachments): searches take milliseconds; without it they read the messages.",
+        "Lập chỉ mục nội dung mọi thư, cạnh mỗi hộp thư (search.sqlite, hoặc trong cơ sở dữ liệu của hộp thư), cỡ một phần "
+        "tám dung lượng thư (một nửa nếu thư không có tệp gửi kèm): tìm kiếm mất vài mili giây; nếu không, mỗi lần tìm phải "
+        "đọc lại thư.",
+        "Index the text of all messages, beside each mailbox (search.sqlite, or in the database of the mailboxes), about an "
+        "eighth of its mail (half, where there are no attachments): searches take milliseconds; without it they read the "
+        "messages.",
     )
     memory: Octets = setting(64 * MIB, ge=MIB, le=16 * GIB, reload=False).means(
         "Bộ nhớ của mỗi tiến trình cho nội dung vừa được tìm; 64 MiB giữ được nội dung của khoảng 15.000 thư.",
@@ -345,11 +347,6 @@ class Config(Section):
     def directory_file(self) -> Path | None:
         """The file of the directory; None if it is in another database."""
         return directory_file(self.directory_url)
-
-    @property
-    def indexes_text(self) -> bool:
-        """An indexer fills the text index: of mailboxes in files."""
-        return self.search.enabled and self.storage.database is None
 
     @property
     def directory_dir(self) -> Path:

@@ -123,7 +123,7 @@ class Supervisor:
         self._children = [SupervisedChild("worker", f"worker{row}", row) for row in range(workers)]
         self._children.append(SupervisedChild("housekeeper", "house"))
         self._children.append(SupervisedChild("sender", "sender", demand=self._demands.get("sender")))
-        if self.config.indexes_text:
+        if self.config.search.enabled:
             self._children.append(SupervisedChild("indexer", "index", demand=self._demands.get("indexer")))
         if pages := [listener.socket for listener in listeners if listener.door in WEB_DOORS]:
             self._children.append(SupervisedChild("web", "web", demand=ConnectionDemand(pages)))

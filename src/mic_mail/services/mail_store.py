@@ -10,6 +10,7 @@ from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.queue import Queue
+from mic_mail.storage.index.change_marks import CHANGE_MARKS
 from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.store import OnChange
@@ -44,7 +45,7 @@ def storage_settings(config: Config, *, open_accounts: int | None = None, has_cl
         max_folders=folders,
         max_subscriptions=folders,  # names that do not exist may be subscribed, too (RFC 9051 §6.3.7)
         view_cache_octets=storage.view_memory,
-        search_file=config.indexes_text,
+        search_file=config.search.enabled,
         search_cache_octets=config.search.memory,
     )
 
@@ -75,6 +76,7 @@ def _in_database(
         Database(connection_string, most=config.storage.connections, monotonic=clock.monotonic),
         clock=clock,
         host=config.server.hostname,
+        changes=config.mail_root / CHANGE_MARKS,
         settings=settings,
         on_change=on_change,
     )

@@ -11,7 +11,7 @@ What only files need does nothing on another ground: the journal, names of files
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mic_mail.storage.account_rules import AccountRules as Account
 from mic_mail.storage.change_notifier import ChangeNotifier
@@ -25,6 +25,8 @@ from mic_mail.storage.store import OnChange, SharedResources
 from mic_mail.storage.types import AccountRef, AnswerRow, FolderDelta, StoreOwner
 
 __all__ = ["Account", "BatchJournal", "MailStore"]
+
+Owner = TypeVar("Owner", bound=StoreOwner)
 
 
 class BatchJournal(Protocol):
@@ -137,6 +139,14 @@ class MailStore(ABC):
     @abstractmethod
     def change_marks(self) -> object:
         """Return a value that differs after a change of any account of which this process may not know."""
+
+    def text_mark(self, account_id: int) -> int:
+        """Return a number that differs after a change of the account by this server, for its indexer. Does not block."""
+        return self.change_mark(account_id)
+
+    def with_text_due(self, owners: Sequence[Owner]) -> Sequence[Owner]:
+        """Return those whose accounts an indexer has to visit, as far as that is known without a look at each."""
+        return owners
 
     # Rest and end
 

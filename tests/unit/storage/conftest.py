@@ -44,7 +44,7 @@ def ground(request: pytest.FixtureRequest) -> str:
 def root(tmp_path: Path, ground: str, request: pytest.FixtureRequest) -> Root | DatabaseRoot:
     if ground == "files":
         return Root(tmp_path)
-    root = DatabaseRoot(request.getfixturevalue("postgresql").connection_string)
+    root = DatabaseRoot(request.getfixturevalue("postgresql").connection_string, tmp_path)
     root.clear()
     return root
 

@@ -26,6 +26,7 @@ ON_BOTH = {
     "test_change_result",
     "test_cross_account",
     "test_folders",
+    "test_fulltext_file",
     "test_metadata",
     "test_quota",
     "test_reader_seen",
@@ -67,8 +68,25 @@ LOCAL_ONLY = {
     "test_a_power_loss_takes_no_answered_change_with_it": SIDECARS,
     "test_a_sidecar_that_somebody_has_written_chooses_no_words_of_ours": SIDECARS,
     "test_repair_brings_lost_sidecars_back": SIDECARS,
-    "test_what_the_indexer_has_read_is_not_made": SEARCH,
     "test_keys_that_are_damaged_are_made_again": SEARCH,
+    "test_an_index_in_which_folders_have_other_numbers": INDEX,
+    "test_a_new_word_is_read_up_to_its_first_occurrence": SEARCH,
+    "test_the_beginnings_of_texts_are_those_of_the_whole_flow": SEARCH,
+    "test_a_damaged_piece_answers_nothing": SEARCH,
+    "test_a_write_within_a_tick_of_the_clock_is_indexed": SEARCH,
+    "test_a_long_log_is_left_by_who_reads_it_and_found": SEARCH,
+    "test_a_segment_that_lacks_a_part_is_damage": SEARCH,
+    "test_the_text_of_what_is_gone_leaves_the_file": SEARCH,
+    "test_what_was_swept_after_the_last_visit_leaves_too": SEARCH,
+    "test_a_file_of_another_version_is_made_anew": SEARCH,
+    "test_a_file_of_another_version_is_not_damaged": SEARCH,
+    "test_a_file_of_another_program_is_damage": SEARCH,
+    "test_an_indexer_notices_that_somebody_threw_the_file_away": SEARCH,
+    "test_repair_says_that_it_is_damaged": SEARCH,
+    "test_a_schema_that_is_no_text_is_damage": SEARCH,
+    "test_a_backup_has_none_and_a_restored_mailbox_gets_one": BACKUP,
+    "test_the_file_outlives_the_index": INDEX,
+    "test_what_cannot_be_opened_is_read": SEARCH,
     "test_a_backup_keeps_only_what_it_holds": BACKUP,
     "test_nobody_hears_of_a_change_that_did_not_happen": INDEX,
     "test_what_changes_nothing_writes_nothing": INDEX,
@@ -94,6 +112,8 @@ class DatabaseRoot:
     """A database with one account; `use` gives it to a new process, as it were."""
 
     connection_string: str
+    folder: Path
+    """Of what a server keeps beside the database."""
     clock: Clock = field(default_factory=SystemClock)
     settings: dict[str, object] = field(default_factory=dict)
     changes: list[tuple[int, int]] = field(default_factory=list)
@@ -106,6 +126,7 @@ class DatabaseRoot:
             Database(self.connection_string, most=self.most),
             clock=self.clock,
             host="mail.mic.gov.vn",
+            changes=self.folder / "changes",
             settings=StorageSettings(**settings),  # type: ignore[arg-type]  # each test names its own
             on_change=lambda account_id, modseq: self.changes.append((account_id, modseq)),
         )

@@ -15,16 +15,18 @@ from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.mime.search_text import Zone
 from mic_mail.storage.delivery import Delivery
+from mic_mail.storage.errors import Busy
 from mic_mail.storage.fulltext import segment
-from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import IndexedDocument
+from mic_mail.storage.fulltext.segments import Segments
 from mic_mail.storage.local_mailstore import Account
-from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.search.writer import leave
+from mic_mail.storage.store import Store
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root, deliver
 from unit.storage.damage import no_letters
+from unit.storage.grounds import DatabaseRoot
 
 
 def message(text: str) -> bytes:
@@ -48,8 +50,10 @@ def known(account: Account, value: str = "a") -> int:
     return account.look_up_text(view.info.folder_id, view.uids, wanted, TextTest("BODY", value)).known.count(1)
 
 
-def segments(root: Root) -> list[int]:
+def segments(root: Root | DatabaseRoot) -> list[int]:
     """How many messages each segment has."""
+    if isinstance(root, DatabaseRoot):
+        return [octets // 8 for (octets,) in root.rows("SELECT length(messages) FROM search_segment")]
     connection = sqlite3.connect(root.home / "search.sqlite")
     try:
         return [octets // 8 for (octets,) in connection.execute("SELECT length(messages) FROM segment")]
@@ -58,8 +62,8 @@ def segments(root: Root) -> list[int]:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Root:
-    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+def root(root: Root) -> Root:
+    root.clock = ManualClock(datetime(2026, 11, 1, tzinfo=UTC))
     root.use(lambda account: account.folders())
     return root
 
@@ -108,10 +112,10 @@ def test_two_that_fill_at_once_leave_every_message_once(root: Root) -> None:
     for store in stores:
         store.account(REF).folders()
 
-    def fill(store: LocalStore, first: int) -> None:
+    def fill(store: Store, first: int) -> None:
         for turn in range(10):
             numbers = range(first + 5 * turn, first + 5 * turn + 10)
-            with contextlib.suppress(sqlite3.OperationalError):  # locked for too long: this one does without
+            with contextlib.suppress(sqlite3.OperationalError, Busy):  # locked for too long: this one does without
                 leave(store, {number: IndexedDocument.of([("body", f"so {number}")]) for number in numbers})
 
     threads = [threading.Thread(target=fill, args=(store.store(REF), 20 * place)) for place, store in enumerate(stores)]
@@ -185,15 +189,16 @@ def test_a_segment_that_goes_during_a_look_costs_its_own_answers_only(root: Root
         publish(account, *(f"thu {number} {each}" for each in range(4 - number)))
         account.index_text(Visited())
     assert sorted(segments(root)) == [2, 3, 4]
-    words = SearchFile.words
-    gone = min(each.segment_id for each in store.store(REF).search.live())
+    search = store.store(REF).search
+    words = type(search).words
+    gone = min(each.segment_id for each in search.live())
 
-    def some(self: SearchFile, segment_id: int, zone: Zone) -> bytes:
+    def some(self: Segments, segment_id: int, zone: Zone) -> bytes:
         if segment_id == gone:
             raise KeyError(segment_id)
-        return words(self, segment_id, zone)
+        return words(self, segment_id, zone)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(SearchFile, "words", some)
+    monkeypatch.setattr(type(search), "words", some)
     lost = len(store.store(REF).search.keys(gone))
     assert known(account) == 9 - lost
     monkeypatch.undo()

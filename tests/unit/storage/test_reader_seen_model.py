@@ -49,8 +49,7 @@ class Readers(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
-            if isinstance(self.root, Root):
-                shutil.rmtree(self.path)
+            shutil.rmtree(self.path)
 
     def account(self, person: str | None = None) -> Account:
         return self.store.account(REF, person)
@@ -196,7 +195,8 @@ class ReadersInPostgresql(Readers):
     connection_string: str
 
     def new_root(self) -> DatabaseRoot:
-        root = DatabaseRoot(self.connection_string)
+        self.path = Path(mkdtemp(prefix="seen", dir=MEMORY if MEMORY.is_dir() else None))
+        root = DatabaseRoot(self.connection_string, self.path)
         root.clear()
         return root
 

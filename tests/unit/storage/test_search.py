@@ -1,5 +1,5 @@
-"""SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4), and that `search.sqlite` answers as the
-scan does, whatever became of it, of the messages and of the index."""
+"""SEARCH BODY, TEXT and HEADER: what counts as the text of a message (RFC 9051 §6.4.4), and that segments answer as the
+scan does, whatever became of them, of the messages and of the index."""
 
 import math
 import os
@@ -8,6 +8,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from pathlib import Path
@@ -25,16 +26,18 @@ from mic_mail.storage.fulltext import file as fulltext_file
 from mic_mail.storage.fulltext import segment
 from mic_mail.storage.fulltext.file import SearchFile
 from mic_mail.storage.fulltext.segment import Words
-from mic_mail.storage.local_ground import LocalGround
+from mic_mail.storage.fulltext.segments import Segments
 from mic_mail.storage.local_mailstore import Account, LocalMailStore
-from mic_mail.storage.reads.open_message import MessageFile
+from mic_mail.storage.local_store import LocalStore
 from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search import lookup, writer
 from mic_mail.storage.search import scan as scan_module
 from mic_mail.storage.search.indexing import Visited
 from mic_mail.storage.search.scan import _Fields, _Test
+from mic_mail.storage.store import OpenMessage
 from mic_mail.storage.types import TextTest
 from store_harness import REF, Root
+from unit.storage.grounds import DatabaseRoot
 
 MESSAGE = """\
 From: Đỗ Văn Bê <dvbe@mic.gov.vn>
@@ -125,7 +128,14 @@ def test_an_empty_value_asks_for_the_field() -> None:
     assert not _Test(TextTest("HEADER", "", "x-other")).in_header(_Fields(header))
 
 
-# ------------------------------------------------------------------ by search.sqlite
+# ------------------------------------------------------------------ by segments
+
+
+@pytest.fixture
+def timed(root: Root) -> Root:
+    """A root whose clock stands still."""
+    root.clock = ManualClock(datetime(2026, 11, 1, tzinfo=UTC))
+    return root
 
 
 WORDS = ["hóa", "đơn", "hoa", "don", "phở", "Phòng", "a"]
@@ -178,9 +188,9 @@ def search(account: Account, folder: str, test: TextTest) -> tuple[list[int], in
     return sorted(found | {uid for uid, (hit,) in read if hit}), len(left)
 
 
-def scan(root: Root, folder: str, tests: list[TextTest]) -> list[list[int]]:
+def scan(root: Root | DatabaseRoot, folder: str, tests: list[TextTest]) -> list[list[int]]:
     """By a store that has no search file."""
-    plain = Root(root.path, root.clock, {**root.settings, "search_file": False})
+    plain = replace(root, settings={**root.settings, "search_file": False})
 
     def find(account: Account) -> list[list[int]]:
         view = account.view(account.folder(folder).folder_id)
@@ -200,7 +210,12 @@ class Searching(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._memory = ExitStack()
-        self.root = Root(self._memory.enter_context(folder_in_memory()), ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
+        self.root = self.new_root(
+            self._memory.enter_context(folder_in_memory()), ManualClock(datetime(2026, 11, 1, tzinfo=UTC))
+        )
+
+    def new_root(self, folder: Path, clock: ManualClock) -> Root | DatabaseRoot:
+        return Root(folder, clock)
 
     @initialize(messages=st.lists(MESSAGES, min_size=3, max_size=8))
     def begin(self, messages: list[bytes]) -> None:
@@ -251,8 +266,7 @@ class Searching(RuleBasedStateMachine):
     @rule(how=st.sampled_from(["delete", "truncate", "empty", "garbage", "flip"]), where=st.floats(0, 1))
     def damage(self, how: str, where: float) -> None:
         self.steps = 0
-        path = self.root.home / "search.sqlite"
-        if not path.exists():
+        if isinstance(self.root, DatabaseRoot) or not (path := self.root.home / "search.sqlite").exists():
             return
         size = path.stat().st_size
         with path.open("r+b") as file:
@@ -291,7 +305,7 @@ class Searching(RuleBasedStateMachine):
     @rule(folder=st.sampled_from(["INBOX", "INBOX", "Archive"]), some=st.sets(st.integers(0, 20)))
     def order(self, folder: str, some: set[int]) -> None:
         """What SORT and THREAD compare, for those that the file knows: as a store says it that has no such file."""
-        plain = Root(self.root.path, self.root.clock, {**self.root.settings, "search_file": False})
+        plain = replace(self.root, settings={**self.root.settings, "search_file": False})
 
         def ask(account: Account) -> list[Ordered]:
             view = account.view(account.folder(folder).folder_id)
@@ -314,6 +328,9 @@ class Searching(RuleBasedStateMachine):
     @invariant()
     def few_segments(self) -> None:
         """Of a handful of messages there are never more than a handful of segments."""
+        if isinstance(self.root, DatabaseRoot):
+            assert self.root.rows("SELECT count(*) FROM search_segment")[0][0] <= self.most_segments
+            return
         with sqlite_of(self.root) as connection:
             if connection is not None:
                 assert connection.execute("SELECT count(*) FROM segment").fetchone()[0] <= self.most_segments
@@ -321,6 +338,17 @@ class Searching(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.store.close()
         self._memory.close()
+
+
+class SearchingInPostgresql(Searching):
+    """The same, where there is no file to damage and no index to lose."""
+
+    connection_string: str
+
+    def new_root(self, folder: Path, clock: ManualClock) -> DatabaseRoot:
+        root = DatabaseRoot(self.connection_string, folder, clock)
+        root.clear()
+        return root
 
 
 def test_an_index_in_which_folders_have_other_numbers(tmp_path: Path) -> None:
@@ -365,9 +393,19 @@ def sqlite_of(root: Root) -> Iterator[sqlite3.Connection | None]:
     connection.close()
 
 
+@pytest.fixture
+def machine(ground: str, request: pytest.FixtureRequest) -> type[Searching]:
+    if ground == "files":
+        return Searching
+    SearchingInPostgresql.connection_string = request.getfixturevalue("postgresql").connection_string
+    return SearchingInPostgresql
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("are_large", [False, True])
-def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch, are_large: bool) -> None:
+def test_any_history_answers_as_the_scan_does(
+    monkeypatch: pytest.MonkeyPatch, machine: type[Searching], root: Root, are_large: bool
+) -> None:
     """Deliveries, copies, moves, expunges, indexers, damage: never an error, never another answer than from reading all.
 
     Also where each text counts as a large one, whose answers are kept and whose letters are sieved."""
@@ -383,7 +421,7 @@ def test_any_history_answers_as_the_scan_does(monkeypatch: pytest.MonkeyPatch, a
         monkeypatch.setattr(lookup, "FIRST_WORDS", 2)
 
     run_state_machine_as_test(
-        Searching,
+        machine,
         settings=settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)),
     )
 
@@ -406,21 +444,21 @@ def large_message(number: int) -> bytes:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_large_text_is_read_once_for_a_query(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_text_is_read_once_for_a_query(timed: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an index each new query reads it, and the same query does not read it again; a small message is read again."""
-    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
-    store = root.store()
+    store = timed.store()
     store.recover()
     account = store.account(REF)
     deliver(account, large_message(1), large_message(2), b"Subject: 3\r\n\r\nabc\r\n")
     opened: list[int] = []
-    open_message = LocalGround.open_message
+    ground = type(store.store(REF))
+    open_message = ground.open_message
 
-    def watched(of: LocalGround, folder_id: int, uid: int) -> MessageFile:
+    def watched(of: LocalStore, folder_id: int, uid: int) -> OpenMessage:
         opened.append(uid)
         return open_message(of, folder_id, uid)
 
-    monkeypatch.setattr(LocalGround, "open_message", watched)
+    monkeypatch.setattr(ground, "open_message", watched)
     for value, uids in (("186a0z", [1]), ("absent", [])):
         for read in ([1, 2, 3], [3]):
             assert search(account, "INBOX", TextTest("BODY", value)) == (uids, 3)
@@ -429,9 +467,8 @@ def test_a_large_text_is_read_once_for_a_query(tmp_path: Path, monkeypatch: pyte
     store.close()
 
 
-def test_nothing_is_kept_of_segments_that_have_gone(tmp_path: Path) -> None:
+def test_nothing_is_kept_of_segments_that_have_gone(timed: Root) -> None:
     """As mail comes they are joined again and again; a process that searches all the while keeps what a new one would read."""
-    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
 
     def look(account: Account) -> None:
         for test in (TextTest("BODY", "hai"), TextTest("TEXT", "mot hai"), TextTest("HEADER", "x", "Subject")):
@@ -443,17 +480,17 @@ def test_nothing_is_kept_of_segments_that_have_gone(tmp_path: Path) -> None:
     def cached_octets(store: LocalMailStore) -> int:
         return store.store(REF).shared.searched.octets
 
-    with closing(root.store()) as indexing, closing(root.store()) as searching:
+    with closing(timed.store()) as indexing, closing(timed.store()) as searching:
         indexing.recover()
         account, visited = indexing.account(REF), Visited()
         for number in range(1, 40):
             deliver(account, f"Subject: x\r\n\r\nmot hai {number}\r\n".encode())
             assert account.index_text(visited) == 1
             look(searching.account(REF))
-        with closing(root.store()) as fresh:
+        with closing(timed.store()) as fresh:
             look(fresh.account(REF))
             assert cached_octets(searching) == cached_octets(fresh)
-        with closing(root.store()) as fresh:
+        with closing(timed.store()) as fresh:
             fresh.account(REF).index_text(Visited())
             assert cached_octets(indexing) == cached_octets(fresh)
 
@@ -463,23 +500,23 @@ def inbox_uids(account: Account) -> list[int]:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_query_that_large_texts_lack_reads_none_of_their_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_large_texts_lack_reads_none_of_their_words(timed: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of the sieve are read in place of the words, and nothing at all for a query that was answered before."""
-    root = Root(tmp_path, ManualClock(datetime(2026, 11, 1, tzinfo=UTC)))
-    store = root.store()
+    store = timed.store()
     store.recover()
     account = store.account(REF)
     deliver(account, *map(large_message, range(1, 6)))
     assert account.index_text(Visited()) == 5
     read: list[str] = []
     for name in ("words", "flow", "beginnings", "sieve_piece"):
-        real = getattr(SearchFile, name)
+        place = type(store.store(REF).search)
+        real = getattr(place, name)
 
-        def watched(self: SearchFile, *at: object, name: str = name, real: Callable[..., object] = real) -> object:
+        def watched(self: Segments, *at: object, name: str = name, real: Callable[..., object] = real) -> object:
             read.append(name)
             return real(self, *at)
 
-        monkeypatch.setattr(SearchFile, name, watched)
+        monkeypatch.setattr(place, name, watched)
     assert search(account, "INBOX", TextTest("BODY", "zxqwabsent")) == ([], 0)
     assert read == ["sieve_piece"] * 5
     read.clear()

@@ -17,7 +17,7 @@ from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.storage.errors import DiskFull
+from mic_mail.storage.errors import Busy, DiskFull
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.search.indexing import Visited
 
@@ -43,7 +43,7 @@ class _Seen:
     """A mailbox as the last round saw it."""
 
     mark: int
-    """Its change mark (`MailStore.change_mark`)."""
+    """What tells of its changes (`MailStore.text_mark`)."""
     changing_since: float | None = None
     """The first of the rounds in a row that have found another mark; None after one that has not."""
 
@@ -71,7 +71,7 @@ class Indexing:
         """Visit all mailboxes; return whether a visit has failed or was put off, and another run has to follow."""
         entries, begun = list(self._entries()), self._clock.monotonic()
         self._is_left = False
-        self.indexed += await self._run(lambda: sum(map(self._visit, entries)))
+        self.indexed += await self._run(lambda: sum(map(self._visit, self._store.with_text_due(entries))))
         return self._is_left or any(pause.until > begun for pause in self._pauses.values())
 
     @property
@@ -92,6 +92,9 @@ class Indexing:
         account = self._store.account_of(entry)
         try:
             done = account.index_text(self._visited.setdefault(entry.mailbox_id, Visited()), lambda: not self._over.is_set())
+        except Busy:  # another server is at it
+            self._is_left = True
+            return 0
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
             self._put_off(None if isinstance(error, DiskFull) else entry.mailbox_id, entry, error)
             return 0
@@ -102,7 +105,7 @@ class Indexing:
 
     def _is_changing(self, mailbox_id: int) -> bool:
         """Return whether a mailbox has changed since the last round, and has not been left for long."""
-        mark, now = self._store.change_mark(mailbox_id), self._clock.monotonic()
+        mark, now = self._store.text_mark(mailbox_id), self._clock.monotonic()
         seen = self._seen.setdefault(mailbox_id, _Seen(mark))
         if mark == seen.mark:
             seen.changing_since = None

@@ -1,20 +1,20 @@
 """All operations on one mailbox of the database, for the holder of its account from the `DatabaseMailStore`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from mic_mail.storage.account_rules import AccountRules, StoreProvider
 from mic_mail.storage.changes import retention
 from mic_mail.storage.changes.verify_rows import verify_rows
+from mic_mail.storage.database_ground import indexing
 from mic_mail.storage.database_ground.bodies import verify_bodies
 from mic_mail.storage.database_ground.store import DatabaseStore
 from mic_mail.storage.delivery import StagedContent
 from mic_mail.storage.errors import NotInDatabase, of_os_error
 from mic_mail.storage.index.rows import read_account
-from mic_mail.storage.reads.sort_keys import Ordered
 from mic_mail.storage.search.indexing import Visited
-from mic_mail.storage.types import AccountRef, LookedUp, Progress, Quota, Ready, RepairReport, SweptState, TellFinding, TextTest
+from mic_mail.storage.types import AccountRef, Progress, Quota, Ready, RepairReport, SweptState, TellFinding
 
 
 class DatabaseStoreProvider(StoreProvider, Protocol):
@@ -35,21 +35,14 @@ class DatabaseAccount(AccountRules):
     def _store(self) -> DatabaseStore:
         return self._mailstore.store(self.ref)
 
-    # Reading: text and sort keys are not kept beside the messages yet, so that each search reads them
+    # Reading
 
     def read_message(self, hint: str, size: int) -> bytes | None:
         """Return None: no hint leads to a message here; `open_message` follows."""
         return None
 
     def index_text(self, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
-        """Return 0: there is no text index here yet, so no indexer is started (`Config.indexes_text`)."""
-        return 0
-
-    def look_up_text(self, folder_id: int, uids: Sequence[int], wanted: bytes, test: TextTest) -> LookedUp:
-        return LookedUp.nothing(len(uids))
-
-    def indexed_orderings(self, folder_id: int, uids: Iterable[int]) -> list[Ordered]:
-        return []
+        return indexing.index_text(self._store, visited, go_on)
 
     # Writing
 
@@ -79,9 +72,11 @@ class DatabaseAccount(AccountRules):
 
     def sweep(self, *, keep: bool = False, trusted: bool = True) -> SweptState:
         """Remove what is past retention; another sweep always follows, since the change mark is unknown."""
-        if trusted:
-            for _ in retention.let_go(self._store, self._store.clock.steady_us(), keep=keep):
+        store = self._store
+        if trusted and retention.due_us(store) < (now_us := store.clock.steady_us()):
+            for _ in retention.let_go(store, now_us, keep=keep):
                 pass  # nothing of a folder is left but its rows
+            indexing.drop_soon(store)
         return SweptState(0, 0)
 
     # Maintenance

@@ -5,31 +5,31 @@ process made, in the thread that made it; it must not block. What other processe
 """
 
 import threading
-from collections.abc import Container, Iterable
-from dataclasses import replace
+from collections.abc import Container, Iterable, Sequence
+from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from mic_mail.clock import Clock
 from mic_mail.storage.database_ground.account import DatabaseAccount
 from mic_mail.storage.database_ground.store import DatabaseResources, DatabaseStore
+from mic_mail.storage.database_ground.texts_due import TextsDue
 from mic_mail.storage.fulltext.cache import SearchCache
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.answer_rows import AnswerRows
 from mic_mail.storage.index.open_folders import Presences
 from mic_mail.storage.index.postgresql.database import Database
 from mic_mail.storage.index.postgresql.hints import PostgresqlHints
-from mic_mail.storage.index.statements import SqlStatement, among, uid_list, whole_sum
+from mic_mail.storage.index.statements import SqlStatement, among, uid_list
 from mic_mail.storage.index.view_cache import ViewCache
 from mic_mail.storage.journal.replay import Replay
 from mic_mail.storage.maildir.maildir import NameSource
-from mic_mail.storage.mailstore import MailStore, NoJournal
+from mic_mail.storage.mailstore import MailStore, NoJournal, Owner
 from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import AccountRef, StorageSettings
 
 _A = schema.account.c
 _MODSEQS = SqlStatement(select(_A.account_id, _A.modseq).where(among(_A.account_id)))
-_ALL_CHANGES = SqlStatement(select(func.count(), whole_sum(_A.modseq)))
 
 
 class DatabaseMailStore(MailStore):
@@ -44,12 +44,13 @@ class DatabaseMailStore(MailStore):
         *,
         clock: Clock,
         host: str,
+        changes: Path,
         settings: StorageSettings | None = None,
         on_change: OnChange = lambda account_id, modseq: None,
     ) -> None:
-        """`database` has its tables (`index.postgresql.creation`)."""
+        """`database` has its tables (`index.postgresql.creation`); `changes` is a file of this server (texts_due.py)."""
         super().__init__(on_change)
-        settings = replace(settings or StorageSettings(), search_file=False)
+        settings = settings or StorageSettings()
         self.database = database
         self.hints = PostgresqlHints(database)
         self._stores: dict[int, DatabaseStore] = {}
@@ -64,6 +65,7 @@ class DatabaseMailStore(MailStore):
             on_change=self._notifier.changed,
             database=database,
             names=NameSource(host),
+            texts_due=TextsDue(database, changes, clock),
         )
 
     def account(self, ref: AccountRef, person: str | None = None) -> DatabaseAccount:
@@ -83,10 +85,16 @@ class DatabaseMailStore(MailStore):
         with self.database.reading() as connection:
             return dict(_MODSEQS.on(connection, uids=uid_list(ref.account_id for ref in refs)).fetchall())
 
-    def change_marks(self) -> object:
-        """Ask for the number of accounts and the sum of their MODSEQs, which only grow."""
-        with self.database.reading() as connection:
-            return _ALL_CHANGES.on(connection).fetchone()
+    def change_marks(self) -> bytes:
+        """Return octets that differ after each change by this server."""
+        return self._shared.texts_due.marks()
+
+    def text_mark(self, account_id: int) -> int:
+        return self._shared.texts_due.mark(account_id)
+
+    def with_text_due(self, owners: Sequence[Owner]) -> Sequence[Owner]:
+        due = self._shared.texts_due.due([owner.mailbox_id for owner in owners])
+        return [owner for owner in owners if owner.mailbox_id in due]
 
     def rest(self, idle_seconds: float) -> int:
         """Close connections: each has a process of the server to itself."""

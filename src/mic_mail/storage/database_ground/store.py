@@ -9,6 +9,8 @@ from mic_mail.storage.changes.default_folders import make_default_folders
 from mic_mail.storage.database_ground.bodies import MessageBody, StagedBody, open_message
 from mic_mail.storage.database_ground.marks import HeldMarks, is_marked
 from mic_mail.storage.database_ground.names import NO_MODSEQ_MARK, RowNames
+from mic_mail.storage.database_ground.segments import SegmentRows
+from mic_mail.storage.database_ground.texts_due import TextsDue
 from mic_mail.storage.errors import AccountGone, Unavailable
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
@@ -32,6 +34,7 @@ class DatabaseResources(SharedResources):
 
     database: Database
     names: NameSource
+    texts_due: TextsDue
 
 
 class DatabaseStore(Store):
@@ -44,6 +47,7 @@ class DatabaseStore(Store):
         self.shared = shared
         self.clock = shared.clock
         self.settings = shared.settings
+        self.search = SegmentRows(account_id, shared.database)
         self.names_due = False
         self._opening = threading.Lock()
         self._is_open = False
@@ -70,6 +74,7 @@ class DatabaseStore(Store):
             yield write
             write.save_rows()
         if write.took_modseq:
+            self.shared.texts_due.changed(self.account_id, write.account.modseq)
             self.shared.on_change(self.account_id, write.account.modseq)
 
     @contextmanager

@@ -14,7 +14,6 @@ import fcntl
 import os
 import secrets
 import sqlite3
-import sys
 import threading
 import zlib
 from array import array
@@ -26,17 +25,14 @@ from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 from mic_mail.clock import Clock
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.storage.fulltext.schema import metadata, segment, sieve, zone
-from mic_mail.storage.fulltext.segment import Flow, Packed, flow_beginnings, words_span
+from mic_mail.storage.fulltext.segment import TEXT_VERSION, Flow, Packed, flow_beginnings, words_span
 from mic_mail.storage.fulltext.segments import SIEVE_OCTETS, DamagedSegments, Live, Segments
 from mic_mail.storage.index.connection import SQLITE_ERRORS, Index, is_damage
 from mic_mail.storage.index.statements import SqlStatement
 from mic_mail.storage.index.tables import creation, stamp, stamps
 
-VERSION = 9 if sys.byteorder == "little" else 10
-"""Version of the text (what counts as words), of the values and of the blobs.
-
-A file of another version is discarded.
-"""
+VERSION = TEXT_VERSION
+"""A file of another version is discarded."""
 APPLICATION_ID = 0x6D6D6973
 """SQLite's `application_id`: "mmis"."""
 BUSY_SECONDS = 0.25

@@ -31,6 +31,8 @@ from struct import Struct
 from mic_mail.mime.search_text import ZONES, Zone
 from mic_mail.mime.text_folding import SearchValue, fold, word_batches
 
+TEXT_VERSION = 9 if sys.byteorder == "little" else 10
+"""Version of the text (what counts as words), of the values and of the blobs; those of another are not read."""
 MAX_WORDS = 8_000_000
 """Limit of words in one document, four octets each in memory: two parts of 8 MiB of single letters have as many."""
 MAX_DIFFERENT_WORDS = 500_000

@@ -15,10 +15,14 @@ Every table and key carries `account_id`, even while one SQLite file holds one a
     seen_tally    their number in each folder, and the newest MODSEQ; kept by triggers, since counting takes 1 ms in 10,000
     seen_unwritten  folders and readers whose sidecar lags behind
 
-    body          octets of a content, in pieces (PostgreSQL alone, like the next one)
+    body          octets of a content, in pieces (PostgreSQL alone, like the others below)
     mark          marks of a hold (legal_hold.py)
+    search_segment  messages whose text was packed together (fulltext/segments.py): their keys, and a value for each
+    search_zone   by segment and zone: its words, its flow, and the sieve of a large text
+    search_visit  one row for each account that an indexer has visited: how far it has come, and who is at it now
 
-A change raises `INDEX_VERSION`; an index of an older version is rebuilt from the store.
+A change raises `INDEX_VERSION`; an index of an older version is rebuilt from the store. A change of what PostgreSQL has, of an
+index or beside it, raises `DATABASE_VERSION`.
 """
 
 import sqlite3
@@ -30,6 +34,8 @@ from sqlalchemy.engine import Dialect
 from mic_mail.storage.index.tables import TEXT, columns, creation, stamp, stamps, table
 
 INDEX_VERSION = 3
+DATABASE_VERSION = 4
+"""The version of the tables of a database, higher than that of the indexes in it."""
 APPLICATION_ID = 0x6D6D6978
 """SQLite's `application_id`: "mmix"."""
 
@@ -71,6 +77,10 @@ _POSTGRESQL_TRIGGERS = (
     "CREATE TRIGGER email_went AFTER DELETE ON email FOR EACH ROW EXECUTE FUNCTION drop_body()",
 )
 """The same in PostgreSQL, and that a body goes with its content."""
+_UNCOMPRESSED = tuple(
+    f"ALTER TABLE search_zone ALTER COLUMN {column} SET STORAGE EXTERNAL" for column in ("sieve", "words", "flow")
+)
+"""A part of a compressed value is not read without all that comes before it."""
 
 metadata = MetaData()
 
@@ -222,6 +232,33 @@ body = table(
 
 mark = table(in_postgresql, "mark", *columns(TEXT, "name"), key=["name"])
 
+search_segment = table(
+    in_postgresql,
+    "search_segment",
+    *columns(BigInteger, "segment_id"),
+    *columns(Integer, "version"),
+    Column("dead_since_us", BigInteger),
+    *columns(BigInteger, "octets"),
+    *columns(LargeBinary, "messages", "sort_values"),
+    key=["segment_id"],
+)
+
+search_zone = table(
+    in_postgresql,
+    "search_zone",
+    *columns(BigInteger, "segment_id"),
+    *columns(Integer, "zone"),
+    *columns(LargeBinary, "sieve", "words", "flow"),
+    key=["segment_id", "zone"],
+)
+
+search_visit = table(
+    in_postgresql,
+    "search_visit",
+    *columns(Integer, "version"),
+    *columns(BigInteger, "modseq", "dropped_us", "until_us"),
+)
+
 
 def create(connection: sqlite3.Connection) -> None:
     """Make all tables in the open transaction and stamp the version."""
@@ -232,7 +269,7 @@ def create(connection: sqlite3.Connection) -> None:
 
 def creation_in_postgresql(dialect: Dialect) -> tuple[str, ...]:
     """Return the statements that create the tables of a database that holds the indexes of many accounts."""
-    return (*creation(metadata, dialect), *creation(in_postgresql, dialect), *_POSTGRESQL_TRIGGERS)
+    return (*creation(metadata, dialect), *creation(in_postgresql, dialect), *_POSTGRESQL_TRIGGERS, *_UNCOMPRESSED)
 
 
 @cache

@@ -112,6 +112,8 @@ _BOUND_NAMES = {
     "at": "uid",
     "email": "email_pk",
     "name": "name",
+    "segment": "segment_id",
+    "zone": "zone",
 }
 """Columns of keys, by the name under which their value is bound."""
 

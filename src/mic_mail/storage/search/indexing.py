@@ -97,14 +97,14 @@ class Added:
 def add_missing(source: MessageSource, visited: Visited, go_on: Callable[[], bool]) -> Added | None:
     """Add the messages that came after `visited.modseq`; None where `go_on`, called before each batch, ended that."""
     store, done, whole = source.store, 0, True
+    known = known_keys(store, [each.segment_id for each in live_in(store)])
     with source.reading() as connection:
         row = _MODSEQ.on(connection, account=store.account_id).fetchone()
         modseq = row[0] if row else -1
-        known = known_keys(store, [each.segment_id for each in live_in(store)])
-        if modseq < visited.modseq or len(known) < visited.known:  # another index, another place of segments
-            visited.modseq = -1
-        known |= visited.unfit
         folders = read_folders(connection, store.account_id)
+    if modseq < visited.modseq or len(known) < visited.known:  # another index, another place of segments
+        visited.modseq = -1
+    known |= visited.unfit
     for folder in folders:
         if folder.highest_modseq <= visited.modseq:
             continue

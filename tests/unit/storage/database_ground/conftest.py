@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ from unit.storage.grounds import DatabaseRoot
 
 
 @pytest.fixture
-def root(postgresql: PostgresqlServer) -> DatabaseRoot:
-    root = DatabaseRoot(postgresql.connection_string)
+def root(postgresql: PostgresqlServer, tmp_path: Path) -> DatabaseRoot:
+    root = DatabaseRoot(postgresql.connection_string, tmp_path)
     root.clear()
     return root
 

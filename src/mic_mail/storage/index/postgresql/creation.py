@@ -36,7 +36,7 @@ def create(database: Database, more: Iterable[str] = ()) -> bool:
                 for statement in (*schema.creation_in_postgresql(DIALECT), *more):
                     driver.execute(statement.encode())
                 driver.execute("CREATE TABLE index_version (version integer NOT NULL)")
-                driver.execute("INSERT INTO index_version VALUES (%s)", (schema.INDEX_VERSION,))
+                driver.execute("INSERT INTO index_version VALUES (%s)", (schema.DATABASE_VERSION,))
                 return True
         except psycopg.Error as error:
             failure = of_error(database.where, error)
@@ -50,7 +50,7 @@ def _exists(driver: psycopg.Connection[tuple[object, ...]]) -> bool:
 
 def _check_version(where: str, driver: psycopg.Connection[tuple[object, ...]]) -> None:
     row = driver.execute("SELECT max(version) FROM index_version").fetchone()
-    found, ours = row[0] if row else None, schema.INDEX_VERSION
+    found, ours = row[0] if row else None, schema.DATABASE_VERSION
     if found != ours:
         is_newer = isinstance(found, int) and found > ours
         advice = "install the newer program on this node" if is_newer else "only the program that made them can use them"

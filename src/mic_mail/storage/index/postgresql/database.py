@@ -4,6 +4,7 @@
     snapshot()   all statements see one commit
     changing()   a transaction that holds an account: the row of the account is locked first
     making()     a transaction that holds the number of an account that may have no row yet, against others like it
+    filling()    a transaction that holds the text index of an account, against others like it
     marking()    no transaction, but a hold of an account's marks, for several transactions one after the other
     transaction()  one that holds no account (the queue)
 
@@ -70,6 +71,9 @@ _BEGIN_SESSION = (
 
 Who has set more has a reason. What is set so, a later change of the server's settings does not undo.
 """
+_NOT_DURABLE = "SET LOCAL synchronous_commit TO off"
+_KEEP_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR KEY SHARE"
+"""Lets others change an account and nobody delete it."""
 _LOCK_ACCOUNT = "SELECT account_id FROM account WHERE account_id = $1 FOR NO KEY UPDATE"
 _LOCK_NUMBER = "SELECT CAST(pg_advisory_xact_lock($1, $2) AS TEXT)"
 _PATIENCE = "SELECT set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)"
@@ -87,6 +91,8 @@ _ACCOUNTS = 0x6D6D6978
 """First of the two keys of an advisory lock of an account: "mmix"."""
 _MARKS = 0x6D6D6B73
 """The same of the lock of its marks: "mmks"."""
+_TEXTS = 0x6D6D6973
+"""The same of its text index: "mmis"."""
 
 T = TypeVar("T")
 
@@ -199,6 +205,24 @@ class Database:
         """
         with self._borrowed() as connection, _transaction(connection):
             self._require(connection, account_id, connection.run(_LOCK_NUMBER, _ACCOUNTS, account_id), None)
+            yield connection
+
+    @contextmanager
+    def filling(self, account_id: int, patience: float) -> Iterator[PostgresqlConnection]:
+        """Hold the text index of an account, against others that add to it; a transaction, as `changing`.
+
+        It keeps out nobody who changes the account, only who deletes it. `Busy` after `patience` seconds. COMMIT waits for no
+        disk and no standby: text that is lost is made again.
+        """
+        with self._borrowed(patience) as connection, _transaction(connection):
+            patience_ms = max(1, int(patience * 1000))
+            connection.run(_PATIENCE, str(patience_ms), str(patience_ms + _MORE_MS))
+            connection.run(_LOCK_NUMBER, _TEXTS, account_id)
+            kept = connection.run(_KEEP_ACCOUNT, account_id)
+            connection.run(_NO_PATIENCE)
+            connection.run(_NOT_DURABLE)
+            self._require(connection, account_id, kept, patience)
+            connection.answer_within(None)
             yield connection
 
     @contextmanager
