@@ -5,10 +5,11 @@ ends, so that it never ends while the supervisor would start it again.
 
     sender    while something is queued or was decided, a DKIM key waits for its record, or an MTA-STS policy is cached; always
               where the queue is in a database, since it goes on with what dead nodes have left
-    indexer   at the start, and once a mailbox has changed since the last one ended
+    indexer   at the start, and once a mailbox has changed since the last one ended; with mailboxes in a database each hour, too
     web       from the first connection on (`process.demand.ConnectionDemand`, made by the supervisor)
 """
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from mic_mail.smtpclient.dkim_keys import KeyFolder, KeyState, KeyUnusable
 from mic_mail.smtpclient.mta_sts_cache import cached_in
 from mic_mail.storage.index.change_marks import CHANGE_MARKS
 
+LEFT_BY_OTHERS_SECONDS = 3_600.0
+"""An indexer starts after so long at the latest where other servers may have left text to it."""
 SENDER_IDLE_SECONDS = 900.0
 """A sender with nothing to do ends after so long. A new one writes another segment of the log."""
 
@@ -30,7 +33,8 @@ def demands_of(config: Config) -> dict[str, Demand]:
     """Return what starts each child that runs on demand, by its role."""
     nothing = {"queued": 0, "sending": 0}
     sender = BroadcastDemand(config.run_dir, "sender", ANNOUNCEMENT, partial(sender_has_work, config), nothing)
-    indexer = TraceDemand(config.mail_root / CHANGE_MARKS, ROUND_SECONDS)
+    longest_seconds = math.inf if config.storage.database is None else LEFT_BY_OTHERS_SECONDS
+    indexer = TraceDemand(config.mail_root / CHANGE_MARKS, ROUND_SECONDS, longest_seconds=longest_seconds)
     return {"indexer": indexer} if config.storage.database is not None else {"sender": sender, "indexer": indexer}
 
 

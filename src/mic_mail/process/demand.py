@@ -11,9 +11,11 @@ look after its end.
 """
 
 import contextlib
+import math
 import os
 import select
 import socket
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -144,11 +146,15 @@ class TraceDemand:
 
     report: Message = {}  # noqa: RUF012 - never changed
 
-    def __init__(self, file: Path, look_seconds: float) -> None:
+    def __init__(self, file: Path, look_seconds: float, *, longest_seconds: float = math.inf) -> None:
+        """`longest_seconds`: the child rests for so long at most, since some work changes nothing in the file."""
         self._file = file
         self.look_seconds = look_seconds
+        self._longest_seconds = longest_seconds
+        self._since = time.monotonic()
 
     def open(self) -> Sequence[socket.socket]:
+        self._since = time.monotonic()
         return ()
 
     def is_signalled(self, readable: socket.socket) -> bool:
@@ -156,6 +162,8 @@ class TraceDemand:
 
     def has_work(self, last_word: Message) -> bool:
         """Compare the file's trace with the one up to which the child had done everything."""
+        if time.monotonic() - self._since >= self._longest_seconds:
+            return True
         return list(trace_of(self._file)) != last_word.get("done")
 
     def close(self) -> None:

@@ -10,14 +10,14 @@ messages that are indexed together cost less than one by one.
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
-from mic_mail.storage.errors import Busy, DiskFull
+from mic_mail.storage.errors import Busy, DiskFull, Unavailable
 from mic_mail.storage.mailstore import MailStore
 from mic_mail.storage.search.indexing import Visited
 
@@ -59,7 +59,7 @@ class Indexing:
         self._clock = clock
         self._visited: dict[int, Visited] = {}
         self._pauses: dict[int | None, _Pause] = {}
-        """Pauses by mailbox; None is the disk."""
+        """Pauses by mailbox; None is the disk, or the database, of all of them."""
         self._seen: dict[int, _Seen] = {}
         self._is_left = False
         """Set where this run has left a mailbox because it is changing."""
@@ -71,7 +71,7 @@ class Indexing:
         """Visit all mailboxes; return whether a visit has failed or was put off, and another run has to follow."""
         entries, begun = list(self._entries()), self._clock.monotonic()
         self._is_left = False
-        self.indexed += await self._run(lambda: sum(map(self._visit, self._store.with_text_due(entries))))
+        self.indexed += await self._run(lambda: sum(map(self._visit, self._due(entries))))
         return self._is_left or any(pause.until > begun for pause in self._pauses.values())
 
     @property
@@ -82,6 +82,17 @@ class Indexing:
     def end(self) -> None:
         """End a run after the current batch."""
         self._over.set()
+
+    def _due(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the mailboxes to visit; none while a pause of all of them lasts."""
+        if self._pauses_for(None):
+            return ()
+        try:
+            return self._store.with_text_due(entries)
+        except Unavailable as error:
+            if self._put_off(None):
+                self._log.event("duty_failed", duty="index", **failure(error))
+            return ()
 
     def _visit(self, entry: Entry) -> int:
         if self._over.is_set() or self._pauses_for(None) or self._pauses_for(entry.mailbox_id):
@@ -96,7 +107,8 @@ class Indexing:
             self._is_left = True
             return 0
         except Exception as error:  # noqa: BLE001 - a defect in one mailbox must not end the run for the others
-            self._put_off(None if isinstance(error, DiskFull) else entry.mailbox_id, entry, error)
+            if self._put_off(None if isinstance(error, DiskFull) else entry.mailbox_id):
+                self._log.event("visit_failed", visit="index", mailbox=entry.address, **failure(error))
             return 0
         self._pauses.pop(entry.mailbox_id, None)
         if done and self._pauses.pop(None, None) is not None:
@@ -121,13 +133,12 @@ class Indexing:
         pause = self._pauses.get(what)
         return pause is not None and self._clock.monotonic() < pause.until
 
-    def _put_off(self, what: int | None, entry: Entry, error: Exception) -> None:
-        """Pause the mailbox, longer after each failure; only the first failure is logged."""
+    def _put_off(self, what: int | None) -> bool:
+        """Pause the mailbox, longer after each failure; return whether this is the first, which alone is logged."""
         last = self._pauses.get(what)
         seconds = FIRST_PAUSE_SECONDS if last is None else min(2 * last.seconds, LONGEST_PAUSE_SECONDS)
         self._pauses[what] = _Pause(seconds, self._clock.monotonic() + seconds)
-        if last is None:
-            self._log.event("visit_failed", visit="index", mailbox=entry.address, **failure(error))
+        return last is None
 
 
 def stand_back() -> None:
