@@ -17,7 +17,6 @@ from contextlib import closing
 from pathlib import Path
 
 import corpus
-
 from mic_mail.clock import SystemClock
 from mic_mail.mime.imap_structure import answers_of
 from mic_mail.storage.database_ground.mailstore import DatabaseMailStore

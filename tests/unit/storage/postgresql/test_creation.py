@@ -43,7 +43,7 @@ def test_nodes_that_start_together_make_the_tables_once(empty: str, threads: Thr
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(schema.INDEX_VERSION + 1, "newer program on this node"), (schema.INDEX_VERSION - 1, "only the program")],
+    [(schema.DATABASE_VERSION + 1, "newer program on this node"), (schema.DATABASE_VERSION - 1, "only the program")],
 )
 def test_a_database_of_another_version_is_refused(version: int, advice: str, empty: str) -> None:
     with closing(Database(empty)) as database:
