@@ -1,6 +1,6 @@
-"""The indexer: a child of the supervisor that fills `search.sqlite` when the processor is idle.
+"""The indexer: a child of the supervisor that fills the text index when the processor is idle.
 
-In: a configuration. It reads the directory and the mailboxes and writes nothing but the `search.sqlite` of each mailbox and its
+In: a configuration. It reads the directory and the mailboxes and writes nothing but the text index of each mailbox and its
 own log. It opens no listener, no spool and no journal, so it never holds a resource that the others need while the kernel
 leaves it waiting.
 """

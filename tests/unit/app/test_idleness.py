@@ -97,3 +97,13 @@ def test_the_indexer_ends_and_says_what_it_has_seen(config: Config) -> None:
         await indexer.drain()
 
     asyncio.run(end())
+
+
+def test_an_indexer_of_a_database_starts_each_hour(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other servers may have left text to it, which no file of this one tells of."""
+    in_database = config_for(tmp_path / "other", {"storage": {"database": "postgresql:///mail"}})
+    done = {"done": []}
+    assert not demands.demands_of(in_database)["indexer"].has_work(done)
+    monkeypatch.setattr(demands, "LEFT_BY_OTHERS_SECONDS", 0.0)
+    assert demands.demands_of(in_database)["indexer"].has_work(done)
+    assert not demands.demands_of(config)["indexer"].has_work(done)

@@ -199,6 +199,20 @@ def test_an_account_that_is_held_gets_a_row_of_another_table(database: Database)
 # Connections of a process
 
 
+def test_text_is_added_by_one_at_a_time_and_waits_for_no_disk(database: Database, other: Database) -> None:
+    """Who changes the account is kept out as little as who adds text to another; the next change is as durable as ever."""
+    with database.filling(1, 1.0) as connection:
+        assert connection.run("SHOW synchronous_commit").fetchone() == ("off",)
+        with pytest.raises(Busy, match=r"account 1 .* busy for 0.01 s"), other.filling(1, 0.01):
+            pass
+        with other.filling(2, 0.01), other.changing(1, 0.01):
+            pass
+    with database.changing(1) as connection:
+        assert connection.run("SHOW synchronous_commit").fetchone() == ("on",)
+    with other.filling(1, 0.01):
+        pass
+
+
 def test_who_finds_no_connection_waits_and_then_says_so(
     server: PostgresqlServer, threads: ThreadPoolExecutor, database: Any
 ) -> None:
