@@ -5,7 +5,8 @@ removed messages was last searched for, and until when a server has the account 
 while the visit goes on, so a server that dies keeps nobody else away for long. Two servers that are at it all the same do work
 twice, but add nothing twice (`Segments.add`).
 
-No account's lock is taken, and the rows that are written belong to indexers alone.
+No account's lock is taken, and the rows that are written belong to indexers alone. Who deletes an account waits for what is
+being added to it, and nothing is added afterwards (`Database.filling`).
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from contextlib import AbstractContextManager, suppress
 from sqlalchemy import bindparam, select, update
 
 from mic_mail.storage.database_ground.store import DatabaseStore
-from mic_mail.storage.errors import Busy, Unavailable
+from mic_mail.storage.errors import AccountGone, Busy, Unavailable
 from mic_mail.storage.fulltext.segment import TEXT_VERSION
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.rows import FolderRow
@@ -57,21 +58,25 @@ _PIECES = SqlStatement(select(_B.octets).where(keyed_by(_B, "email")).order_by(_
 def index_text(store: DatabaseStore, visited: Visited, go_on: Callable[[], bool] = lambda: True) -> int:
     """Bring the segments up to date, and return how many messages were added.
 
-    `go_on` is called before each batch. Raises `Busy` where another process is at it.
+    `go_on` is called before each batch. Raises `Busy` where another process is at it. An account without rows is not made.
     """
     due = store.shared.texts_due
     mark = due.mark(store.account_id)
-    with suppress(KeyError):  # a segment was repacked meanwhile
+    done = None
+    try:
         done = _visit(store, visited, go_on)
-        if done is not None:
-            due.done(store.account_id, mark)
-            return done
-    return 0
+    except KeyError:
+        pass  # a segment was repacked meanwhile
+    except AccountGone:
+        done = 0
+    if done is not None:
+        due.done(store.account_id, mark)
+    return done or 0
 
 
 def drop_soon(store: DatabaseStore) -> None:
     """Have an indexer look for text of removed messages within the hour, or else within a day."""
-    with suppress(Busy), _filling(store) as connection:
+    with suppress(Busy, AccountGone), _filling(store) as connection:
         _DROP_SOON.on(connection, account=store.account_id, dropped=0)
 
 
@@ -144,11 +149,11 @@ class _Rows(MessageSource):
     store: DatabaseStore
 
     def reading(self) -> AbstractContextManager[Connection]:
-        return self.store.reading()
+        return self.store.shared.database.reading()
 
     def octets(self, folder: FolderRow, name: str, email_pk: int, size: int) -> bytes | None:
         """Return a message; None where it has been removed since its row was read."""
-        with self.store.reading() as connection:
+        with self.reading() as connection:
             rows = _PIECES.on(connection, account=self.store.account_id, email=email_pk).fetchall()
         octets = b"".join([row[0] for row in rows])
         return octets if len(octets) == size else None

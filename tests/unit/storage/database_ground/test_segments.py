@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from psycopg.errors import LockNotAvailable
 
 from mic_mail.clock import ManualClock
 from mic_mail.mime.imap_structure import answers_of
@@ -72,6 +73,7 @@ def sizes(root: DatabaseRoot) -> list[int]:
 
 @pytest.fixture
 def rows(root: DatabaseRoot) -> Iterator[SegmentRows]:
+    root.use(lambda account: account.folders())
     with closing(Database(root.connection_string, most=1)) as database:
         yield SegmentRows(7, database)
 
@@ -346,6 +348,29 @@ def test_deliveries_and_indexers_do_not_wait_for_each_other(root: DatabaseRoot) 
             assert index(root) == 1
 
     root.use(both)
+
+
+DELETE = "WITH gone AS (DELETE FROM account RETURNING 1) SELECT count(*) FROM gone"
+
+
+def test_nothing_is_added_to_an_account_that_is_deleted(root: DatabaseRoot) -> None:
+    """A deletion waits for what is being added; no visit and no search that goes on after it adds anything."""
+    root.use(lambda account: publish(account, *(f"w{number}" for number in range(40))))
+
+    def deleted() -> bool:
+        assert root.rows(DELETE) == [(1,)]
+        return True
+
+    def live(account: DatabaseAccount) -> None:
+        view = account.view(inbox(account))
+        with account._store.shared.database.filling(REF.account_id, 1.0), pytest.raises(LockNotAvailable):
+            root.rows(f"SET lock_timeout = 20; {DELETE}")
+        assert account.index_text(Visited(), deleted) == 0
+        assert len(account.find_text(view.info.folder_id, view.uids, [TextTest("BODY", "w1")])) == 40
+        assert account.index_text(Visited()) == 0
+
+    root.use(live)
+    assert root.rows("SELECT count(*) FROM search_segment") == root.rows("SELECT count(*) FROM account") == [(0,)]
 
 
 @pytest.mark.parametrize("stride", [211, pytest.param(17, marks=pytest.mark.slow)])
