@@ -176,8 +176,9 @@ def test_the_text_of_what_is_gone_leaves_the_rows(root: DatabaseRoot, clock: Man
         account.remove(inbox(account), range(1, 41))
         account.sweep()
         assert account.index_text(visited) == 0
-        assert (octets_with(root, "tuyetmat7"), sizes(root)) == (1, [41])
         forward(clock, days=400)
+        assert account.index_text(visited) == 0
+        assert (octets_with(root, "tuyetmat7"), sizes(root)) == (1, [41])
         account.sweep()
         assert store.with_text_due([Owner()]) == [Owner()]
         account.index_text(visited)
@@ -283,6 +284,8 @@ def test_a_server_visits_what_it_has_changed_and_hourly_what_others_left(
         (root.folder / "changes").unlink()
         publish(account, "ba")
         assert here.with_text_due([Owner()]) == [Owner()]
+        assert account.index_text(visited) == 1
+        assert here.with_text_due([Owner()]) == []
 
 
 def test_one_process_at_a_time_has_an_account(root: DatabaseRoot, clock: ManualClock) -> None:
