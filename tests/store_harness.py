@@ -5,6 +5,7 @@ that it comes to: between any two steps, that is, with no hook in the code itsel
 """
 
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -123,6 +124,19 @@ class Root:
     def lose_index(self) -> None:
         for file in self.home.glob("index.sqlite*"):
             file.unlink()
+
+    def lose_store(self) -> None:
+        """All of the account is gone."""
+        shutil.rmtree(self.home)
+
+    def files(self) -> list[Path]:
+        """The files of its messages."""
+        return list(self.home.rglob("cur/*"))
+
+    def set_aside(self) -> list[str]:
+        """The names of what restores have replaced."""
+        domain = str(Path(REF.home).parent)
+        return [f"{domain}/{path.name}" for path in self.home.parent.glob(f"{self.home.name}.replaced-*")]
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the index has, while nobody uses it."""

@@ -1,9 +1,12 @@
 """A server whose mailboxes lie in PostgreSQL (docs/decisions/0139): what was acknowledged is there once, whatever is killed."""
 
+import json
 import smtplib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +14,14 @@ from faults.process_servers import Make
 from faults.processes.conftest import ADDRESS, Sender, kill_and_wait, message, sign_in, stored
 from harness import MailServer, ProcessServer
 from mailboxes_in_database import new_database
+from mic_mail.clock import SystemClock
+from mic_mail.services.mail_store import open_mail_store
+from mic_mail.storage.backup.format import examine
+from mic_mail.storage.types import AccountRef
 from postgresql_server import PostgresqlServer, postgresql_server
 from protocol.imap_sessions import answer
 from protocol.imap_sessions import sign_in as sign_in_bare
+from store_harness import deliver, inbox
 from waiting import wait_for
 
 
@@ -92,16 +100,50 @@ def _assert_there_once(server: ProcessServer, senders: list[Sender]) -> None:
 
 
 def test_a_command_may_come_first(serve_processes: Make, database: PostgresqlServer) -> None:
-    """It makes the tables that the server would make; what it cannot do yet it says."""
+    """It makes the tables that the server would make."""
     server = serve_processes({"storage": {"database": _url(database)}})
     server.population.issue("dvbe")
     command = [sys.executable, "-m", "mic_mail", "--config", str(server.file)]
     looked = subprocess.run([*command, "mailbox", "repair", ADDRESS], capture_output=True, text=True, timeout=60, check=False)
     assert (looked.returncode, looked.stderr) == (0, "1 mailboxes, 0 messages, 0 bytes; 0 findings.\n")
-    refused = subprocess.run([*command, "backup", server.file.parent / "to"], capture_output=True, text=True, check=False)
-    assert refused.returncode != 0
-    assert "cannot be done yet with mailboxes in a database" in refused.stderr
-    assert "Traceback" not in refused.stderr
+
+
+def test_a_mailbox_moves_in_by_commands_and_goes_on(serve_processes: Make, database: PostgresqlServer, tmp_path: Path) -> None:
+    """Backed up on a machine with files, restored while the other server runs; what is replaced there is set aside."""
+    files, server = serve_processes({}), _started(serve_processes, database)
+    files.population.issue("dvbe")
+    with closing(open_mail_store(files.config, SystemClock())) as store:
+        account = store.account(AccountRef(1, "mic.gov.vn/dvbe"))
+        deliver(account, inbox(account), ["a", "b"])
+        uidvalidity = account.folder("INBOX").uidvalidity
+    _command(files, "backup", tmp_path / "there")
+    _command(server, "restore", ADDRESS, tmp_path / "there", "--moved")
+    session = sign_in(server)
+    assert session.select()[1] == [b"2"]
+    assert session.untagged_responses["UIDVALIDITY"] == [b"%d" % uidvalidity]
+    session.append("INBOX", None, None, message("later"))
+    _command(server, "backup", tmp_path / "again", "--earlier", tmp_path / "there")
+    assert examine(tmp_path / "again/mic.gov.vn/dvbe")[0] == 3
+    assert "not empty" in _command(server, "restore", ADDRESS, tmp_path / "there", fails=True)
+    _command(server, "restore", ADDRESS, tmp_path / "there", "--replace", "--reason", "x")
+    session.noop()
+    assert session.select()[1] == [b"2"]
+    *empty, aside = json.loads(_command(server, "mailbox", "set-aside", ADDRESS, "--json"))
+    _command(server, "mailbox", "set-aside", ADDRESS, aside["name"], "--copy", tmp_path / "aside")
+    assert examine(tmp_path / "aside")[0] == 3
+    for each in (*empty, aside):
+        _command(server, "mailbox", "set-aside", ADDRESS, each["name"], "--delete", "--yes")
+    assert json.loads(_command(server, "mailbox", "set-aside", ADDRESS, "--json")) == []
+    _command(server, "mailbox", "repair", ADDRESS)
+    assert database.psql("SELECT count(*) FROM generation; SELECT count(*) FROM body") == "1\n2\n"
+
+
+def _command(server: ProcessServer, *words: object, fails: bool = False) -> str:
+    command = [sys.executable, "-m", "mic_mail", "--config", str(server.file), *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode != 0) is fails, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr if fails else done.stdout
 
 
 def test_two_servers_serve_one_mailbox(serve: Callable[..., MailServer]) -> None:

@@ -19,7 +19,7 @@ from mic_mail.policy.facts import Draft, Fact, FactKind, MailboxKind
 from mic_mail.services.mailboxes.issue import Ground, Issuing
 from mic_mail.services.mailboxes.lifecycle_actions import MailboxLifecycle
 from mic_mail.services.mailboxes.reclamation import Reclaiming
-from mic_mail.storage.local_mailstore import LocalMailStore
+from mic_mail.storage.mailstore import Account, MailStore
 from mic_mail.storage.types import INBOX, AccountRef
 from population import PASSWORD, credential
 
@@ -52,7 +52,7 @@ class Ministry:
         return Reclaiming(self.server.population.directory, self.store, self.server.config, self.clock)
 
     @property
-    def store(self) -> LocalMailStore:
+    def store(self) -> MailStore:
         return self.server.running.context.store
 
     def deliver(self, subject: str, to: str = "dvbe") -> None:
@@ -98,9 +98,13 @@ class Ministry:
     def home(self) -> Any:
         return self.server.config.mail_root / "mic.gov.vn/dvbe"
 
+    @property
+    def account(self) -> Account:
+        return self.store.account_of(self.leaver)
+
     def lose_home(self) -> None:
         """In one step, as the server may still write there."""
-        self.home.rename(self.server.config.server.data_dir / "lost")
+        assert self.account.free(lambda: True)
 
     @property
     def archives(self) -> list[str]:
@@ -131,7 +135,7 @@ def freed(ministry: Ministry) -> MailboxLifecycle:
     reclaim(ministry)
     ministry.until("2027-04-01 01:00")
     assert ministry.facts()[-1] is FactKind.FREED
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
     ministry.server.population._past.move_to(ministry.clock.now())
     return MailboxLifecycle(ministry.server.population.directory, ministry.server.config, ministry.clock)
 

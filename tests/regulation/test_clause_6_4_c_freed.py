@@ -1,9 +1,11 @@
 """Reg. 6.4.c: a freed mailbox is had back with its mail, from its archive, or it is said what is missing."""
 
+import contextlib
 import shutil
 import sqlite3
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.policy.facts import Draft, FactKind, Level, MailboxKind
 from mic_mail.policy.lifecycle import LifecycleSettings, MailboxState, decide
 from mic_mail.policy.reclamation import ReclaimStage, course
+from mic_mail.services.mail_store import open_mail_store
 from mic_mail.services.mailboxes.lifecycle_actions import BringBack, InArchive, NotAllowed
 from mic_mail.services.mailboxes.reclamation import ASIDE, ArchiveDamaged, Reclaiming
 from mic_mail.services.notifications.notices import Notices
@@ -100,23 +103,24 @@ def test_clause_6_4_c_what_no_archive_has_is_not_deleted(ministry: Ministry) -> 
     assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
 
 
-def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry) -> None:
+def test_clause_6_4_c_what_no_archive_has_lies_aside(ministry: Ministry, tmp_path: Path) -> None:
     """It is not mixed up with what comes back from the archive, and the fact says where it lies; also after a kill."""
     freed(ministry)
     Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     assert fact is not None
-    aside = ministry.server.config.mail_root / (fact.text(ASIDE) or "")
-    assert aside.name.startswith("dvbe.replaced-")
-    assert len(list((aside / "Maildir/cur").iterdir())) == 1
+    aside = fact.text(ASIDE) or ""
+    assert aside.startswith("mic.gov.vn/dvbe.replaced-")
+    assert ministry.account.set_aside() == [aside]
+    ministry.account.copy_set_aside(aside, tmp_path / "aside")
+    assert len(list((tmp_path / "aside/Maildir/cur").iterdir())) == 1
     assert str(ministry.messages(ministry.leaver)[0]["Subject"]) == "một"
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
     assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
     ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
     ministry.lose_home()  # as if the kill had come before anything was in its place
-    store = LocalMailStore(ministry.server.config.mail_root, clock=ministry.clock, host="test")
-    Notices(store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
-    store.close()
+    with contextlib.closing(open_mail_store(ministry.server.config, ministry.clock)) as store:
+        Notices(store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     again = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
     assert again is not None
     assert again.text(ASIDE) not in {None, fact.text(ASIDE)}
@@ -126,12 +130,12 @@ def test_clause_6_4_c_brought_back_again_it_is_believed(ministry: Ministry) -> N
     """While the last step fails, each further try finds the mail in its place: no copy of it, and nothing lies aside."""
     freed(ministry)
     fact = ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
-    before, beside = len(ministry.messages(ministry.leaver)), sorted(ministry.home.parent.iterdir())
+    before, beside = len(ministry.messages(ministry.leaver)), ministry.account.set_aside()
     Notices(ministry.server.running.context.store, ministry.server.config, ministry.clock).welcome(ministry.leaver)
     for _ in range(3):
         ministry.clock.move_to(ministry.clock.now() + timedelta(minutes=1))
         assert ministry.reclaiming.bring_back(ministry.leaver, CENTRE) == fact
-        assert sorted(ministry.home.parent.iterdir()) == beside
+        assert ministry.account.set_aside() == beside
     assert len(ministry.messages(ministry.leaver)) == before + 1
 
 
@@ -246,7 +250,7 @@ def test_clause_6_4_c_deleted_after_a_restart_of_the_machine(ministry: Ministry,
     ministry.until("2027-04-01 01:00")
     monkeypatch.undo()
     assert ministry.facts()[-1] is FactKind.FREED
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
     directory = ministry.server.population.directory
     store = LocalMailStore(
         ministry.server.config.mail_root, clock=ministry.clock, host="test", settings=StorageSettings(boot_id="another boot")
@@ -254,7 +258,7 @@ def test_clause_6_4_c_deleted_after_a_restart_of_the_machine(ministry: Ministry,
     reclaiming = Reclaiming(directory, store, ministry.server.config, ministry.clock)
     assert reclaiming.finish(directory.entry(ministry.leaver.mailbox_id))
     store.close()
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
 
 
 def test_clause_6_4_c_opened_again_although_the_record_is_ahead(ministry: Ministry) -> None:

@@ -50,10 +50,10 @@ def test_clause_6_4_c_the_whole_way(ministry: Ministry) -> None:
         "Dữ liệu hộp thư dvbe@mic.gov.vn đã được lưu trữ",
     ]
     ministry.until("2027-03-31 23:30")
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
     ministry.until("2027-04-01 01:00")
     assert ministry.facts()[-1] is FactKind.FREED
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
     assert len(ministry.archives) == 1
     assert ministry.letters(ministry.unit)[-1] == "Hộp thư dvbe@mic.gov.vn đã được xóa khỏi máy chủ"
 
@@ -91,7 +91,7 @@ def test_clause_6_4_c_what_is_held_is_not_freed(ministry: Ministry) -> None:
         with pytest.raises(NotAllowed) as refusal:
             held.free(held.of(ministry.leaver), origin, clock_trusted=True)
         assert "under a legal hold" in str(refusal.value)
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
 
 
 def test_clause_9_2_a_legal_hold_keeps_a_reclaimed_mailbox(ministry: Ministry) -> None:
@@ -104,13 +104,13 @@ def test_clause_9_2_a_legal_hold_keeps_a_reclaimed_mailbox(ministry: Ministry) -
     ministry.server.refresh()
     ministry.until("2027-04-02 00:00")
     assert FactKind.FREED not in ministry.facts()
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
     assert "Chưa xóa được hộp thư dvbe@mic.gov.vn" in ministry.letters(ministry.support)
     population._past.move_to(ministry.clock.now())
     holds.release(ministry.leaver, CENTRE)
     ministry.server.refresh()
     ministry.until("2027-04-02 01:00")
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
 
 
 def test_clause_9_2_a_legal_hold_that_comes_while_the_mailbox_is_deleted(
@@ -130,13 +130,13 @@ def test_clause_9_2_a_legal_hold_that_comes_while_the_mailbox_is_deleted(
     monkeypatch.setattr(Reclaiming, "free", held)
     ministry.until("2027-04-01 01:00")
     assert ministry.facts()[-2:] == [FactKind.FREED, FactKind.HELD]
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
     assert ministry.letters(ministry.support).count("Chưa xóa được hộp thư dvbe@mic.gov.vn") == 1
     population._past.move_to(ministry.clock.now())
     holds.release(ministry.leaver, CENTRE)
     ministry.server.refresh()
     ministry.until("2027-04-01 01:10")
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
 
 
 def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> None:
@@ -147,14 +147,14 @@ def test_clause_6_4_c_a_clock_that_jumped_frees_nothing(ministry: Ministry) -> N
         ministry.server.housekeep()
         ministry.server.refresh()
     assert FactKind.FREED not in ministry.facts()
-    assert ministry.home.is_dir()
+    assert ministry.account.exists
     assert "Đồng hồ máy chủ cần được xác nhận" in ministry.letters(ministry.support)
     command = ManualClock(ministry.clock.now())  # as of a process that begins now
     by_hand = Reclaiming(ministry.server.population.directory, ministry.store, ministry.server.config, command)
     found = by_hand.of(ministry.leaver)
     by_hand.free(found, CENTRE, clock_trusted=False)  # with its document
     by_hand.finish(found.entry)
-    assert not ministry.home.exists()
+    assert not ministry.account.exists
 
 
 def test_clause_6_4_c_a_clock_that_jumps_within_a_round(ministry: Ministry) -> None:

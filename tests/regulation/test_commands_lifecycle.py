@@ -18,7 +18,7 @@ from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
 from mic_mail.services.reports.usage import Usage
-from mic_mail.storage.backup.backup import examine
+from mic_mail.storage.backup.format import examine
 from mic_mail.storage.local_mailstore import LocalMailStore
 from regulation.lifecycle_commands import ADDRESS, LifecycleConsole
 

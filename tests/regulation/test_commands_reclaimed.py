@@ -153,8 +153,17 @@ def test_a_mailbox_that_is_held_in_the_moment_in_which_it_is_freed(
     assert console.letters(home) == 1
     console.done("mailbox", "restore-reclaimed", ADDRESS, "--reason", "x")
     (aside,) = home.parent.glob("dvbe.replaced-*")
-    assert str(aside) in console.err
+    name = f"mic.gov.vn/{aside.name}"
+    assert name in console.err
     assert (console.letters(home), console.letters(aside)) == (1, 1)
+    assert console.json("mailbox", "set-aside", ADDRESS) == [{"address": ADDRESS, "name": name}]
+    console.done("mailbox", "set-aside", ADDRESS, name, "--copy", str(console.config.server.data_dir / "copy"))
+    assert console.letters(console.config.server.data_dir / "copy") == 1
+    console.refused("mailbox", "set-aside", ADDRESS, name, "--delete", "--yes")  # held
+    console.done("mailbox", "release-hold", ADDRESS, "--document", "9/CQĐT", "--reason", "x")
+    console.done("mailbox", "set-aside", ADDRESS, name, "--delete", "--yes")
+    assert console.json("mailbox", "set-aside", ADDRESS) == []
+    console.refused("mailbox", "set-aside", ADDRESS, name, "--delete", "--yes", code=2)  # deleted already
 
 
 def test_a_mailbox_that_is_brought_back_in_the_moment_in_which_it_is_freed(

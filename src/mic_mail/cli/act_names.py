@@ -77,6 +77,7 @@ ACTS: Mapping[str, Text] = {
     "mailbox_return": Text("ghi việc trở lại công tác của", "record the return of"),
     "mailbox_revoke": Text("chấm dứt ủy quyền sử dụng hộp thư", "revoke rights in"),
     "mailbox_seen": Text("đổi cách đánh dấu đã đọc của", "change the read marks of"),
+    "mailbox_set_aside": Text("chép hoặc xóa bản cũ của", "copy or delete what a restore replaced of"),
     "mailbox_suspend": Text("tạm khóa hộp thư", "suspend the mailbox"),
     "mailbox_undelete": Text("lấy lại thư đã xóa của", "undelete mail of"),
     "mailbox_unlock_sending": Text("mở khóa chức năng gửi của", "unlock sending of"),

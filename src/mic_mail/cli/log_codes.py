@@ -142,7 +142,6 @@ _REASONS: Codes = {
     "DiskFull": Text("ổ đĩa đầy", "the disk is full"),
     "Busy": Text("hộp thư đang bận", "the mailbox is busy"),
     "Unavailable": Text("chưa mở được hộp thư", "the mailbox cannot be opened now"),
-    "NotInDatabase": Text("chưa có với hộp thư trong cơ sở dữ liệu", "not there yet for mailboxes in a database"),
     "Overloaded": Text("máy chủ quá tải", "the server is overloaded"),
     "OutcomeUnknown": Text("không rõ cơ sở dữ liệu đã ghi hay chưa", "whether the database has written it is unknown"),
     "JournalUnavailable": Text("chưa ghi được nhật ký ghi trước", "the journal cannot be written now"),

@@ -62,7 +62,7 @@ NOUNS: Mapping[str, Noun | Alone] = {
             "mailbox_state": "suspend restore leave return lock-sending unlock-sending absence reclaim",
             "mailbox_reclaimed": "due restore-reclaimed free",
             "mailbox_delegation": "grant revoke rights",
-            "mailbox_store": "repair rescan undelete",
+            "mailbox_store": "repair rescan undelete set-aside",
             "mailbox_hold": "hold release-hold",
             "mailbox_capability": "capability",
             "mailbox_seen": "seen",

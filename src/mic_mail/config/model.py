@@ -130,9 +130,9 @@ class Storage(Section):
     )
     database: str | None = setting(None, clause="10.1", reload=False).means(
         "URL của cơ sở dữ liệu PostgreSQL giữ hộp thư và hàng đợi gửi đi thay cho tệp, không kèm mật khẩu (xem ~/.pgpass). "
-        "Chưa hoàn chỉnh: chưa có sao lưu, lưu trữ, xóa hộp thư; chưa dùng cho thư thật.",
+        "Chưa hoàn chỉnh: thư chờ vào hộp thư vẫn nằm trên đĩa của máy này; chưa dùng cho thư thật.",
         "URL of a PostgreSQL database that holds mailboxes and outbound queue in place of files, without a password "
-        "(see ~/.pgpass). Unfinished: there is no backup, archive or deletion of mailboxes yet; not for real mail.",
+        "(see ~/.pgpass). Unfinished: messages that wait for a mailbox lie on the disk of this machine; not for real mail.",
     )
     connections: int = setting(8, ge=2, le=100, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối tối đa của mỗi tiến trình tới cơ sở dữ liệu của hộp thư.",

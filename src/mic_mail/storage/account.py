@@ -10,23 +10,27 @@ documented there.
 
 import contextlib
 import functools
+import shutil
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from mic_mail.storage.account_rules import AccountRules, StoreProvider, despite_full_disk
 from mic_mail.storage.backup import backup as _backup
-from mic_mail.storage.backup.delete_account import free
+from mic_mail.storage.backup.delete_account import free, is_left
+from mic_mail.storage.backup.files import copy_tree
 from mic_mail.storage.changes import seen, staging
 from mic_mail.storage.changes.delivered_file import is_delivered
 from mic_mail.storage.changes.flags_in_names import flush_names
 from mic_mail.storage.changes.seen_sidecars import write_out
 from mic_mail.storage.changes.staging import StagedFile
 from mic_mail.storage.durable_by_journal import FileNames
-from mic_mail.storage.errors import Unavailable
+from mic_mail.storage.errors import NothingSetAside, Unavailable
+from mic_mail.storage.index.connection import translated
 from mic_mail.storage.journal.frames import ExpungedFrame, Journaled, MessageLocation
 from mic_mail.storage.journal.journal import TOMBSTONE_OCTETS, Journal, RevokeFrame
 from mic_mail.storage.local_store import LocalStore
+from mic_mail.storage.maildir.swap_store import replaced_beside
 from mic_mail.storage.maintenance import repair as _repair
 from mic_mail.storage.maintenance import sweep as _sweep
 from mic_mail.storage.message_names import parse_name
@@ -135,17 +139,47 @@ class Account(AccountRules):
     has_all_of = _operation(_backup.has_all)
     free = _operation(free)
 
+    def set_aside(self) -> list[str]:
+        home = self._store.paths.home
+        return [self.ref.home + path.removeprefix(home) for path in replaced_beside(home)]
+
+    def copy_set_aside(self, name: str, target: Path) -> None:
+        with translated("copying"):
+            copy_tree(Path(self._path_of(name)), target)
+
+    def drop_set_aside(self, name: str, must_be_allowed: Callable[[], None]) -> None:
+        path = self._path_of(name)
+        with self._store.marking("deleting what was set aside") if self._store.exists else contextlib.nullcontext():
+            must_be_allowed()
+        with translated("deleting what was set aside"):
+            shutil.rmtree(path)
+
+    def _path_of(self, name: str) -> str:
+        if name not in self.set_aside():
+            raise NothingSetAside(name)
+        return self._store.paths.home + name.removeprefix(self.ref.home)
+
+    @property
+    def exists(self) -> bool:
+        return self._store.exists
+
+    @property
+    def is_left(self) -> bool:
+        return is_left(self._store.paths.home)
+
     def restore(
         self,
         source: Path,
         *,
         replace: bool = False,
+        moved: bool = False,
         progress: Progress = lambda done, of: None,
         ready: Ready = lambda aside: None,
     ) -> RepairReport:
-        """Put the backup `source` in place of the store; return the report of the restored store.
+        store = self._store
 
-        The old store stays as `<home>.replaced-<instant>`. A store that holds mail is replaced only with `replace`.
-        """
-        _backup.restore(self._store, source, replace=replace, progress=progress, ready=ready)
+        def named(path: str) -> None:
+            ready(self.ref.home + path.removeprefix(store.paths.home))
+
+        _backup.restore(store, source, replace=replace, moved=moved, progress=progress, ready=named)
         return self.repair()

@@ -355,6 +355,28 @@ class AccountRules(ABC):
         """Return whether the account has each message of the backup `source`, by EMAILID."""
 
     @abstractmethod
+    def set_aside(self) -> list[str]:
+        """Return the names of what restores have replaced, oldest first (`Ready`)."""
+
+    @abstractmethod
+    def copy_set_aside(self, name: str, target: Path) -> None:
+        """Copy what a restore has replaced into `target`, a folder that does not exist yet, with a Maildir in it."""
+
+    @abstractmethod
+    def drop_set_aside(self, name: str, must_be_allowed: Callable[[], None]) -> None:
+        """Remove for good what a restore has replaced, unless `must_be_allowed`, called under the lock, raises."""
+
+    @property
+    @abstractmethod
+    def exists(self) -> bool:
+        """Return whether the account was made; asking does not make it."""
+
+    @property
+    @abstractmethod
+    def is_left(self) -> bool:
+        """Return whether anything of an account that is to be freed is still there."""
+
+    @abstractmethod
     def free(self, still: Callable[[], bool]) -> bool:
         """Delete the account unless `still`, called under its lock, returns False; True if nothing is left."""
 
@@ -364,10 +386,12 @@ class AccountRules(ABC):
         source: Path,
         *,
         replace: bool = False,
+        moved: bool = False,
         progress: Progress = lambda done, of: None,
         ready: Ready = lambda aside: None,
     ) -> RepairReport:
         """Put the backup `source` in place of the account; return the report of the restored one.
 
-        One that holds mail is replaced only with `replace`.
+        One that holds mail is replaced only with `replace`; what is replaced is set aside. Numbers rise above all that were
+        given out since the backup, unless the mailbox has `moved`: then nothing has used it since, and all numbers stay.
         """

@@ -114,12 +114,11 @@ class Busy(Unavailable):
     """Another writer holds the account, and the caller did not want to wait longer."""
 
 
-class NotInDatabase(Unavailable):
-    """An operation that exists for mailboxes in files only, so far."""
+class NothingSetAside(BadInput):
+    """No restore of this mailbox has left anything under that name."""
 
-    TOLD = Text(
-        "Chưa làm được việc này với hộp thư trong cơ sở dữ liệu.", "This cannot be done yet with mailboxes in a database."
-    )
+    def __init__(self, name: str) -> None:
+        super().__init__(Text(f"Không có “{name}” được để riêng.", "Nothing of that name was set aside."))
 
 
 class AccountGone(Unavailable):

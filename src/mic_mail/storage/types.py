@@ -424,7 +424,10 @@ TellFinding = Callable[[RepairFinding], None]
 Progress = Callable[[int, int], None]
 """Callback with the number of messages done, and of how many."""
 Ready = Callable[[str], None]
-"""Callback under the lock, just before a restored store replaces the present one; it gets the path where that will lie."""
+"""Callback under the lock, just before a restored account replaces the present one.
+
+It gets the name under which that will be set aside: a path below the mail root, where mail lies in files.
+"""
 """Callback that takes findings one by one: a moved mailbox has one for each of 300,000 messages."""
 
 LEFT_TO_PEOPLE = frozenset({"file-unreadable", "not-a-message"})

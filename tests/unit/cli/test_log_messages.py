@@ -66,8 +66,8 @@ OF_PEOPLE = {
 
 IN_JSON_ALONE = {
     "already", "answer", "digest", "dry_run", "expunged", "format", "found", "handover", "head", "hide", "keys", "lifted_by",
-    "message_ids", "now", "octets", "off", "only_held", "passed_on", "provisional", "replace", "same_person", "sha256", "show",
-    "skipped", "subjects", "sums", "trouble", "withdraw", "worked",
+    "message_ids", "moved", "now", "octets", "off", "only_held", "passed_on", "provisional", "replace", "same_person",
+    "sha256", "show", "skipped", "subjects", "sums", "trouble", "withdraw", "worked",
 }  # fmt: skip
 """Details of acts that a sentence leaves out."""
 

@@ -63,4 +63,4 @@ def fill(account: Account) -> None:
     account.store_flags(inbox(account), [4], "+", DELETED)
     account.expunge(inbox(account))
     account.delete("Junk")
-    account.flush_names()
+    account._mailstore.flush_names()

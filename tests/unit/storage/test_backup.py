@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mic_mail.errors import BadInput
-from mic_mail.storage.backup.backup import OfAnotherVersion, examine, numbers_of
+from mic_mail.storage.backup.format import OfAnotherVersion, examine, numbers_of
 from mic_mail.storage.errors import NotPermitted
 from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FLAGGED
@@ -35,7 +35,7 @@ def test_backup_restores(root: Root, tmp_path: Path) -> None:
     assert back["INBOX"].uidvalidity == saved["INBOX"].uidvalidity
     assert back["INBOX"].uidnext >= given
     assert root.use(lambda account: account.repair(check=True)).clean
-    assert len(list(root.home.parent.glob("dvbe.replaced-*"))) == 1
+    assert len(root.set_aside()) == 1
 
 
 def inodes(backup: Path) -> dict[str, int]:
@@ -62,7 +62,7 @@ def test_a_backup_links_what_an_earlier_one_has(root: Root, tmp_path: Path) -> N
     assert before.items() <= after.items()
     (fresh,) = after.keys() - before.keys()
     assert os.stat(next(second.rglob(f"cur/{fresh}*"))).st_nlink == 1
-    live = {path.stat().st_ino for path in root.home.rglob("cur/*")}
+    live = {path.stat().st_ino for path in root.files()}
     assert not live & set(after.values()), "a backup shares no file with the store"
     shutil.rmtree(first)
     root.use(lambda account: account.restore(second, replace=True))
@@ -118,9 +118,9 @@ def test_restore_without_marks_renumbers(root: Root, tmp_path: Path) -> None:
     root.use(fill)
     saved = root.use(observe)
     root.use(lambda account: account.backup(tmp_path / "backup"))
-    other = Root(tmp_path / "elsewhere")
-    other.use(lambda account: account.restore(tmp_path / "backup"))
-    back = other.use(observe)
+    root.lose_store()
+    root.use(lambda account: account.restore(tmp_path / "backup"))
+    back = root.use(observe)
     assert {name: seen.messages for name, seen in back.items()} == {name: seen.messages for name, seen in saved.items()}
     assert all(back[name].uidvalidity > seen.uidvalidity for name, seen in saved.items())
 

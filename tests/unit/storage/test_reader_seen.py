@@ -321,7 +321,7 @@ def test_backup_and_restore(root: Root, tmp_path: Path) -> None:
     root.use(work)
     assert root.use(lambda account: account.restore(tmp_path / "copy", replace=True)).clean
     assert root.use(each) == [set(), {1}, set()]
-    shutil.rmtree(root.home)
+    root.lose_store()
     assert root.use(lambda account: account.restore(tmp_path / "copy")).clean
     root.lose_index()
     assert root.use(each) == [set(), {1}, set()]

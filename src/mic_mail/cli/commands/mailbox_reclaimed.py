@@ -123,13 +123,12 @@ def free(
 
 
 def brought_back(here: CliContext, mailbox: MailboxRecord, origin: ActContext) -> Fact | None:
-    """Restore a reclaimed mailbox, and print the path of data that was set aside instead of deleted."""
+    """Restore a reclaimed mailbox, and print the name of what was set aside instead of deleted."""
     fact = here.use_cases(Reclaiming).bring_back(mailbox, origin)
     aside = None if fact is None else fact.text(ASIDE)
     if aside is not None:
-        path = here.config.mail_root / aside
         output.note(
-            f"Những gì còn trong {mailbox.address} trước đó được để riêng tại {path}.",
-            f"The remaining content of {mailbox.address} was moved to {in_ascii(path)}.",
+            f"Những gì còn trong {mailbox.address} trước đó được để riêng: {aside} (mic-mail mailbox set-aside).",
+            f"The remaining content of {mailbox.address} was set aside: {in_ascii(aside)} (mic-mail mailbox set-aside).",
         )
     return fact

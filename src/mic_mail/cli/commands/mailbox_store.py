@@ -1,4 +1,4 @@
-"""`mic-mail mailbox repair|rescan|undelete`: maintain the store, also beside a running server.
+"""`mic-mail mailbox repair|rescan|undelete|set-aside`: maintain the store, also beside a running server.
 
 Without an address a command runs over all mailboxes, with a progress bar.
 """
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import IO, Annotated
 
 import typer
@@ -19,14 +20,16 @@ from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.date_args import read_instant
-from mic_mail.cli.options import Address, Commands, JsonOption, argument, option
+from mic_mail.cli.options import Address, Commands, JsonOption, YesOption, argument, option
 from mic_mail.cli.output import Column, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.errors import BadInput, Text
 from mic_mail.i18n import dates
 from mic_mail.i18n.plurals import counted
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import is_empty, must_be_there
+from mic_mail.services.mailboxes.legal_holds import Holds
 from mic_mail.storage.mailstore import Account
 from mic_mail.storage.types import RepairFinding, RepairReport, TellFinding
 
@@ -48,6 +51,7 @@ COUNTS = (
     Column("count", "Số lượng", "Count", right=True),
     Column("example", "Ví dụ", "Example", names=labels.FINDING_DETAILS),
 )
+SET_ASIDE = (Column("address", "Hộp thư", "Mailbox"), Column("name", "Tên", "Name"))
 Look = Callable[[Account, TellFinding], RepairReport]
 ListOption = Annotated[
     bool, option("--list", "Liệt kê từng phát hiện, không chỉ số lượng.", "List each finding instead of counts.")
@@ -217,6 +221,44 @@ def undelete(
     if as_json:
         output.print_json({"address": mailbox.address, "restored": count})
     output.note(f"Đã khôi phục {count} thư.", f"{counted(count, 'message is', 'messages are')} restored.")
+
+
+@app.command(
+    "Liệt kê những gì lần khôi phục đã thay ra; --copy chép một bản, --delete xóa hẳn.",
+    "List what restores have replaced; --copy copies one of them, --delete deletes it.",
+    name="set-aside",
+)
+@requires(Right.ACT, act="mailbox_set_aside", clauses="10.1")
+def set_aside(
+    address: Address,
+    name: Annotated[str | None, argument("[NAME]", "Tên trong danh sách.", "A name of the list.")] = None,
+    *,
+    copy: Annotated[
+        Path | None,
+        option("--copy", "Chép vào thư mục mới này.", "Copy it into this new folder.", metavar="TARGET"),
+    ] = None,
+    delete: Annotated[bool, option("--delete", "Xóa hẳn.", "Delete it.")] = False,
+    act: Act,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+) -> None:
+    here = act.here
+    mailbox = here.directory.mailbox(address)
+    account = here.store.account_of(mailbox)
+    if copy is None and not delete:
+        rows: list[Row] = [{"address": mailbox.address, "name": each} for each in account.set_aside()]
+        output.listing(SET_ASIDE, rows, as_json=as_json)
+        return
+    if name is None or (copy is not None and delete):
+        raise BadInput(Text("Cần một tên, và --copy hoặc --delete.", "Give a name, and either --copy or --delete."))
+    if delete and not yes:
+        typer.confirm(spoken(f"Xóa hẳn {name}?", f"Delete {name} for good?"), abort=True)
+    with act.recorded(mailbox.address, name=name, target=None if copy is None else str(copy.absolute())):
+        if copy is not None:
+            account.copy_set_aside(name, copy)
+        else:
+            holds = Holds(here.directory, here.store, here.clock)
+            account.drop_set_aside(name, lambda: holds.must_not_be_held(here.directory.entry(mailbox.mailbox_id)))
 
 
 def _micros(instant: datetime) -> int:

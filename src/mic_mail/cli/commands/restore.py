@@ -21,7 +21,7 @@ from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.services.exports.content_requests import ContentRequests
 from mic_mail.services.importers.ledger import put_back
 from mic_mail.services.mailboxes.legal_holds import Holds
-from mic_mail.storage.backup.backup import numbers_of, owner_of
+from mic_mail.storage.backup.format import numbers_of, owner_of
 
 COLUMNS = (
     Column("address", "Hộp thư", "Mailbox"),
@@ -51,6 +51,14 @@ def restore(
     ],
     *,
     replace: Annotated[bool, option("--replace", "Thay thư hiện có.", "Replace the mail that is there.")] = False,
+    moved: Annotated[
+        bool,
+        option(
+            "--moved",
+            "Hộp thư chuyển chỗ, từ lúc sao lưu không ai dùng: giữ nguyên mọi số của thư.",
+            "The mailbox moves, nobody has used it since the backup: keep all numbers of its mail.",
+        ),
+    ] = False,
     request: Annotated[
         int | None,
         option(
@@ -70,7 +78,7 @@ def restore(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "The backup does not contain this mailbox.")
         )
     origin, source = act.origin, place.absolute()
-    with act.recorded(mailbox.address, source=str(source), replace=replace, request=request):
+    with act.recorded(mailbox.address, source=str(source), replace=replace, moved=moved, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is set aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
@@ -78,7 +86,7 @@ def restore(
             put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)),
             progress_of(mailbox.address) as progress,
         ):
-            report = account_of(here, mailbox).restore(place, replace=replace, progress=progress)
+            report = account_of(here, mailbox).restore(place, replace=replace, moved=moved, progress=progress)
     row = row_of(COLUMNS, report, address=mailbox.address, findings=len(report.findings))
     return ResultRecord(COLUMNS, row)
 

@@ -49,15 +49,14 @@ from mic_mail.policy.states import MailboxState, Reason
 from mic_mail.policy.unit_mail.handover import nothing_may_go
 from mic_mail.services.mailboxes.lifecycle_actions import RESTORE_RECLAIMED, NotAllowed
 from mic_mail.services.use_cases import MailUseCases
-from mic_mail.storage.backup.backup import OfAnotherVersion, examine
-from mic_mail.storage.backup.delete_account import is_left
+from mic_mail.storage.backup.format import OfAnotherVersion, examine
 from mic_mail.storage.mailstore import MailStore
 
 FOLDER = "archive"
 ARCHIVE_MODE = 0o700
 CLOCK = ActContext("clock")
 ASIDE = "aside"
-"""The key in UNARCHIVED: the folder below `mail_root` with an earlier store that had to stay."""
+"""The key in UNARCHIVED: the name of an earlier store that had to stay, that of its folder where mail lies in files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,28 +204,26 @@ class Reclaiming(MailUseCases):
 
         if self._has_more(entry):
             return Finished.NOT_IN_ARCHIVE
-        if is_left(self._home(entry)):
-            self._store.account_of(entry).free(may_go)
+        account = self._store.account_of(entry)
+        if account.is_left:
+            account.free(may_go)
         return ended
 
     def _has_more(self, entry: Entry) -> bool:
         """Return whether the store has a message that the last archive lacks; MODSEQs do not tell."""
-        if not os.path.isdir(self._home(entry)):
+        account = self._store.account_of(entry)
+        if not account.exists:
             return False
         path = next((self.path_of(fact) for fact in reversed(archives(entry.facts))), None)
-        account = self._store.account_of(entry)
         if path is None:
             return any(folder.messages for folder in account.folders())
         return account.has_more_than(path)
 
-    def _home(self, entry: Entry) -> str:
-        return f"{self._config.mail_root}/{entry.home}"
-
     def _is_back(self, entry: Entry, archived: Fact) -> bool:
         """Return whether the mailbox holds all that is readable in the archive, and as many messages."""
-        if not os.path.isdir(self._home(entry)):
-            return False
         account, messages = self._store.account_of(entry), archived.data.get("messages")
+        if not account.exists:
+            return False
         account.repair()  # so that its counts are right
         held = sum(folder.messages for folder in account.folders())
         return isinstance(messages, int) and 0 < messages <= held and account.has_all_of(self.path_of(archived))
@@ -289,7 +286,7 @@ class Reclaiming(MailUseCases):
         def record(aside: str) -> None:
             nonlocal fact
             if stays:
-                data[ASIDE] = os.path.relpath(aside, self._config.mail_root)
+                data[ASIDE] = aside
             if is_new or stays:
                 fact = self._append(entry, FactKind.UNARCHIVED, origin, **data)
             elif self._directory.facts(entry.mailbox_id)[-1].seq != entry.facts[-1].seq:  # others issued it meanwhile

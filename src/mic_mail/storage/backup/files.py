@@ -7,11 +7,11 @@ it; `copy_tree` does that for all of its own.
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from mic_mail.durable_files import make_durable
+from mic_mail.durable_files import make_durable, write_all
 from mic_mail.storage.maildir.copy_range import copy_rest
 
 FOLDER_MODE = 0o700
@@ -37,10 +37,32 @@ def copy_out(source: int, path: str, mode: int) -> None:
         os.close(fd)
 
 
-def linked(earlier: str, source: int, path: str) -> bool:
+def write_new(path: str, pieces: Iterable[bytes], size: int, mode: int, mtime_ns: int) -> bool:
+    """Write a new file; return whether the pieces were of this size together."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        for piece in pieces:
+            write_all(fd, piece)
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
+        os.fsync(fd)
+        return os.fstat(fd).st_size == size
+    finally:
+        os.close(fd)
+
+
+class SizeAndTime(Protocol):
+    """The part of a file's status by which a copy of it is recognised."""
+
+    @property
+    def st_size(self) -> int: ...
+    @property
+    def st_mtime_ns(self) -> int: ...
+
+
+def linked(earlier: str, here: SizeAndTime, path: str) -> bool:
     """Link a write-once file from an earlier copy of the same size and time; return whether there is one."""
     try:
-        there, here = os.lstat(earlier), os.fstat(source)
+        there = os.lstat(earlier)
         if not stat.S_ISREG(there.st_mode) or (there.st_size, there.st_mtime_ns) != (here.st_size, here.st_mtime_ns):
             return False
         os.link(earlier, path)
@@ -53,7 +75,7 @@ def copy_file(source: str | Path, target: str | Path, earlier: Path | None = Non
     """Copy one file, or link it to its earlier copy; return its path."""
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if earlier is None or not linked(str(earlier), fd, str(target)):
+        if earlier is None or not linked(str(earlier), os.fstat(fd), str(target)):
             copy_out(fd, str(target), stat.S_IMODE(os.fstat(fd).st_mode))
     finally:
         os.close(fd)

@@ -45,13 +45,19 @@ def write_body(connection: Connection, account_id: int, email_pk: int, pieces: I
             assert cursor.rowcount == 1
 
 
+def read_piece(connection: Connection, account_id: int, email_pk: int, number: int) -> bytes | None:
+    """Return one piece of a body, if there is one of this number."""
+    row = _PIECE.on(connection, account=account_id, email=email_pk, piece=number).fetchone()
+    return None if row is None else row[0]
+
+
 def read_body(connection: Connection, account_id: int, email_pk: int, size: int) -> Iterator[bytes]:
     """Yield the pieces of a body; `Unavailable` where one is not whole."""
-    for piece, at in enumerate(range(0, size, PIECE_OCTETS)):
-        row = _PIECE.on(connection, account=account_id, email=email_pk, piece=piece).fetchone()
-        if row is None or len(row[0]) != min(PIECE_OCTETS, size - at):
-            raise Unavailable(_too_short(account_id, email_pk, piece))
-        yield row[0]
+    for number, at in enumerate(range(0, size, PIECE_OCTETS)):
+        piece = read_piece(connection, account_id, email_pk, number)
+        if piece is None or len(piece) != min(PIECE_OCTETS, size - at):
+            raise Unavailable(_too_short(account_id, email_pk, number))
+        yield piece
 
 
 def _too_short(account_id: int, email_pk: int, piece: int) -> str:

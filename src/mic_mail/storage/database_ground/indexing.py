@@ -61,7 +61,7 @@ def index_text(store: DatabaseStore, visited: Visited, go_on: Callable[[], bool]
     `go_on` is called before each batch. Raises `Busy` where another process is at it. An account without rows is not made.
     """
     due = store.shared.texts_due
-    mark = due.mark(store.account_id)
+    mark = due.mark(store.mailbox_id)
     done = None
     try:
         done = _visit(store, visited, go_on)
@@ -70,7 +70,7 @@ def index_text(store: DatabaseStore, visited: Visited, go_on: Callable[[], bool]
     except AccountGone:
         done = 0
     if done is not None:
-        due.done(store.account_id, mark)
+        due.done(store.mailbox_id, mark)
     return done or 0
 
 

@@ -19,6 +19,11 @@ def is_marked(connection: Connection, account_id: int, name: str) -> bool:
     return _MARK.on(connection, account=account_id, name=name).fetchone() is not None
 
 
+def put_mark(connection: Connection, account_id: int, name: str) -> None:
+    """Give an account a mark in an open transaction."""
+    _PUT.on(connection, account_id=account_id, name=name)
+
+
 class HeldMarks:
     """The marks of an account that this thread holds (`Database.marking`).
 

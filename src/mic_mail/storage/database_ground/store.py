@@ -1,7 +1,6 @@
-"""One account of the database, as its rules see it (`Store`)."""
+"""One account of the database, as its rules see it (`Store`): a generation of a mailbox (generations.py)."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -19,10 +18,9 @@ from mic_mail.storage.index.rows import (
     FolderRow,
     account_and_folder_of,
     ask_account_and_folder,
-    read_account,
     write_account,
 )
-from mic_mail.storage.index.statements import Cursor
+from mic_mail.storage.index.statements import Connection, Cursor
 from mic_mail.storage.index.view_cache import NewestView
 from mic_mail.storage.maildir.maildir import NameSource
 from mic_mail.storage.store import SharedResources, Store, Write
@@ -38,28 +36,39 @@ class DatabaseResources(SharedResources):
 
 
 class DatabaseStore(Store):
-    """One account in one process; safe from several threads."""
+    """One generation of a mailbox in one process; safe from several threads.
+
+    Its account is there, or was: what finds it no longer current raises `AccountGone`.
+    """
 
     shared: DatabaseResources
 
-    def __init__(self, account_id: int, shared: DatabaseResources) -> None:
+    def __init__(
+        self,
+        account_id: int,
+        mailbox_id: int,
+        shared: DatabaseResources,
+        anew: "Callable[[], DatabaseStore] | None" = None,
+    ) -> None:
+        """`account_id` is the number of the generation, which observers of `mailbox_id` do not know.
+
+        `anew` returns the store of the generation that is current by now; None where that does not matter.
+        """
         self.account_id = account_id
+        self.mailbox_id = mailbox_id
         self.shared = shared
         self.clock = shared.clock
         self.settings = shared.settings
         self.search = SegmentRows(account_id, shared.database)
         self.names_due = False
-        self._opening = threading.Lock()
-        self._is_open = False
+        self._anew = anew
 
     # The index
 
     def reading(self) -> AbstractContextManager[PostgresqlConnection]:
-        self.ensure_open()
         return self.shared.database.reading()
 
     def snapshot(self) -> AbstractContextManager[PostgresqlConnection]:
-        self.ensure_open()
         return self.shared.database.snapshot()
 
     @contextmanager
@@ -74,54 +83,43 @@ class DatabaseStore(Store):
             yield write
             write.save_rows()
         if write.took_modseq:
-            self.shared.texts_due.changed(self.account_id, write.account.modseq)
-            self.shared.on_change(self.account_id, write.account.modseq)
+            self.shared.texts_due.changed(self.mailbox_id, write.account.modseq)
+            self.shared.on_change(self.mailbox_id, write.account.modseq)
 
     @contextmanager
     def _held(self, folder_id: int, patience: float | None) -> Iterator[tuple[PostgresqlConnection, Cursor]]:
-        """Hold the account; one that was freed since this process has opened it is a new one from now on."""
+        """Hold the account; one that was freed, and has its number again, is a new one from now on."""
 
         def ask(connection: PostgresqlConnection) -> Cursor:
             return ask_account_and_folder(connection, self.account_id, folder_id)
 
-        self.ensure_open()
         with ExitStack() as stack:
             try:
                 held = stack.enter_context(self.shared.database.changing_asked(self.account_id, ask, patience))
             except AccountGone:
-                self._is_open = False
-                self.ensure_open()
+                if self._anew is None or self._anew().account_id != self.account_id:
+                    raise
                 held = stack.enter_context(self.shared.database.changing_asked(self.account_id, ask, patience))
             yield held
 
     def recovers_from(self, error: Unavailable) -> bool:
-        """Make an account that is gone."""
-        if isinstance(error, AccountGone):
-            self._is_open = False
+        """Have the next use ask for the generation that is current."""
+        if isinstance(error, AccountGone) and self._anew is not None:
+            self._anew()
             return True
         return False
 
-    def ready(self) -> None:
-        """Make the account unless this process knows that it is there."""
-        self.ensure_open()
+    def ready(self) -> None: ...
 
-    def ensure_open(self) -> None:
-        if not self._is_open:
-            with self._opening:
-                self._make_if_missing()
-                self._is_open = True
+    def ensure_open(self) -> None: ...
 
-    def _make_if_missing(self) -> None:
-        with self.shared.database.reading() as connection:
-            if read_account(connection, self.account_id) is not None:
-                return
-        with self.shared.database.making(self.account_id) as connection:
-            if read_account(connection, self.account_id) is None:
-                account = _first_row(self.account_id)
-                write_account(connection, account, new=True)
-                write = Write(self, connection, account, None, names=RowNames(connection, self.account_id), mark=0)
-                make_default_folders(write)
-                write.save_rows()
+    def make(self, connection: Connection) -> None:
+        """Make the account with its default folders in an open transaction."""
+        account = _first_row(self.account_id)
+        write_account(connection, account, new=True)
+        write = Write(self, connection, account, None, names=RowNames(connection, self.account_id), mark=0)
+        make_default_folders(write)
+        write.save_rows()
 
     def change_mark(self) -> int:
         return 0
@@ -145,7 +143,6 @@ class DatabaseStore(Store):
 
     @contextmanager
     def marking(self, what: str) -> Iterator[HeldMarks]:
-        self.ensure_open()
         with self.shared.database.marking(self.account_id) as connection:
             marks = HeldMarks(self.shared.database, connection, self.account_id)
             yield marks

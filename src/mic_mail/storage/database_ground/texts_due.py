@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import bindparam, or_, select
 
 from mic_mail.clock import Clock
+from mic_mail.storage.database_ground.generations import State
 from mic_mail.storage.fulltext.segment import TEXT_VERSION
 from mic_mail.storage.index import schema
 from mic_mail.storage.index.postgresql.database import Database
@@ -23,17 +24,19 @@ ASK_SECONDS = 3_600.0
 """The time from one question about all accounts to the next."""
 _OCTETS = 8
 
-_A, _V = schema.account.c, schema.search_visit.c
+_A, _G, _V = schema.account.c, schema.generation.c, schema.search_visit.c
 _DUE = SqlStatement(
-    select(_A.account_id)
-    .join_from(schema.account, schema.search_visit, _V.account_id == _A.account_id, isouter=True)
+    select(_G.mailbox_id)
+    .join_from(schema.generation, schema.account, _A.account_id == _G.account_id)
+    .join(schema.search_visit, _V.account_id == _A.account_id, isouter=True)
     .where(
+        _G.state == State.CURRENT.value,
         or_(
             _V.account_id.is_(None),
             _V.version < bindparam("version"),
             _V.modseq != _A.modseq,
             _V.dropped_us <= bindparam("before"),
-        )
+        ),
     )
 )
 
@@ -54,12 +57,12 @@ class TextsDue:
         self._done: dict[int, int] = {}
         """What the file said of an account before its last visit."""
 
-    def changed(self, account_id: int, modseq: int) -> None:
+    def changed(self, mailbox_id: int, modseq: int) -> None:
         """Write down a change of this process; one that cannot be written is found within the hour."""
         with contextlib.suppress(OSError):
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.pwrite(file, modseq.to_bytes(_OCTETS, "little"), account_id * _OCTETS)
+                os.pwrite(file, modseq.to_bytes(_OCTETS, "little"), mailbox_id * _OCTETS)
             finally:
                 os.close(file)
 
@@ -69,12 +72,12 @@ class TextsDue:
             return Path(self._path).read_bytes()
         return b""
 
-    def mark(self, account_id: int) -> int:
+    def mark(self, mailbox_id: int) -> int:
         """Return a number that differs after each change of an account by this server."""
         with contextlib.suppress(OSError):
             file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return _number(os.pread(file, _OCTETS, account_id * _OCTETS), 0)
+                return _number(os.pread(file, _OCTETS, mailbox_id * _OCTETS), 0)
             finally:
                 os.close(file)
         return 0
@@ -103,11 +106,11 @@ class TextsDue:
                 if each in left or _number(marks, each) != (done[each] if each in done else _number(begun, each))
             }
 
-    def done(self, account_id: int, mark: int) -> None:
+    def done(self, mailbox_id: int, mark: int) -> None:
         """Note that a visit has ended which began with this mark."""
         with self._lock:
-            self._left.discard(account_id)
-            self._done[account_id] = mark
+            self._left.discard(mailbox_id)
+            self._done[mailbox_id] = mark
 
 
 def _number(octets: bytes, place: int) -> int:

@@ -78,7 +78,7 @@ def _or_changed(statement: Insert, key: list[str] = _KEY) -> Insert:
     return statement.on_conflict_do_update(index_elements=key, set_={"seen": new.seen, "modseq": new.modseq})
 
 
-_SET_TALLY = SqlStatement(_or_changed(insert(schema.seen_tally), _TALLY_KEY))
+SET_TALLY = SqlStatement(_or_changed(insert(schema.seen_tally), _TALLY_KEY))
 _SET = SqlStatement(_or_changed(insert(schema.seen)))
 _TAKE_COMMON = SqlStatement(
     insert(schema.seen).from_select(
@@ -302,7 +302,7 @@ def put_right(connection: Connection, account_id: int, *, check: bool) -> int:
             wrong += 1
             if not check:
                 numbers = {"account_id": account_id, "reader_id": key[0], "folder_id": key[1]}
-                _SET_TALLY.on(connection, **numbers, seen=seen, modseq=max(newest, tallied_at))
+                SET_TALLY.on(connection, **numbers, seen=seen, modseq=max(newest, tallied_at))
     return wrong
 
 

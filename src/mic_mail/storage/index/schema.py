@@ -17,6 +17,7 @@ Every table and key carries `account_id`, even while one SQLite file holds one a
 
     body          octets of a content, in pieces (PostgreSQL alone, like the others below)
     mark          marks of a hold (legal_hold.py)
+    generation    whose the rows with an `account_id` are, and whether they are current (database_ground/generations.py)
     search_segment  messages whose text was packed together (fulltext/segments.py): their keys, and a value for each
     search_zone   by segment and zone: its words, its flow, and the sieve of a large text
     search_visit  one row for each account that an indexer has visited: how far it has come, and who is at it now
@@ -232,6 +233,15 @@ body = table(
 
 mark = table(in_postgresql, "mark", *columns(TEXT, "name"), key=["name"])
 
+generation = table(
+    in_postgresql, "generation", *columns(Integer, "mailbox_id"), *columns(TEXT, "state"), *columns(BigInteger, "since_us")
+)
+_IS_CURRENT = text("state = 'current'")
+Index("generation_current", generation.c.mailbox_id, unique=True, sqlite_where=_IS_CURRENT, postgresql_where=_IS_CURRENT)
+Index("generation_mailbox", generation.c.mailbox_id)
+FIRST_OWN_NUMBER = 1 << 30
+"""The first number of a generation that has not the number of its mailbox; no directory has so many mailboxes."""
+
 search_segment = table(
     in_postgresql,
     "search_segment",
@@ -269,7 +279,9 @@ def create(connection: sqlite3.Connection) -> None:
 
 def creation_in_postgresql(dialect: Dialect) -> tuple[str, ...]:
     """Return the statements that create the tables of a database that holds the indexes of many accounts."""
-    return (*creation(metadata, dialect), *creation(in_postgresql, dialect), *_POSTGRESQL_TRIGGERS, *_UNCOMPRESSED)
+    tables = (*creation(metadata, dialect), *creation(in_postgresql, dialect))
+    numbers = f"CREATE SEQUENCE generation_number AS integer START {FIRST_OWN_NUMBER}"
+    return (*tables, *_POSTGRESQL_TRIGGERS, *_UNCOMPRESSED, numbers)
 
 
 @cache

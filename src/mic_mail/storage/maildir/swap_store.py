@@ -47,9 +47,18 @@ def freed(home: str, instant: int) -> str:
 
 def freed_beside(home: str) -> list[str]:
     """Return what a kill has left of stores that were deleted from `home`."""
+    return _beside(home, "freed")
+
+
+def replaced_beside(home: str) -> list[str]:
+    """Return what restores have replaced at `home`, oldest first."""
+    return _beside(home, "replaced")
+
+
+def _beside(home: str, what: str) -> list[str]:
     parent, name = os.path.split(home)
     found = (match for match in map(_ASIDE.fullmatch, sorted(_folders(parent))) if match is not None)
-    return [f"{parent}/{match[0]}" for match in found if match["what"] == "freed" and match["name"] == name]
+    return [f"{parent}/{match[0]}" for match in found if match["what"] == what and match["name"] == name]
 
 
 def set_aside(name: str) -> str | None:

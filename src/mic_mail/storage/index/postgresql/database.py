@@ -1,7 +1,8 @@
 """One process's connections to the PostgreSQL that holds the indexes.
 
     reading()    each statement sees the newest commit
-    snapshot()   all statements see one commit
+    snapshot()   all statements see one commit; a long one may take minutes
+    working()    a transaction that holds nothing
     changing()   a transaction that holds an account: the row of the account is locked first
     making()     a transaction that holds the number of an account that may have no row yet, against others like it
     filling()    a transaction that holds the text index of an account, against others like it
@@ -39,6 +40,11 @@ _TRANSACTION_STATEMENTS = 3
 
 No other limit of the server counts while it has been sent statements and not yet been asked for their results.
 """
+_LONG_SECONDS = 1_800.0
+"""A long snapshot may take so long: that of a backup, which reads all rows of a mailbox."""
+_LONG_IDLE_SECONDS = 60.0
+"""So long it may wait for its reader, who writes to a disk."""
+_LONG = "SELECT set_config('transaction_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)"
 _MORE_SECONDS = 5.0
 """After its own limit the server has so long to say that a statement took too long."""
 _CONNECTION = {
@@ -141,11 +147,13 @@ class Database:
             connection.settle()
 
     @contextmanager
-    def snapshot(self) -> Iterator[PostgresqlConnection]:
-        """Lend a connection whose statements all see the same commit."""
+    def snapshot(self, *, is_long: bool = False) -> Iterator[PostgresqlConnection]:
+        """Lend a connection whose statements all see the same commit; a long one keeps the server from removing old rows."""
         with self._borrowed() as connection:
             try:
                 connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                if is_long:
+                    connection.run(_LONG, str(int(_LONG_SECONDS * 1000)), str(int(_LONG_IDLE_SECONDS * 1000)))
                 yield connection
                 connection.end_snapshot()
             except BaseException:
@@ -189,6 +197,12 @@ class Database:
             self._require(connection, account_id, locked, patience)
             connection.answer_within(None)
             yield connection, asked
+
+    @contextmanager
+    def working(self) -> Iterator[PostgresqlConnection]:
+        """Lend a connection in a transaction, durable at the end of the block, undone by any exception in it."""
+        with self._borrowed() as connection, _transaction(connection):
+            yield connection
 
     @contextmanager
     def changing_on(self, connection: PostgresqlConnection, account_id: int) -> Iterator[None]:
