@@ -21,6 +21,7 @@ from mic_mail.storage.types import AccountRef
 from postgresql_server import PostgresqlServer, postgresql_server
 from protocol.imap_sessions import answer
 from protocol.imap_sessions import sign_in as sign_in_bare
+from regulation.reclaimed_mailbox import CENTRE, Ministry, freed
 from store_harness import deliver, inbox
 from waiting import wait_for
 
@@ -136,6 +137,19 @@ def test_a_mailbox_moves_in_by_commands_and_goes_on(serve_processes: Make, datab
     assert json.loads(_command(server, "mailbox", "set-aside", ADDRESS, "--json")) == []
     _command(server, "mailbox", "repair", ADDRESS)
     assert database.psql("SELECT count(*) FROM generation; SELECT count(*) FROM body") == "1\n2\n"
+
+
+def test_a_reclaimed_mailbox_is_archived_freed_and_brought_back(serve: Callable[..., MailServer]) -> None:
+    """Reg. 6.4.c, 6.2: as on files, by the same rounds; what comes back is what was archived."""
+    settings = {"storage": {"database": new_database()}}
+    ministry = Ministry(lambda **named: serve(settings, **named))
+    before = ministry.account.folder("INBOX").uidnext
+    freed(ministry)
+    assert not ministry.account.is_left
+    ministry.reclaiming.bring_back(ministry.leaver, CENTRE)
+    assert [str(message["Subject"]) for message in ministry.messages(ministry.leaver)][:1] == ["một"]
+    assert ministry.account.folder("INBOX").uidnext >= before
+    assert ministry.account.repair(check=True).clean
 
 
 def _command(server: ProcessServer, *words: object, fails: bool = False) -> str:
