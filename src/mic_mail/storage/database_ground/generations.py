@@ -11,7 +11,7 @@ what happens to all of a mailbox happens at once for everyone, however large it 
 A change locks the row of its account (index.postgresql.database). When a generation is no longer current, that row gets the
 number with a minus: whoever waited for it finds no account, and changes nothing. A process asks again which generation is
 current when its answer is older than `KNOWN_SECONDS`. So whoever has replaced or freed one waits as long before it says so, and
-before it removes anything: then no process reads it any more as the mailbox.
+before it removes anything: from then on nothing begins with it as the mailbox.
 
 The first generation has the number of its mailbox in the directory, each further one a number of its own.
 """
