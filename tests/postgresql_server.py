@@ -1,13 +1,15 @@
 """A PostgreSQL of the test's own: its data in a folder that goes with it, reached by a socket in it and by nothing else."""
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,22 +70,37 @@ class PostgresqlServer:
         return False
 
 
+@functools.cache
+def _template() -> Path:
+    """Data that has just been made: to copy them takes a fifth of the time."""
+    folder = Path(tempfile.mkdtemp(prefix="mic-mail-postgresql-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    initdb = [Path(need("postgres")).with_name("initdb"), "-D", "data", "-U", "test", "-A", "trust"]
+    _run([*initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"], _how(folder))
+    return folder
+
+
+def _how(folder: Path) -> dict[str, Any]:
+    """How processes of a server in a folder are started."""
+    if os.geteuid() != 0:
+        return {"cwd": folder}
+    os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
+    return {"cwd": folder, "user": _USER, "extra_groups": []}
+
+
+def _run(command: Sequence[str | Path], how: dict[str, Any]) -> None:
+    done = subprocess.run(command, **how, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @contextlib.contextmanager
 def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
     """Make one with these settings beside its usual ones, and stop it in the end."""
     programs = Path(need("postgres")).parent
     folder = Path(tempfile.mkdtemp(prefix="mic-mail-postgresql-"))
-    how: dict[str, Any] = {"cwd": folder}
-    if os.geteuid() == 0:
-        os.chown(folder, pwd.getpwnam(_USER).pw_uid, -1)
-        how |= {"user": _USER, "extra_groups": []}
-    server = PostgresqlServer(folder, programs, how)
+    server = PostgresqlServer(folder, programs, _how(folder))
     try:
-        made = subprocess.run(
-            [programs / "initdb", "-D", "data", "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
-            **how, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
+        _run(["cp", "-a", _template() / "data", folder], {})
         server.start(**settings)
         yield server
     finally:

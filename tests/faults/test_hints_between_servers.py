@@ -5,36 +5,49 @@ They poll once a minute only, so a session in IDLE hears by hints what it hears.
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from harness import ProcessServer
+from harness import ProcessServer, config_for, stopping
 from postgresql_server import PostgresqlServer, postgresql_server
 from protocol.dialog import Connection
 from protocol.imap_sessions import answer, sign_in
 from waiting import wait_for
 
-ADDRESS = "dvbe@mic.gov.vn"
-Make = Callable[[dict[str, object]], ProcessServer]
+PEOPLE = ("dvbe", "ttlan")
+"""Each test has a mailbox of its own."""
 pytestmark = [pytest.mark.needs_tool("postgres"), pytest.mark.timeout(300)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def database() -> Iterator[PostgresqlServer]:
     with postgresql_server(max_connections="60") as server:
         yield server
 
 
-@pytest.fixture
-def servers(serve_processes: Make, database: PostgresqlServer) -> list[ProcessServer]:
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, database: PostgresqlServer) -> Iterator[list[ProcessServer]]:
     url = f"postgresql://test@/postgres?host={database.folder}"
-    made = [serve_processes({"process": {"workers": 2, "poll_seconds": 60}, "storage": {"database": url}}) for _ in range(2)]
-    for server in made:
-        server.population.issue("dvbe")
-        server.start()
+    made: list[ProcessServer] = []
+    with stopping(made):
+        for number in range(2):
+            folder = tmp_path_factory.mktemp(f"hints{number}")
+            settings = {"process": {"workers": 2, "poll_seconds": 60}, "storage": {"database": url}}
+            server = ProcessServer(config_for(folder / "data", settings), folder)
+            made.append(server)
+            for name in PEOPLE:
+                server.population.issue(name)
+            server.start()
+        yield made
+
+
+@pytest.fixture
+def servers(running: list[ProcessServer]) -> list[ProcessServer]:
+    """Both, once each hears the other."""
+    for server in running:
         server.wait_for(_hears)
-    return made
+    return running
 
 
 def _hints(state: dict[str, object]) -> list[dict[str, object]]:
@@ -47,8 +60,8 @@ def _hears(state: dict[str, object]) -> bool:
     return [hints["arrive"] for hints in _hints(state)] == [True]
 
 
-def _selected(server: ProcessServer) -> Connection:
-    session = sign_in(server, ADDRESS)
+def _selected(server: ProcessServer, name: str) -> Connection:
+    session = sign_in(server, f"{name}@mic.gov.vn")
     session.send(b"s SELECT INBOX\r\n")
     assert answer(session, b"s").startswith(b"s OK")
     return session
@@ -73,9 +86,9 @@ def _hear(session: Connection, messages: int) -> None:
 def test_a_change_at_one_server_is_told_at_the_other(servers: list[ProcessServer]) -> None:
     """In each of its processes, each time; and status tells how many hints there were."""
     here, there = servers
-    writer, idle = _selected(here), [_selected(there)]
+    writer, idle = _selected(here, "dvbe"), [_selected(there, "dvbe")]
     while 0 in there.connected("imap", len(idle)):
-        idle.append(_selected(there))
+        idle.append(_selected(there, "dvbe"))
     for session in idle:
         _idle(session)
     for number in range(1, 21):
@@ -90,7 +103,7 @@ def test_a_change_at_one_server_is_told_at_the_other(servers: list[ProcessServer
 def test_what_was_missed_is_looked_for(servers: list[ProcessServer], database: PostgresqlServer) -> None:
     """While the listening connections are cut off, and after the process that has one was killed."""
     here, there = servers
-    writer, idle = _selected(here), _selected(there)
+    writer, idle = _selected(here, "ttlan"), _selected(there, "ttlan")
     _idle(idle)
     listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
     for number in range(1, 4):
@@ -101,7 +114,7 @@ def test_what_was_missed_is_looked_for(servers: list[ProcessServer], database: P
     (bridge,) = [one["pid"] for one in here.status()["processes"] if one.get("hints")]
     os.kill(bridge, signal.SIGKILL)
     here.wait_for(lambda state: _hears(state) and bridge not in [one["pid"] for one in state["processes"]])
-    writer = _selected(here)
+    writer = _selected(here, "ttlan")
     _append(writer)
     _hear(idle, 4)
 

@@ -109,6 +109,7 @@ def test_a_command_may_come_first(serve_processes: Make, database: PostgresqlSer
     assert (looked.returncode, looked.stderr) == (0, "1 mailboxes, 0 messages, 0 bytes; 0 findings.\n")
 
 
+@pytest.mark.slow
 def test_a_mailbox_moves_in_by_commands_and_goes_on(serve_processes: Make, database: PostgresqlServer, tmp_path: Path) -> None:
     """Backed up on a machine with files, restored while the other server runs; what is replaced there is set aside."""
     files, server = serve_processes({}), _started(serve_processes, database)

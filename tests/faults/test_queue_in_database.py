@@ -160,6 +160,7 @@ def test_what_a_killed_node_had_taken_up_another_sends(cluster: Cluster) -> None
     assert sum(cluster.subjects().values()) <= len(wanted) + 1
 
 
+@pytest.mark.slow
 def test_a_node_that_stood_still_sends_nothing_of_what_others_have(cluster: Cluster) -> None:
     """Stopped for longer than its lease, then continued: it ends the attempt that it had begun, and no other, and goes on."""
     first, second = cluster.nodes
@@ -216,6 +217,7 @@ def test_mail_that_flows_while_nodes_die(cluster: Cluster) -> None:
             victim.start()
 
 
+@pytest.mark.slow
 def test_the_database_is_stopped_and_started(cluster: Cluster) -> None:
     """Clients are told to come again, no process ends, and what was acknowledged arrives once."""
     for node in cluster.nodes:
@@ -239,6 +241,7 @@ def test_the_database_is_stopped_and_started(cluster: Cluster) -> None:
     assert [pids(node) for node in cluster.nodes] == processes
 
 
+@pytest.mark.slow
 def test_a_node_that_ends_gives_all_back_at_once(cluster: Cluster) -> None:
     """The other one sends it without waiting for a lease to end."""
     first, second = cluster.nodes

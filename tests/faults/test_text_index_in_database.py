@@ -82,6 +82,7 @@ KNOWN = "SELECT coalesce(sum(length(messages)) / 8, 0) FROM search_segment"
 WITH_WORDS = f"SELECT count(*) FROM search_zone WHERE position('{WORDS}'::bytea IN words) > 0"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_letter_is_found_whatever_is_killed_and_leaves_nothing(
     serve_processes: Make, url: str, ask: Callable[[str], int]

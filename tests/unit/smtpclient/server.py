@@ -45,7 +45,7 @@ class Server:
                 if line.startswith(b"BDAT"):
                     self.messages.append(await reader.readexactly(int(line.split()[1])))
                 while self.closed_at and line.startswith(self.closed_at):
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.01)  # before the next look
                 answer = self.answer(line)
                 if self.hang_up_at and line.startswith(self.hang_up_at):
                     answer, self.hang_up_at = b"", b""
