@@ -126,12 +126,17 @@ class QueueManager:
         self._wake_up = asyncio.Event()
         self._is_swept = False
         self._over = False
+        self._keeping: asyncio.Task[None] | None = None
+        """Renews the lease, where there is one."""
+        self._is_settled = asyncio.Event()
+        """Set once nothing more begins and nothing is in progress."""
 
     # ------------------------------------------------------------ work
 
     async def run(self) -> None:
         """Send until `end` is called."""
-        keeping = None if self._queue.lease is None else await self._begin_lease(self._queue.lease)
+        if self._queue.lease is not None:
+            await self._begin_lease(self._queue.lease)
         await self._poll_if_possible()
         polled = checked_idle = self._runtime.clock.monotonic()
         poll_seconds = min(POLL_SECONDS, self._queue.poll_seconds)
@@ -152,8 +157,8 @@ class QueueManager:
             if self._runtime.clock.monotonic() - polled >= poll_seconds:
                 polled = self._runtime.clock.monotonic()
                 await self._poll_if_possible()
-            if keeping is not None and keeping.done():
-                keeping.result()
+            if self._keeping is not None and self._keeping.done():
+                self._keeping.result()
 
     async def end(self) -> None:
         """Begin nothing more, and wait for what is in progress."""
@@ -162,24 +167,33 @@ class QueueManager:
         await self._tasks.settle()
         await self._connections.close()
         if self._queue.lease is not None:
-            with contextlib.suppress(Unavailable):  # the lease then ends by itself
-                await asyncio.to_thread(self._queue.lease.end)
+            await self._end_lease(self._queue.lease)
 
     # ------------------------------------------------------------ the lease, where several nodes send
 
     def _may_begin(self) -> bool:
         return self._queue.lease is None or self._queue.lease.is_held()
 
-    async def _begin_lease(self, lease: NodeLease) -> asyncio.Task[None]:
+    async def _begin_lease(self, lease: NodeLease) -> None:
         """Renew the lease now, and from now on in the background."""
         await self._renew(lease)
-        return asyncio.get_running_loop().create_task(self._keep(lease))
+        self._keeping = asyncio.get_running_loop().create_task(self._keep(lease))
 
     async def _keep(self, lease: NodeLease) -> None:
-        while not self._over:
-            await asyncio.sleep(RENEW_SECONDS)
-            if not self._over:
-                await self._renew(lease)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RENEW_SECONDS):
+                    await self._is_settled.wait()
+                    return
+            await self._renew(lease)
+
+    async def _end_lease(self, lease: NodeLease) -> None:
+        """Give the lease back, now that no attempt is in progress which another node could repeat."""
+        self._is_settled.set()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])  # one thread at a time renews
+        with contextlib.suppress(Unavailable):  # the lease then ends by itself
+            await asyncio.to_thread(lease.end)
 
     async def _renew(self, lease: NodeLease) -> None:
         """Renew the lease, in a thread that waits for nothing else; where it was lost, forget what other nodes have now."""

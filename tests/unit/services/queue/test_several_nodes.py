@@ -1,5 +1,6 @@
 """Managers of several nodes with one queue in PostgreSQL: limits are shared, and who loses the lease lets go."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ from harness import read_events
 from mic_mail.queue.database_queue import DatabaseQueue
 from mic_mail.queue.node_lease import LEASE_SECONDS
 from mic_mail.queue.queue import Queue
+from mic_mail.services.queue import queue_manager
 from postgresql_server import PostgresqlServer
 from queue_grounds import clear, node, rows
 from unit.services.queue import office as office_module
@@ -106,3 +108,25 @@ async def test_who_cannot_renew_begins_nothing(database: PostgresqlServer, tmp_p
         await office.until()
     assert server.messages == [STUFFED]
     assert "queue_lease_lost" not in events(office)
+
+
+async def test_who_ends_keeps_the_lease_for_what_is_in_progress(
+    database: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no other node sends the same once more; then it gives it back."""
+    monkeypatch.setattr(queue_manager, "RENEW_SECONDS", 0.02)
+    lease = "SELECT lease_until FROM queue_node"
+    server = Server(PLAIN, closed_at=b"DATA")
+    async with offices(tmp_path, {"127.0.0.4": server}, ZONE) as office, office.sending() as senders:
+        office.put("A", "b@two.example")
+        senders.on_message("A")
+        await wait_on_loop(lambda: b"DATA" in server.lines)
+        ending = asyncio.create_task(senders.end())
+        await asyncio.sleep(0)
+        ((before,),) = rows(database, lease)
+        await wait_on_loop(lambda: rows(database, lease)[0][0] > before)
+        assert not ending.done()
+        server.closed_at = b""
+        await ending
+        assert rows(database, lease) == []
+    assert server.messages == [STUFFED]
