@@ -24,6 +24,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final
@@ -31,6 +32,7 @@ from typing import ClassVar, Final
 from mic_mail.errors import Text, in_ascii
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.errors import UNREADABLE, LeaseLost, trouble
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.node_lease import NodeLease
 from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry, QueueEnvelope, encoded, replayed
 from mic_mail.queue.recipient_log import AdminDecision, EntryState
@@ -68,8 +70,8 @@ TABLES: Final = (
 )
 """What `storage.index.postgresql.creation` makes beside the tables of the mailboxes."""
 
-_PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again)
-    VALUES ($1, CAST($2 AS bytea), $3, CAST($4 AS bytea), $5) ON CONFLICT DO NOTHING"""
+_PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again, log)
+    VALUES ($1, CAST($2 AS bytea), $3, CAST($4 AS bytea), $5, CAST($6 AS bytea)) ON CONFLICT DO NOTHING"""
 _PUT_PIECE = "INSERT INTO queue_piece (entry_id, number, octets) VALUES ($1, $2, CAST($3 AS bytea))"
 _WITHDRAW = "DELETE FROM queue_entry WHERE entry_id = $1 AND node_id IS NULL"
 _HAS = "SELECT ended_at IS NULL FROM queue_entry WHERE entry_id = $1"
@@ -112,6 +114,7 @@ class DatabaseQueue(Queue):
         self, database: Database, lease: NodeLease, root: Path, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """`database` has its tables; below `root` is what each node has for itself: messages while they are sent."""
+        self._root = root
         self.scratch_folder = root / "tmp"
         self.scratch_folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         self.database = database
@@ -160,11 +163,11 @@ class DatabaseQueue(Queue):
         except UNREADABLE as error:
             raise trouble(error) from error
 
-    def _insert(self, entry_id: str, message: int, envelope: bytes, *, comes_again: bool) -> None:
+    def _insert(self, entry_id: str, message: int, envelope: bytes, *, comes_again: bool, log: bytes = b"") -> None:
         size = os.fstat(message).st_size
         beginning = os.pread(message, PIECE_OCTETS, 0)
         with self.database.transaction() as connection:
-            made = connection.run(_PUT, entry_id, envelope, size, beginning, str(comes_again))
+            made = connection.run(_PUT, entry_id, envelope, size, beginning, str(comes_again), log)
             if size <= PIECE_OCTETS or not made.rowcount:
                 return
             for number in range(1, -(-size // PIECE_OCTETS)):
@@ -245,7 +248,20 @@ class DatabaseQueue(Queue):
         with self.database.transaction() as connection:
             return sorted(entry_id for (entry_id,) in connection.run(_DECIDED, self.lease.node_id))
 
-    def sweep(self) -> None: ...
+    def sweep(self) -> None:
+        """Take in what this machine queued in files, before its queue was a database; what cannot be read stays there."""
+        if not (self._root / "live").is_dir():
+            return
+        with closing(LocalQueue(self._root)) as files:
+            files.sweep()
+            for entry in files.entries():
+                with suppress(OSError), open(entry.path, "rb", buffering=0) as message:
+                    log = files.log_of(entry.entry_id)
+                    whole_lines = log[: log.rfind(b"\n") + 1]
+                    self._insert(
+                        entry.entry_id, message.fileno(), entry.envelope.encode(), comes_again=True, log=whole_lines
+                    )  # a kill before the end: it is put once more, which does nothing
+                    entry.end()
 
     def forget_ended(self) -> None:
         """Remove marks of a month ago, once an hour."""

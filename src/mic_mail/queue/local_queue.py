@@ -196,10 +196,15 @@ class LocalQueue(Queue):
         return DamagedEntry(entry_id, Text(f"tệp {file} không còn", f"{file} is gone")) if self.has(entry_id) else None
 
     def _replayed(self, entry_id: str, recipients: int) -> EntryState:
+        log = self.log_of(entry_id)
+        return replayed(log, recipients) if log else EntryState.fresh(recipients)
+
+    def log_of(self, entry_id: str) -> bytes:
+        """Return what was appended to an entry, as it is."""
         try:
-            return replayed(_read(self._file(entry_id, LOG)), recipients)
+            return _read(self._file(entry_id, LOG))
         except FileNotFoundError:
-            return EntryState.fresh(recipients)
+            return b""
 
     def sweep(self) -> None:
         """Remove the leftovers of a kill; for the one process that sends, when it starts."""

@@ -157,7 +157,7 @@ class Queue(ABC):
 
     @abstractmethod
     def sweep(self) -> None:
-        """Remove the leftovers of a kill, when the process starts."""
+        """Settle what earlier processes have left, when the process starts."""
 
     @abstractmethod
     def forget_ended(self) -> None:

@@ -100,12 +100,14 @@ def prepare_mail_store(config: Config) -> None:
 def open_queue(
     config: Config, store: MailStore | None = None, *, comes_again: Callable[[str], bool] = lambda _: False
 ) -> Queue:
-    """Open the outbound queue; `store` is that of the same process, whose connections it uses.
+    """Open the outbound queue; `store` is that of the same process, whose connections it uses, None in a command.
 
     `comes_again` returns whether the spool of this server may put an entry once more.
     """
     if config.storage.database is None:
         return LocalQueue(config.queue_dir, comes_again=comes_again)
+    if store is None:
+        prepare_mail_store(config)  # the server may not have run yet
     from mic_mail.queue.database_queue import DatabaseQueue
     from mic_mail.queue.node_lease import NodeLease
     from mic_mail.storage.database_ground.mailstore import DatabaseMailStore

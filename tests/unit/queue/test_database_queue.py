@@ -1,5 +1,6 @@
 """The queue of several nodes: who has an entry, what a node may do that lost its lease, what happens without the database."""
 
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from mic_mail.queue.database_queue import PIECE_OCTETS, DatabaseQueue, DatabaseQueueEntry
 from mic_mail.queue.errors import LeaseLost, SpoolUnavailable
+from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.node_lease import LEASE_SECONDS
 from mic_mail.queue.queue import DamagedEntry
 from mic_mail.queue.recipient_log import AdminDecision, Standing
@@ -88,6 +90,43 @@ def taken_one(queue: DatabaseQueue, entry_id: str = "ID") -> DatabaseQueueEntry:
 
 def put(queue: DatabaseQueue, message: Path, entry_id: str = "ID") -> None:
     queue.put(entry_id, message, envelope("b@example.org", "c@example.org"))
+
+
+# ------------------------------------------------------------ a queue that was files
+
+
+def test_what_was_queued_in_files_is_taken_in(nodes: Nodes, message: Path, tmp_path: Path) -> None:
+    """With all that had happened to it, and once, though its files may still be there; what is damaged stays."""
+    queue = nodes.new()
+    queue.sweep()
+    files = LocalQueue(tmp_path / "node0")
+    files.put("ID", message, envelope("b@example.org", "c@example.org"))
+    entry = files.read("ID")
+    assert entry is not None
+    entry.tried([0], Standing.DELIVERED, "250 ok", next_try_us=0)
+    entry.hold()
+    live = tmp_path / "node0/live"
+    with open(live / "ID.log", "ab") as log:
+        log.write(b'{"did": "retr')
+    (live / "Z.msg").write_bytes(b"")
+    (live / "Z.env").write_bytes(b"no envelope")
+    copy = shutil.copytree(live, tmp_path / "copy")
+    for _ in range(2):
+        queue.sweep()
+        assert (files.names(), queue.available()) == (["Z"], ["ID"])
+        shutil.copytree(copy, live, dirs_exist_ok=True)
+    found = taken_one(queue)
+    assert (found.envelope, found.state) == (entry.envelope, entry.state)
+    found.release()
+    assert not found.state.is_held
+    found.begin_use()
+    found.fetch()
+    assert found.path.read_bytes() == MESSAGE
+    found.end_use()
+    found.end()
+    queue.sweep()
+    assert (files.names(), queue.names()) == (["Z"], [])
+    files.close()
 
 
 # ------------------------------------------------------------ messages

@@ -23,7 +23,7 @@ from mic_mail.errors import BadInput, MicMailError, Refused, Text, in_ascii
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.queue.queue import DamagedEntry, Queue, QueueEntry
 from mic_mail.queue.recipient_log import QueueDecision, RecipientState
-from mic_mail.services.mail_store import open_queue, prepare_mail_store
+from mic_mail.services.mail_store import open_queue
 
 app = Commands()
 
@@ -130,7 +130,6 @@ def show(
 @contextmanager
 def opened(here: CliContext) -> Iterator[Queue]:
     """Open the queue, beside a running server or without one."""
-    prepare_mail_store(here.config)  # the server may not have run yet
     queue = open_queue(here.config)
     try:
         yield queue
