@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import BindParameter, bindparam, func, or_, select
 
 from mic_mail.storage.changes import seen
+from mic_mail.storage.errors import AccountGone
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import read_account, read_folder_named, subscribed_names
@@ -55,11 +56,13 @@ def folder_changes(
 ) -> FolderChanges:
     """Return folders changed after MODSEQ `since`, as the person sees them; since 0 all folders.
 
-    `own`: MODSEQs of the caller's own changes (`Account.recording_modseqs`).
+    `own`: MODSEQs of the caller's own changes (`Account.recording_modseqs`). Raises `AccountGone`.
     """
     seen.register_reader(store, person)
     with store.snapshot() as connection:
         account = read_account(connection, store.account_id)
+        if account is None:
+            raise AccountGone(f"account {store.account_id} does not exist")
         reader = reader_seen_rows.find(connection, store.account_id, person)
         if reader is None:
             moved = [tuple(row) for row in _MOVED.on(connection, account=store.account_id, since=since)]
@@ -83,7 +86,7 @@ def folder_changes(
             if inbox is not None and created > since and _took_messages(store, connection, inbox.folder_id, folder_id, created)
         ]
     return FolderChanges(
-        modseq=account.modseq if account else 0,
+        modseq=account.modseq,
         folders=states,
         gone=[mailbox_id for mailbox_id, _ in deleted],
         live=live,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sqlalchemy import bindparam, select
 
 from mic_mail.storage.changes import seen
-from mic_mail.storage.errors import NoSuchFolder
+from mic_mail.storage.errors import AccountGone, NoSuchFolder
 from mic_mail.storage.index import reader_seen_rows, schema
 from mic_mail.storage.index.reader_seen_rows import SeenReader
 from mic_mail.storage.index.rows import FolderRow, read_folder, read_state
@@ -41,10 +41,12 @@ _READ_ALONG = 8
 
 
 def highest_modseq(store: Store) -> int:
-    """Return the account's newest MODSEQ: the cheap check for any change."""
+    """Return the account's newest MODSEQ: the cheap check for any change. Raises `AccountGone`."""
     with store.reading() as connection:
         row = _MODSEQ.on(connection, account=store.account_id).fetchone()
-        return int(row[0]) if row else 0
+    if row is None:
+        raise AccountGone(f"account {store.account_id} does not exist")
+    return int(row[0])
 
 
 def view(store: Store, person: str | None, folder_id: int) -> tuple[int, FolderView]:
