@@ -207,6 +207,7 @@ class DatabaseAccount(AccountRules):
         how = {"replace": replace, "moved": moved}
         findings, modseq = restore(current, resources, self.ref, source, **how, progress=progress, ready=ready)
         self._mailstore.forget(self.ref)
+        resources.texts_due.changed(self.ref.account_id, modseq)
         resources.on_change(self.ref.account_id, modseq)
         report = self.repair()
         return dataclasses.replace(report, findings=[*findings, *report.findings])

@@ -143,7 +143,8 @@ class DatabaseStore(Store):
 
     @contextmanager
     def marking(self, what: str) -> Iterator[HeldMarks]:
-        with self.shared.database.marking(self.account_id) as connection:
+        """Hold the marks of the mailbox, whichever of its generations is current: a restore hands them on."""
+        with self.shared.database.marking(self.mailbox_id) as connection:
             marks = HeldMarks(self.shared.database, connection, self.account_id)
             yield marks
             are_lost = marks.are_lost()

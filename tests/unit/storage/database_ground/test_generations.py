@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,20 @@ def test_a_session_elsewhere_goes_on_with_what_was_restored(root: DatabaseRoot, 
     assert tokens(root) == ["a", "c"]
 
 
+def test_who_goes_by_a_replaced_mailbox_sees_that_it_was_replaced(root: DatabaseRoot, tmp_path: Path) -> None:
+    """In the quarter of a second in which it may. Who took old folders for the new state would not look again."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    with closing(root.store()) as store:
+        account = store.account(REF)
+        modseq = account.highest_modseq()
+        known = replace(store._known[7], asked_at=time.monotonic() + 30)
+        root.use(lambda other: other.restore(tmp_path / "backup", replace=True))
+        for look in (account.highest_modseq, lambda: account.folder_changes(modseq).modseq):
+            store._known[7] = known
+            assert look() == store.newest_modseqs([REF])[7] > modseq
+
+
 def test_who_changes_it_in_that_moment_is_told_to_come_again(root: DatabaseRoot, tmp_path: Path) -> None:
     """A change that waited for the account while it was replaced is not lost in what was set aside."""
     root.use(lambda account: deliver(account, inbox(account), ["a"]))
@@ -250,6 +265,29 @@ def test_marks_are_obeyed_under_the_lock(root: DatabaseRoot, tmp_path: Path) -> 
         ("current", 1),
         ("replaced", 1),
     ]
+
+
+def test_holds_exclude_each_other_across_a_restore(root: DatabaseRoot, tmp_path: Path) -> None:
+    """Who lifts one from the restored mailbox waits for who has set one on the mailbox before, and is recording it."""
+    root.use(lambda account: deliver(account, inbox(account), ["a"]))
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    recorded: list[str] = []
+
+    def record_release() -> tuple[None, bool]:
+        recorded.append("released")
+        return None, False
+
+    thread = threading.Thread(target=lambda: root.use(lambda other: other.let_go(record_release)))
+
+    def record_hold() -> None:
+        root.use(lambda other: other.restore(tmp_path / "backup", replace=True))
+        thread.start()
+        wait_for_lock(root)
+        recorded.append("held")
+
+    root.use(lambda account: account.keep_everything(record_hold))
+    thread.join(30)
+    assert recorded == ["held", "released"]
 
 
 def rows_of(root: DatabaseRoot) -> dict[str, int]:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from psycopg.errors import LockNotAvailable
@@ -190,6 +191,20 @@ def test_the_text_of_what_is_gone_leaves_the_rows(root: DatabaseRoot, clock: Man
         account.sweep()
         account.index_text(visited)
     assert root.rows("SELECT count(*) FROM search_segment") == root.rows("SELECT count(*) FROM search_zone") == [(0,)]
+
+
+def test_what_was_restored_is_due(root: DatabaseRoot, clock: ManualClock, tmp_path: Path) -> None:
+    """As any change of this server, not only within the hour: its rows are new, and have no text yet."""
+    with closing(root.store()) as store:
+        account = store.account(REF)
+        publish(account, "o lai")
+        assert account.index_text(Visited()) == 1
+        assert store.with_text_due([Owner()]) == []
+        account.backup(tmp_path / "backup")
+        root.use(lambda other: other.restore(tmp_path / "backup", replace=True))
+        assert store.with_text_due([Owner()]) == [Owner()]
+        assert account.index_text(Visited()) == 1
+        assert store.with_text_due([Owner()]) == []
 
 
 def test_text_that_came_while_its_message_went_leaves_within_a_day(root: DatabaseRoot, clock: ManualClock) -> None:
