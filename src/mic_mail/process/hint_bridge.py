@@ -73,12 +73,12 @@ class HintBridge:
         return listening
 
     def report(self) -> dict[str, object]:
-        """Return the numbers for `mic-mail status`: whether hints arrive, in how many ms, and how many did."""
+        """Return the numbers for `mic-mail status`: whether hints arrive, in how many ms if that is known, and how many did."""
         arrive = self._listener is not None and self._loop.time() - self._echoed_at < SILENT_SECONDS
         return {
             "hints": {
                 "arrive": arrive,
-                "ms": round(self._echo_seconds * 1000, 1) if arrive else None,
+                "ms": round(self._echo_seconds * 1000, 1) if arrive and self._echo_seconds < math.inf else None,
                 "sent": self._sent,
                 "heard": self._heard,
                 "lost": self._unsent,

@@ -18,5 +18,7 @@ def test_it_tells_whether_other_servers_are_heard() -> None:
     assert [sentence.en for sentence in _sentences({"processes": processes})] == [
         "Hints between servers arrive in 1.2 ms; 7 sent, 3 heard."
     ]
+    processes[0]["hints"] = heard | {"ms": None}
+    assert list(_sentences({"processes": processes})) == [], "it has just begun"
     processes[0]["hints"] = heard | {"arrive": False, "ms": None}
     assert [sentence.en[:6] for sentence in _sentences({"processes": processes})] == ["ALARM:"]

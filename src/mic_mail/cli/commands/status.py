@@ -107,17 +107,17 @@ def _readers(status: Mapping[str, object]) -> Text:
 
 
 def _hints(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
-    """Yield whether other servers of the same mailboxes are heard, if there may be any."""
+    """Yield whether other servers of the same mailboxes are heard, if there may be any; nothing in its first seconds."""
     for process in processes:
         if not isinstance(hints := process.get("hints"), Mapping):
             continue
-        if hints.get("arrive") is True:
-            late, sent, heard = (hints.get(key) for key in ("ms", "sent", "heard"))
+        late, sent, heard = (hints.get(key) for key in ("ms", "sent", "heard"))
+        if late is not None:
             yield Text(
                 f"Tin báo giữa các máy chủ đến sau {late} ms; đã gửi {sent}, nhận {heard}.",
                 f"Hints between servers arrive in {late} ms; {sent} sent, {heard} heard.",
             )
-        else:
+        elif hints.get("arrive") is not True:
             yield Text(
                 "CẢNH BÁO: không nhận được tin báo của các máy chủ khác; thay đổi ở đó đến đây chậm đến hai giây.",
                 "ALARM: no hints from other servers arrive; changes there are seen here up to two seconds late.",
