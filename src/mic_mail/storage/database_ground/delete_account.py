@@ -46,7 +46,7 @@ def remove_freed(database: Database, mailbox_id: int) -> None:
 
 def drop_replaced(database: Database, number: int, now_us: int) -> None:
     """Free a generation that a restore has replaced."""
-    with database.working() as connection:
+    with database.transaction() as connection:
         if not generations.move(connection, number, State.REPLACED, State.FREED, now_us):
             raise Unavailable(f"account {number} is being removed by another process")
 
@@ -64,7 +64,7 @@ def drop_left_behind(database: Database, now_us: int) -> None:
         restoring = generations.all_in_state(connection, State.RESTORING)
     for number, _, since_us in restoring:
         if since_us < now_us - _LEFT_OVER_US:
-            with database.working() as connection:
+            with database.transaction() as connection:
                 generations.move(connection, number, State.RESTORING, State.FREED, since_us)
     with database.reading() as connection:
         freed = generations.all_in_state(connection, State.FREED)

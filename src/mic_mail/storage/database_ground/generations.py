@@ -129,6 +129,6 @@ def must_stay(connection: PostgresqlConnection, number: int, state: State) -> No
 def remove(database: Database, number: int) -> None:
     """Remove the rows of a freed generation, its own row last: after a kill the next one goes on."""
     remove_rows(database, number, but="generation")
-    with database.working() as connection:
+    with database.transaction() as connection:
         _FORGET_ACCOUNT.on(connection, account=-number)
         _FORGET.on(connection, account=number)

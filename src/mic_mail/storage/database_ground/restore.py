@@ -92,7 +92,7 @@ def restore(
         backed_up = read_account(index, old_account(index))
         assert backed_up is not None
         modseq = 0 if moved else max(backed_up.modseq, before.modseq + _MODSEQS_AHEAD if before else 0) + 1
-        with shared.database.working() as connection:
+        with shared.database.transaction() as connection:
             number = generations.add(connection, ref.account_id, State.RESTORING, now_us)
         restored = _Restored(number, ref, shared, modseq)
         try:
@@ -139,7 +139,7 @@ def _write_in_batches(restored: _Restored, steps: Iterator[Step | None]) -> Iter
 
 @contextmanager
 def _writing(restored: _Restored) -> Iterator[PostgresqlConnection]:
-    with restored.shared.database.working() as connection:
+    with restored.shared.database.transaction() as connection:
         generations.must_stay(connection, restored.number, State.RESTORING)
         yield connection
 
@@ -289,7 +289,7 @@ def _give_up(restored: _Restored) -> None:
     """Remove what was made of a generation, unless it may have become the current one."""
     database, now_us = restored.shared.database, restored.shared.clock.steady_us()
     with contextlib.suppress(Unavailable):  # the housekeeper does it
-        with database.working() as connection:
+        with database.transaction() as connection:
             is_given_up = generations.move(connection, restored.number, State.RESTORING, State.FREED, now_us)
         if is_given_up:
             generations.remove(database, restored.number)

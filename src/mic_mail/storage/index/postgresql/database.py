@@ -2,12 +2,11 @@
 
     reading()    each statement sees the newest commit
     snapshot()   all statements see one commit; a long one may take minutes
-    working()    a transaction that holds nothing
     changing()   a transaction that holds an account: the row of the account is locked first
     making()     a transaction that holds the number of an account that may have no row yet, against others like it
     filling()    a transaction that holds the text index of an account, against others like it
     marking()    no transaction, but a hold of an account's marks, for several transactions one after the other
-    transaction()  one that holds no account (the queue)
+    transaction()  a transaction that holds no account
 
 There are at most `most` connections, opened as they are needed; who finds none waits. A connection that the server has closed
 meanwhile is replaced before it is used, so that a restart costs nobody an error afterwards. A change is never repeated here.
@@ -197,12 +196,6 @@ class Database:
             self._require(connection, account_id, locked, patience)
             connection.answer_within(None)
             yield connection, asked
-
-    @contextmanager
-    def working(self) -> Iterator[PostgresqlConnection]:
-        """Lend a connection in a transaction, durable at the end of the block, undone by any exception in it."""
-        with self._borrowed() as connection, _transaction(connection):
-            yield connection
 
     @contextmanager
     def changing_on(self, connection: PostgresqlConnection, account_id: int) -> Iterator[None]:

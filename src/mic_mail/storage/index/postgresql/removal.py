@@ -28,7 +28,7 @@ def remove_rows(database: Database, account_id: int, *, but: str) -> None:
     for table in sorted(set(tables) - {but}, key=lambda name: (name not in _FIRST, name)):
         most = _BODIES if table == "body" else _ROWS
         while True:
-            with database.working() as connection:
+            with database.transaction() as connection:
                 removed = connection.run(_SOME.format(table, most), account_id).rowcount
             if removed < most:
                 break
