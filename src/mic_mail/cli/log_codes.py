@@ -146,7 +146,7 @@ _REASONS: Codes = {
     "OutcomeUnknown": Text("không rõ cơ sở dữ liệu đã ghi hay chưa", "whether the database has written it is unknown"),
     "JournalUnavailable": Text("chưa ghi được nhật ký ghi trước", "the journal cannot be written now"),
     "NotOurs": Text("kho thư không phải của chương trình này", "the mail store is not one of this program"),
-    "AccountGone": Text("hộp thư vừa bị xóa", "the mailbox has just been deleted"),
+    "AccountGone": Text("hộp thư vừa bị xóa hoặc được thay thế", "the mailbox has just been deleted or replaced"),
     "Frozen": Text("hộp thư đang bàn giao, chưa thay đổi được", "the mailbox is frozen by a handover"),
     "SpoolUnavailable": Text("chưa ghi được vào hàng đợi", "the spool cannot be written now"),
     # reasons why no report is sent (`services.queue.inbound_dsn`)

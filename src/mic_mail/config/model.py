@@ -135,8 +135,9 @@ class Storage(Section):
         "(see ~/.pgpass). Unfinished: messages that wait for a mailbox lie on the disk of this machine; not for real mail.",
     )
     connections: int = setting(8, ge=2, le=100, unit=Unit.CONNECTIONS, reload=False).means(
-        "Số kết nối tối đa của mỗi tiến trình tới cơ sở dữ liệu của hộp thư.",
-        "Most connections of each process to the database of the mailboxes.",
+        "Số kết nối tối đa của mỗi tiến trình tới cơ sở dữ liệu của hộp thư; tiến trình gửi và tiến trình phục vụ đầu tiên có "
+        "thêm một.",
+        "Most connections of each process to the database of the mailboxes; the sender and the first worker have one more.",
     )
     synchronous: Literal["normal", "full"] = setting("normal", clause="10.1", reload=False).means(
         "full: cả thay đổi cờ cuối cùng cũng được giữ khi mất điện, mỗi thay đổi tốn một lần fsync.",

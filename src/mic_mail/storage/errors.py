@@ -122,7 +122,7 @@ class NothingSetAside(BadInput):
 
 
 class AccountGone(Unavailable):
-    """The account has no rows any more: it was freed since this process has opened it."""
+    """The account has no rows any more: it was freed, or replaced by a restore, since this process has opened it."""
 
 
 class OutcomeUnknown(Unavailable):
@@ -140,7 +140,7 @@ class DiskFull(Unavailable):
 
 
 class NotOurs(Unavailable):
-    """The files on disk are not a store (a file in place of a folder, a version from the future)."""
+    """The files, or the database, are not a store of this program (a file in place of a folder, another version, a pooler)."""
 
 
 def of_os_error(what: str, error: OSError, kind: type[Unavailable] = Unavailable) -> Unavailable:

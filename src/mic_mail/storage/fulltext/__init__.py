@@ -1,1 +1,1 @@
-"""`search.sqlite`: packed text of an account's messages, independent of messages, folders and index."""
+"""Packed text of an account's messages in segments, independent of messages, folders and index; its file, `search.sqlite`."""

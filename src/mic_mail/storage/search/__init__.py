@@ -1,1 +1,1 @@
-"""SEARCH over text, by `search.sqlite` or by reading messages, and the upkeep of that file."""
+"""SEARCH over text, by packed text in segments or by reading messages, and the upkeep of the segments."""
