@@ -64,7 +64,7 @@ def _too_short(account_id: int, email_pk: int, piece: int) -> str:
     return f"account {account_id}: of content {email_pk}, piece {piece} is missing or too short; repair finds all that are"
 
 
-class Spool:
+class StagingFile:
     """The content of messages on their way, one after the other: in memory while it is small, else in a temporary file."""
 
     __slots__ = ("_users", "end", "file")
@@ -87,31 +87,31 @@ class Spool:
 
 
 class StagedBody:
-    """An incoming message in a spool of its own, or a copy in one with others.
+    """An incoming message in a staging file of its own, or a copy in one with others.
 
     `DiskFull` or `Unavailable` leaves nothing of it behind.
     """
 
-    __slots__ = ("_at", "_is_there", "_spool", "base", "size")
+    __slots__ = ("_at", "_is_there", "_staging", "base", "size")
 
     def __init__(self, base: str) -> None:
         self.base = base
         """The part of its name that it keeps for ever."""
         self.size = 0
         self._is_there = True
-        self._spool = Spool()
-        self._at = self._spool.enter()
+        self._staging = StagingFile()
+        self._at = self._staging.enter()
 
-    def share(self, spool: Spool) -> None:
-        """Lie in a spool with others, since each has a descriptor and memory; before the first `write`. It has no `path`."""
-        self._spool.leave()
-        self._spool, self._at = spool, spool.enter()
+    def share(self, staging: StagingFile) -> None:
+        """Lie in a file with others, since each has a descriptor and memory; before the first `write`. It has no `path`."""
+        self._staging.leave()
+        self._staging, self._at = staging, staging.enter()
 
     @property
     def path(self) -> str:
         """The path of its descriptor: the file itself has no name."""
-        assert self._spool.end == self.size, "a spool of its own"
-        file = self._spool.file
+        assert self._staging.end == self.size, "a file of its own"
+        file = self._staging.file
         try:
             file.rollover()
             file.flush()
@@ -121,11 +121,11 @@ class StagedBody:
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         try:
-            written = self._spool.file.write(octets)
+            written = self._staging.file.write(octets)
         except OSError as error:
             raise self._discarded(error) from error
         self.size += written
-        self._spool.end += written
+        self._staging.end += written
 
     def append_rest(self, source: int, offset: int) -> None:
         """Append the open file `source` from `offset` on."""
@@ -143,7 +143,7 @@ class StagedBody:
     def finish_later(self) -> None:
         """Leave nothing in a buffer: a file that has no room for it says so here, not within a change."""
         try:
-            self._spool.file.flush()
+            self._staging.file.flush()
         except OSError as error:
             raise self._discarded(error) from error
 
@@ -151,7 +151,7 @@ class StagedBody:
         """Drop the content; harmless when called twice."""
         if self._is_there:
             self._is_there = False
-            self._spool.leave()
+            self._staging.leave()
 
     def _discarded(self, error: OSError) -> Unavailable:
         self.discard()
@@ -161,8 +161,8 @@ class StagedBody:
         """Yield the content, at least one piece; may be called again, where the change is tried again."""
         try:
             for at in range(0, self.size or 1, PIECE_OCTETS):
-                self._spool.file.seek(self._at + at)
-                yield self._spool.file.read(min(PIECE_OCTETS, self.size - at))
+                self._staging.file.seek(self._at + at)
+                yield self._staging.file.read(min(PIECE_OCTETS, self.size - at))
         except OSError as error:
             raise of_os_error("reading what was staged", error) from error
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import cast
 
-from mic_mail.storage.database_ground.bodies import Spool, StagedBody, read_body, write_body
+from mic_mail.storage.database_ground.bodies import StagedBody, StagingFile, read_body, write_body
 from mic_mail.storage.database_ground.marks import is_marked
 from mic_mail.storage.delivery import Arrival
 from mic_mail.storage.durable_by_journal import Hold, Remember
@@ -24,7 +24,7 @@ class RowNames:
     def __init__(self, connection: Connection, account_id: int) -> None:
         self._connection = connection
         self._account_id = account_id
-        self._copies: Spool | None = None
+        self._copies: StagingFile | None = None
         """The content of all copies that the change stages in another account."""
 
     # Messages
@@ -51,7 +51,7 @@ class RowNames:
     def stage_copy(self, folder: FolderRow, row: MessageRow, target: Store) -> StagedBody:
         """Stage a message in another account: its own body, since this one may be removed at any time."""
         staged = cast("StagedBody", target.stage())
-        self._copies = self._copies or Spool()
+        self._copies = self._copies or StagingFile()
         staged.share(self._copies)
         for octets in read_body(self._connection, self._account_id, row.email_pk, row.size):
             staged.write(octets)
