@@ -3,6 +3,7 @@
 They poll once a minute only, so a session in IDLE hears by hints what it hears.
 """
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ def servers(running: list[ProcessServer]) -> list[ProcessServer]:
 def _hints(state: dict[str, object]) -> list[dict[str, object]]:
     processes = state["processes"]
     assert isinstance(processes, list)
+    json.dumps(processes, allow_nan=False)  # of a number that is not known yet, nothing is said
     return [one["hints"] for one in processes if one.get("hints")]
 
 
