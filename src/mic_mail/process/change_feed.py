@@ -20,7 +20,6 @@ Never here: what changed (subscribers ask the store), durable state, blocking se
 import asyncio
 import contextlib
 import math
-import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -35,7 +34,6 @@ from mic_mail.process.feed_sockets import (
     DIRECTORY,
     HERE,
     PAIR,
-    PREFIX,
     WORD,
     Peers,
 )
@@ -121,17 +119,8 @@ class Feed:
         self._retry: asyncio.TimerHandle | None = None
         self._peers = Peers(run_dir, name)
         self._watchlist = self._peers.watchlist(name)
-        self._socket = self._listen(run_dir, name)
-
-    def _listen(self, run_dir: Path, name: str) -> socket.socket:
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        listening.setblocking(False)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(run_dir / (PREFIX + name))
-        listening.bind(self._peers.address(PREFIX + name))
-        self._loop.add_reader(listening.fileno(), self._receive, listening)
-        self._peers.send([HERE])
-        return listening
+        self._socket = self._peers.listen()
+        self._loop.add_reader(self._socket.fileno(), self._receive, self._socket)
 
     def start(
         self, probe: ModseqProbe | None = None, version: VersionProbe | None = None, directory_trace: Trace | None = None

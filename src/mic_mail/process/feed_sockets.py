@@ -78,6 +78,18 @@ class Peers:
         self._traces = Traces()
         self.refresh()
 
+    def listen(self) -> socket.socket:
+        """Make the own socket, on which the others are heard from now on, and tell them of it."""
+        assert self._own is not None, "who only sends has no name"
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        listening.setblocking(False)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._own, dir_fd=self._folder)
+        listening.bind(self.address(self._own))
+        self.refresh()  # whoever came before this socket could tell nobody here
+        self.send([HERE])
+        return listening
+
     def refresh(self) -> None:
         """List the feed sockets in the run_dir again."""
         self._names = tuple(name for name in os.listdir(self._folder) if name.startswith(PREFIX) and name != self._own)

@@ -12,14 +12,13 @@ Every few seconds it sends a hint to itself, so that it knows whether they arriv
 import asyncio
 import contextlib
 import math
-import os
 import socket
 from pathlib import Path
 
 from mic_mail.errors import MicMailError
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.executors import Executors
-from mic_mail.process.feed_sockets import ACCOUNTS, CHECK_ALL, DATAGRAM_OCTETS, DIRECTORY, HERE, PAIR, PREFIX, Peers
+from mic_mail.process.feed_sockets import ACCOUNTS, CHECK_ALL, DATAGRAM_OCTETS, DIRECTORY, HERE, PAIR, Peers
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.hints import HINT_OCTETS, HintListener, Hints
 
@@ -56,21 +55,11 @@ class HintBridge:
         self._echoed_at = -math.inf
         self._echo_seconds = math.inf
         self._sent = self._heard = self._unsent = 0
-        self._socket = self._open_socket(run_dir)
+        self._socket = self._peers.listen()
+        self._loop.add_reader(self._socket.fileno(), self._receive, self._socket)
         self._tasks.start(self._listen_for_ever())
         self._tasks.start(self._send_echoes())
         self._send_soon()
-
-    def _open_socket(self, run_dir: Path) -> socket.socket:
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        listening.setblocking(False)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(run_dir / (PREFIX + NAME))
-        listening.bind(self._peers.address(PREFIX + NAME))
-        self._loop.add_reader(listening.fileno(), self._receive, listening)
-        self._peers.refresh()  # who came before this socket has told nobody here
-        self._peers.send([HERE])
-        return listening
 
     def report(self) -> dict[str, object]:
         """Return the numbers for `mic-mail status`: whether hints arrive, in how many ms if that is known, and how many did."""
