@@ -68,7 +68,7 @@ TABLES: Final = (
         octets bytea NOT NULL,
         PRIMARY KEY (entry_id, number))""",
 )
-"""What `storage.index.postgresql.creation` makes beside the tables of the mailboxes."""
+"""Statements by which `storage.index.postgresql.creation` makes the queue beside the tables of the mailboxes."""
 
 _PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again, log)
     VALUES ($1, CAST($2 AS bytea), $3, CAST($4 AS bytea), $5, CAST($6 AS bytea)) ON CONFLICT DO NOTHING"""

@@ -7,7 +7,7 @@ from mic_mail.errors import Text, Trouble
 from mic_mail.storage.errors import DiskFull, Unavailable
 
 UNREADABLE: Final = (OSError, Unavailable)
-"""What a look at the queue raises while its disk, or its database, does not answer."""
+"""Exceptions that a look at the queue raises while its disk, or its database, does not answer."""
 
 
 class SpoolUnavailable(Trouble):

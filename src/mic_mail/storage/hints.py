@@ -15,7 +15,7 @@ class Heard(NamedTuple):
 
     hint: bytes
     is_own: bool
-    """Whether this server has sent it."""
+    """True if this server has sent it."""
 
 
 class HintListener(Protocol):

@@ -68,7 +68,7 @@ class MailStore(ABC):
 
     journal: BatchJournal
     hints: Hints | None = None
-    """What tells other servers of changes; None where no other has these mailboxes."""
+    """Hints to other servers about changes; None where no other has these mailboxes."""
     uses: int = 0
     """The number of uses of stores, so that `rest` is called only after a use."""
     _shared: SharedResources

@@ -31,7 +31,7 @@ class DatabaseStoreProvider(StoreProvider, Protocol):
 
     @property
     def resources(self) -> DatabaseResources:
-        """What accounts share."""
+        """Return the resources that accounts share."""
         ...
 
     def store(self, ref: AccountRef) -> DatabaseStore:

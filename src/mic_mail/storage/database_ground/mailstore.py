@@ -44,7 +44,7 @@ _MODSEQS = SqlStatement(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What this process knows of a mailbox's current generation."""
+    """A memory of a mailbox's current generation."""
 
     store: DatabaseStore
     since_us: int
@@ -90,7 +90,7 @@ class DatabaseMailStore(MailStore):
 
     @property
     def resources(self) -> DatabaseResources:
-        """What its accounts share, for `DatabaseAccount`."""
+        """Return the resources that its accounts share, for `DatabaseAccount`."""
         return self._shared
 
     def account(self, ref: AccountRef, person: str | None = None) -> DatabaseAccount:

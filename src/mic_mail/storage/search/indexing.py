@@ -85,7 +85,7 @@ class MessageSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What a visit has added."""
+    """The result of a visit."""
 
     messages: int
     modseq: int

@@ -29,7 +29,7 @@ class PostgresqlHints:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._server = secrets.token_hex(8)
-        """How this server is known to itself; another one is another from each start on."""
+        """A name by which this server knows its own hints; a new one at each start."""
 
     def send(self, hints: Sequence[bytes]) -> None:
         """Send hints of up to `HINT_OCTETS` each. Blocks; `Unavailable` where they are lost."""
