@@ -55,7 +55,8 @@ class RunningServer:
         await self.refresh()
 
     async def housekeep(self) -> None:
-        """Run all recurring jobs once."""
+        """Run all recurring jobs once; those that read the log find what has happened so far."""
+        self.context.log.flush()
         await self.server.jobs.run_once()
 
     async def stop(self) -> None:

@@ -45,6 +45,7 @@ def with_list(serve: Callable[..., MailServer], listed: Path | None, action: str
     server.population.issue("dvbe")
     server.population.issue("ttlan", password=OTHER)
     server.issue("support", kind=MailboxKind.GROUP, password=OTHER)
+    server.housekeep()  # from here on the log is read
     return server
 
 
