@@ -192,7 +192,7 @@ def test_a_folder_comes_back_whose_removal_has_begun(root: Root, account: Accoun
     assert root.rows(f"SELECT count(*) FROM message WHERE folder_id = {folder_id}") == [(2,)]
     line = 0
     while root.rows(f"SELECT count(*) FROM message WHERE folder_id = {folder_id}") == [(2,)]:
-        line += 25
+        line += 100
         assert not killed_at(line, lambda: root.use(lambda other: other.sweep()))
     assert account.undelete(folder="Archive") == 0
     assert list(account.view(folder_id).uids) == []
