@@ -235,6 +235,11 @@ def ports_of_database(url: str) -> frozenset[int]:
     return frozenset(int(host["port"] or 5432) for host in found if host)
 
 
+def is_postgresql(url: str) -> bool:
+    """Return whether this is a URL of PostgreSQL as libpq takes it; SQLAlchemy's own forms name a driver, too."""
+    return url.startswith("postgresql://")
+
+
 def directory_file(url: str) -> Path | None:
     """Return the file of the usual database; None for another database or another form of URL."""
     prefix = "sqlite:///"
@@ -342,7 +347,8 @@ class Config(Section):
 
     @property
     def directory_url(self) -> str:
-        return self.directory.url or f"sqlite:///{self.directory_dir / 'directory.sqlite'}"
+        """Where the directory lies: with the mailboxes, if these lie in a database, so that all its servers have one."""
+        return self.directory.url or self.storage.database or f"sqlite:///{self.directory_dir / 'directory.sqlite'}"
 
     @property
     def directory_file(self) -> Path | None:

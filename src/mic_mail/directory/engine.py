@@ -1,7 +1,8 @@
 """The directory's database: connections, transactions, schema.
 
-SQLite by default: write-ahead log, foreign keys on, writers queue at BEGIN IMMEDIATE for a bounded time. Other databases are
-reached by their SQLAlchemy URL. A failure of the database raises `DirectoryUnavailable`, a temporary trouble.
+SQLite by default: write-ahead log, foreign keys on, writers queue at BEGIN IMMEDIATE for a bounded time. Several servers have
+one in PostgreSQL (`postgresql`). Other databases are reached by their SQLAlchemy URL. A failure of the database raises
+`DirectoryUnavailable`, a temporary trouble.
 """
 
 import sqlite3
@@ -12,14 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from mic_mail.config.model import is_postgresql
 from mic_mail.directory import revisions
 from mic_mail.directory.connection import IN_MEMORY, Rows, set_up
 from mic_mail.errors import BadInput, Text, in_ascii
 
 _WRITES = "mic_mail_writes"
+_POSTGRESQL = "postgresql"
+_PASSING = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57", "58", "F0", "XX")
+"""Beginnings of SQLSTATEs of PostgreSQL's errors that pass without a change of this program, whatever their class."""
 
 
 class UnusableUrl(BadInput):
@@ -36,6 +42,10 @@ def connect(url: str) -> Engine:
     """
     pool = QueuePool if IN_MEMORY in url else None
     try:
+        if is_postgresql(url):
+            from mic_mail.directory import postgresql
+
+            return postgresql.engine_of(url)
         engine = create_engine(url, poolclass=pool, hide_parameters=True)
     except ArgumentError as error:
         raise UnusableUrl(
@@ -66,6 +76,12 @@ def connect(url: str) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Yield a connection whose statements see one state of the database."""
+    if engine.dialect.name == _POSTGRESQL:
+        from mic_mail.directory import postgresql
+
+        with _temporary_troubles(), postgresql.reading(engine) as connection:
+            yield connection
+        return
     with _temporary_troubles(), engine.connect() as connection:
         yield connection
 
@@ -96,6 +112,10 @@ def migrate(engine: Engine, *, must_exist: bool = False) -> None:
     if not must_exist and engine.dialect.name == "sqlite" and engine.url.database and IN_MEMORY not in str(engine.url):
         Path(engine.url.database).parent.mkdir(mode=0o700, exist_ok=True)
     with writing(engine) as connection:
+        if engine.dialect.name == _POSTGRESQL:
+            from mic_mail.directory import postgresql
+
+            postgresql.prepare_to_create(connection)
         revision = _revision(connection)
         if revision == revisions.HEAD:
             return
@@ -141,13 +161,25 @@ def _begin_sqlite(connection: Connection) -> None:
 def _temporary_troubles() -> Iterator[None]:
     try:
         yield
+    except DataError as error:  # PostgreSQL takes no U+0000 in a text, and no number beyond its type
+        raise BadInput(
+            Text("Danh bạ không lưu được một giá trị trong số này.", "The directory cannot store one of these values."),
+            remedy=Text("Bỏ ký tự điều khiển và số quá lớn.", "Leave out control characters and numbers that are too large."),
+        ) from error
     except DatabaseError as error:
         # A damaged file raises a plain DatabaseError. Its other subclasses are mistakes of the caller, or for the caller to
         # handle.
-        if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
+        if not isinstance(error, OperationalError) and type(error) is not DatabaseError and not _passes(error):
             raise
         raise revisions.unavailable(str(error.orig)) from error
     except InterfaceError as error:
         raise revisions.unavailable(str(error.orig)) from error
+    except NoConnection as error:
+        raise revisions.unavailable("all connections of this process are in use") from error
     except UnicodeDecodeError as error:  # SQLite's message quotes octets of a damaged schema
         raise revisions.unavailable("malformed database schema") from error
+
+
+def _passes(error: DatabaseError) -> bool:
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(state, str) and state.startswith(_PASSING)

@@ -8,14 +8,15 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, String, Text
 
 from mic_mail.directory.register_model import ALL_TABLES
 
 
 def create(connection: Connection) -> None:
     """Create all tables, at the newest revision, in the open transaction."""
-    ALL_TABLES.create_all(connection)
+    tables = _of_postgresql() if connection.dialect.name == "postgresql" else ALL_TABLES
+    tables.create_all(connection)
     command.stamp(_config(connection), "head")
 
 
@@ -26,6 +27,16 @@ def upgrade(connection: Connection) -> None:
 
 def head() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _of_postgresql() -> MetaData:
+    """Return the tables with texts as SQLite has them: of any length, compared and ordered by their octets."""
+    copies = MetaData(naming_convention=ALL_TABLES.naming_convention)
+    for table in ALL_TABLES.sorted_tables:
+        for column in table.to_metadata(copies).columns:
+            if isinstance(column.type, String):
+                column.type = Text(collation="C")
+    return copies
 
 
 def _config(connection: Connection | None = None) -> Config:

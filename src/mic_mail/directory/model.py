@@ -21,6 +21,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -65,7 +66,11 @@ class Sentence(TypeDecorator[Text]):
 class Base(DeclarativeBase):
     """All tables of the directory."""
 
-    type_annotation_map: ClassVar[Any] = {datetime: Instant, Text: Sentence}
+    type_annotation_map: ClassVar[Any] = {
+        datetime: Instant,
+        Text: Sentence,
+        int: Integer().with_variant(BigInteger(), "postgresql"),  # SQLite's has 64 bits, PostgreSQL's 32
+    }
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -87,7 +92,7 @@ class Revision(Base):
     version: Mapped[int] = mapped_column(BigInteger)
 
 
-@event.listens_for(Revision.__table__, "after_create")
+@event.listens_for(Revision.__table__, "after_create", propagate=True)
 def _set_first_version(_table: Table, connection: Connection, **_options: object) -> None:
     connection.exec_driver_sql("INSERT INTO revision (revision_id, version) VALUES (1, 1)")
 
@@ -166,7 +171,7 @@ class Address(Base):
     """The last day of an alias that is retained for a time."""
 
 
-@event.listens_for(Address.__table__, "before_create")
+@event.listens_for(Address.__table__, "before_create", propagate=True)
 def _limit_to_primary(table: Table, connection: Connection, **_options: object) -> None:
     """Limit the index of primary addresses to them on PostgreSQL too.
 
@@ -200,13 +205,22 @@ class FactRow(Base):
     digest: Mapped[bytes] = mapped_column(LargeBinary(32))
 
 
-@event.listens_for(FactRow.__table__, "after_create")
+@event.listens_for(FactRow.__table__, "after_create", propagate=True)
 def _protect_facts(_table: Table, connection: Connection, **_options: object) -> None:
     if connection.dialect.name == "sqlite":
         for verb in ("UPDATE", "DELETE"):
             connection.exec_driver_sql(
                 f"CREATE TRIGGER fact_no_{verb.lower()} BEFORE {verb} ON fact "
                 "BEGIN SELECT RAISE(ABORT, 'facts are only ever appended'); END"
+            )
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            "CREATE FUNCTION fact_stays() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'facts are only ever appended'; END $$"
+        )
+        for verb, each in (("UPDATE", "ROW"), ("DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER fact_no_{verb.lower()} BEFORE {verb} ON fact FOR EACH {each} EXECUTE FUNCTION fact_stays()"
             )
 
 

@@ -25,7 +25,14 @@ from mic_mail.errors import Text
 T = TypeVar("T")
 R = TypeVar("R", bound=Base)
 
-_TAKEN = frozenset({sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID})
+_TAKEN = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_ROWID,
+        "23505",  # PostgreSQL's unique_violation
+    }
+)
 _MOST_KEYS = 500
 """Keys in one condition: SQLite takes 32,766 parameters, older versions 999."""
 ATTEMPTS = 8
@@ -78,7 +85,7 @@ def _may_pass(conflict: IntegrityError) -> bool:
 
     A row that refers to nothing or lacks a value is refused each time: a defect of the caller, and no traffic.
     """
-    code = getattr(conflict.orig, "sqlite_errorcode", None)
+    code = getattr(conflict.orig, "sqlite_errorcode", None) or getattr(conflict.orig, "sqlstate", None)
     return code is None or code in _TAKEN
 
 

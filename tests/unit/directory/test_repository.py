@@ -1,15 +1,14 @@
 """The directory in its database: what it holds to, and what a snapshot sees of it."""
 
-import contextlib
-import sqlite3
 import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from mic_mail.directory.engine import connect
+from mic_mail.directory import postgresql
+from mic_mail.directory.engine import connect, writing
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, NotFound, PersonRecord, Superseded, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.revisions import DirectoryUnavailable
@@ -20,6 +19,7 @@ from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import Draft, FactKind, Level, first_broken
 from mic_mail.policy.lifecycle import FactsUnreadable, decide
 from population import transfer
+from unit.directory.conftest import is_being_changed
 
 SCRAM = ScramKeys(b"salt", 100_000, b"stored", b"server")
 
@@ -177,22 +177,25 @@ def test_chain_in_the_database(directory, issue, clock):
 def test_facts_cannot_be_changed_or_deleted(directory, issue, url):
     """The database itself refuses to touch a recorded fact."""
     issue()
-    engine = create_engine(url)
+    engine = connect(url)
     for statement in ("UPDATE fact SET reason = 'x'", "DELETE FROM fact"):
-        with engine.connect() as connection, pytest.raises(DatabaseError):
+        with engine.connect() as connection, pytest.raises(DatabaseError, match="only ever appended"):
             connection.execute(text(statement))
     engine.dispose()
 
 
 @pytest.mark.parametrize(
-    "damage", ["kind = 'suspend'", "data = '{'", "data = '[1]'", "effective_at = 'today'", "recorded_at = 1 << 62"]
+    "damage", ["kind = 'suspend'", "data = '{'", "data = '[1]'", "effective_at = 'today'", f"recorded_at = {1 << 62}"]
 )
-def test_a_damaged_fact_is_found_and_hides_no_other_mailbox(damage, directory, issue, clock, url):
+def test_a_damaged_fact_is_found_and_hides_no_other_mailbox(damage, directory, issue, clock, url, place):
     """Its chain breaks there and nothing is decided from it; all others are read as ever, and the next fact is recorded."""
     damaged, whole = issue(), issue("ttlan")
     directory.append_fact(damaged.mailbox_id, _draft(clock, FactKind.SUSPENDED, cause="c"))
-    with create_engine(url).begin() as connection:
-        connection.execute(text("DROP TRIGGER fact_no_update"))
+    if place == "postgresql" and "today" in damage:
+        pytest.skip("a column of numbers holds no text there")
+    with connect(url).begin() as connection:
+        untie = "SET LOCAL session_replication_role = replica" if place == "postgresql" else "DROP TRIGGER fact_no_update"
+        connection.execute(text(untie))
         connection.execute(text(f"UPDATE fact SET {damage} WHERE mailbox_id = {damaged.mailbox_id} AND seq = 2"))
     snapshot = directory.load_snapshot()
     entry = snapshot.entry(damaged.mailbox_id)
@@ -265,18 +268,17 @@ def test_many_writers_make_one_chain(directory, issue, clock, url):
     assert first_broken(facts) is None
 
 
-def test_locked_database_is_a_temporary_trouble(directory, issue, clock, tmp_path, monkeypatch):
+def test_locked_database_is_a_temporary_trouble(directory, issue, clock, url, monkeypatch):
     """A database that stays locked is told as trouble that passes, never as a refusal or a traceback of the driver."""
     mailbox = issue()
     monkeypatch.setattr("mic_mail.directory.connection.BUSY_MILLISECONDS", 50)
-    impatient = Directory(f"sqlite:///{tmp_path / 'directory.sqlite'}", clock=clock)
-    holder = sqlite3.connect(tmp_path / "directory.sqlite", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(DirectoryUnavailable):
-        impatient.append_fact(mailbox.mailbox_id, _draft(clock))
-    assert len(impatient.load_snapshot()) == 1  # readers do not wait for writers
-    holder.execute("ROLLBACK")
-    holder.close()
+    monkeypatch.setitem(postgresql._SESSION, "lock_timeout", 50)
+    impatient = Directory(url, clock=clock)
+    with writing(connect(url)) as holder:
+        holder.execute(text("UPDATE revision SET version = version"))
+        with pytest.raises(DirectoryUnavailable):
+            impatient.append_fact(mailbox.mailbox_id, _draft(clock))
+        assert len(impatient.load_snapshot()) == 1  # readers do not wait for writers
     impatient.append_fact(mailbox.mailbox_id, _draft(clock))
     impatient.close()
 
@@ -321,11 +323,7 @@ def test_the_clock_by_which_instants_lie_ahead_is_read_within_the_change(directo
 
     def present():
         yield clock.now()  # before the change: is anything ahead at all?
-        with (
-            contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
-            pytest.raises(sqlite3.OperationalError, match="locked"),
-        ):
-            other.execute("BEGIN IMMEDIATE")
+        assert is_being_changed(directory)
         yield used_at
 
     assert not any(directory.mend_instants_ahead(present().__next__, timedelta(0)))

@@ -1,7 +1,5 @@
 """Second factors in the directory: a code is used once, whoever brings it at the same time."""
 
-import contextlib
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -13,6 +11,7 @@ from mic_mail.directory.repository import Directory
 from mic_mail.directory.second_factors import mailbox_holder, officer_holder
 from mic_mail.policy.credentials.second_factor import second_factor
 from mic_mail.policy.facts import Draft, FactKind
+from unit.directory.conftest import is_being_changed
 
 
 @pytest.fixture
@@ -58,11 +57,7 @@ def test_the_clock_by_which_codes_lie_ahead_is_read_within_the_change(directory,
 
     def present():
         yield 90  # before the change: is anything ahead at all?
-        with (
-            contextlib.closing(sqlite3.connect(directory.url.removeprefix("sqlite:///"), timeout=0)) as other,
-            pytest.raises(sqlite3.OperationalError, match="locked"),
-        ):
-            other.execute("BEGIN IMMEDIATE")
+        assert is_being_changed(directory)
         yield 100
 
     assert directory.second_factors.mend_steps_ahead(present().__next__, 0) == 0

@@ -19,7 +19,6 @@ settings of the session, and statements stay prepared in it. So no pooler may st
 number of the server process, of which it tells another than that process does.
 """
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,8 +26,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
+from mic_mail import postgresql_url
 from mic_mail.storage.errors import AccountGone, Busy, Overloaded, Unavailable
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection, PostgresqlCursor, require_no_pooler
 from mic_mail.storage.index.postgresql.failures import of_error
@@ -46,26 +45,12 @@ _LONG_IDLE_SECONDS = 60.0
 _LONG = "SELECT set_config('transaction_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $2, true)"
 _MORE_SECONDS = 5.0
 """After its own limit the server has so long to say that a statement took too long."""
-_CONNECTION = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 2,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 8_000,
-    "target_session_attrs": "read-write",
-    "application_name": "mic-mail",
-}
-"""Settings that a connection string may change. A peer that is gone is noticed within 8 s.
-
-Of several hosts, the primary is used.
-"""
 _SESSION = {
     "idle_in_transaction_session_timeout": 5_000,
     "plan_cache_mode": "force_generic_plan",  # statements go by keys, so each set of values would get the same plan
     "jit": "off",
 }
-_NEEDED = "-c client_min_messages=warning"
+_NEEDED = {"client_min_messages": "warning"}
 """What no connection string may change: only a warning tells that somebody has ended the wait for a standby."""
 _BEGIN_SESSION = (
     "SELECT pg_backend_pid(), "
@@ -117,7 +102,7 @@ class Database:
 
         `monotonic`: the clock of `rest`.
         """
-        self._settings: dict[str, Any] = _read(connection_string)
+        settings = postgresql_url.settings_of(connection_string)
         self._lock_seconds = lock_seconds
         self._monotonic = monotonic
         self._statement_seconds = max(_STATEMENT_SECONDS, 2 * lock_seconds)
@@ -126,10 +111,8 @@ class Database:
             "statement_timeout": int(self._statement_seconds * 1000),
             "transaction_timeout": int(_TRANSACTION_STATEMENTS * self._statement_seconds * 1000),
         }
-        options = [*(f"-c {name}={value}" for name, value in session.items()), self._settings.get("options", ""), _NEEDED]
-        self._settings |= {"options": " ".join(options), "client_encoding": "UTF8"}
-        host, port, name = (self._settings.get(key) for key in ("host", "port", "dbname"))
-        self.where = f"PostgreSQL {name or ''} at {host or 'its socket'}:{port or 5432}"
+        self._settings = postgresql_url.with_options(settings, session, _NEEDED)
+        self.where = postgresql_url.named(settings)
         self._most = most
         self._turns = threading.Semaphore(most)
         self._lock = threading.Lock()
@@ -370,15 +353,3 @@ def _transaction(connection: PostgresqlConnection) -> Iterator[None]:
 
 def _left(until: float) -> float:
     return max(0.0, until - time.monotonic())
-
-
-def _read(connection_string: str) -> dict[str, Any]:
-    """Return the settings by a connection string; of one that is wrong nothing is told, since it may be of its password."""
-    with contextlib.suppress(psycopg.Error, ValueError):
-        settings: dict[str, Any] = {**_CONNECTION, **conninfo_to_dict(connection_string)}
-        settings["connect_timeout"] = int(settings["connect_timeout"])
-        hosts, ports, name = (str(settings.get(key, "")) for key in ("host", "port", "dbname"))
-        # Where a password in a URI has an "@" or "/" as it is, its end is taken for one of these.
-        if all("@" not in host[1:] for host in hosts.split(",")) and set(ports) <= set("0123456789,") and "@" not in name:
-            return settings
-    raise ValueError("no connection string of PostgreSQL: quote a value with spaces; in a URI, write special characters as %XX")
