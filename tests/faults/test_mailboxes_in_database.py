@@ -165,8 +165,8 @@ def test_two_servers_serve_one_mailbox(serve: Callable[..., MailServer]) -> None
     """What one of them has answered is seen by the next command at the other, and IDLE there hears of it."""
     url = new_database()
     one, other = (serve({"storage": {"database": url}}) for _ in range(2))
-    for server in (one, other):
-        server.issue("dvbe")
+    one.issue("dvbe")
+    other.refresh()
     here, there = sign_in_bare(one, ADDRESS), sign_in_bare(other, ADDRESS)
     for session in (here, there):
         session.send(b"s SELECT INBOX\r\n")

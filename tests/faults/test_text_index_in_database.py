@@ -48,7 +48,8 @@ def ask(url: str) -> Iterator[Callable[[str], int]]:
 def started(serve_processes: Make, url: str) -> ProcessServer:
     server = serve_processes({"process": {"workers": 2}, "storage": {"database": url}})
     server.program = ["-c", STAYING]
-    server.population.issue("dvbe")
+    if not server.population.directory.is_taken("dvbe@mic.gov.vn"):
+        server.population.issue("dvbe")
     server.start()
     return server
 
