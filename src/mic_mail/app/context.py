@@ -9,6 +9,7 @@ from functools import partial
 from mic_mail.app.process_context import ProcessContext
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.directory.duty_lock import DutyLock
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.process.send_counters import SendCounters
@@ -61,6 +62,7 @@ class ServerContext(ProcessContext):
         self.reserves = Reserves(str(config.mail_root))
         """The space for removals when a disk is full; of this machine, wherever the mailboxes lie."""
         self.disk_reserve = DiskReserve(self.runtime, self.reserves, config.storage.reserve)
+        self.duty = DutyLock(config.directory_url)
 
     def _account_changed(self, account_id: int, modseq: int) -> None:
         super()._account_changed(account_id, modseq)
@@ -150,7 +152,7 @@ class ServerContext(ProcessContext):
         """
         self._end_tasks()
         await self.mailflow.checkers.close()
-        await self._close_files(self.store.close, self.spool.close, self.queue.close, self.directory.close)
+        await self._close_files(self.store.close, self.spool.close, self.queue.close, self.duty.close, self.directory.close)
         self.counts.close()
 
 

@@ -1,4 +1,7 @@
-"""Recurring jobs: of each process for its own changes, and of one housekeeper for the whole server."""
+"""Recurring jobs: of each process for its own changes, and of one housekeeper for the whole server.
+
+Those of `for_all_nodes` are done by one of the nodes that share a directory, while it has the duty lock.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -88,7 +91,7 @@ def jobs_of(
         indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
         index = WhenChanged(indexing.run_once, context.store.change_marks, context.clock)
         jobs.append(index.job("index", ROUND_SECONDS))
-    return JobRunner(jobs, context.log, context.clock)
+    return JobRunner(jobs, context.log, context.clock, is_on_duty=lambda: context.executors.io(context.duty.take))
 
 
 def for_itself(context: ServerContext) -> list[Job]:
@@ -185,10 +188,12 @@ def _about_requests(context: ServerContext) -> list[Job]:
         await io(remind, context.directory, context.store, context.config, context.clock, context.access.snapshot)
 
     return [
-        Job("working_calendar", DAY, working_calendar, by_clock=True),
+        Job("working_calendar", DAY, working_calendar, by_clock=True, for_all_nodes=True),
         # The change counter of the mailbox tells all that matters, and a look opens its index.
-        WhenChanged(requests, trace, context.clock, longest_seconds=10 * MINUTE).job("requests", INTAKE_SECONDS, by_clock=True),
-        Job("overdue_requests", 10 * MINUTE, overdue_requests, by_clock=True),
+        WhenChanged(requests, trace, context.clock, longest_seconds=10 * MINUTE).job(
+            "requests", INTAKE_SECONDS, by_clock=True, for_all_nodes=True
+        ),
+        Job("overdue_requests", 10 * MINUTE, overdue_requests, by_clock=True, for_all_nodes=True),
     ]
 
 
@@ -225,7 +230,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
         when_changed(secrecy.run_once, context.config.held_dir).job("secrecy", 5.0),
         when_changed(quarantine.run_once, context.config.quarantine_dir).job("quarantine", 5.0),
         when_changed(trainer.run_once, context.config.training_dir).job("teaching", 5.0, by_clock=True),
-        Job("sweep", HOUR, sweep),
+        Job("sweep", HOUR, sweep, for_all_nodes=True),
         Job("exports", HOUR, lambda: context.executors.io(exports.settle), by_clock=True),
         Job("rescan", context.config.storage.rescan, visits.rescan),
     ]
@@ -257,7 +262,10 @@ def _weekly_reminders(context: ServerContext) -> list[Job]:
         ("openings", OPENINGS, opening_reminders(context.directory.downtimes.all, context.clock)),
         ("passed_on", PASSED_ON, passed_on_reminders(context.store)),
     )
-    return [Job(name, 10 * MINUTE, _weekly(context, duty, prepare).run_once, by_clock=True) for name, duty, prepare in weekly]
+    return [
+        Job(name, 10 * MINUTE, _weekly(context, duty, prepare).run_once, by_clock=True, for_all_nodes=True)
+        for name, duty, prepare in weekly
+    ]
 
 
 def _weekly(context: ServerContext, duty: str, prepare: Prepare) -> WeeklyReminders:
@@ -284,14 +292,15 @@ def _about_mailboxes(context: ServerContext, notices: LifeNotices) -> list[Job]:
             await refresh()
 
     false_instants = FalseInstants(runtime, directory, context.is_clock_trusted, refresh, notices.correct)
+    reclaim = ReclaimRounds(runtime, directory, store, notices, refresh=refresh)
     return [
-        Job("downtimes", 30.0, downtimes.run_once, by_clock=True),
-        Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True, is_idle=notices.is_idle),
-        Job("outcomes", NOTICES_SECONDS, Outcomes(runtime, directory, notices).run_once, by_clock=True),
-        Job("handovers", MINUTE, marks.run_once),
-        Job("directory_changes", 30.0, directory_changes),
-        Job("false_instants", 1.0, false_instants.run_once, is_idle=false_instants.is_idle),
-        Job("reclaim", RENEWED_SECONDS, ReclaimRounds(runtime, directory, store, notices, refresh=refresh).run_once),
+        Job("downtimes", 30.0, downtimes.run_once, by_clock=True, for_all_nodes=True),
+        Job("notices", NOTICES_SECONDS, notices.run_once, by_clock=True, is_idle=notices.is_idle, for_all_nodes=True),
+        Job("outcomes", NOTICES_SECONDS, Outcomes(runtime, directory, notices).run_once, by_clock=True, for_all_nodes=True),
+        Job("handovers", MINUTE, marks.run_once, for_all_nodes=True),
+        Job("directory_changes", 30.0, directory_changes, for_all_nodes=True),
+        Job("false_instants", 1.0, false_instants.run_once, is_idle=false_instants.is_idle, for_all_nodes=True),
+        Job("reclaim", RENEWED_SECONDS, reclaim.run_once, for_all_nodes=True),
     ]
 
 

@@ -8,6 +8,8 @@ for the disk and for the standby that the server waits for.
 from typing import Any
 
 import psycopg
+from psycopg.abc import RV, PQGen
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from mic_mail import postgresql_url
@@ -24,7 +26,13 @@ _SESSION: dict[str, object] = {
     "statement_timeout": 20 * _MILLISECONDS,
     "idle_in_transaction_session_timeout": 30 * _MILLISECONDS,
     "jit": "off",
+    "tcp_keepalives_idle": 2,  # the server, too, notices within 8 s that this end is gone, and lets its locks go
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 8 * _MILLISECONDS,
 }
+_ANSWER_SECONDS = 25
+"""The server gives up a statement after 20 s itself."""
 _NEEDED: dict[str, object] = {"search_path": SCHEMA}
 _BEGIN_SESSION = (
     "SELECT pg_backend_pid(), "
@@ -36,18 +44,13 @@ _CREATION = 0x6D6D6472
 """The key of the advisory lock of those who make the tables: "mmdr"."""
 
 
+DriverError = psycopg.Error
+Session = psycopg.Connection[Any]
+
+
 def engine_of(url: str) -> Engine:
     """Return an engine for the database; opens nothing yet. Raise `BadInput` for a URL that is none."""
-    try:
-        settings = postgresql_url.settings_of(url)
-    except ValueError as error:
-        raise BadInput(
-            Text(
-                f"URL của cơ sở dữ liệu danh bạ không dùng được: {error}.",
-                f"The directory's database URL is unusable: {error}.",
-            )
-        ) from error
-    settings = postgresql_url.with_options(settings, _SESSION, _NEEDED)
+    settings = _settings_of(url)
     return create_engine(
         "postgresql+psycopg://",
         creator=lambda: _connected(settings),
@@ -59,8 +62,46 @@ def engine_of(url: str) -> Engine:
     )
 
 
-def _connected(settings: dict[str, Any]) -> psycopg.Connection[Any]:
-    driver = psycopg.connect(**settings, autocommit=True)
+def session_of(url: str) -> Session:
+    """Open a session for its own sake, whose statements are transactions each. Raise `DirectoryUnavailable`."""
+    try:
+        session = _connected(_settings_of(url))
+        session.autocommit = True
+    except DriverError as error:
+        raise revisions.unavailable(str(error)) from error
+    return session
+
+
+def _settings_of(url: str) -> dict[str, Any]:
+    try:
+        settings = postgresql_url.settings_of(url)
+    except ValueError as error:
+        raise BadInput(
+            Text(
+                f"URL của cơ sở dữ liệu danh bạ không dùng được: {error}.",
+                f"The directory's database URL is unusable: {error}.",
+            )
+        ) from error
+    return postgresql_url.with_options(settings, _SESSION, _NEEDED)
+
+
+class _Connection(Session):
+    """A connection whose server answers within `_ANSWER_SECONDS`, or counts as lost.
+
+    A server that is stopped while its machine goes on acknowledges every octet and never answers.
+    """
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.0, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, timeout=_ANSWER_SECONDS if timeout is None else timeout)
+        except DriverError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.close()  # whoever ends the transaction would wait as long again
+            raise
+
+
+def _connected(settings: dict[str, Any]) -> Session:
+    driver = _Connection.connect(**settings, autocommit=True)
     try:
         ((process, _),) = driver.execute(_BEGIN_SESSION)
         if process != driver.info.backend_pid:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from mic_mail.clock import Clock
 from mic_mail.directory.snapshot import Entry
+from mic_mail.errors import MicMailError
 from mic_mail.log.anchor_writer import AnchorWriter
 from mic_mail.log.error_fields import failure
 from mic_mail.log.index_loader import drop_empty_months
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 UNSETTLED_SECONDS = 1.0
 """The polling interval of a job that waits for the clock to settle."""
+OFF_DUTY_SECONDS = 5.0
+"""That of a job which another node does, and this one as soon as that is gone."""
 LONGEST_IDLE_SECONDS = 60.0
 """The longest pause of a job by `WhenChanged`.
 
@@ -56,6 +59,8 @@ class Job:
     """The job notifies people or records facts by the wall clock, so it waits while that is not settled."""
     is_idle: Callable[[], bool] = lambda: False
     """Returns whether the job has nothing to do now, so that a run is left out. Cheap; called on the loop."""
+    for_all_nodes: bool = False
+    """The job concerns what nodes share, so the one of them does it that is on duty."""
 
 
 class WhenChanged:
@@ -93,17 +98,25 @@ class WhenChanged:
     def is_idle(self) -> bool:
         return self._is_done and self._clock.monotonic() - self._ran_at < self._longest_seconds and self._look() == self._seen
 
-    def job(self, name: str, seconds: float, *, by_clock: bool = False) -> Job:
-        return Job(name, seconds, self.run_once, by_clock, self.is_idle)
+    def job(self, name: str, seconds: float, *, by_clock: bool = False, for_all_nodes: bool = False) -> Job:
+        return Job(name, seconds, self.run_once, by_clock, self.is_idle, for_all_nodes)
+
+
+async def _always() -> bool:
+    return True
 
 
 class JobRunner:
     """A list of jobs and the tasks that run them."""
 
-    def __init__(self, jobs: Sequence[Job], log: MailLog, clock: Clock) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], log: MailLog, clock: Clock, *, is_on_duty: Callable[[], Awaitable[bool]] = _always
+    ) -> None:
+        """`is_on_duty` returns whether this node does now what concerns all nodes."""
         self._jobs = tuple(jobs)
         self._log = log
         self._clock = clock
+        self._is_on_duty = is_on_duty
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -114,15 +127,20 @@ class JobRunner:
     async def run_once(self) -> None:
         """Run each job that is not idle."""
         for job in filter(self._may_be_done, self._jobs):
-            if not self._is_idle(job):
+            if not self._is_idle(job) and await self._is_due_here(job):
                 await self._do(job)
 
     async def _repeat(self, job: Job) -> None:
         while True:
-            may_be_done = self._may_be_done(job)
-            if may_be_done and not self._is_idle(job):
-                await self._do(job)
-            await sleep_to_tick(job.seconds if may_be_done else UNSETTLED_SECONDS)
+            pause = job.seconds
+            if not self._may_be_done(job):
+                pause = UNSETTLED_SECONDS
+            elif not self._is_idle(job):
+                if await self._is_due_here(job):
+                    await self._do(job)
+                else:
+                    pause = min(pause, OFF_DUTY_SECONDS)
+            await sleep_to_tick(pause)
 
     def _is_idle(self, job: Job) -> bool:
         try:
@@ -133,6 +151,12 @@ class JobRunner:
 
     def _may_be_done(self, job: Job) -> bool:
         return not job.by_clock or self._clock.is_settled()
+
+    async def _is_due_here(self, job: Job) -> bool:
+        try:
+            return not job.for_all_nodes or await self._is_on_duty()
+        except MicMailError:  # the directory is away: its follower logs that
+            return False
 
     async def _do(self, job: Job) -> None:
         try:
