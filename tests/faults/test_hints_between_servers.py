@@ -6,6 +6,8 @@ They poll once a minute only, so a session in IDLE hears by hints what it hears.
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -16,7 +18,7 @@ from protocol.dialog import Connection
 from protocol.imap_sessions import answer, sign_in
 from waiting import wait_for
 
-PEOPLE = ("dvbe", "ttlan")
+PEOPLE = ("dvbe", "ttlan", "nvb")
 """Each test has a mailbox of its own."""
 pytestmark = [pytest.mark.needs_tool("postgres"), pytest.mark.timeout(300)]
 
@@ -100,6 +102,19 @@ def test_a_change_at_one_server_is_told_at_the_other(servers: list[ProcessServer
     (hints,) = _hints(there.status())
     assert isinstance(hints["heard"], int)
     assert hints["heard"] >= 20
+
+
+@pytest.mark.clause("7.2.c")
+def test_a_suspension_by_a_command_at_one_server_ends_sessions_at_the_other(servers: list[ProcessServer]) -> None:
+    """The directory is one, and they are told of its changes as well."""
+    here, there = servers
+    session = _selected(there, "nvb")
+    _idle(session)
+    words = "mailbox suspend nvb@mic.gov.vn --cause c --reason x".split()
+    command = [sys.executable, "-m", "mic_mail", "--config", str(here.file), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (session.response() or b"").startswith(b"* BYE")
 
 
 def test_what_was_missed_is_looked_for(servers: list[ProcessServer], database: PostgresqlServer) -> None:

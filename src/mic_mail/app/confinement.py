@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mic_mail.auth.password_hash import DECOY_KEY, load_secret
-from mic_mail.config.model import Config, ports_of_database
+from mic_mail.config.model import Config, is_postgresql, ports_of_database
 from mic_mail.config.schema import smarthost_place
 from mic_mail.net import dns, syslog_transport
 from mic_mail.process import denied_calls, landlock
@@ -142,7 +142,9 @@ def _ports(role: str, config: Config) -> frozenset[int] | None:
     None means any port: the directory's URL does not name one.
     """
     ports: set[int] = set()
-    if config.directory_file is None:
+    if is_postgresql(config.directory_url):
+        ports |= ports_of_database(config.directory_url)
+    elif config.directory_file is None:
         database = urlsplit(config.directory_url)
         port = database.port or _DATABASE_PORTS.get(database.scheme.partition("+")[0])
         if port is None:

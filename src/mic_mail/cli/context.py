@@ -96,15 +96,21 @@ class CliContext:
         For what a unit may know and cannot be found in its part alone.
         """
         from mic_mail.directory.records import BRING_BACK
-        from mic_mail.directory.repository import Directory
 
-        directory = Directory(self._as_the_server().directory_url, clock=self.clock)
-        self._opened.callback(directory.close)
+        directory = self.directory_to_be()
         # SQLite would create an empty file for a mistyped name.
         path = self.config.directory_file
         if path is not None and not os.path.exists(path):
             raise Trouble(Text("Danh bạ chưa được tạo.", "The directory does not exist yet."), remedy=BRING_BACK)
         directory.must_be_current()
+        return directory
+
+    def directory_to_be(self) -> "Directory":
+        """Return the directory of the configuration, whether there is one yet or not."""
+        from mic_mail.directory.repository import Directory
+
+        directory = Directory(self._as_the_server().directory_url, clock=self.clock)
+        self._opened.callback(directory.close)
         return directory
 
     def entry(self, address: str) -> "Entry":

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mic_mail.config.load import LARGEST_FILE
-from mic_mail.config.model import Config, ports_of_database
+from mic_mail.config.model import Config, is_postgresql, ports_of_database
 from mic_mail.errors import Text, in_ascii
 
 
@@ -194,11 +194,14 @@ def _no_small_file(path: Path) -> Text | None:
 
 
 def _database(config: Config) -> Iterator[Problem]:
-    """Yield what is wrong with the database of the mailboxes, without connecting to it."""
-    url = config.storage.database
-    if url is None:
-        return
-    key = "storage.database"
+    """Yield what is wrong with the database of the mailboxes or of the directory, without connecting to it."""
+    if config.storage.database is not None:
+        yield from _postgresql("storage.database", config.storage.database)
+    if config.directory.url is not None and is_postgresql(config.directory.url):
+        yield from _postgresql("directory.url", config.directory.url)
+
+
+def _postgresql(key: str, url: str) -> Iterator[Problem]:
     if find_spec("psycopg") is None:
         yield Problem(
             key,

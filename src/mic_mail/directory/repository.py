@@ -89,6 +89,12 @@ class Directory(Registers):
         """Raise `DirectoryUnavailable` with what to do unless the tables are of this program's version."""
         self._source.must_be_current()
 
+    def copy_into(self, empty: "Directory") -> dict[str, int]:
+        """Copy all of it into another database, which has no directory yet; return the number of rows by table."""
+        from mic_mail.directory import copying
+
+        return copying.copy_into(self._engine, empty._engine)
+
     def close(self) -> None:
         self._source.close()
 

@@ -60,9 +60,13 @@ END $$"""
 @pytest.fixture
 def in_postgresql(server):
     """The URL of the directory there, which is as it was made."""
+    empty(server)
+    return url_of(server)
+
+
+def empty(server):
     with psycopg.connect(server.connection_string, autocommit=True) as driver:
         driver.execute(_EMPTY)
-    return url_of(server)
 
 
 @pytest.fixture

@@ -6,19 +6,24 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from mic_mail.clock import Clock
 from mic_mail.directory import duty_lock, postgresql
+from mic_mail.directory.dry_run import rehearsal
 from mic_mail.directory.duty_lock import DutyLock
 from mic_mail.directory.records import AlreadyThere, MailboxRecord, UnitRecord
 from mic_mail.directory.repository import Directory
 from mic_mail.directory.revisions import DirectoryUnavailable
 from mic_mail.errors import BadInput
-from mic_mail.policy.facts import Draft, FactKind, MailboxKind
+from mic_mail.policy.calendar import Year
+from mic_mail.policy.credentials.verifiers import Credential, ScramKeys
+from mic_mail.policy.facts import Draft, FactKind, MailboxKind, first_broken
 from postgresql_server import PostgresqlServer
-from unit.directory.conftest import url_of
+from unit.directory.conftest import empty, url_of
 
 pytestmark = pytest.mark.needs_tool("postgres")
 DUTY = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -147,3 +152,52 @@ def test_a_directory_in_a_file_has_one_server(tmp_path: object) -> None:
     with duties(f"sqlite:///{tmp_path}/directory.sqlite") as (one, other):
         assert one.take()
         assert other.take()
+
+
+def _filled(directory: Directory, clock: Clock) -> None:
+    """With units below each other in any order, a fact chain, credentials and a notice that is void."""
+    upper = directory.add_unit(UnitRecord(0, "PTTH", "Cục", None))
+    lower = directory.add_unit(UnitRecord(0, "TT", "Trung tâm", upper.unit_id))
+    owner = MailboxRecord(0, MailboxKind.UNIT, "tt@mic.gov.vn", "mic.gov.vn/tt", "Trung tâm", 1 << 40, unit_id=lower.unit_id)
+    keys = Credential(0, "$argon2id$", ScramKeys(b"salt\0", 100_000, b"stored\xff", b"server"))
+    mailbox = directory.issue_mailbox(owner, Draft(FactKind.ISSUED, clock.now(), "test", data={"tên": "Đỗ"}), credential=keys)
+    directory.add_alias(mailbox.mailbox_id, "trung.tam@mic.gov.vn", Draft(FactKind.ALIAS_ADDED, clock.now(), "test"))
+    directory.years.put(Year(2026, frozenset({date(2026, 9, 2)}), frozenset(), "2/TB", provisional=True))
+    directory.sent.put(["a:1"], clock.now() + timedelta(days=2))
+    assert directory.mend_instants_ahead(clock.now, timedelta(hours=1)).notices == 1
+
+
+def test_a_directory_moves_there_and_back(directory: Directory, server: PostgresqlServer, clock: Clock, tmp_path: Path) -> None:
+    """From a file into an empty database, and by a backup's way into a file again: every row, number and version."""
+    files = [Directory(f"sqlite:///{tmp_path}/{name}.sqlite", clock=clock) for name in ("one", "back")]
+    one, back = files
+    one.migrate()
+    one.add_domain("mic.gov.vn")
+    one.add_unit(UnitRecord(0, "CNTT", "Vụ Công nghệ thông tin", None, "1553/QĐ-BTTTT"))
+    _filled(one, clock)
+    with pytest.raises(AlreadyThere, match="not empty"):
+        one.copy_into(directory)
+    empty(server)
+    counts = one.copy_into(directory)
+    assert (counts["unit"], counts["fact"], counts["void_notice"]) == (3, 2, 1)
+    assert directory.copy_into(back) == counts
+    for copy in (directory, back):
+        assert copy.load_snapshot() == one.load_snapshot()
+        assert (copy.units(), copy.addresses(), copy.version()) == (one.units(), one.addresses(), one.version())
+        assert first_broken(copy.facts(1)) is None
+        assert copy.add_unit(UnitRecord(0, "SAU", "Sau")).unit_id == 4
+    for each in files:
+        each.close()
+
+
+def test_a_rehearsal_changes_nothing_there(directory: Directory, clock: Clock) -> None:
+    """And one within a rehearsal nothing here."""
+    _filled(directory, clock)
+    before = directory.load_snapshot()
+    with rehearsal(directory) as copy:
+        copy.append_fact(1, Draft(FactKind.SUSPENDED, clock.now(), "test", data={"cause": "c"}))
+        with rehearsal(copy) as later:
+            later.add_domain("later.vn")
+        assert [fact.seq for fact in copy.facts(1)] == [1, 2, 3]
+        assert copy.domains() == ["mic.gov.vn"]
+    assert directory.load_snapshot() == before

@@ -7,7 +7,7 @@
     <target>/quarantine/               the messages in quarantine, with their records (Reg. 4.2)
     <target>/held/unread/              accepted messages that are still to be read for markings (Reg. 4.1)
     <target>/keys/                     keys that a restored server needs (services.operations.backup_keys)
-    <target>/directory.sqlite          the directory, where it is an SQLite file
+    <target>/directory.sqlite          the directory, also where it lies in PostgreSQL
     <target>/mic-mail.toml             the configuration
 
 Quarantine, unread messages and keys are only in a backup of all mailboxes. Everything is durable when the command ends. The
@@ -25,7 +25,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from mic_mail.cli import output
 from mic_mail.cli.acts import Act
 from mic_mail.cli.authorization import requires
 from mic_mail.cli.commands.mailbox_store import Addresses, account_of, chosen
@@ -34,6 +33,7 @@ from mic_mail.cli.options import Commands, argument, option
 from mic_mail.cli.output import Column, ResultTable, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
+from mic_mail.directory.repository import Directory
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -164,23 +164,19 @@ def _copy_archives(here: CliContext, mailbox: MailboxRecord, target: Path) -> No
 
 
 def _copy_directory(here: CliContext, target: Path) -> None:
-    """Copy the configuration and an SQLite directory; another database has its own tools for that."""
+    """Copy the configuration and the directory, which becomes an SQLite file wherever it lies."""
     with _copying(Text("tệp cấu hình", "The configuration")):
         copy_file(here.config_path, target / "mic-mail.toml")
         make_durable(str(target))
-    source = here.config.directory_url.removeprefix("sqlite:///")
-    if source == here.config.directory_url:
-        output.note(
-            "Danh bạ nằm trong CSDL riêng: sao lưu bằng công cụ của nó.",
-            "The directory is in a separate database: back it up with the tools of that database.",
-        )
-        return
-    with (
-        _copying(Text("danh bạ", "The directory")),
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
-        closing(sqlite3.connect(target / "directory.sqlite")) as copy,
-    ):
-        live.backup(copy)
+    copied = target / "directory.sqlite"
+    with _copying(Text("danh bạ", "The directory")):
+        if here.config.directory_file is None:
+            with closing(Directory(f"sqlite:///{copied}", clock=here.clock)) as copy:
+                here.whole_directory.copy_into(copy)
+        else:
+            source = here.config.directory_url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live, closing(sqlite3.connect(copied)) as copy:
+                live.backup(copy)
         make_durable(str(target))
 
 

@@ -4,6 +4,7 @@ The export names people, so the person who exports it is on record.
 """
 
 import sys
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,15 @@ from mic_mail.addressbook import csv_listing, ldif, vcard
 from mic_mail.addressbook.cards import Book
 from mic_mail.cli import output
 from mic_mail.cli.acts import Act, ExplainedAct
-from mic_mail.cli.authorization import requires
+from mic_mail.cli.authorization import open_to_all, requires
 from mic_mail.cli.context import CliContext
 from mic_mail.cli.directory_orders import CHANGES, ORDERS, RowNames, order_row
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
 from mic_mail.cli.output import Column, ResultTable, row_of
 from mic_mail.cli.output_files import write_file
+from mic_mail.directory.preflight import trouble_with
 from mic_mail.directory.records import UnitRecord
+from mic_mail.directory.repository import Directory
 from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
@@ -122,6 +125,28 @@ def _written(book: Book, form: Format) -> bytes:
 
 
 HISTORY = (*ORDERS[:2], *CHANGES, ORDERS[2], *ORDERS[4:7])
+
+
+@app.command(
+    "Nạp danh bạ từ tệp SQLite vào cơ sở dữ liệu trống của cấu hình.",
+    "Load a directory from an SQLite file into the empty database of the configuration.",
+)
+@open_to_all(clauses="10.4")
+def load(
+    here: CliContext,
+    file: Annotated[Path, argument("FILE", "directory.sqlite của bản sao lưu.", "directory.sqlite of a backup.")],
+) -> Text:
+    url = f"sqlite:///{file}"
+    trouble = trouble_with(url, thorough=True)
+    if trouble is not None:
+        raise trouble
+    with closing(Directory(url, clock=here.clock)) as source:
+        counts = source.copy_into(here.directory_to_be())
+    rows, mailboxes = sum(counts.values()), counts["mailbox"]
+    return Text(
+        f"Đã nạp {rows} dòng, {mailboxes} hộp thư, và đối chiếu với tệp.",
+        f"Loaded and compared with the file: {counted(rows, 'row', 'rows')}, {counted(mailboxes, 'mailbox', 'mailboxes')}.",
+    )
 
 
 @app.command("Liệt kê mọi thay đổi: trước, sau, văn bản.", "List every change: before, after, document.")
