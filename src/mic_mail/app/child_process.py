@@ -21,7 +21,7 @@ import uvloop
 from mic_mail.app.confinement import confine, confinement_of, prepare
 from mic_mail.app.idleness import Idleness
 from mic_mail.clock import SystemClock
-from mic_mail.config.model import Config
+from mic_mail.config.model import Config, is_postgresql
 from mic_mail.errors import MicMailError
 from mic_mail.heap import settle
 from mic_mail.log.error_fields import failure
@@ -54,7 +54,11 @@ def make_ready(config: Config) -> None:
     if config.storage.database is not None:
         import mic_mail.queue.database_queue
         import mic_mail.storage.database_ground.mailstore
-        import mic_mail.storage.index.postgresql.creation  # noqa: F401 - its driver is loaded by no other server
+        import mic_mail.storage.index.postgresql.creation
+    if is_postgresql(config.directory_url):
+        import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - likewise
+
+        import mic_mail.directory.postgresql  # noqa: F401 - likewise
 
 
 def preload() -> None:

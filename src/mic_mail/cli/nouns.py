@@ -96,7 +96,7 @@ NOUNS: Mapping[str, Noun | Alone] = {
         "Requests to the Centre.",
         {"request": "add list show form import", "request_decide": "approve refuse withdraw done"},
     ),
-    "directory": Noun("Danh bạ điện tử.", "The directory.", {"directory": "check export history pending cancel"}),
+    "directory": Noun("Danh bạ điện tử.", "The directory.", {"directory": "check export load history pending cancel"}),
     "calendar": Noun("Lịch làm việc.", "The working calendar.", {"calendar": "prefill set confirm show list count"}),
     "maintenance": Noun("Tạm ngừng có báo trước.", "Announced downtime.", {"maintenance": "announce list cancel report"}),
     "incident": Noun(

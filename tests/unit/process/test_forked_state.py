@@ -126,13 +126,17 @@ def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing(told: dict[st
 
 LOADED_LATE = [
     ("mic_mail.app.child_process", "mic_mail.app.web_process"),  # in one process only
+    ("mic_mail.app.child_process", "mic_mail.directory.postgresql"),  # by the supervisor, for a directory there
     ("mic_mail.app.child_process", "mic_mail.queue.database_queue"),  # by the supervisor, for mailboxes in a database
     ("mic_mail.app.child_process", "mic_mail.storage.database_ground.mailstore"),  # by the supervisor, for such mailboxes
     ("mic_mail.app.child_process", "mic_mail.storage.index.postgresql.creation"),
     ("mic_mail.app.server", "mic_mail.app.web_process"),
     ("mic_mail.app.server", "mic_mail.process.hint_bridge"),  # in one process, for such mailboxes
     ("mic_mail.auth.password_policy", "zxcvbn"),  # for a new password: commands and pages
+    ("mic_mail.directory.duty_lock", "mic_mail.directory.postgresql"),  # loaded by then, as above
     ("mic_mail.directory.engine", "mic_mail.directory.migrate"),  # once, for a directory of an older version
+    ("mic_mail.directory.engine", "mic_mail.directory.postgresql"),
+    ("mic_mail.directory.repository", "mic_mail.directory.copying"),  # commands
     ("mic_mail.documents.xlsx", "openpyxl"),  # for a spreadsheet: commands and pages
     ("mic_mail.services.mail_store", "mic_mail.queue.database_queue"),  # loaded by then, as above
     ("mic_mail.services.mail_store", "mic_mail.storage.database_ground.mailstore"),  # loaded by then, as above
