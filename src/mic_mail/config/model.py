@@ -196,10 +196,10 @@ class Directory(Section):
     vi: ClassVar[str] = "Danh bạ đơn vị, cá nhân, hộp thư."
 
     url: str | None = setting(None, clause="6.1", reload=False).means(
-        "URL SQLAlchemy của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định directory/directory.sqlite trong "
-        "`data_dir`.",
-        "SQLAlchemy URL of the database, without a password (see ~/.pgpass); default: directory/directory.sqlite below "
-        "`data_dir`.",
+        "URL của cơ sở dữ liệu, không kèm mật khẩu (xem ~/.pgpass); mặc định cùng nơi với hộp thư (`storage.database`), hoặc "
+        "directory/directory.sqlite trong `data_dir`.",
+        "URL of the database, without a password (see ~/.pgpass); default: where the mailboxes are (`storage.database`), or "
+        "directory/directory.sqlite below `data_dir`.",
     )
 
 
