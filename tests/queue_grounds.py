@@ -1,4 +1,4 @@
-"""Outbound queues of tests: files, or rows in PostgreSQL."""
+"""Outbound queues and spools of tests: files, or rows in PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -7,10 +7,16 @@ from typing import Any
 
 import psycopg
 
-from mic_mail.queue.database_queue import TABLES, DatabaseQueue
+from mic_mail.queue import database_queue, database_spool
+from mic_mail.queue.database_queue import DatabaseQueue
+from mic_mail.queue.database_spool import DatabaseReports, DatabaseSpool
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.local_reports import LocalReports
+from mic_mail.queue.local_spool import LocalSpool
 from mic_mail.queue.node_lease import NodeLease
+from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
+from mic_mail.queue.spool import Spool
 from mic_mail.storage.index.postgresql.creation import create
 from mic_mail.storage.index.postgresql.database import Database
 from postgresql_server import PostgresqlServer, postgresql_server
@@ -18,14 +24,16 @@ from postgresql_server import PostgresqlServer, postgresql_server
 FILES, ROWS = "files", "postgresql"
 NewQueue = Callable[[], Queue]
 """Opens the queue of a test: once more with each call, by another node where it is a database."""
+NewSpool = Callable[[], Spool]
+"""Opens the spool of a test: once more with each call, as another process."""
 
 
 @contextmanager
 def queue_database() -> Iterator[PostgresqlServer]:
-    """A PostgreSQL with the tables of the queue."""
+    """A PostgreSQL with the tables of queue and spool."""
     with postgresql_server(max_connections="100") as server:
         with closing(Database(server.connection_string)) as database:
-            create(database, TABLES)
+            create(database, (*database_queue.TABLES, *database_spool.TABLES))
         yield server
 
 
@@ -38,6 +46,42 @@ def rows(server: PostgresqlServer, query: str) -> list[tuple[Any, ...]]:
 def clear(server: PostgresqlServer) -> None:
     rows(server, "DELETE FROM queue_entry")
     rows(server, "DELETE FROM queue_node")
+    rows(server, "DELETE FROM spool_entry")
+    rows(server, "DELETE FROM spool_report")
+
+
+def spool_in(server: PostgresqlServer, folder: Path) -> DatabaseSpool:
+    """The spool of a process of its own."""
+    return DatabaseSpool(Database(server.connection_string), folder, closes=True)
+
+
+def lapse(server: PostgresqlServer) -> None:
+    """Let the holds of all processes end now."""
+    rows(server, "UPDATE spool_entry SET held_until = clock_timestamp() - interval '1 s' WHERE held_until IS NOT NULL")
+
+
+@contextmanager
+def spools(server: PostgresqlServer | None, folder: Path) -> Iterator[NewSpool]:
+    """Let a test open spools, in files without a server; close them in the end."""
+    opened: list[Spool] = []
+
+    def new() -> Spool:
+        opened.append(LocalSpool(folder / "spool") if server is None else spool_in(server, folder / f"spool{len(opened)}"))
+        return opened[-1]
+
+    if server is not None:
+        clear(server)
+    yield new
+    for spool in opened:
+        spool.close()
+
+
+def reports_of(spool: Spool, folder: Path) -> PendingReports:
+    """The reports that wait for the entries of a spool."""
+    if isinstance(spool, LocalSpool):
+        return LocalReports(folder, spool)
+    assert isinstance(spool, DatabaseSpool)
+    return DatabaseReports(spool.database)
 
 
 def node(server: PostgresqlServer, folder: Path, **clock: Callable[[], float]) -> DatabaseQueue:

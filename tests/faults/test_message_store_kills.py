@@ -19,7 +19,8 @@ from mic_mail.errors import MicMailError, Refused
 from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision, StoreFull
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
-from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.local_spool import LocalSpool
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 
 ID = "01KILLED"
 MESSAGE = b"Return-Path: <a@example.org>\r\nSubject: a\r\n\r\nmessage\r\n" * 1000
@@ -79,7 +80,7 @@ class Store:
 
     def carry_out(self, place: Path) -> None:
         """Do what the housekeeper does about a released message, without its notices."""
-        store, spool = self.at(place), Spool(place / "spool")
+        store, spool = self.at(place), LocalSpool(place / "spool")
         try:
             found = store.record(ID)
             if found.state is self.released:
@@ -151,13 +152,13 @@ def test_release(tmp_path: Path, store: Store) -> None:
     """After a kill anywhere between the decision and its end, one more round leaves one entry, whole, and nothing held."""
 
     def after(place: Path) -> None:
-        spool = Spool(place / "spool")
+        spool = LocalSpool(place / "spool")
         for entry in spool.recover():  # the recovery of the spool comes by, too, and sweeps what nobody owns
             entry.release()
         spool.close()
         store.carry_out(place)
         store.carry_out(place)
-        spool = Spool(place / "spool")
+        spool = LocalSpool(place / "spool")
         [entry] = spool.recover()
         assert entry.path.read_bytes() == MESSAGE
         assert [str(target.address) for target in entry.open_targets] == ["ttlan@mic.gov.vn"]
@@ -205,7 +206,7 @@ def test_a_damaged_message_is_not_sent(tmp_path: Path, store: Store) -> None:
     kept = store.keep(tmp_path)
     (tmp_path / store.folder / f"{ID}.msg").write_bytes(MESSAGE + b"x")
     assert store.at(tmp_path).message(kept) is None
-    spool = Spool(tmp_path / "spool")
+    spool = LocalSpool(tmp_path / "spool")
     assert not store.hand_over(store.at(tmp_path), kept, spool)
     spool.close()
     (tmp_path / store.folder / "other.json").write_text("{}")
@@ -274,7 +275,7 @@ def test_what_cannot_be_read_now_is_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "quarantine" / f"{ID}.msg"
     path.rename(tmp_path / "away")
     path.mkdir()  # to be opened, and not to be read
-    spool = Spool(tmp_path / "spool")
+    spool = LocalSpool(tmp_path / "spool")
     with pytest.raises(OSError, match="directory"):
         quarantine.hand_over(released, spool, RELEASED_US)
     path.rmdir()

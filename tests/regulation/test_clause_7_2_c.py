@@ -18,8 +18,9 @@ from mic_mail.policy.facts import Draft, FactKind, MailboxKind, SuspensionCause
 from mic_mail.policy.requests import Filing, Item, RequestChannel, RequestKind
 from mic_mail.policy.suspension import QueuedMail
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.local_spool import LocalSpool
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, SpoolTarget
 from mic_mail.services.mailboxes.issue import make_verifiers
 from mic_mail.services.mailboxes.lifecycle_actions import NotAllowed
 from mic_mail.services.mailboxes.pending_mail import Queued
@@ -148,7 +149,7 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     """Reg. 7.2.c: a file that root brought back may be the hijacked mailbox's: it stays shut until somebody has looked."""
     sender = server.population.directory.mailbox("dvbe@mic.gov.vn")
     server.suspend(sender)
-    spool, real = Spool(server.config.spool_dir), Spool._adopt
+    spool, real = LocalSpool(server.config.spool_dir), LocalSpool._adopt
     draft = spool.draft("SHUT")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")
     kept: dict[str, Any] = {"sender": parsed(sender.address), "submitted_by": sender.mailbox_id, "accepted_at_us": 1}
@@ -157,10 +158,10 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     ).release()
     spool.close()
 
-    def shut(spool: Spool, spool_id: str) -> object:
+    def shut(spool: LocalSpool, spool_id: str) -> object:
         raise PermissionError(13, "Permission denied", f"{server.config.spool_dir}/{spool_id}.msg")
 
-    monkeypatch.setattr(Spool, "_adopt", shut)
+    monkeypatch.setattr(LocalSpool, "_adopt", shut)
     queued = Queued(server.config, server.clock, sender)
     for act in (
         queued.count,
@@ -168,7 +169,7 @@ def test_what_cannot_be_opened_is_neither_sent_nor_dropped_unseen(server: MailSe
     ):
         with pytest.raises(Trouble, match=r"SHUT\.msg"):
             act()
-    monkeypatch.setattr(Spool, "_adopt", real)
+    monkeypatch.setattr(LocalSpool, "_adopt", real)
     assert queued.count() == 1
 
 
@@ -209,7 +210,7 @@ def test_what_has_left_before_a_kill_is_not_told_of_as_dropped(server: MailServe
     directory = server.population.directory
     sender, full = directory.mailbox("dvbe@mic.gov.vn"), directory.mailbox("ttlan@mic.gov.vn")
     server.suspend(sender)
-    spool = Spool(server.config.spool_dir)
+    spool = LocalSpool(server.config.spool_dir)
     queue = LocalQueue(server.config.queue_dir, comes_again=spool.has)
     draft = spool.draft("KILLED")
     draft.write(b"From: dvbe@mic.gov.vn\r\n\r\nx\r\n")

@@ -20,9 +20,10 @@ from mic_mail.net.tls import self_signed, write_pair
 from mic_mail.policy.eligibility import Employment
 from mic_mail.policy.facts import FactKind, Level, MailboxKind
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.local_spool import LocalSpool
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision
-from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from mic_mail.services.compliance import traffic
 from mic_mail.services.compliance.collect import gather
 from mic_mail.services.compliance.finding import Records
@@ -128,7 +129,7 @@ def test_what_waits_is_counted(ministry: Ministry, monkeypatch: pytest.MonkeyPat
     monday = int(datetime(2026, 11, 23, 3, tzinfo=UTC).timestamp()) * 1_000_000
     before = ministry.figures("4.2")
     assert {before[key] for key in before if "wait for" in key or "held" in key} == {0}
-    spool = Spool(ministry.config.spool_dir)
+    spool = LocalSpool(ministry.config.spool_dir)
     entry = spool.draft("S1")
     entry.write(b"Subject: x\r\n\r\nx\r\n")
     target = SpoolTarget(ttlan.mailbox_id, parsed(ttlan.address))

@@ -18,7 +18,7 @@ from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.send_limits import SendLimits
-from mic_mail.services.mail_store import open_queue
+from mic_mail.services.mail_store import open_queue, open_reports, open_spool
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -73,9 +73,9 @@ class ServerContext(ProcessContext):
         await super().open()
         config, io = self.config, self.executors.io
         _log_replay(self.log, await io(self.store.recover))
-        self.spool = await io(Spool, config.spool_dir, self.reserves)
+        self.spool = await io(open_spool, config, self.store, self.reserves)
         self.queue = await io(partial(open_queue, config, self.store, comes_again=self.spool.has))
-        self.mailflow = self._mail_flow(await io(PendingReports, config.spool_dir / "owed"))
+        self.mailflow = self._mail_flow(await io(open_reports, config, self.spool))
 
     def _prepare_directory(self) -> None:
         """Also add the domains of the configuration."""
@@ -89,7 +89,7 @@ class ServerContext(ProcessContext):
         """Create the pipeline: from the listeners through the checks into the spool, mailboxes or the queue."""
         runtime, access, store, queued = self.runtime, self.access, self.store, self.queued.notify
         writer = DsnWriter(runtime, access, lambda: self.usage.notices)
-        reports = InboundReports(runtime, pending, self.spool, self.queue, writer, access=access, queued=queued)
+        reports = InboundReports(runtime, pending, self.queue, writer, access=access, queued=queued)
         recipients = RecipientLookup(runtime, access, store)
         delivering = LocalDeliverer(runtime, store, arrived=access.arrived, why_not=recipients.refusal_reason, reports=reports)
         spooling = SpoolDispatch(
@@ -152,7 +152,7 @@ class ServerContext(ProcessContext):
         """
         self._end_tasks()
         await self.mailflow.checkers.close()
-        await self._close_files(self.store.close, self.spool.close, self.queue.close, self.duty.close, self.directory.close)
+        await self._close_files(self.spool.close, self.store.close, self.queue.close, self.duty.close, self.directory.close)
         self.counts.close()
 
 

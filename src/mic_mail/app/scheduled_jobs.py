@@ -98,12 +98,15 @@ def for_itself(context: ServerContext) -> list[Job]:
     """Return the jobs that follow from this process's own changes."""
     often, io, store = context.config.storage.names_after, context.executors.io, context.store
     journal = store.journal
-    return [
+    jobs = [
         Job("names", often, lambda: io(store.flush_names, gives_way=True), is_idle=lambda: not store.has_names_due),
         Job("journal", SETTLE_SECONDS / 2, lambda: settle_journal(context.runtime, store), is_idle=lambda: journal.is_settled),
         Job("usage", often, context.usage.run_once, is_idle=context.usage.is_empty),
         rest_job(context.runtime, store, 2.0, IDLE_SECONDS),
     ]
+    if context.spool.hold_seconds is not None:
+        jobs.append(Job("spool_holds", context.spool.hold_seconds / 4, lambda: io(context.spool.extend_holds)))
+    return jobs
 
 
 def _certificate_watch(context: ServerContext, servers: ProtocolServers) -> Job:
@@ -225,7 +228,7 @@ def _about_mail(context: ServerContext) -> list[Job]:
     return [
         # New mail waits up to that long once there is space again.
         WhenChanged(reserve.run_once, reserve.trace, context.clock).job("reserve", 5.0),
-        Job("spool", 20.0, context.mailflow.recover),
+        Job("spool", context.spool.poll_seconds, context.mailflow.recover),
         # A released message leaves this soon.
         when_changed(secrecy.run_once, context.config.held_dir).job("secrecy", 5.0),
         when_changed(quarantine.run_once, context.config.quarantine_dir).job("quarantine", 5.0),

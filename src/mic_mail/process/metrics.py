@@ -175,7 +175,7 @@ def _disks(config: Config) -> Iterator[Metric]:
         size.add_metric([name], found.f_blocks * found.f_frsize)
         free.add_metric([name], found.f_bavail * found.f_frsize)
     yield from (size, free)
-    waiting = _count(config.spool_dir / "live", ".env")
+    waiting = _count(config.spool_dir / "live", ".env") if config.storage.database is None else None
     if waiting is not None:
         yield GaugeMetricFamily("mic_mail_spool_entries", "Messages that some mailbox waits for.", value=waiting)
 

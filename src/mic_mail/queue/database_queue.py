@@ -18,7 +18,6 @@
 Blocking. Messages are read into files without names, for as long as an attempt uses them.
 """
 
-import errno
 import json
 import os
 import threading
@@ -33,19 +32,20 @@ from mic_mail.errors import Text, in_ascii
 from mic_mail.queue.binary_domains import BinaryDomains
 from mic_mail.queue.errors import UNREADABLE, LeaseLost, trouble
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.message_pieces import PIECE_OCTETS, MessagePieces, ReadAt, reader
 from mic_mail.queue.node_lease import NodeLease
 from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry, QueueEnvelope, encoded, replayed
 from mic_mail.queue.recipient_log import AdminDecision, EntryState
 from mic_mail.queue.scratch import Scratch
 from mic_mail.storage.errors import OutcomeUnknown, Unavailable
+from mic_mail.storage.index.postgresql.connection import PostgresqlConnection
 from mic_mail.storage.index.postgresql.database import Database
 
-PIECE_OCTETS: Final = 256 << 10
-_PIECES_AT_ONCE: Final = 4
 _LOOKED_AT_TOGETHER: Final = 200
 _FORGET_SECONDS: Final = 3_600.0
 _SUFFIX: Final = ".msg"
 
+_PIECES: Final = MessagePieces("queue")
 TABLES: Final = (
     'CREATE TABLE queue_node (node_id text COLLATE "C" PRIMARY KEY, lease_until timestamptz NOT NULL)',
     """CREATE TABLE queue_entry (
@@ -62,17 +62,12 @@ TABLES: Final = (
     "CREATE INDEX queue_entry_of_node ON queue_entry (node_id) WHERE node_id IS NOT NULL",
     "CREATE INDEX queue_entry_decided ON queue_entry (node_id) WHERE is_decided",
     "CREATE INDEX queue_entry_ended ON queue_entry (ended_at) WHERE ended_at IS NOT NULL",
-    """CREATE TABLE queue_piece (
-        entry_id text COLLATE "C" REFERENCES queue_entry ON DELETE CASCADE,
-        number integer,
-        octets bytea NOT NULL,
-        PRIMARY KEY (entry_id, number))""",
+    _PIECES.table,
 )
 """Statements by which `storage.index.postgresql.creation` makes the queue beside the tables of the mailboxes."""
 
 _PUT = """INSERT INTO queue_entry (entry_id, envelope, size, beginning, comes_again, log)
     VALUES ($1, CAST($2 AS bytea), $3, CAST($4 AS bytea), $5, CAST($6 AS bytea)) ON CONFLICT DO NOTHING"""
-_PUT_PIECE = "INSERT INTO queue_piece (entry_id, number, octets) VALUES ($1, $2, CAST($3 AS bytea))"
 _WITHDRAW = "DELETE FROM queue_entry WHERE entry_id = $1 AND node_id IS NULL"
 _HAS = "SELECT ended_at IS NULL FROM queue_entry WHERE entry_id = $1"
 _NAMES = "SELECT entry_id FROM queue_entry WHERE ended_at IS NULL ORDER BY entry_id"
@@ -81,7 +76,6 @@ _LOOK = """SELECT entry_id, envelope, size, log FROM queue_entry
 _LOG = "SELECT log FROM queue_entry WHERE entry_id = $1 AND ended_at IS NULL"
 _OWN_LOG = "SELECT log FROM queue_entry WHERE entry_id = $1 AND node_id = $2"
 _BEGINNING = "SELECT substring(beginning FROM $2 FOR $3) FROM queue_entry WHERE entry_id = $1 AND ended_at IS NULL"
-_PIECE = "SELECT octets FROM queue_piece WHERE entry_id = $1 AND number = $2"
 _FREE = "SELECT entry_id FROM queue_entry WHERE node_id IS NULL AND ended_at IS NULL ORDER BY entry_id LIMIT 5000"
 _OWN = "SELECT entry_id FROM queue_entry WHERE node_id = $1"
 _TAKE_UP = """WITH me AS (SELECT node_id FROM queue_node WHERE node_id = $1 FOR KEY SHARE)
@@ -102,6 +96,22 @@ _REMOVE_PIECES = """DELETE FROM queue_piece WHERE entry_id = $1
     AND EXISTS (SELECT 1 FROM queue_entry WHERE entry_id = $1 AND ended_at IS NOT NULL)"""
 _REMOVE = "DELETE FROM queue_entry WHERE entry_id = $1 AND node_id = $2"
 _FORGET = "DELETE FROM queue_entry WHERE ended_at < clock_timestamp() - interval '30 days'"
+
+
+def insert(
+    connection: PostgresqlConnection,
+    entry_id: str,
+    envelope: bytes,
+    size: int,
+    read: ReadAt,
+    *,
+    comes_again: bool,
+    log: bytes = b"",
+) -> None:
+    """Put an entry as part of a transaction; one that is here, or whose mark is, stays as it is."""
+    made = connection.run(_PUT, entry_id, envelope, size, read(PIECE_OCTETS, 0), str(comes_again), log)
+    if size > PIECE_OCTETS and made.rowcount:
+        _PIECES.write(connection, entry_id, size, read)
 
 
 class DatabaseQueue(Queue):
@@ -164,16 +174,9 @@ class DatabaseQueue(Queue):
             raise trouble(error) from error
 
     def _insert(self, entry_id: str, message: int, envelope: bytes, *, comes_again: bool, log: bytes = b"") -> None:
-        size = os.fstat(message).st_size
-        beginning = os.pread(message, PIECE_OCTETS, 0)
         with self.database.transaction() as connection:
-            made = connection.run(_PUT, entry_id, envelope, size, beginning, str(comes_again), log)
-            if size <= PIECE_OCTETS or not made.rowcount:
-                return
-            for number in range(1, -(-size // PIECE_OCTETS)):
-                connection.run(_PUT_PIECE, entry_id, number, os.pread(message, PIECE_OCTETS, number * PIECE_OCTETS))
-                if number % _PIECES_AT_ONCE == 0:
-                    connection.settle()
+            size = os.fstat(message).st_size
+            insert(connection, entry_id, envelope, size, reader(message), comes_again=comes_again, log=log)
 
     def withdraw(self, entry_id: str) -> None:
         with self.database.transaction() as connection:
@@ -328,13 +331,7 @@ class DatabaseQueueEntry(QueueEntry):
     def _read_into(self, scratch: Scratch) -> None:
         with self.queue.database.reading() as connection:
             row = connection.run(_BEGINNING, self.entry_id, 1, PIECE_OCTETS).fetchone()
-            number = 0
-            while row is not None:
-                scratch.write(row[0])
-                number += 1
-                row = connection.run(_PIECE, self.entry_id, number).fetchone() if scratch.size < self.size else None
-        if scratch.size != self.size:
-            raise OSError(errno.EIO, f"the message has {scratch.size} of {self.size} octets")
+            _PIECES.read(connection, self.entry_id, None if row is None else row[0], self.size, scratch.write)
 
     def end_use(self) -> None:
         self._uses -= 1

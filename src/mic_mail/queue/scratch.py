@@ -9,6 +9,7 @@ from typing import Final
 
 from mic_mail.durable_files import write_all
 from mic_mail.queue.errors import trouble
+from mic_mail.storage.maildir.copy_range import copy_rest
 
 _NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT})
 """Errors of file systems and kernels without O_TMPFILE."""
@@ -48,6 +49,15 @@ class Scratch:
             self.discard()
             raise trouble(error) from error
         self.size += len(octets)
+
+    def append_rest(self, source: int, offset: int) -> None:
+        """Append the open file `source` from `offset` on."""
+        try:
+            self._require_space()
+            self.size += copy_rest(source, offset, self.fd)
+        except OSError as error:
+            self.discard()
+            raise trouble(error) from error
 
     def finish(self) -> None:
         """Do nothing: the accepted message is made durable elsewhere."""

@@ -1,20 +1,29 @@
-"""The store of a configuration's mailboxes and its outbound queue, opened the same way by server processes and commands.
+"""The store of a configuration's mailboxes, its spool and its queue, opened the same way by server processes and commands.
 
-In: a configuration, a clock, an observer of changes. Out: a `MailStore` and a `Queue` that obey `storage.*`.
+In: a configuration, a clock, an observer of changes. Out: a `MailStore`, a `Spool`, a `Queue` that obey `storage.*`.
 """
 
 import contextlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.local_reports import LocalReports
+from mic_mail.queue.local_spool import LocalSpool
+from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
+from mic_mail.queue.spool import Spool
 from mic_mail.storage.index.change_marks import CHANGE_MARKS
 from mic_mail.storage.local_mailstore import LocalMailStore
 from mic_mail.storage.mailstore import MailStore
+from mic_mail.storage.reserve import Reserves
 from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import StorageSettings
+
+if TYPE_CHECKING:  # a server whose mailboxes are files does not load its driver
+    from mic_mail.storage.index.postgresql.database import Database
 
 OPEN_BY_COMMANDS = 32
 """Accounts that a command holds open, about six descriptors each, of the 1,024 that a shell allows."""
@@ -83,18 +92,50 @@ def _in_database(
 
 
 def prepare_mail_store(config: Config) -> None:
-    """Make the tables of a new database of mailboxes and queue; every process and command does so first.
+    """Make the tables of a new database of mailboxes, spool and queue; every process and command does so first.
 
     Raises `NotOurs` where they are of another version.
     """
     if config.storage.database is None:
         return
-    from mic_mail.queue.database_queue import TABLES
+    from mic_mail.queue import database_queue, database_spool
     from mic_mail.storage.index.postgresql.creation import create
     from mic_mail.storage.index.postgresql.database import Database
 
     with contextlib.closing(Database(config.storage.database)) as database:
-        create(database, TABLES)
+        create(database, (*database_queue.TABLES, *database_spool.TABLES))
+
+
+def open_spool(config: Config, store: MailStore | None = None, reserves: Reserves | None = None) -> Spool:
+    """Open the spool; for `store` see `open_queue`, for `reserves` see `Spool`."""
+    if config.storage.database is None:
+        return LocalSpool(config.spool_dir, reserves)
+    from mic_mail.queue.database_spool import DatabaseSpool
+
+    database, is_own = _database_of(config, store)
+    return DatabaseSpool(database, config.spool_dir, reserves, closes=is_own)
+
+
+def open_reports(config: Config, spool: Spool) -> PendingReports:
+    """Open the reports that wait for the entries of the spool."""
+    if isinstance(spool, LocalSpool):
+        return LocalReports(config.spool_dir / "owed", spool)
+    from mic_mail.queue.database_spool import DatabaseReports, DatabaseSpool
+
+    assert isinstance(spool, DatabaseSpool)
+    return DatabaseReports(spool.database)
+
+
+def _database_of(config: Config, store: MailStore | None) -> "tuple[Database, bool]":
+    """Return the connections of a store, or new ones, with the tables made; and whether these are the caller's to close."""
+    from mic_mail.storage.database_ground.mailstore import DatabaseMailStore
+    from mic_mail.storage.index.postgresql.database import Database
+
+    if isinstance(store, DatabaseMailStore):
+        return store.database, False
+    prepare_mail_store(config)  # the server may not have run yet
+    assert config.storage.database is not None
+    return Database(config.storage.database, most=2), True
 
 
 def open_queue(
@@ -106,12 +147,9 @@ def open_queue(
     """
     if config.storage.database is None:
         return LocalQueue(config.queue_dir, comes_again=comes_again)
-    if store is None:
-        prepare_mail_store(config)  # the server may not have run yet
     from mic_mail.queue.database_queue import DatabaseQueue
     from mic_mail.queue.node_lease import NodeLease
-    from mic_mail.storage.database_ground.mailstore import DatabaseMailStore
     from mic_mail.storage.index.postgresql.database import Database
 
-    database = store.database if isinstance(store, DatabaseMailStore) else Database(config.storage.database, most=2)
+    database, _ = _database_of(config, store)
     return DatabaseQueue(database, NodeLease(Database(config.storage.database, most=1)), config.queue_dir)

@@ -1,4 +1,4 @@
-"""The queue of a test, in files or in PostgreSQL."""
+"""Queue and spool of a test, in files or in PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from postgresql_server import PostgresqlServer
-from queue_grounds import FILES, ROWS, NewQueue, clear, opening, queue_database
+from queue_grounds import FILES, ROWS, NewQueue, NewSpool, clear, opening, queue_database, spools
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what a test says of any queue on both."""
-    if "new_queue" in metafunc.fixturenames and not list(metafunc.definition.iter_markers("parametrize")):
+    """Run what a test says of any queue or spool on both."""
+    if {"new_queue", "new_spool"} & set(metafunc.fixturenames) and not list(metafunc.definition.iter_markers("parametrize")):
         in_postgresql = pytest.param(ROWS, marks=pytest.mark.needs_tool("postgres"))
         metafunc.parametrize("ground", [FILES, in_postgresql], indirect=True)
 
@@ -39,4 +39,11 @@ def ground(request: pytest.FixtureRequest) -> str:
 def new_queue(tmp_path: Path, ground: str, request: pytest.FixtureRequest) -> Iterator[NewQueue]:
     server = request.getfixturevalue("queue_server") if ground == ROWS else None
     with opening(server, tmp_path) as new:
+        yield new
+
+
+@pytest.fixture
+def new_spool(tmp_path: Path, ground: str, request: pytest.FixtureRequest) -> Iterator[NewSpool]:
+    server = request.getfixturevalue("queue_server") if ground == ROWS else None
+    with spools(server, tmp_path) as new:
         yield new

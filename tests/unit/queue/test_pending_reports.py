@@ -9,9 +9,11 @@ from mic_mail.cli.commands.queue import named
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.local_queue import LocalQueue
-from mic_mail.queue.pending_reports import PendingReports, name_of
+from mic_mail.queue.local_reports import LocalReports
+from mic_mail.queue.local_spool import LocalSpool
+from mic_mail.queue.pending_reports import name_of
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
-from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import SpoolEntry, SpoolEnvelope, SpoolTarget
 
 ENVELOPE = QueueEnvelope(
     trace_id="ID",
@@ -22,7 +24,7 @@ ENVELOPE = QueueEnvelope(
 NAME = name_of("ID", 1, "delivered")
 
 
-def entry_in(spool: Spool, *mailboxes: int) -> SpoolEntry:
+def entry_in(spool: LocalSpool, *mailboxes: int) -> SpoolEntry:
     draft = spool.draft("ID")
     draft.write(b"Subject: x\r\n\r\n")
     targets = tuple(SpoolTarget(mailbox, parsed(f"u{mailbox}@mic.gov.vn")) for mailbox in mailboxes)
@@ -33,29 +35,12 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_due_when_its_entry_says_so(tmp_path: Path) -> None:
-    """Neither before, nor of another try; and when the entry has ended."""
-    spool, owed = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed")
-    entry = entry_in(spool, 1, 2)
-    owed.keep(NAME, b"report", ENVELOPE)
-    assert owed.due(spool) == []
-    entry.settle([1], now_us=1, told=[NAME])
-    assert owed.due(spool) == [NAME]
-    other = name_of("ID", 2, "delivered")
-    owed.keep(other, b"report", ENVELOPE)
-    assert owed.due(spool) == [NAME]
-    owed.forget("ID", entry.envelope.told)
-    assert owed.due(spool) == [NAME]
-    owed.keep(other, b"report", ENVELOPE)
-    entry.settle([2], now_us=2, told=[other])
-    assert owed.due(spool) == [NAME, other]
-
-
 def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
     """Also where it has left the queue before somebody tries it again."""
-    spool, owed, queue = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed"), LocalQueue(tmp_path / "queue")
+    spool, queue = LocalSpool(tmp_path / "spool"), LocalQueue(tmp_path / "queue")
+    owed = LocalReports(tmp_path / "owed", spool)
     owed.keep(NAME, b"report", ENVELOPE)
-    assert owed.due(spool) == [NAME]
+    assert owed.due() == [NAME]
     assert owed.hand_over(NAME, queue)
     assert files(tmp_path) == {f"{NAME}.msg", f"{NAME}.env"}
     queue.sweep()
@@ -71,20 +56,21 @@ def test_it_comes_into_the_queue_once(tmp_path: Path) -> None:
 
 def test_leftovers_go_with_their_entry(tmp_path: Path) -> None:
     """A report that was not made to its end."""
-    spool, owed = Spool(tmp_path / "spool"), PendingReports(tmp_path / "owed")
+    spool = LocalSpool(tmp_path / "spool")
+    owed = LocalReports(tmp_path / "owed", spool)
     entry = entry_in(spool, 1)
     (tmp_path / "owed" / f"{NAME}.msg").write_bytes(b"rep")
     (tmp_path / "owed" / f"{NAME}.new").write_bytes(b"{")
-    assert owed.due(spool) == []
+    assert owed.due() == []
     assert files(tmp_path / "owed") == {f"{NAME}.msg", f"{NAME}.new"}
     entry.settle([1], now_us=1)
-    assert owed.due(spool) == []
+    assert owed.due() == []
     assert files(tmp_path / "owed") == set()
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At any call; and what cannot be moved into the queue stays."""
-    owed, queue = PendingReports(tmp_path / "owed"), LocalQueue(tmp_path / "queue")
+    owed, queue = LocalReports(tmp_path / "owed", LocalSpool(tmp_path / "spool")), LocalQueue(tmp_path / "queue")
 
     def refuse(*arguments: object, **named: object) -> None:
         raise OSError(28, "No space left on device")

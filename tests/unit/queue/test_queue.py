@@ -16,9 +16,10 @@ from mic_mail.errors import Text
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolUnavailable
 from mic_mail.queue.local_queue import LocalQueue
+from mic_mail.queue.local_spool import LocalSpool
 from mic_mail.queue.queue import EntryEnded, Queue, QueueEntry, QueueEnvelope, QueueRecipient
 from mic_mail.queue.recipient_log import AdminDecision, EntryState, Standing
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import ELSEWHERE, SpoolEnvelope, SpoolTarget
 from queue_grounds import NewQueue, rest
 
 MESSAGE = b"Return-Path: <a@mic.gov.vn>\r\nSubject: x\r\n\r\nx\r\n"
@@ -296,7 +297,7 @@ def test_what_was_sent_is_not_put_again(tmp_path: Path, message: Path) -> None:
     while was_killed:
         step += 1
         root = tmp_path / str(step)
-        spool = Spool(root / "spool")
+        spool = LocalSpool(root / "spool")
         queue = LocalQueue(root / "queue", comes_again=spool.has)
         draft = spool.draft("ID")
         draft.write(MESSAGE)

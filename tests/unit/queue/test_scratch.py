@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mic_mail.queue.spool import Spool
+from mic_mail.queue.local_spool import LocalSpool
 
 
 @pytest.mark.parametrize("has_nameless", [True, False])
 def test_nothing_has_a_name(tmp_path: Path, has_nameless: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the file system knows no files without: so nothing is left by whoever is killed."""
-    spool, real = Spool(tmp_path), os.open
+    spool, real = LocalSpool(tmp_path), os.open
 
     def refusing(path: object, flags: int, *more: object, **named: object) -> int:
         if flags & os.O_TMPFILE == os.O_TMPFILE:

@@ -1,4 +1,4 @@
-"""The spool's entries: their order of life, their owners, and what a kill at any step leaves (RFC 5321 §6.1)."""
+"""The spool's entries in files: their order of life, their owners, and what a kill at any step leaves (RFC 5321 §6.1)."""
 
 import json
 import os
@@ -15,7 +15,8 @@ from addresses import Spelling, parsed, spellings
 from kills import Ended, Say, die_before, in_child
 from mic_mail.mime.original_recipient import OriginalRecipient
 from mic_mail.queue.errors import SpoolFull, SpoolUnavailable
-from mic_mail.queue.spool import Spool, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.local_spool import LocalSpool
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 
 MESSAGE = b"Return-Path: <a@a.example>\r\nSubject: x\r\n\r\nx\r\n"
 
@@ -36,7 +37,7 @@ def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def accept(spool: Spool, *mailboxes: int) -> Any:
+def accept(spool: LocalSpool, *mailboxes: int) -> Any:
     draft = spool.draft("ID")
     draft.write(MESSAGE[:10])
     draft.write(MESSAGE[10:])
@@ -50,7 +51,7 @@ def open_files() -> int:
 @pytest.mark.parametrize("kind", [".msg", ".env"])
 def test_an_entry_that_cannot_be_opened_holds_up_no_other(tmp_path: Path, kind: str) -> None:
     """As after a restore by root, or on a bad disk: the others are taken up each time, it once that is mended."""
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     for spool_id in ("a1", "a2", "a3"):
         draft = spool.draft(spool_id)
         draft.write(MESSAGE)
@@ -72,24 +73,10 @@ def test_an_entry_that_cannot_be_opened_holds_up_no_other(tmp_path: Path, kind: 
     assert [entry.spool_id for entry in spool.recover()] == ["a1", "a2", "a3"]
 
 
-def test_who_cannot_say_whether_an_entry_waits_owns_nothing(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    accept(spool, 1).release()
-
-    def waits(slip: SpoolEnvelope) -> bool:
-        raise LookupError("the directory")
-
-    before = open_files()
-    with pytest.raises(LookupError):
-        list(spool.recover(waits=waits))
-    assert open_files() == before
-    assert [entry.spool_id for entry in spool.recover()] == ["ID"]
-
-
 @pytest.mark.clause("9.2")
 def test_the_life_of_an_entry(tmp_path: Path) -> None:
     """Nothing is live before `commit`, everything is gone after the last recipient is settled."""
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     draft = spool.draft("ID")
     draft.write(MESSAGE)
     assert files(tmp_path) == {"tmp/ID.msg"}
@@ -106,60 +93,16 @@ def test_the_life_of_an_entry(tmp_path: Path) -> None:
 
 def test_a_draft_that_is_discarded_was_never_there(tmp_path: Path) -> None:
     """Nothing is left, and discarding twice is harmless."""
-    draft = Spool(tmp_path).draft("ID")
+    draft = LocalSpool(tmp_path).draft("ID")
     draft.write(MESSAGE)
     draft.discard()
     draft.discard()
     assert files(tmp_path) == set()
 
 
-def test_recovery_hands_out_what_nobody_owns(tmp_path: Path) -> None:
-    """A living owner keeps its entries and drafts; what it let go of is handed out once, with its progress."""
-    spool, other = Spool(tmp_path), Spool(tmp_path)
-    draft = spool.draft("DRAFT")
-    entry = accept(spool, 1, 2)
-    assert list(other.recover()) == []
-    assert files(tmp_path) == {"live/ID.msg", "live/ID.env", "tmp/DRAFT.msg"}
-    entry.settle([1], now_us=1)
-    entry.release()
-    draft.discard()
-    (again,) = other.recover()
-    assert again.envelope == entry.envelope
-    assert [target.mailbox_id for target in again.open_targets] == [2]
-    assert again.origin(2) == entry.origin(2)
-    assert list(spool.recover()) == []
-    again.settle([2], now_us=2)
-    assert files(tmp_path) == set()
-
-
-def test_what_is_not_due_is_not_handed_out(tmp_path: Path) -> None:
-    """A try that left somebody out says when the next is; the entry is handed out then, or to one who asks for all."""
-    spool = Spool(tmp_path)
-    entry = accept(spool, 1, 2)
-    entry.settle([1], now_us=5_000_000)
-    entry.release()
-    due = entry.envelope.next_try_us
-    assert due == 65_000_000
-    assert list(spool.recover(due - 1)) == []
-    for ask in ((due,), ()):
-        [again] = spool.recover(*ask)
-        assert again.envelope == entry.envelope
-        again.release()
-
-
-def test_a_clock_that_was_far_ahead_keeps_nothing_for_years(tmp_path: Path) -> None:
-    """A next try beyond the longest pause was written under a clock that has been set back: it is due."""
-    spool = Spool(tmp_path)
-    entry = accept(spool, 1)
-    entry.settle([], now_us=10**18)
-    entry.release()
-    [again] = spool.recover(5_000_000)
-    again.release()
-
-
 def test_an_envelope_that_cannot_be_read_is_left_to_people(tmp_path: Path) -> None:
     """Mail is not thrown away because a file is odd; a later version's entry waits for that version."""
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     accept(spool, 1).release()
     for octets in (b"", b"{}", b"[]", b'{"format": 2}', b"\xff"):
         (tmp_path / "live" / "ID.env").write_bytes(octets)
@@ -192,7 +135,7 @@ def test_a_slip_of_an_earlier_version() -> None:
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "open"])
 def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """No space at any step: `SpoolFull` (452), no file stays, and the spool works again afterwards."""
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     real = getattr(os, call)
 
     def refuse(*arguments: Any, **named: Any) -> Any:
@@ -207,7 +150,7 @@ def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path, monkeyp
     accept(spool, 1).settle([1], now_us=1)
 
 
-def commit(spool: Spool, draft: Any) -> None:
+def commit(spool: LocalSpool, draft: Any) -> None:
     draft = draft or spool.draft("ID")
     draft.write(MESSAGE)
     draft.commit(slip(1))
@@ -215,7 +158,7 @@ def commit(spool: Spool, draft: Any) -> None:
 
 def test_an_id_that_is_taken_is_refused(tmp_path: Path) -> None:
     """Two drafts never write into one file."""
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     first = spool.draft("ID")
     with pytest.raises(SpoolUnavailable):
         spool.draft("ID")
@@ -254,16 +197,16 @@ def test_a_kill_at_any_step_neither_loses_nor_doubles(memory: Path) -> None:
         step += 1
         root, mailboxes = memory / f"spool{step}", memory / f"mail{step}"
         mailboxes.mkdir()
-        Spool(root)
+        LocalSpool(root)
 
         def work(say: Say, root: Path = root, mailboxes: Path = mailboxes) -> None:
-            entry = accept(Spool(root), 1, 2)
+            entry = accept(LocalSpool(root), 1, 2)
             say("250")
             deliver(entry, mailboxes, say)
 
         child = killed_at(step, work)
         killed = child.killed
-        for entry in Spool(root).recover():
+        for entry in LocalSpool(root).recover():
             assert entry.path.read_bytes() == MESSAGE
             deliver(entry, mailboxes, lambda word: None)
         delivered = sorted(path.name for path in mailboxes.iterdir())
@@ -281,12 +224,12 @@ def test_a_kill_during_recovery_is_recovered_too(memory: Path) -> None:
     """Recovery itself may be killed at any step, again and again."""
     root, mailboxes = memory / "spool", memory / "mail"
     mailboxes.mkdir()
-    accept(Spool(root), 1, 2, 3).release()
+    accept(LocalSpool(root), 1, 2, 3).release()
     (root / "tmp" / "OLD.msg").write_bytes(b"half")
     (root / "live" / "ENDING.msg").write_bytes(b"done")
 
     def work(say: Say) -> None:
-        for entry in Spool(root).recover():
+        for entry in LocalSpool(root).recover():
             deliver(entry, mailboxes, say)
 
     killed, step = True, 0
@@ -300,7 +243,7 @@ def test_a_kill_during_recovery_is_recovered_too(memory: Path) -> None:
 def test_recovery_takes_nothing_from_those_who_begin(tmp_path: Path) -> None:
     """Drafts that are begun while another process recovers are all committed: none is taken for a leftover."""
     over = threading.Event()
-    other = Spool(tmp_path)
+    other = LocalSpool(tmp_path)
 
     def recover() -> None:
         while not over.is_set():
@@ -309,7 +252,7 @@ def test_recovery_takes_nothing_from_those_who_begin(tmp_path: Path) -> None:
 
     recovering = threading.Thread(target=recover)
     recovering.start()
-    spool = Spool(tmp_path)
+    spool = LocalSpool(tmp_path)
     try:
         for number in range(1500):
             draft = spool.draft(f"ID{number}")

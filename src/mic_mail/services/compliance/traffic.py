@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
 
 from mic_mail.clock import instant_of
 from mic_mail.errors import Text
 from mic_mail.i18n import dates
 from mic_mail.policy.facts import MailboxKind
-from mic_mail.queue import spool
 from mic_mail.queue.queue import QueueEntry
 from mic_mail.services.authentication.decision_cache import KEPT_BACK
 from mic_mail.services.compliance.finding import Finding, Records, evidence
-from mic_mail.services.mail_store import open_queue
+from mic_mail.services.mail_store import open_queue, open_spool
 
 LOOKED_AT = 2000
 """The oldest entries of a long queue that are read, to stay quick; 200 us each."""
@@ -22,8 +20,9 @@ _REFUSED = ("message_refused", "recipient_refused")
 
 @evidence("4.2")
 def waiting(records: Records) -> Iterator[Finding]:
-    ids = spool.waiting(records.config.spool_dir)
-    envelopes = (spool.read_envelope(records.config.spool_dir, each) for each in islice(ids, LOOKED_AT))
+    with closing(open_spool(records.config)) as spool:
+        ids = spool.names()
+        envelopes = [spool.read(each) for each in ids[:LOOKED_AT]]
     oldest = min((envelope.accepted_at_us for envelope in envelopes if envelope is not None), default=None)
     since = _since(oldest)
     what = Text(f"thư chờ vào hộp thư{since.vi}", f"messages waiting for a mailbox{since.en}")

@@ -21,7 +21,7 @@ from mic_mail.queue.notifications import notify_decided
 from mic_mail.queue.queue import DamagedEntry, EntryEnded, Queue, QueueEntry
 from mic_mail.queue.recipient_log import AdminDecision
 from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry
-from mic_mail.services.mail_store import open_queue
+from mic_mail.services.mail_store import open_queue, open_spool
 from mic_mail.services.notifications.notices import Notices
 
 SECURITY = "7.2.c"
@@ -67,7 +67,7 @@ class Queued:
 
     def count(self) -> int:
         """Return how many messages are pending, for local mailboxes and for other domains."""
-        with closing(Spool(self._config.spool_dir)) as spool:
+        with closing(open_spool(self._config)) as spool:
             waiting = {entry.spool_id for entry in self._entries(spool)}
         with closing(open_queue(self._config)) as queue:
             return len(waiting.union(entry.entry_id for entry in self._leaving(queue)))
@@ -75,7 +75,7 @@ class Queued:
     def drop(self, notices: Notices, origin: ActContext, log: MailLog) -> int:
         """Drop the messages undelivered and notify the sender (Reg. 4.2); return how many."""
         dropped = set()
-        with closing(open_queue(self._config)) as queue, closing(Spool(self._config.spool_dir)) as spool:
+        with closing(open_queue(self._config)) as queue, closing(open_spool(self._config)) as spool:
             for entry in self._entries(spool):
                 # Recipients already handed to the queue (a kill prevented the note here) are sent or dropped there.
                 elsewhere = ELSEWHERE if queue.had(entry.spool_id) else None

@@ -30,9 +30,10 @@ from mic_mail.mime.dsn_mdn import MOST_OCTETS, DeliveryReport, DsnAction, read_r
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.process.runtime import Runtime
 from mic_mail.queue import dsn
+from mic_mail.queue.errors import UNREADABLE, SpoolUnavailable
 from mic_mail.queue.pending_reports import PendingReports, name_of
 from mic_mail.queue.queue import Queue, QueueEnvelope, QueueRecipient
-from mic_mail.queue.spool import ELSEWHERE, Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.spool import ELSEWHERE, SpoolEntry, SpoolEnvelope, SpoolTarget
 from mic_mail.services.authentication.sign_in import SignInService
 from mic_mail.services.notifications.notices import RETURN_PATH
 from mic_mail.services.queue.dsn_writer import DsnWriter, accepted, beginning
@@ -92,7 +93,6 @@ class InboundReports:
         self,
         runtime: Runtime,
         pending: PendingReports,
-        spool: Spool,
         queue: Queue,
         writer: DsnWriter,
         *,
@@ -103,7 +103,6 @@ class InboundReports:
         sending = runtime.config().sending
         self._warn_after, self._give_up = timedelta(seconds=sending.warn_after), timedelta(seconds=sending.give_up)
         self._pending = pending
-        self._spool = spool
         self._queue = queue
         self._writer = writer
         self._access = access
@@ -186,7 +185,7 @@ class InboundReports:
         message = self._writer.write(
             to,
             envelope,
-            beginning(entry.path, envelope),
+            _beginning(entry),
             lambda subject: kind.letter(subject, at, *([until] if is_late else []), addresses),
             reports,
             kind=of_kind,
@@ -206,7 +205,7 @@ class InboundReports:
     async def run_once(self) -> None:
         """Deliver all reports that are due."""
         try:
-            await self.deliver(await self._runtime.executors.io(self._pending.due, self._spool))
+            await self.deliver(await self._runtime.executors.io(self._pending.due))
         except (MicMailError, OSError) as error:
             self._runtime.log.event("report_waits", **failure(error))
 
@@ -239,6 +238,13 @@ class InboundReports:
             addresses = [target.address for target in targets]
             about = {"trace": envelope.trace_id, "sender": envelope.sender, "action": kind.action, "recipients": addresses}
             self._runtime.log.event("report_withheld", **about, reason=reason)
+
+
+def _beginning(entry: SpoolEntry) -> bytes:
+    try:
+        return beginning(entry.path, entry.envelope)
+    except (*UNREADABLE, SpoolUnavailable):  # as there
+        return b""
 
 
 def _reason_to_be_silent(envelope: SpoolEnvelope) -> str | None:

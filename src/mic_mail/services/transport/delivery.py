@@ -291,7 +291,7 @@ class LocalDeliverer:
             self.backoff.failed(entry.envelope.trace_id)
             self._runtime.log.event("spool_entry_waits", trace=entry.envelope.trace_id, **failure(error))
         finally:
-            entry.release()
+            entry.close()
 
     async def _deliver_here(
         self, entry: SpoolEntry, deliveries: Mapping[int, LocalDelivery], answers: Answers | None, doubtful: bool
@@ -321,6 +321,8 @@ class LocalDeliverer:
     async def _scanned_file(self, entry: SpoolEntry) -> Answers:
         """Compute the index data of a message that an earlier process accepted."""
         scanner = Scanner()
+        if not entry.is_local:
+            await self._runtime.executors.io(lambda: entry.path)
         with open(entry.path, "rb", buffering=0) as file:  # noqa: ASYNC230 - opening does not wait; reads run in an executor
             while octets := await self._runtime.executors.io(file.read, SCAN_OCTETS):
                 await self._runtime.executors.cpu(scanner.feed, octets)
@@ -331,7 +333,11 @@ class LocalDeliverer:
         if local is None:
             return "NoMailbox"
         account = self._store.account_of(local.mailbox)
-        if doubtful and await self._runtime.account_executors.write(account.ref, account.is_delivered, entry.path):
+        if (
+            doubtful
+            and entry.is_local
+            and await self._runtime.account_executors.write(account.ref, account.is_delivered, entry.path)
+        ):
             # by a process that was killed, perhaps before it wrote the log
             self._runtime.log.event(
                 "delivery_found", trace=local.trace_id, mailbox=local.mailbox.address, recipient=local.recipient.address
@@ -339,6 +345,9 @@ class LocalDeliverer:
             return None
         if (cause := self._why_not(local.mailbox)) is not None:  # the mailbox was reclaimed while the entry waited
             return cause
+        if (octets := entry.content) is not None:
+            await self.small(local, octets, answers)
+            return None
         staged = await self._runtime.executors.io(account.stage_link, entry.path)
         try:
             await self.staged(local, staged, answers)

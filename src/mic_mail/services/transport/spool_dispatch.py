@@ -151,6 +151,8 @@ class SpoolDispatch:
         The first run takes everything, since the cause of the delay may be why the server was restarted; later runs take
         what is due.
         """
+        if not self._has_looked:
+            await self._runtime.executors.io(self._spool.take_in)
         await self._reports.run_once()
         now_us = self._runtime.clock.steady_us() if self._has_looked else None
         held: list[SpoolEnvelope] = []

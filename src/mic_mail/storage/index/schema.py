@@ -35,7 +35,7 @@ from sqlalchemy.engine import Dialect
 from mic_mail.storage.index.tables import TEXT, columns, creation, stamp, stamps, table
 
 INDEX_VERSION = 3
-DATABASE_VERSION = 4
+DATABASE_VERSION = 5
 """The version of the tables of a database, higher than that of the indexes in it."""
 APPLICATION_ID = 0x6D6D6978
 """SQLite's `application_id`: "mmix"."""

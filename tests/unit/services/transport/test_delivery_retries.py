@@ -16,7 +16,8 @@ from mic_mail.clock import ManualClock
 from mic_mail.log.maillog import stamp
 from mic_mail.mailbox_address import NULL_PATH
 from mic_mail.policy.facts import FactKind
-from mic_mail.queue.spool import Spool, SpoolEntry, SpoolEnvelope, SpoolTarget
+from mic_mail.queue.local_spool import LocalSpool, LocalSpoolEntry
+from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
 from population import draft
 from waiting import wait_for
 
@@ -72,7 +73,7 @@ def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer]
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patches:
-        patches.setattr(Spool, "recover", fails)
+        patches.setattr(LocalSpool, "recover", fails)
         server = serve(clock=ManualClock(NOW))
         dvbe = server.issue("dvbe")
         target, later = SpoolTarget(dvbe.mailbox_id, parsed("dvbe@mic.gov.vn")), server.clock.now_us() + 3_600_000_000
@@ -114,7 +115,7 @@ def test_an_attempt_that_cannot_be_recorded_is_repeated_after_growing_pauses(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patches:
-        patches.setattr(SpoolEntry, "settle", fails)
+        patches.setattr(LocalSpoolEntry, "settle", fails)
         assert [attempts() for _ in range(3)] == [1, 1, 1]
         for count, seconds in enumerate((15, 30, 60), start=2):
             server.move_clock_to(clock.now() + timedelta(seconds=seconds))
