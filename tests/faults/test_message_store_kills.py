@@ -64,7 +64,7 @@ class Store:
     at: Callable[[Path], Any]
     record: Callable[..., Any]
     release: Callable[[Any], object]
-    hand_over: Callable[[Any, Any, Spool], bool]
+    hand_over: Callable[[Any, Any, LocalSpool], bool]
     released: Any
     sent: Any
     """The state of a message that was handed over."""

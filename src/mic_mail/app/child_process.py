@@ -53,6 +53,7 @@ def make_ready(config: Config) -> None:
     preload()
     if config.storage.database is not None:
         import mic_mail.queue.database_queue
+        import mic_mail.queue.database_spool
         import mic_mail.storage.database_ground.mailstore
         import mic_mail.storage.index.postgresql.creation
     if is_postgresql(config.directory_url):

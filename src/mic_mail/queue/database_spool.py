@@ -7,7 +7,7 @@
     put        one transaction; `250` is answered after its COMMIT. The process that has put an entry holds it
     hold       until `held_until`, by the database's clock; extended while the process works on the entry
     take up    whoever finds an entry that nobody holds, and whose next attempt is due, holds it (FOR UPDATE SKIP LOCKED)
-    progress   the envelope is replaced, if this process still holds the entry, and its reports become due
+    progress   the envelope is replaced, if nobody else has taken the entry up, and its reports become due; the hold ends
     end        the row is removed, by the same rule; reports that were kept and not recorded go with it (ON DELETE CASCADE)
 
     a process dies, or its node    its entries are free after `HOLD_SECONDS`
@@ -87,7 +87,7 @@ _EXTEND = """UPDATE spool_entry SET held_until = clock_timestamp() + make_interv
     WHERE holder = $1 AND entry_id = ANY(string_to_array($2, ' '))"""
 _RELEASE = "UPDATE spool_entry SET holder = NULL, held_until = NULL WHERE entry_id = $1 AND holder = $2"
 _RELEASE_ALL = "UPDATE spool_entry SET holder = NULL, held_until = NULL WHERE holder = $1"
-_PROGRESS = """UPDATE spool_entry SET envelope = CAST($3 AS bytea), next_try_us = $4
+_PROGRESS = """UPDATE spool_entry SET envelope = CAST($3 AS bytea), next_try_us = $4, held_until = NULL
     WHERE entry_id = $1 AND holder = $2"""
 _LOCK = "SELECT 1 FROM spool_entry WHERE entry_id = $1 AND holder = $2 FOR UPDATE"
 _END = "DELETE FROM spool_entry WHERE entry_id = $1 AND holder = $2"
@@ -362,8 +362,7 @@ class DatabaseSpoolEntry(SpoolEntry):
         except Unavailable as error:
             raise trouble(error) from error
         self.envelope = envelope
-        if not envelope.open_targets:
-            self.close()
+        self.close()
 
     def release(self) -> None:
         self.close()

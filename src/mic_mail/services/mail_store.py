@@ -98,12 +98,13 @@ def prepare_mail_store(config: Config) -> None:
     """
     if config.storage.database is None:
         return
-    from mic_mail.queue import database_queue, database_spool
+    from mic_mail.queue.database_queue import TABLES as QUEUE_TABLES
+    from mic_mail.queue.database_spool import TABLES as SPOOL_TABLES
     from mic_mail.storage.index.postgresql.creation import create
     from mic_mail.storage.index.postgresql.database import Database
 
     with contextlib.closing(Database(config.storage.database)) as database:
-        create(database, (*database_queue.TABLES, *database_spool.TABLES))
+        create(database, (*QUEUE_TABLES, *SPOOL_TABLES))
 
 
 def open_spool(config: Config, store: MailStore | None = None, reserves: Reserves | None = None) -> Spool:

@@ -168,8 +168,6 @@ def test_a_process_that_is_silent_loses_what_it_holds(database: PostgresqlServer
     assert list(spool.recover()) == []
     again.settle([1], now_us=1)
     assert [target.mailbox_id for target in again.open_targets] == [2]
-    again.close()
-    lapse(database)
     (third,) = spool.recover()
     assert third.envelope == again.envelope
     spool.close()

@@ -28,7 +28,8 @@ MESSAGE = b"From: a@a.example\r\nSubject: x\r\n\r\n" + b"0123456789\r\n" * 200
 def slips(server: MailServer) -> list[SpoolEnvelope]:
     """What waits in the spool when nothing is under way."""
     server.call(server.running.context.mailflow.settle())
-    return [SpoolEnvelope.decode(path.read_bytes()) for path in server.config.spool_dir.rglob("*.env")]
+    spool = server.running.context.spool
+    return [envelope for name in spool.names() if (envelope := spool.read(name)) is not None]
 
 
 def messages(server: MailServer, local: str) -> int:
@@ -69,7 +70,7 @@ def test_a_file_of_the_spool_that_cannot_be_opened_is_told_of_once(serve: Callab
 def test_a_first_look_that_fails_is_taken_again(serve: Callable[..., MailServer], monkeypatch: pytest.MonkeyPatch) -> None:
     """At everything, whatever is due: what was in the way may be why somebody has restarted the server."""
 
-    def fails(*given: object) -> Iterator[SpoolEntry]:
+    def fails(*given: object) -> Iterator[LocalSpoolEntry]:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patches:
