@@ -3,6 +3,7 @@
 Mail from a mailbox that is suspended or reclaimed now stays in the spool (Reg. 7.1, 7.2.c; decision 0061).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import cache
@@ -53,6 +54,7 @@ class SpoolDispatch:
         self._delivering = delivering
         self._reports = reports
         self._has_looked = False
+        self._resuming = asyncio.Lock()
         self._held: set[str] = set()
         """Trace ids of entries that wait because their sender is suspended, as of the last run."""
         self._unreadable: set[str] = set()
@@ -149,8 +151,12 @@ class SpoolDispatch:
         """Resume the entries that earlier processes accepted and did not finish, and those that were deferred.
 
         The first run takes everything, since the cause of the delay may be why the server was restarted; later runs take
-        what is due.
+        what is due. Two at once would divide the entries, and each return before the other has begun with its part.
         """
+        async with self._resuming:
+            return await self._resume()
+
+    async def _resume(self) -> int:
         if not self._has_looked:
             await self._runtime.executors.io(self._spool.take_in)
         await self._reports.run_once()
