@@ -84,7 +84,7 @@ _TAKE_UP = """UPDATE spool_entry SET holder = $2, held_until = clock_timestamp()
         FOR UPDATE SKIP LOCKED)
     RETURNING envelope, size, beginning"""
 _EXTEND = """UPDATE spool_entry SET held_until = clock_timestamp() + make_interval(secs => $3)
-    WHERE holder = $1 AND entry_id = ANY(string_to_array($2, ' '))"""
+    WHERE holder = $1 AND held_until IS NOT NULL AND entry_id = ANY(string_to_array($2, ' '))"""
 _RELEASE = "UPDATE spool_entry SET holder = NULL, held_until = NULL WHERE entry_id = $1 AND holder = $2"
 _RELEASE_ALL = "UPDATE spool_entry SET holder = NULL, held_until = NULL WHERE holder = $1"
 _PROGRESS = """UPDATE spool_entry SET envelope = CAST($3 AS bytea), next_try_us = $4, held_until = NULL

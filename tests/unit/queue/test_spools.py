@@ -167,6 +167,9 @@ def test_a_process_that_is_silent_loses_what_it_holds(database: PostgresqlServer
     entry.release()
     assert list(spool.recover()) == []
     again.settle([1], now_us=1)
+    late = other.holding("ID", again.envelope, len(MESSAGE), MESSAGE)
+    other.extend_holds()  # it was about to be asked for when the attempt was recorded
+    late.close()
     assert [target.mailbox_id for target in again.open_targets] == [2]
     (third,) = spool.recover()
     assert third.envelope == again.envelope
