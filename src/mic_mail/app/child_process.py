@@ -54,6 +54,7 @@ def make_ready(config: Config) -> None:
     if config.storage.database is not None:
         import mic_mail.queue.database_queue
         import mic_mail.queue.database_spool
+        import mic_mail.queue.sent_amounts
         import mic_mail.storage.database_ground.mailstore
         import mic_mail.storage.index.postgresql.creation
     if is_postgresql(config.directory_url):

@@ -18,7 +18,8 @@ from mic_mail.queue.pending_reports import PendingReports
 from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.send_limits import SendLimits
-from mic_mail.services.mail_store import open_queue, open_reports, open_spool
+from mic_mail.services.abuse.shared_counters import SharedCounters
+from mic_mail.services.mail_store import open_queue, open_reports, open_sent_amounts, open_spool
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -58,7 +59,8 @@ class ServerContext(ProcessContext):
         self.usage = ChangedAccounts(self.runtime, self.store, Notices(self.store, config, clock))
         self.queued = QueueNotifications(self.feed)
         self.learning = TrainingNotes(self.runtime, store=self.store)
-        self.counts = SendCounters(config.sent_dir, name)
+        amounts = open_sent_amounts(config, self.store)
+        self.counts = SendCounters(config.sent_dir, name) if amounts is None else SharedCounters(amounts)
         self.reserves = Reserves(str(config.mail_root))
         """The space for removals when a disk is full; of this machine, wherever the mailboxes lie."""
         self.disk_reserve = DiskReserve(self.runtime, self.reserves, config.storage.reserve)
@@ -152,8 +154,12 @@ class ServerContext(ProcessContext):
         """
         self._end_tasks()
         await self.mailflow.checkers.close()
-        await self._close_files(self.spool.close, self.store.close, self.queue.close, self.duty.close, self.directory.close)
-        self.counts.close()
+        counts = self.counts
+        closers = [self.spool.close, self.store.close, self.queue.close, self.duty.close, self.directory.close]
+        if isinstance(counts, SharedCounters):
+            closers.insert(0, partial(counts.exchange_all, self.clock.steady_us() / 1e6))
+        await self._close_files(*closers)
+        counts.close()
 
 
 async def open_context(

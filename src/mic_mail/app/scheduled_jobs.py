@@ -19,6 +19,7 @@ from mic_mail.policy.calendar import local_day
 from mic_mail.quarantine.held_messages import HeldMessages
 from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.queue.local_queue import folders_of
+from mic_mail.services.abuse.shared_counters import EXCHANGE_SECONDS, SharedCounters
 from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
 from mic_mail.services.authentication import known_networks
 from mic_mail.services.exports.content_export import ContentExport
@@ -106,6 +107,10 @@ def for_itself(context: ServerContext) -> list[Job]:
     ]
     if context.spool.hold_seconds is not None:
         jobs.append(Job("spool_holds", context.spool.hold_seconds / 4, lambda: io(context.spool.extend_holds)))
+    counts = context.counts
+    if isinstance(counts, SharedCounters):
+        exchange = partial(io, lambda: counts.exchange_all(context.clock.steady_us() / 1e6))
+        jobs.append(Job("sent_amounts", EXCHANGE_SECONDS, exchange, is_idle=lambda: not counts.has_counted()))
     return jobs
 
 

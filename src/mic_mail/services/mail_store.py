@@ -23,6 +23,7 @@ from mic_mail.storage.store import OnChange
 from mic_mail.storage.types import StorageSettings
 
 if TYPE_CHECKING:  # a server whose mailboxes are files does not load its driver
+    from mic_mail.queue.sent_amounts import SentAmounts
     from mic_mail.storage.index.postgresql.database import Database
 
 OPEN_BY_COMMANDS = 32
@@ -100,11 +101,12 @@ def prepare_mail_store(config: Config) -> None:
         return
     from mic_mail.queue.database_queue import TABLES as QUEUE_TABLES
     from mic_mail.queue.database_spool import TABLES as SPOOL_TABLES
+    from mic_mail.queue.sent_amounts import TABLES as SENT_TABLES
     from mic_mail.storage.index.postgresql.creation import create
     from mic_mail.storage.index.postgresql.database import Database
 
     with contextlib.closing(Database(config.storage.database)) as database:
-        create(database, (*QUEUE_TABLES, *SPOOL_TABLES))
+        create(database, (*QUEUE_TABLES, *SPOOL_TABLES, *SENT_TABLES))
 
 
 def open_spool(config: Config, store: MailStore | None = None, reserves: Reserves | None = None) -> Spool:
@@ -125,6 +127,16 @@ def open_reports(config: Config, spool: Spool) -> PendingReports:
 
     assert isinstance(spool, DatabaseSpool)
     return DatabaseReports(spool.database)
+
+
+def open_sent_amounts(config: Config, store: MailStore | None = None) -> "SentAmounts | None":
+    """Return what mailboxes have sent over all nodes, for `store` see `open_queue`; None where this machine counts alone."""
+    if config.storage.database is None:
+        return None
+    from mic_mail.queue.sent_amounts import SentAmounts
+
+    database, is_own = _database_of(config, store)
+    return SentAmounts(database, closes=is_own)
 
 
 def _database_of(config: Config, store: MailStore | None) -> "tuple[Database, bool]":

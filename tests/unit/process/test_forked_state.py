@@ -129,6 +129,7 @@ LOADED_LATE = [
     ("mic_mail.app.child_process", "mic_mail.directory.postgresql"),  # by the supervisor, for a directory there
     ("mic_mail.app.child_process", "mic_mail.queue.database_queue"),  # by the supervisor, for mailboxes in a database
     ("mic_mail.app.child_process", "mic_mail.queue.database_spool"),  # likewise
+    ("mic_mail.app.child_process", "mic_mail.queue.sent_amounts"),
     ("mic_mail.app.child_process", "mic_mail.storage.database_ground.mailstore"),  # by the supervisor, for such mailboxes
     ("mic_mail.app.child_process", "mic_mail.storage.index.postgresql.creation"),
     ("mic_mail.app.server", "mic_mail.app.web_process"),
@@ -141,6 +142,7 @@ LOADED_LATE = [
     ("mic_mail.documents.xlsx", "openpyxl"),  # for a spreadsheet: commands and pages
     ("mic_mail.services.mail_store", "mic_mail.queue.database_queue"),  # loaded by then, as above
     ("mic_mail.services.mail_store", "mic_mail.queue.database_spool"),  # loaded by then, as above
+    ("mic_mail.services.mail_store", "mic_mail.queue.sent_amounts"),
     ("mic_mail.services.mail_store", "mic_mail.storage.database_ground.mailstore"),  # loaded by then, as above
     ("mic_mail.services.mail_store", "mic_mail.storage.index.postgresql.creation"),
     ("mic_mail.services.mail_store", "mic_mail.storage.index.postgresql.database"),

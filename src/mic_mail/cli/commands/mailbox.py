@@ -1,6 +1,7 @@
 """`mic-mail mailbox list|show|explain`: show mailboxes, and explain their states."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import date
 from typing import Annotated
 
@@ -22,10 +23,13 @@ from mic_mail.policy.legal_holds import holds
 from mic_mail.policy.lifecycle import Decision, LifecycleSettings, MailboxState, NextChange, Reason
 from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
-from mic_mail.process.send_counters import SendCounters
+from mic_mail.process.send_counters import SendCounters, Sums
 from mic_mail.services.abuse.send_limits import DAY, HOUR, LimitUse, ceilings_of, uses
+from mic_mail.services.abuse.shared_counters import SharedCounters
+from mic_mail.services.mail_store import open_sent_amounts
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.settings import lifecycle_settings
+from mic_mail.storage.errors import Unavailable
 
 app = Commands()
 
@@ -133,18 +137,25 @@ def explain_state(
 def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
     """Return what was sent lately, with the limits (Reg. 7.2.c); empty if the counters cannot be read."""
     ceilings = ceilings_of(here.config, entry.address)
-    counts = SendCounters(here.config.sent_dir, None)
     try:
-        found = list(uses(counts.sums(entry.mailbox_id, here.clock.now().timestamp()), ceilings))
-    except OSError:
+        found = list(uses(_sums(here, entry), ceilings))
+    except (OSError, Unavailable):
         return {}
-    finally:
-        counts.close()
     return {
         "sent_in_hour": _used([use for use in found if use.span == HOUR]),
         "sent_in_day": _used([use for use in found if use.span == DAY]),
         "sent": {f"{use.what}_{use.span}": {"taken": use.taken, "limit": use.limit} for use in found},
     }
+
+
+def _sums(here: CliContext, entry: Entry) -> Sums:
+    now = here.clock.now().timestamp()
+    amounts = open_sent_amounts(here.config)
+    if amounts is not None:
+        with closing(SharedCounters(amounts)) as shared:
+            return shared.read(entry.mailbox_id, now)
+    with closing(SendCounters(here.config.sent_dir, None)) as counts:
+        return counts.sums(entry.mailbox_id, now)
 
 
 def _used(found: list[LimitUse]) -> Text:

@@ -2,7 +2,7 @@
 
 No hour exceeds its limit, wherever it begins, and nobody waits longer for room than an hour and five minutes; for a day's
 limit, a day and an hour. The counts are shared by all processes and survive restarts (`process.send_counters`), so the
-time is the wall clock's.
+time is the wall clock's. Nodes of one database count together (`shared_counters`).
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from typing import Final
 
 from mic_mail.config.model import Config
 from mic_mail.process.send_counters import NAMES, Amounts, SendCounters, Sums
+from mic_mail.services.abuse.shared_counters import SharedCounters
 
 HOUR: Final = "hour"
 DAY: Final = "day"
@@ -67,10 +68,12 @@ class LimitUse:
 
 
 class SendLimits:
-    """The counts of one server, for one process."""
+    """The counts of one server, or of all nodes of a database, for one process."""
 
-    def __init__(self, counts: SendCounters) -> None:
+    def __init__(self, counts: "SendCounters | SharedCounters") -> None:
         self._counts = counts
+        self.is_shared = not isinstance(counts, SendCounters)
+        """Set where several nodes count: then a message is counted by `take_with_others`, in a thread."""
 
     def full(self, mailbox_id: int, wanted: Amounts, ceilings: Ceilings, now: float) -> LimitReached | None:
         """Return the ceiling that `wanted` exceeds, of several the longest lasting; nothing is counted."""
@@ -86,6 +89,24 @@ class SendLimits:
         full = self._full(mailbox_id, wanted, ceilings, now, counted=wanted)
         if full is not None:
             self.give_back(mailbox_id, wanted, now)
+        return full
+
+    def take_with_others(
+        self, mailbox_id: int, message: Amounts, named: int, ceilings: Ceilings, now: float
+    ) -> LimitReached | None:
+        """Count a message over all nodes, unless it or its recipients exceed a ceiling. Blocking.
+
+        `named` are its recipients, which have been counted in this process. Where they do not fit after all, since others were
+        named at other nodes, they are given back with the message. Raises `Unavailable`; the message is counted then.
+        """
+        assert isinstance(self._counts, SharedCounters)
+        self._counts.add(mailbox_id, now, message)
+        self._counts.exchange(mailbox_id, now)
+        whole = message._replace(recipients=named)
+        full = self._full(mailbox_id, whole, ceilings, now, counted=whole)
+        if full is not None:
+            self.give_back(mailbox_id, whole, now)
+            self._counts.exchange(mailbox_id, now)
         return full
 
     def _full(

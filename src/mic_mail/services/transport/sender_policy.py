@@ -17,7 +17,7 @@ from mic_mail.services.abuse.send_limits import HOUR, Ceilings, LimitReached, Se
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import RefusalKind
 from mic_mail.services.authentication.sign_in import SignInService
-from mic_mail.services.transport.check import MailCommand, RcptCommand
+from mic_mail.services.transport.check import MailCommand, MaybeRefusal, RcptCommand
 from mic_mail.services.transport.envelope import Cause, Client, Envelope, Refusal, Role
 
 _STATES = {
@@ -125,13 +125,28 @@ class SenderPolicy:
         """Count a recipient, whatever happens to the message."""
         return self._refusal_by(rcpt.client, rcpt.trace_id, Amounts(recipients=1), self._rates.take, self._now())
 
-    def count(self, envelope: Envelope, octets: int) -> Refusal | None:
+    def count(self, envelope: Envelope, octets: int) -> MaybeRefusal:
         """Count a complete message; `discount` it if it is not accepted after all."""
+        sender = envelope.client.signed_in
+        if self._rates.is_shared and sender is not None:
+            return self._count_with_others(envelope, sender, octets)
         wanted, now = Amounts(1, 0, octets), self._now()
         refusal = self._refusal_by(envelope.client, envelope.trace_id, wanted, self._rates.take, now)
         counted = envelope.counted
         counted.octets, counted.at, counted.is_counted = octets, now, refusal is None
         return refusal
+
+    async def _count_with_others(self, envelope: Envelope, sender: SignedIn, octets: int) -> Refusal | None:
+        """Count it over all nodes; raises `Unavailable` where these cannot be asked."""
+        now, wanted, counted = self._now(), Amounts(1, 0, octets), envelope.counted
+        ceilings = ceilings_of(self._runtime.config(), sender.address)
+        named = len(envelope.recipients) + len(envelope.elsewhere)
+        counted.octets, counted.at, counted.is_counted = octets, now, True
+        full = await self._runtime.executors.io(self._rates.take_with_others, sender.mailbox_id, wanted, named, ceilings, now)
+        if full is None:
+            return None
+        counted.is_counted = False
+        return self._limited(sender, envelope.trace_id, wanted, full)
 
     def discount(self, envelope: Envelope) -> None:
         """Undo the count of a message that was not accepted, so that a retry is not counted twice."""
@@ -149,14 +164,15 @@ class SenderPolicy:
             full = limiter(sender.mailbox_id, wanted, ceilings_of(self._runtime.config(), sender.address), now)
             if full is None:
                 return None
-            self.limited[f"{full.what}-{full.span}"] += 1
-            self._refused(sender, wanted, full)
-            return Refusal(
-                Cause.SENDING_RATE,
-                trace_id,
-                {"what": full.what, "span": full.span, "amount": full.limit, "room_at": full.room_at},
-            )
+            return self._limited(sender, trace_id, wanted, full)
         return None
+
+    def _limited(self, sender: SignedIn, trace_id: str, wanted: Amounts, full: LimitReached) -> Refusal:
+        self.limited[f"{full.what}-{full.span}"] += 1
+        self._refused(sender, wanted, full)
+        return Refusal(
+            Cause.SENDING_RATE, trace_id, {"what": full.what, "span": full.span, "amount": full.limit, "room_at": full.room_at}
+        )
 
     def _refused(self, sender: SignedIn, wanted: Amounts, full: LimitReached) -> None:
         """Suspend a mailbox that goes on far beyond an hourly limit of messages or recipients.

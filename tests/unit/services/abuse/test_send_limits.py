@@ -7,16 +7,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mic_mail.process.send_counters import Amounts, SendCounters
+from mic_mail.queue.sent_amounts import SentAmounts
 from mic_mail.services.abuse.send_limits import Ceilings, LimitReached, SendLimits, uses
+from mic_mail.services.abuse.shared_counters import SharedCounters
 
 NOW = 1_764_000_000.0
 PLENTY = Amounts(1_000_000, 1_000_000, 1 << 50)
 ONE = Amounts(1, 1, 10)
 
 
-@pytest.fixture
-def rates(tmp_path: Path) -> SendLimits:
-    return SendLimits(SendCounters(tmp_path, "w"))
+class NobodyElse(SentAmounts):
+    """The amounts of other nodes, which have sent nothing."""
+
+    def __init__(self) -> None: ...
+
+
+@pytest.fixture(params=["files", "shared"])
+def rates(request: pytest.FixtureRequest, tmp_path: Path) -> SendLimits:
+    """The counts of one machine; and those of a node between two exchanges."""
+    return SendLimits(SendCounters(tmp_path, "w") if request.param == "files" else SharedCounters(NobodyElse()))
 
 
 @pytest.mark.parametrize(
