@@ -100,7 +100,8 @@ _KEEP = """INSERT INTO spool_report (name, entry_id, envelope, message)
     WHERE spool_report.entry_id IS NOT NULL"""
 _KEEP_DUE = """INSERT INTO spool_report (name, envelope, message) VALUES ($1, CAST($2 AS bytea), CAST($3 AS bytea))
     ON CONFLICT DO NOTHING"""
-_MAKE_DUE = "UPDATE spool_report SET entry_id = NULL WHERE entry_id = $1 AND name = ANY(string_to_array($2, ' '))"
+_MAKE_DUE = """UPDATE spool_report SET entry_id = NULL WHERE entry_id = $1 AND name = ANY(string_to_array($2, ' '))
+    AND EXISTS (SELECT 1 FROM spool_entry WHERE entry_id = $1 AND holder = $3)"""
 _FORGET = "DELETE FROM spool_report WHERE entry_id = $1"
 _DUE = "SELECT name FROM spool_report WHERE entry_id IS NULL ORDER BY name LIMIT 1000"
 _REPORT = "SELECT message, envelope FROM spool_report WHERE name = $1"
@@ -351,16 +352,16 @@ class DatabaseSpoolEntry(SpoolEntry):
             with self._spool.database.transaction() as connection:
                 if told:
                     connection.run(_LOCK, *key)
-                    connection.run(_MAKE_DUE, self.spool_id, " ".join(told))
+                    connection.run(_MAKE_DUE, self.spool_id, " ".join(told), self._spool.holder)
                 if envelope.open_targets:
                     recorded = connection.run(_PROGRESS, *key, envelope.encode(), envelope.next_try_us)
                 else:
                     connection.run(_SOON)
                     recorded = connection.run(_END, *key)
-                if not recorded.rowcount:
-                    raise LeaseLost
         except Unavailable as error:
             raise trouble(error) from error
+        if not recorded.rowcount:
+            raise LeaseLost
         self.envelope = envelope
         self.close()
 

@@ -161,8 +161,11 @@ def test_a_process_that_is_silent_loses_what_it_holds(database: PostgresqlServer
     (again,) = other.recover()
     with pytest.raises(LeaseLost):
         entry.settle([1, 2], now_us=1)
+    reports = reports_of(spool, tmp_path)
+    reports.keep(NAME, b"report", REPORT)
     with pytest.raises(LeaseLost):
-        entry.settle([1], now_us=1)
+        entry.settle([1], now_us=1, told=[NAME])
+    assert reports.due() == []
     spool.extend_holds()
     entry.release()
     assert list(spool.recover()) == []
