@@ -129,10 +129,10 @@ class Storage(Section):
         "Thư mục hộp thư; mặc định mail/ trong `data_dir`.", "Folder of the mailboxes; default: mail/ below `data_dir`."
     )
     database: str | None = setting(None, clause="10.1", reload=False).means(
-        "URL của cơ sở dữ liệu PostgreSQL giữ hộp thư và hàng đợi gửi đi thay cho tệp, không kèm mật khẩu (xem ~/.pgpass). "
-        "Chưa hoàn chỉnh: thư chờ vào hộp thư vẫn nằm trên đĩa của máy này; chưa dùng cho thư thật.",
-        "URL of a PostgreSQL database that holds mailboxes and outbound queue in place of files, without a password "
-        "(see ~/.pgpass). Unfinished: messages that wait for a mailbox lie on the disk of this machine; not for real mail.",
+        "URL của cơ sở dữ liệu PostgreSQL giữ hộp thư và các hàng đợi thay cho tệp, không kèm mật khẩu (xem ~/.pgpass). "
+        "Chưa hoàn chỉnh: thư được giữ lại chờ quyết định vẫn nằm trên đĩa của máy này; chưa dùng cho thư thật.",
+        "URL of a PostgreSQL database that holds mailboxes, spool and queue in place of files, without a password "
+        "(see ~/.pgpass). Unfinished: messages held for administrators lie on the disk of this machine; not for real mail.",
     )
     connections: int = setting(8, ge=2, le=100, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối tối đa của mỗi tiến trình tới cơ sở dữ liệu của hộp thư; tiến trình gửi và tiến trình phục vụ đầu tiên có "
