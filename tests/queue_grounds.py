@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from mic_mail.quarantine import record_rows
 from mic_mail.queue import database_queue, database_spool, sent_amounts
 from mic_mail.queue.database_queue import DatabaseQueue
 from mic_mail.queue.database_spool import DatabaseReports, DatabaseSpool
@@ -33,7 +34,7 @@ def queue_database() -> Iterator[PostgresqlServer]:
     """A PostgreSQL with the tables of queue and spool."""
     with postgresql_server(max_connections="100") as server:
         with closing(Database(server.connection_string)) as database:
-            create(database, (*database_queue.TABLES, *database_spool.TABLES, *sent_amounts.TABLES))
+            create(database, (*database_queue.TABLES, *database_spool.TABLES, *sent_amounts.TABLES, *record_rows.TABLES))
         yield server
 
 
@@ -49,6 +50,7 @@ def clear(server: PostgresqlServer) -> None:
     rows(server, "DELETE FROM spool_entry")
     rows(server, "DELETE FROM spool_report")
     rows(server, "DELETE FROM sent_amount")
+    rows(server, "DELETE FROM held_entry")
 
 
 def spool_in(server: PostgresqlServer, folder: Path) -> DatabaseSpool:

@@ -21,6 +21,7 @@ from mic_mail.log.maillog import MailLog
 from mic_mail.policy.authorization.grounds import ActContext
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import WITH_MESSAGE, Quarantine, QuarantineState
+from mic_mail.quarantine.record_files import RecordFiles
 from mic_mail.quarantine.unread_messages import UnreadMessages, UnreadRecord
 from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.queue import QueueEnvelope, QueueRecipient
@@ -122,9 +123,9 @@ def test_keys_and_quarantine_come_back(site: QuarantineServer, tmp_path: Path) -
     assert [row["id"] for row in new.json("quarantine", "list")] == [reference]
     new.done("quarantine", "release", reference, *WHY)
     kept = Quarantine(config.quarantine_dir)
-    path = kept.message(kept.record(reference))
-    assert path is not None
-    assert path.read_bytes() == MESSAGE
+    with kept.message(kept.record(reference)) as path:
+        assert path is not None
+        assert path.read_bytes() == MESSAGE
     assert [entry.record for entry in UnreadMessages(config.unread_dir).resume(10)] == [unread]
     assert (data / "decoy.key").read_bytes() == decoys
     for folder in ("dkim", "quarantine"):
@@ -137,7 +138,7 @@ def test_what_was_delivered_already_comes_no_second_time(site: QuarantineServer,
     """Released between the quarantine's copy and the mailbox's, it is in both: released again, it is there once."""
     reference = site.keep("dvbe")
     before = tmp_path / "before"
-    site.quarantine.copy_into(before)
+    site.quarantine.place.copy_into(before)
     for _ in range(2):
         site.console.done("quarantine", "release", reference, *WHY)
         site.server.housekeep()
@@ -195,7 +196,7 @@ def test_a_key_that_cannot_be_used_keeps_nothing_else_back(site: QuarantineServe
     }  # fmt: skip
 
 
-class Meanwhile(Quarantine):
+class Meanwhile(RecordFiles):
     """Somebody decides between the copy of a record and that of its message."""
 
     def __init__(self, root: Path, decide: Callable[[Quarantine, str], object]) -> None:
@@ -231,4 +232,5 @@ def test_decisions_while_it_is_copied(
     assert [record.state for record in copy.records()] == states
     assert made == len(states)
     for record in copy.records():
-        assert (copy.message(record) is not None) == (record.state in WITH_MESSAGE)
+        with copy.message(record) as path:
+            assert (path is not None) == (record.state in WITH_MESSAGE)

@@ -52,6 +52,7 @@ def make_ready(config: Config) -> None:
     prepare(config)
     preload()
     if config.storage.database is not None:
+        import mic_mail.quarantine.record_rows
         import mic_mail.queue.database_queue
         import mic_mail.queue.database_spool
         import mic_mail.queue.sent_amounts

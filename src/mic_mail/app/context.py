@@ -19,7 +19,7 @@ from mic_mail.queue.queue import Queue
 from mic_mail.queue.spool import Spool
 from mic_mail.services.abuse.send_limits import SendLimits
 from mic_mail.services.abuse.shared_counters import SharedCounters
-from mic_mail.services.mail_store import open_queue, open_reports, open_sent_amounts, open_spool
+from mic_mail.services.mail_store import open_held, open_quarantine, open_queue, open_reports, open_sent_amounts, open_spool
 from mic_mail.services.mailboxes.clock_trust import ClockMark
 from mic_mail.services.notifications.notices import Notices
 from mic_mail.services.operations.disk_reserve import DiskReserve
@@ -108,7 +108,7 @@ class ServerContext(ProcessContext):
             origins=OriginCheck(runtime),
             content=RspamdCheck(runtime, spamming=self.auto_suspend.spamming),
             malware=MalwareCheck(runtime, self.auto_suspend.infected),
-            secrecy=SecrecyCheck(runtime),
+            secrecy=SecrecyCheck(runtime, open_held(self.config, store)),
             spooling=spooling,
             reserves=self.reserves,
         )
@@ -117,7 +117,7 @@ class ServerContext(ProcessContext):
             store=store,
             spooling=spooling,
             delivering=delivering,
-            quarantine=QuarantineWriter(runtime),
+            quarantine=QuarantineWriter(runtime, open_quarantine(self.config, store)),
             recipients=recipients,
             access=access,
         )

@@ -16,8 +16,6 @@ from mic_mail.file_trace import trace_of
 from mic_mail.filters.training_queue import TrainingQueue
 from mic_mail.net.dns import Resolver
 from mic_mail.policy.calendar import local_day
-from mic_mail.quarantine.held_messages import HeldMessages
-from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.queue.local_queue import folders_of
 from mic_mail.services.abuse.shared_counters import EXCHANGE_SECONDS, SharedCounters
 from mic_mail.services.abuse.sign_in_anomalies import SignInWatch
@@ -25,6 +23,7 @@ from mic_mail.services.authentication import known_networks
 from mic_mail.services.exports.content_export import ContentExport
 from mic_mail.services.handover.marks_job import HandoverMarks
 from mic_mail.services.handover.transfer import Handovers
+from mic_mail.services.mail_store import open_held, open_quarantine
 from mic_mail.services.mailboxes.clock_trust import RENEWED_SECONDS
 from mic_mail.services.mailboxes.due_changes import carry_out_due
 from mic_mail.services.mailboxes.reclamation_job import ReclaimRounds
@@ -215,8 +214,9 @@ def _about_mail(context: ServerContext) -> list[Job]:
         recover=context.mailflow.recover,
     )
     training = TrainingQueue(context.config.training_dir)
-    secrecy = SecrecyReleases(context.runtime, HeldMessages(context.config.held_dir), services)
-    quarantine = QuarantineJob(context.runtime, Quarantine(context.config.quarantine_dir), training, services)
+    held, quarantined = open_held(context.config, context.store), open_quarantine(context.config, context.store)
+    secrecy = SecrecyReleases(context.runtime, held, services)
+    quarantine = QuarantineJob(context.runtime, quarantined, training, services)
 
     async def sweep() -> None:
         await visits.sweep(trusted=await context.is_clock_trusted())
@@ -230,13 +230,18 @@ def _about_mail(context: ServerContext) -> list[Job]:
     def when_changed(run: Callable[[], Awaitable[object]], folder: Path) -> WhenChanged:
         return WhenChanged(run, lambda: (context.config, trace_of(folder)), context.clock)
 
+    def held_job(name: str, run: Callable[[], Awaitable[object]], folder: Path) -> Job:
+        """Return a job that carries decisions out soon; those in a database any node may make."""
+        in_files = context.config.storage.database is None
+        return when_changed(run, folder).job(name, 5.0) if in_files else Job(name, 5.0, run)
+
     return [
         # New mail waits up to that long once there is space again.
         WhenChanged(reserve.run_once, reserve.trace, context.clock).job("reserve", 5.0),
         Job("spool", context.spool.poll_seconds, context.mailflow.recover),
         # A released message leaves this soon.
-        when_changed(secrecy.run_once, context.config.held_dir).job("secrecy", 5.0),
-        when_changed(quarantine.run_once, context.config.quarantine_dir).job("quarantine", 5.0),
+        held_job("secrecy", secrecy.run_once, context.config.held_dir),
+        held_job("quarantine", quarantine.run_once, context.config.quarantine_dir),
         when_changed(trainer.run_once, context.config.training_dir).job("teaching", 5.0, by_clock=True),
         Job("sweep", HOUR, sweep, for_all_nodes=True),
         Job("exports", HOUR, lambda: context.executors.io(exports.settle), by_clock=True),

@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from unicodedata import normalize
 
 import typer
@@ -31,7 +31,13 @@ if TYPE_CHECKING:  # imported when a command needs it: `--help` and `init` need 
     from mic_mail.services.use_cases import UseCases
     from mic_mail.storage.mailstore import MailStore
 
+    class Closable(Protocol):
+        """Something that is closed in the end."""
+
+        def close(self) -> None: ...
+
     U = TypeVar("U", bound=UseCases)
+    C = TypeVar("C", bound=Closable)
 
 DEFAULT_CONFIG = Path("/etc/mic-mail/mic-mail.toml")
 CONFIG_VARIABLE = "MIC_MAIL_CONFIG"
@@ -148,6 +154,11 @@ class CliContext:
         store = open_mail_store(config, self.clock, open_accounts=OPEN_BY_COMMANDS, on_change=notify)
         self._opened.callback(store.close)
         return store
+
+    def closed_at_end(self, part: "C") -> "C":
+        """Close something at the end of the command."""
+        self._opened.callback(part.close)
+        return part
 
     def use_cases(self, kind: "type[U]") -> "U":
         """Return use cases on what the actor may see."""

@@ -58,6 +58,10 @@ class TrainingQueue:
         placing = [(source.name, partial(_link_or_copy, source)) for source in sources]
         return self._note_all(mailbox_id, placing, spam=spam, now_us=now_us)
 
+    def note_as(self, name: str, mailbox_id: int, source: Path, *, spam: bool, now_us: int) -> int:
+        """Add one message by another name than that of its file, as `note`."""
+        return self._note_all(mailbox_id, [(name, partial(_link_or_copy, source))], spam=spam, now_us=now_us)
+
     def note_copies(self, mailbox_id: int, messages: Sequence[tuple[str, Pieces]], *, spam: bool, now_us: int) -> int:
         """Add copies of messages by their names, and return how many, as `note`.
 

@@ -19,6 +19,7 @@ from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.policy.authorization.two_persons import Hand, must_be_two
 from mic_mail.quarantine.message_store import MessageStore, OfficerDecision, decoded
+from mic_mail.quarantine.record_place import RecordPlace
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 
@@ -71,10 +72,10 @@ class HeldRecord:
 
 
 class HeldMessages(MessageStore[HeldRecord]):
-    """All records below one folder; several processes may use it."""
+    """All records of one place; several processes may use it."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, partial(decoded, HeldRecord, state=HeldState), UNDECIDED)
+    def __init__(self, place: Path | RecordPlace) -> None:
+        super().__init__(place, partial(decoded, HeldRecord, state=HeldState), UNDECIDED)
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
@@ -84,11 +85,11 @@ class HeldMessages(MessageStore[HeldRecord]):
 
     def flag(self, record: HeldRecord) -> bool:
         """Store the record of a marked message that came in; return False if it exists."""
-        self._make()
-        with self._locked():
-            if self._path(record.held_id).exists():
+        self.place.prepare()
+        with self.place.changing(record.held_id) as change:
+            if change.read() is not None:
                 return False
-            self._put(record)
+            self._put(change, record)
         return True
 
     # ------------------------------------------------------------ decisions
@@ -112,9 +113,10 @@ class HeldMessages(MessageStore[HeldRecord]):
         """Record that the refusal was right, or that nobody needs the message any more."""
         return self._decide(held_id, OPEN, lambda record: replace(record, state=HeldState.DISCARDED, decided=word))
 
-    def _decide(self, held_id: str, before: Collection[HeldState], change: Callable[[HeldRecord], HeldRecord]) -> HeldRecord:
-        with self._locked():
-            record = self.record(held_id)
+    def _decide(self, held_id: str, before: Collection[HeldState], decided: Callable[[HeldRecord], HeldRecord]) -> HeldRecord:
+        self.record(held_id)  # before anything is made: of an unknown id there may be no place
+        with self.place.changing(held_id) as change:
+            record = self._decoded(held_id, change.read())
             if record.state not in before:
                 raise Refused(
                     Text(f"Thư {held_id} đang ở trạng thái “{record.state}”.", f"{held_id} is {record.state}."),
@@ -124,8 +126,8 @@ class HeldMessages(MessageStore[HeldRecord]):
                         "First ask; then another officer releases it, or discard it.",
                     ),
                 )
-            changed = change(record)
-            self._put(changed)
+            changed = decided(record)
+            self._put(change, changed)
             return changed
 
     # ------------------------------------------------------------ the housekeeper
@@ -139,6 +141,6 @@ class HeldMessages(MessageStore[HeldRecord]):
 
     def settled(self, record: HeldRecord) -> None:
         """Record that the decision was carried out: the message is removed, the record stays until it expires."""
-        with self._locked():
+        with self.place.changing(record.held_id) as change:
             state = HeldState.SUBMITTED if record.state is HeldState.RELEASED else record.state
-            self._put(replace(record, state=state, told=True))
+            self._put(change, replace(record, state=state, told=True))

@@ -18,6 +18,7 @@ from pathlib import Path
 from mic_mail.errors import BadInput, Refused, Text, in_ascii
 from mic_mail.i18n.labels import LabelledEnum
 from mic_mail.quarantine.message_store import MessageStore, OfficerDecision, decoded
+from mic_mail.quarantine.record_place import RecordPlace
 from mic_mail.queue.spool import Spool, SpoolEnvelope
 
 RECORD_SECONDS = 30 * 86_400
@@ -87,10 +88,10 @@ class QuarantineRecord:
 
 
 class Quarantine(MessageStore[QuarantineRecord]):
-    """All records below one folder; several processes may use it."""
+    """All records of one place; several processes may use it."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, partial(decoded, QuarantineRecord, state=QuarantineState, reason=Reason), WITH_MESSAGE)
+    def __init__(self, place: Path | RecordPlace) -> None:
+        super().__init__(place, partial(decoded, QuarantineRecord, state=QuarantineState, reason=Reason), WITH_MESSAGE)
 
     def _unknown(self, held_id: str) -> BadInput:
         return BadInput(
@@ -124,11 +125,12 @@ class Quarantine(MessageStore[QuarantineRecord]):
     def _decide(
         self, held_id: str, state: QuarantineState, word: OfficerDecision | None, *, teach: bool = False
     ) -> QuarantineRecord:
-        with self._locked():
-            record = self.record(held_id)
+        self.record(held_id)  # before anything is made: of an unknown id there may be no place
+        with self.place.changing(held_id) as change:
+            record = self._decoded(held_id, change.read())
             self.must_be_open(record)
             changed = replace(record, state=state, decided=word, teach=teach)
-            self._put(changed)
+            self._put(change, changed)
             return changed
 
     # ------------------------------------------------------------ the housekeeper
@@ -149,12 +151,12 @@ class Quarantine(MessageStore[QuarantineRecord]):
         self._end(record, QuarantineState.DROPPED)
 
     def _end(self, record: QuarantineRecord, state: QuarantineState) -> None:
-        with self._locked():
-            self._put(replace(self._find(record.held_id) or record, state=state))
+        with self.place.changing(record.held_id) as change:
+            self._put(change, replace(self._found(change) or record, state=state))
 
     def mark_notified(self, held_id: str, mailbox_id: int, at_us: int) -> None:
         """Record that the owner of that mailbox was notified."""
-        with self._locked():
-            record = self._find(held_id)
+        with self.place.changing(held_id) as change:
+            record = self._found(change)
             if record is not None and mailbox_id not in record.told:
-                self._put(replace(record, told=(*record.told, mailbox_id), told_at_us=max(record.told_at_us, at_us)))
+                self._put(change, replace(record, told=(*record.told, mailbox_id), told_at_us=max(record.told_at_us, at_us)))

@@ -5,10 +5,14 @@ In: a configuration, a clock, an observer of changes. Out: a `MailStore`, a `Spo
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mic_mail.clock import Clock
 from mic_mail.config.model import Config
+from mic_mail.quarantine.held_messages import HeldMessages
+from mic_mail.quarantine.quarantine import Quarantine
+from mic_mail.quarantine.record_place import RecordPlace
 from mic_mail.queue.local_queue import LocalQueue
 from mic_mail.queue.local_reports import LocalReports
 from mic_mail.queue.local_spool import LocalSpool
@@ -99,6 +103,7 @@ def prepare_mail_store(config: Config) -> None:
     """
     if config.storage.database is None:
         return
+    from mic_mail.quarantine.record_rows import TABLES as HELD_TABLES
     from mic_mail.queue.database_queue import TABLES as QUEUE_TABLES
     from mic_mail.queue.database_spool import TABLES as SPOOL_TABLES
     from mic_mail.queue.sent_amounts import TABLES as SENT_TABLES
@@ -106,7 +111,7 @@ def prepare_mail_store(config: Config) -> None:
     from mic_mail.storage.index.postgresql.database import Database
 
     with contextlib.closing(Database(config.storage.database)) as database:
-        create(database, (*QUEUE_TABLES, *SPOOL_TABLES, *SENT_TABLES))
+        create(database, (*QUEUE_TABLES, *SPOOL_TABLES, *SENT_TABLES, *HELD_TABLES))
 
 
 def open_spool(config: Config, store: MailStore | None = None, reserves: Reserves | None = None) -> Spool:
@@ -137,6 +142,25 @@ def open_sent_amounts(config: Config, store: MailStore | None = None) -> "SentAm
 
     database, is_own = _database_of(config, store)
     return SentAmounts(database, closes=is_own)
+
+
+def open_quarantine(config: Config, store: MailStore | None = None) -> Quarantine:
+    """Open the quarantine; for `store` see `open_queue`."""
+    return Quarantine(_records(config, "quarantine", config.quarantine_dir, store))
+
+
+def open_held(config: Config, store: MailStore | None = None) -> HeldMessages:
+    """Open the messages refused for a marking of secrecy; for `store` see `open_queue`."""
+    return HeldMessages(_records(config, "held", config.held_dir, store))
+
+
+def _records(config: Config, kind: str, folder: Path, store: MailStore | None) -> Path | RecordPlace:
+    if config.storage.database is None:
+        return folder
+    from mic_mail.quarantine.record_rows import RecordRows
+
+    database, is_own = _database_of(config, store)
+    return RecordRows(database, kind, config.spool_dir / "tmp", closes=is_own)
 
 
 def _database_of(config: Config, store: MailStore | None) -> "tuple[Database, bool]":

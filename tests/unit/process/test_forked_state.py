@@ -127,6 +127,7 @@ def test_what_is_loaded_for_all_starts_no_thread_and_opens_nothing(told: dict[st
 LOADED_LATE = [
     ("mic_mail.app.child_process", "mic_mail.app.web_process"),  # in one process only
     ("mic_mail.app.child_process", "mic_mail.directory.postgresql"),  # by the supervisor, for a directory there
+    ("mic_mail.app.child_process", "mic_mail.quarantine.record_rows"),
     ("mic_mail.app.child_process", "mic_mail.queue.database_queue"),  # by the supervisor, for mailboxes in a database
     ("mic_mail.app.child_process", "mic_mail.queue.database_spool"),  # likewise
     ("mic_mail.app.child_process", "mic_mail.queue.sent_amounts"),
@@ -140,6 +141,7 @@ LOADED_LATE = [
     ("mic_mail.directory.engine", "mic_mail.directory.postgresql"),
     ("mic_mail.directory.repository", "mic_mail.directory.copying"),  # commands
     ("mic_mail.documents.xlsx", "openpyxl"),  # for a spreadsheet: commands and pages
+    ("mic_mail.services.mail_store", "mic_mail.quarantine.record_rows"),
     ("mic_mail.services.mail_store", "mic_mail.queue.database_queue"),  # loaded by then, as above
     ("mic_mail.services.mail_store", "mic_mail.queue.database_spool"),  # loaded by then, as above
     ("mic_mail.services.mail_store", "mic_mail.queue.sent_amounts"),

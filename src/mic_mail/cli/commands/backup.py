@@ -39,10 +39,10 @@ from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.reclamation import archives
-from mic_mail.quarantine.quarantine import Quarantine
 from mic_mail.quarantine.unread_messages import UnreadMessages
 from mic_mail.services.handover.inventory import FOLDER as INVENTORIES
 from mic_mail.services.importers.ledger import folder_of, ledgers
+from mic_mail.services.mail_store import open_quarantine
 from mic_mail.services.mailboxes.reclamation import FOLDER as ARCHIVES
 from mic_mail.services.operations.backup_keys import copy_keys
 from mic_mail.storage.backup.files import FOLDER_MODE, copy_file, copy_tree, make_folder
@@ -183,7 +183,8 @@ def _copy_directory(here: CliContext, target: Path) -> None:
 def _copy_quarantine(here: CliContext, target: Path, earlier: Path | None) -> None:
     source = here.config.quarantine_dir
     with _copying(Text("thư cách ly", "The quarantine")):
-        Quarantine(source).copy_into(target / source.name, earlier / source.name if earlier is not None else None)
+        quarantine = here.closed_at_end(open_quarantine(here.config))
+        quarantine.place.copy_into(target / source.name, earlier / source.name if earlier is not None else None)
 
 
 def _copy_unread(here: CliContext, target: Path, earlier: Path | None) -> None:

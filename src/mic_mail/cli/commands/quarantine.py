@@ -18,6 +18,7 @@ from mic_mail.errors import MicMailError, Refused, Text
 from mic_mail.policy.authorization.roles import Right
 from mic_mail.quarantine.message_store import OfficerDecision
 from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
+from mic_mail.services.mail_store import open_quarantine
 
 app = Commands()
 
@@ -128,7 +129,7 @@ def drop(references: References, *, dry_run: DryOption = False, reason: ReasonOp
 
 
 def _quarantine(here: CliContext) -> Quarantine:
-    return Quarantine(here.config.quarantine_dir)
+    return here.closed_at_end(open_quarantine(here.config))
 
 
 def _each(

@@ -22,6 +22,7 @@ from mic_mail.policy.authorization.roles import Right
 from mic_mail.policy.authorization.two_persons import Hand
 from mic_mail.quarantine.held_messages import NOBODY, HeldMessages, HeldRecord, HeldState
 from mic_mail.quarantine.message_store import OfficerDecision
+from mic_mail.services.mail_store import open_held
 
 app = Commands()
 
@@ -106,7 +107,7 @@ def discard(reference: Reference, *, reason: ReasonOption, act: DocumentedAct) -
 
 
 def _held(here: CliContext) -> HeldMessages:
-    return HeldMessages(here.config.held_dir)
+    return here.closed_at_end(open_held(here.config))
 
 
 @contextmanager

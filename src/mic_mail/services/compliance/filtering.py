@@ -1,6 +1,7 @@
 """Evidence of the checks of messages: secrecy markings, origin, malware, spam filter and quarantine."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from mic_mail.clock import instant_of
 from mic_mail.errors import Text
@@ -8,16 +9,17 @@ from mic_mail.log.query import Query
 from mic_mail.log.search import LogSearch
 from mic_mail.policy.calendar import local_day, start_of
 from mic_mail.quarantine import held_messages
-from mic_mail.quarantine.held_messages import HeldMessages
-from mic_mail.quarantine.quarantine import Quarantine, QuarantineState
+from mic_mail.quarantine.quarantine import QuarantineState
 from mic_mail.quarantine.unread_messages import UnreadMessages
 from mic_mail.services.compliance.finding import Finding, Records, dated, evidence
+from mic_mail.services.mail_store import open_held, open_quarantine
 
 
 @evidence("4.1")
 def marked(records: Records) -> Iterator[Finding]:
     stages = held_messages.HeldState
-    messages = list(HeldMessages(records.config.held_dir).records())
+    with closing(open_held(records.config)) as held:
+        messages = list(held.records())
 
     def counted(what: Text, *states: held_messages.HeldState, overdue: bool = False) -> Finding:
         return dated(what, [instant_of(record.at_us) for record in messages if record.state in states], overdue=overdue)
@@ -72,7 +74,8 @@ _ENDS = {
 
 @evidence("4.2")
 def quarantined(records: Records) -> Iterator[Finding]:
-    held = [record for record in Quarantine(records.config.quarantine_dir).records() if record.state is QuarantineState.HELD]
+    with closing(open_quarantine(records.config)) as quarantine:
+        held = [record for record in quarantine.records() if record.state is QuarantineState.HELD]
     yield dated(Text("thư đang cách ly", "messages in quarantine"), [instant_of(record.at_us) for record in held])
     untold = sum(not record.told for record in held)
     if untold and records.config.quarantine.digest:
@@ -81,7 +84,8 @@ def quarantined(records: Records) -> Iterator[Finding]:
 
 @evidence("15.5")
 def quarantine_ends(records: Records) -> Iterator[Finding]:
-    messages = list(Quarantine(records.config.quarantine_dir).records())
+    with closing(open_quarantine(records.config)) as quarantine:
+        messages = list(quarantine.records())
     for state, what in _ENDS.items():
         yield dated(what, [instant_of(record.at_us) for record in messages if record.state is state])
 

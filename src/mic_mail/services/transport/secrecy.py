@@ -136,10 +136,10 @@ class SecrecyResult(NamedTuple):
 class SecrecyCheck:
     """The check of one process; belongs to the event loop."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, held: HeldMessages) -> None:
         self._runtime = runtime
         config = runtime.config()
-        self._held = HeldMessages(config.held_dir)
+        self._held = held
         self._settings = config.secrecy
         self._support = config.support
         bounds, most = bounds_of(config), config.secrecy.readers

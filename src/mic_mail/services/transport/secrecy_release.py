@@ -44,6 +44,7 @@ class SecrecyReleases:
     def __init__(self, runtime: Runtime, held: HeldMessages, services: HeldMailServices) -> None:
         self._runtime = runtime
         self._held = held
+        self._has_looked = False
         self._services = services
 
     async def run_once(self) -> bool:
@@ -54,6 +55,9 @@ class SecrecyReleases:
         return waiting > 0
 
     def _look(self) -> tuple[int, int]:
+        if not self._has_looked:
+            self._held.place.take_in(self._runtime.config().held_dir)
+            self._has_looked = True
         submitted = waiting = 0
         for record in list(self._held.records()):
             try:

@@ -38,6 +38,7 @@ class QuarantineJob:
         self._quarantine = quarantine
         self._training = training
         self._services = services
+        self._has_looked = False
         self._waits: dict[str, str] = {}
         self._waited: dict[str, str] = {}
         """Steps that failed in this and in the last run, by record or mailbox, with the error."""
@@ -49,6 +50,9 @@ class QuarantineJob:
         return bool(self._waits)
 
     def _look(self) -> int:
+        if not self._has_looked:
+            self._quarantine.place.take_in(self._runtime.config().quarantine_dir)
+            self._has_looked = True
         delivered, now_us = 0, self._runtime.clock.steady_us()
         self._waited, self._waits = self._waits, {}
         unnotified: defaultdict[int, list[QuarantineRecord]] = defaultdict(list)
@@ -94,7 +98,8 @@ class QuarantineJob:
             self._quarantine.lost(record)
             return False
         if record.teach and record.mailboxes and self._runtime.config().rspamd.controller:
-            self._training.note(record.mailboxes[0], [self._quarantine.path(record)], spam=False, now_us=now_us)
+            with self._quarantine.place.message(record.held_id) as path:
+                self._training.note_as(f"{record.held_id}.msg", record.mailboxes[0], path, spam=False, now_us=now_us)
         self._runtime.log.event("quarantined_message_delivered", trace=record.held_id, **_named(record))
         self._quarantine.settled(record)
         return True

@@ -17,9 +17,9 @@ HEADER_OCTETS = 262_144
 class QuarantineWriter:
     """Writes messages into the quarantine for one process."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, quarantine: Quarantine) -> None:
         self._runtime = runtime
-        self._quarantine = Quarantine(runtime.config().quarantine_dir)
+        self._quarantine = quarantine
 
     def hold(self, envelope: Envelope, source: bytes | Path, spool_envelope: SpoolEnvelope) -> None:
         """Quarantine the message under its trace id."""
