@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from time import thread_time
 
@@ -155,7 +156,7 @@ async def over_wire(context: ServerContext) -> float:
     server = SmtpServer(services(context))
     loop = asyncio.get_running_loop()
     began = thread_time()
-    door = await loop.create_server(server.factory(door="smtp"), sock=listening)
+    door = await loop.create_server(partial(server.factory(door="smtp"), None), sock=listening)
     _, status = await loop.run_in_executor(None, os.waitpid, child, 0)
     spent = thread_time() - began
     assert status == 0, status

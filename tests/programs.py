@@ -59,6 +59,7 @@ PROGRAMS = {
     "fetchmail": Program("fetchmail"),
     "getmail": Program("getmail6"),
     "gcc": Program("gcc"),
+    "haproxy": Program("haproxy"),
     "import": Program("imagemagick"),
     "ldapcompare": Program("ldap-utils"),
     "ldapdelete": Program("ldap-utils"),

@@ -1,18 +1,19 @@
-"""Fuzz target: the SMTP grammar, the command lines and the decoders of DATA and BDAT.
+"""Fuzz target: the SMTP grammar, the command lines, the decoders of DATA and BDAT, and the header of the PROXY protocol.
 
     python tests/fuzz/atheris_smtp.py [-max_total_time=600] [CORPUS_DIR]
 
 The only documented rejection is `grammar.ArgumentFault`. Besides: an accepted address holds no control character and reads back
 as itself; the dot decoder gives for any split what it gives for the whole; a session answers every line with a well-formed
-reply.
+reply; a header of the PROXY protocol names the same for any split, and is refused by `BadHeader` alone.
 """
 
 import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["mic_mail.smtp"]):
+with atheris.instrument_imports(include=["mic_mail.smtp", "mic_mail.net.proxy_protocol"]):
     from mic_mail.mailbox_address import MailboxAddress
+    from mic_mail.net.proxy_protocol import MOST_OCTETS, SIGNATURE, BadHeader, read_header
     from mic_mail.services.transport.envelope import Accepted, Recipient, Role
     from mic_mail.smtp import actions
     from mic_mail.smtp.actions import Close
@@ -92,13 +93,38 @@ def fuzz_session(octets: bytes) -> None:
         assert all(len(part) <= 510 and part[:3].isdigit() for part in said.split(b"\r\n")[:-1])
 
 
+def read_client(octets: bytes, most: int) -> object:
+    """What the header at the beginning names, and its length; or why there is none; None where more has to come."""
+    reading, at = read_header(), 0
+    wanted = next(reading)
+    try:
+        while at < len(octets):
+            assert 0 < wanted < MOST_OCTETS
+            piece = octets[at : at + min(wanted, most)]
+            at += len(piece)
+            wanted = reading.send(piece)
+    except StopIteration as complete:
+        return complete.value, at
+    except BadHeader as error:
+        return error.reason
+    return None
+
+
+def fuzz_proxy_header(data: "atheris.FuzzedDataProvider") -> None:
+    beginning = data.PickValueInList([b"", b"PROXY ", b"PROXY TCP4 ", b"PROXY TCP6 ", SIGNATURE, SIGNATURE + b"\x21\x11\0\x0c"])
+    octets = beginning + data.ConsumeBytes(200)
+    assert read_client(octets, 1) == read_client(octets, 1 << 16)
+
+
 def fuzz(octets: bytes) -> None:
     data = atheris.FuzzedDataProvider(octets)
-    kind = data.ConsumeIntInRange(0, 2)
+    kind = data.ConsumeIntInRange(0, 3)
     if kind == 0:
         fuzz_grammar(data.ConsumeBytes(600))
     elif kind == 1:
         fuzz_decoders(data)
+    elif kind == 2:
+        fuzz_proxy_header(data)
     else:
         fuzz_session(data.ConsumeBytes(2000))
 

@@ -13,10 +13,12 @@ from mic_mail.config.model import Config
 from mic_mail.log.error_fields import described
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.acceptor import Acceptor
+from mic_mail.net.cidr import Networks
 from mic_mail.net.connection_balancer import ConnectionCounts, Share
 from mic_mail.net.connection_limits import Admission, ConnectionLimiter
 from mic_mail.net.eviction import Evictor
 from mic_mail.net.listeners import Listener
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.sign_in import SignInService
 
@@ -51,6 +53,7 @@ class Gate:
     ) -> None:
         self.evictor = evictor
         self._admission = Admission(admission_limits(config), clock.monotonic, is_open)
+        self._balancers = Networks(config.listen.balancers)
         self._log = log
         self._measure_lag = measure_lag
 
@@ -58,7 +61,7 @@ class Gate:
         self,
         listener: Listener,
         share: Share,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[ClientAddress | None], asyncio.Protocol],
         *,
         tls: TlsFront,
         handshake_seconds: float,
@@ -79,10 +82,10 @@ class Gate:
 
         make_room = _was_made if listener.implicit_tls else self._evict
 
-        def begin(passed_on: Callable[[], None]) -> ConnectionLimiter:
+        def begin(passed_on: Callable[[], None], client: ClientAddress | None) -> ConnectionLimiter:
             self._measure_lag()
             return ConnectionLimiter(
-                self._admission, factory, make_room=make_room, refused=turned_away, passed_on=passed_on, reader=reader
+                self._admission, factory, client, make_room=make_room, refused=turned_away, passed_on=passed_on, reader=reader
             )
 
         acceptor = Acceptor(
@@ -94,9 +97,10 @@ class Gate:
             may_begin=may_begin,
             exhausted=lambda error: self._log.event("connections_exhausted", error=described(error)),
             make_room=self.evictor.drop,
+            is_balancer=lambda address: address in self._balancers,
+            bad_header=refused,
         )
-        if listener.implicit_tls:
-            self.evictor.watch(acceptor.coming)
+        self.evictor.watch(acceptor.coming)
         return acceptor
 
     def _evict(self, coming: int = 0) -> bool:
@@ -108,6 +112,7 @@ class Gate:
 
     def configure(self, config: Config) -> None:
         self._admission.configure(admission_limits(config))
+        self._balancers = Networks(config.listen.balancers)
 
 
 def _was_made() -> bool:

@@ -132,6 +132,17 @@ _REASONS: Codes = {
     "rate": Text("mạng này kết nối quá nhanh", "too many connections from this network in a short time"),
     "network": Text("quá nhiều kết nối từ mạng này", "too many connections from this network"),
     "total": Text("hết chỗ kết nối", "no room for connections"),
+    "no-proxy-header": Text(
+        "bộ cân bằng tải không gửi PROXY protocol ở đầu kết nối", "the load balancer did not begin with the PROXY protocol"
+    ),
+    "proxy-header-malformed": Text("phần đầu PROXY protocol sai", "the header of the PROXY protocol is malformed"),
+    "proxy-header-too-long": Text("phần đầu PROXY protocol quá dài", "the header of the PROXY protocol is too long"),
+    "proxy-header-incomplete": Text(
+        "phần đầu PROXY protocol bị ngắt", "the connection ended within the header of the PROXY protocol"
+    ),
+    "proxy-header-late": Text(
+        "phần đầu PROXY protocol đến quá chậm", "the header of the PROXY protocol did not arrive in time"
+    ),
     "shutdown": Text("máy chủ đang dừng", "the server is stopping"),
     "timeout": Text("quá thời gian chờ", "timed out"),
     "failed": Text("lỗi của máy chủ", "server error"),

@@ -54,6 +54,12 @@ class Listen(Section):
         "Cổng của trang đổi mật khẩu và xem trạng thái hộp thư.",
         "Port of the page where people change their password and see the state of their mailbox.",
     )
+    balancers: Annotated[tuple[NetworkName, ...], Distinct] = setting((), clause="10.1").means(
+        "Mạng của các bộ cân bằng tải: mọi kết nối từ đó phải bắt đầu bằng PROXY protocol (v1, v2), và máy khách là máy nêu "
+        "trong đó. Chỉ nêu máy do mình quản lý: máy ở đây tự khai được mọi địa chỉ.",
+        "Networks of load balancers: each connection from there has to begin with the PROXY protocol (v1, v2), and the client "
+        "is whom it names. Name only machines of your own: they can claim any address.",
+    )
     backlog: int = setting(1024, ge=16, le=65535, unit=Unit.CONNECTIONS, reload=False).means(
         "Số kết nối được chờ tiếp nhận trên mỗi socket.", "Connections per socket that may wait to be accepted."
     )

@@ -37,6 +37,7 @@ from mic_mail.connection.server import GOING_DOWN, ServedConnection, Server
 from mic_mail.connection.session_core import Session
 from mic_mail.connection.slow_reader import SlowReader
 from mic_mail.errors import Text
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.net.tcp_ack import acknowledge, is_sent, outstanding, reset
 from mic_mail.policy.facts import MailboxKind
 from mic_mail.services.authentication.identity import SignedIn
@@ -101,8 +102,9 @@ class Connection(ServedConnection, ProcessHost):
     """One connection; also the host that its session asks for what the process has in memory."""
 
     __slots__ = (
-        "__weakref__", "_account", "_door", "_eof", "_exchange", "_in_progress", "_loop", "_lost", "_paused", "_reading",
-        "_server", "_session", "_slow_reader", "_timer", "_timer_at", "_transport", "_unanswered", "_waiting", "_watch",
+        "__weakref__", "_account", "_client", "_door", "_eof", "_exchange", "_in_progress", "_loop", "_lost", "_paused",
+        "_reading", "_server", "_session", "_slow_reader", "_timer", "_timer_at", "_transport", "_unanswered", "_waiting",
+        "_watch",
     )  # fmt: skip
 
     UNREAD_SECONDS: ClassVar[float]
@@ -110,10 +112,11 @@ class Connection(ServedConnection, ProcessHost):
     ENDING_CODES: ClassVar[Mapping[RefusalKind, bytes]] = {}
     """Codes sent besides the text when a session is ended from outside."""
 
-    def __init__(self, server: Server, door: str) -> None:
+    def __init__(self, server: Server, door: str, client: ClientAddress | None = None) -> None:
         ProcessHost.__init__(self, server.services)
         self._server = server
         self._door = door
+        self._client = client
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._session: Session
@@ -146,7 +149,7 @@ class Connection(ServedConnection, ProcessHost):
     def _take(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
-        self._peer = peer.describe(transport, self._door, self._services.tls, self._session_id)
+        self._peer = peer.describe(transport, self._client, self._door, self._services.tls, self._session_id)
 
     def data_received(self, data: bytes) -> None:
         self._services.measure_lag()

@@ -3,16 +3,20 @@
 import asyncio
 import ssl
 
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Peer, TlsInfo
 
 
-def describe(transport: asyncio.BaseTransport, door: str, tls: TlsFront | None, session_id: str) -> Peer:
+def describe(
+    transport: asyncio.BaseTransport, client: ClientAddress | None, door: str, tls: TlsFront | None, session_id: str
+) -> Peer:
     """Return the peer as it is now: TLS may begin later.
 
-    `door` and `session_id` are the names that the log has for it.
+    `client` is who a load balancer has named; None: whoever is at the other end. `door` and `session_id` are the names that the
+    log has for it.
     """
-    address, port = (transport.get_extra_info("peername") or ("", 0))[:2]
+    address, port = (client or transport.get_extra_info("peername") or ("", 0))[:2]
     local_port = (transport.get_extra_info("sockname") or ("", 0))[1]
     return Peer(str(address), int(port), int(local_port), door, _protection(transport, tls), session_id)
 

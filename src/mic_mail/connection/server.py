@@ -9,6 +9,7 @@ from typing import ClassVar
 from mic_mail.connection.services import Services
 from mic_mail.errors import Text
 from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.services.authentication.refusals import RefusalKind
 
 GOING_DOWN = Text("Máy chủ tạm ngừng; đề nghị kết nối lại.", "The server is shutting down; please connect again.")
@@ -20,8 +21,8 @@ class ServedConnection(asyncio.Protocol, ABC):
     __slots__ = ()
 
     @abstractmethod
-    def __init__(self, server: "Server", door: str) -> None:
-        """Begin with the server's present services."""
+    def __init__(self, server: "Server", door: str, client: ClientAddress | None = None) -> None:
+        """Begin with the server's present services; `client` is who a load balancer has named."""
 
     @abstractmethod
     def end(self, text: Text, why: RefusalKind) -> None:
@@ -49,8 +50,8 @@ class Server:
         """Apply new settings (SIGHUP); open connections keep those of their greeting."""
         self.services = services
 
-    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
-        return lambda: self.connection(self, door)
+    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[ClientAddress | None], asyncio.Protocol]:
+        return lambda client: self.connection(self, door, client)
 
     async def drain(self, seconds: float) -> None:
         """Say goodbye to all: now where nothing is in progress, else after it, within `seconds`."""

@@ -39,6 +39,7 @@ from mic_mail.imap.selected.shared_cache import SharedCache
 from mic_mail.imap.session import Session
 from mic_mail.imap.session_settings import SessionSettings
 from mic_mail.net.connection_registry import Changed
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.process.change_feed import Feed, Subscription
 from mic_mail.services.authentication.identity import SignedIn
 from mic_mail.services.authentication.refusals import Refusal, RefusalKind
@@ -86,8 +87,8 @@ class ImapConnection(connection.Connection):
     _services: ImapServices
     _session: Session
 
-    def __init__(self, server: "ImapServer", door: str) -> None:
-        super().__init__(server, "imap")  # one name in the log, whether TLS starts at once or by STARTTLS
+    def __init__(self, server: "ImapServer", door: str, client: ClientAddress | None = None) -> None:
+        super().__init__(server, "imap", client)  # one name in the log, whether TLS starts at once or by STARTTLS
         self._subscription: Subscription | None = None
         self._attended: AccountRef | None = None  # another account than the own one that is watched
         self._shared_subscription: Subscription | None = None

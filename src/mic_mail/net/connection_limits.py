@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from mic_mail.net.cidr import Networks
+from mic_mail.net.proxy_protocol import ClientAddress
 
 MINUTE = 60.0
 
@@ -136,7 +137,8 @@ class ConnectionLimiter(asyncio.Protocol):
     def __init__(
         self,
         admission: Admission,
-        factory: Callable[[], asyncio.Protocol],
+        factory: Callable[[ClientAddress | None], asyncio.Protocol],
+        client: ClientAddress | None,
         *,
         make_room: Callable[[], bool],
         refused: Callable[[str, str], bytes],
@@ -145,10 +147,13 @@ class ConnectionLimiter(asyncio.Protocol):
     ) -> None:
         """Call `passed_on` once the server counts the connection, which counts as coming until then.
 
+        `client` is who a load balancer has named; None: the peer of the connection is the client.
+
         The total is checked with it. Where it counted only after the check, two workers could both admit the last one.
         """
         self._admission = admission
         self._factory = factory
+        self._client = client
         self._make_room = make_room
         self._refused = refused
         self._passed_on = passed_on
@@ -156,14 +161,14 @@ class ConnectionLimiter(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         there = cast("asyncio.Transport", transport)
-        peer = transport.get_extra_info("peername")
+        peer = self._client or transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
         why = self._admission.refusal(address, self._make_room)
         if why is not None:
             there.write(self._refused(address, why))
             there.close()
             return
-        protocol = self._factory()
+        protocol = self._factory(self._client)
         self._admission.hold(address, protocol)
         there.set_protocol(protocol if self._reader is None else self._reader(protocol))
         protocol.connection_made(transport)

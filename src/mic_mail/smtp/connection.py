@@ -22,6 +22,7 @@ from mic_mail.ids import TokenSource, trace_id
 from mic_mail.log.error_fields import failure
 from mic_mail.log.maillog import MailLog
 from mic_mail.net.connection_registry import OpenConnections
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.net.tcp_ack import acknowledge, is_sent
 from mic_mail.net.tls import TlsFront
 from mic_mail.services.authentication.identity import Peer
@@ -91,7 +92,10 @@ class SmtpConnection(SMTP):
         door: ListenerProfile,
         door_name: str,
         serve: Callable[["SmtpConnection"], Awaitable[None]],
+        *,
+        client: ClientAddress | None,
     ) -> None:
+        """`client` is who a load balancer has named; None: whoever is at the other end."""
         super().__init__(
             _NoHandler(),
             hostname=door.hostname,
@@ -104,6 +108,7 @@ class SmtpConnection(SMTP):
         self._opened = opened
         self._door_name = door_name
         self._serve = serve
+        self._client = client
         self._tls = (services.tls_for_servers if door.role is Role.MX else None) or services.tls
         self._arrived = b""
         self._arrival: asyncio.Future[None] | None = None
@@ -131,7 +136,7 @@ class SmtpConnection(SMTP):
     # ------------------------------------------------------------ connection life cycle
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._address = str((self._client or transport.get_extra_info("peername") or ("",))[0])
         self._opened.add(self)
         super().connection_made(transport)
 
@@ -176,7 +181,7 @@ class SmtpConnection(SMTP):
         transport = self.transport
         assert transport is not None
         self._session_id = trace_id(self.services.clock.now_us(), self.services.chance)
-        return peer.describe(transport, self._door_name, self._tls, self._session_id)
+        return peer.describe(transport, self._client, self._door_name, self._tls, self._session_id)
 
     # ------------------------------------------------------------ timers
 
@@ -209,8 +214,7 @@ class SmtpConnection(SMTP):
         A lost 250 would have the client send the message again, so pending replies come first.
         """
         if self.transport is not None and not self.transport.is_closing() and not self.over:
-            peername = self.transport.get_extra_info("peername") or ("",)
-            self.services.log.event("connection_cut", reason=name, peer=peername[0], session=self._session_id)
+            self.services.log.event("connection_cut", reason=name, peer=self._address, session=self._session_id)
             self._send_last_reply(name)
 
     def _send_last_reply(self, name: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.services.transport.envelope import Role
 from mic_mail.smtp.connection import SmtpConnection, SmtpServices
 from mic_mail.smtp.connection_handler import SmtpHandler
@@ -47,10 +48,10 @@ class SmtpServer:
         self.services = services
         self._doors = {role: self._listener_profile(role) for role in Role}
 
-    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[], asyncio.Protocol]:
+    def factory(self, *, door: str, implicit_tls: bool = False) -> Callable[[ClientAddress | None], asyncio.Protocol]:
         """Return the factory of a listener's protocols; `door` is a name of `ROLES`."""
         role = ROLES[door]
-        return lambda: SmtpConnection(self.services, self.open, self._doors[role], door, self._serve)
+        return lambda client: SmtpConnection(self.services, self.open, self._doors[role], door, self._serve, client=client)
 
     async def _serve(self, connection: SmtpConnection) -> None:
         await SmtpHandler(connection, lambda: self.draining).run()

@@ -26,6 +26,7 @@ from uvicorn.server import ServerState
 
 from mic_mail.connection.peer import describe
 from mic_mail.net.connection_registry import Changed, OpenConnections
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.services.authentication.identity import Peer
 from mic_mail.web.middleware import HEAD_OCTETS
 
@@ -86,9 +87,9 @@ class Http:
         )  # fmt: skip
         self.config.load()
 
-    def connection(self) -> "HttpConnection":
-        """Return the protocol of one new connection."""
-        return HttpConnection(self)
+    def connection(self, client: ClientAddress | None = None) -> "HttpConnection":
+        """Return the protocol of one new connection; `client` is who a load balancer has named."""
+        return HttpConnection(self, client)
 
     async def drain(self, seconds: float) -> None:
         """Let running requests get their answer within `seconds`; close idle connections now."""
@@ -104,18 +105,20 @@ class Http:
 class HttpConnection(H11Protocol):
     """One connection."""
 
-    def __init__(self, shared: Http) -> None:
+    def __init__(self, shared: Http, client: ClientAddress | None) -> None:
         super().__init__(config=shared.config, server_state=shared.state, app_state={})
         self._shared = shared
+        self._named_client = client
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.client = self._named_client or self.client
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS)
         _hold_little(transport)
         self._shared.open.add(self)
-        peer = describe(transport, "web", None, self._shared.new_id())
+        peer = describe(transport, self._named_client, "web", None, self._shared.new_id())
         self._caller = Caller(peer, partial(self._shared.open.sign_in, self))
         self.app_state = {STATE_PEER: self._caller}
         self._arm()

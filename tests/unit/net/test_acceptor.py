@@ -20,6 +20,7 @@ from mic_mail.net.acceptor import Acceptor
 from mic_mail.net.connection_balancer import BRIEF_ENDS, ConnectionCounts, Share, new_page
 from mic_mail.net.connection_registry import OpenConnections
 from mic_mail.net.listeners import Listener, open_listeners
+from mic_mail.net.proxy_protocol import ClientAddress
 from mic_mail.net.tls import self_signed, write_pair
 from waiting import wait_on_loop
 
@@ -32,6 +33,9 @@ class Worker:
         self.name = name
         self.share = share
         self.errors: list[OSError] = []
+        self.clients: list[ClientAddress | None] = []
+        """Whom a load balancer has named, of each connection."""
+        self.bad_headers: list[tuple[str, str]] = []
         self.counted: list[tuple[int, int]] = []
         """Connections that the share counts as open, as each reaches its protocol and once that counts it."""
         own = Listener(listener.door, listener.socket.dup())
@@ -41,7 +45,7 @@ class Worker:
         self.acceptor = Acceptor(
             own,
             share,
-            lambda passed_on: Greeter(self, passed_on),
+            lambda passed_on, client: Greeter(self, passed_on, client),
             tls=tls and (lambda: tls),
             handshake_seconds=2.0,
             may_begin=self.may_begin,
@@ -62,8 +66,9 @@ class Worker:
 class Greeter(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, worker: Worker, passed_on: Callable[[], None]) -> None:
+    def __init__(self, worker: Worker, passed_on: Callable[[], None], client: ClientAddress | None) -> None:
         self._worker = worker
+        worker.clients.append(client)
         self._passed_on = passed_on
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
