@@ -173,6 +173,7 @@ class Account(AccountRules):
         *,
         replace: bool = False,
         moved: bool = False,
+        failover: bool = False,
         progress: Progress = lambda done, of: None,
         ready: Ready = lambda aside: None,
     ) -> RepairReport:
@@ -181,5 +182,5 @@ class Account(AccountRules):
         def named(path: str) -> None:
             ready(self.ref.home + path.removeprefix(store.paths.home))
 
-        _backup.restore(store, source, replace=replace, moved=moved, progress=progress, ready=named)
+        _backup.restore(store, source, replace=replace, moved=moved, failover=failover, progress=progress, ready=named)
         return self.repair()

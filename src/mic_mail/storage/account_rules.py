@@ -387,11 +387,14 @@ class AccountRules(ABC):
         *,
         replace: bool = False,
         moved: bool = False,
+        failover: bool = False,
         progress: Progress = lambda done, of: None,
         ready: Ready = lambda aside: None,
     ) -> RepairReport:
         """Put the backup `source` in place of the account; return the report of the restored one.
 
         One that holds mail is replaced only with `replace`; what is replaced is set aside. Numbers rise above all that were
-        given out since the backup, unless the mailbox has `moved`: then nothing has used it since, and all numbers stay.
+        given out since the backup, unless the mailbox has `moved`: then nothing has used it since, and all numbers stay. With
+        `failover` its machine has failed since, and what it gave out last is not known: UIDVALIDITYs stay, and all numbers rise
+        by more than it can have given out (`backup.format`).
         """

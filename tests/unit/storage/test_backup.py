@@ -38,6 +38,42 @@ def test_backup_restores(root: Root, tmp_path: Path) -> None:
     assert len(root.set_aside()) == 1
 
 
+def test_after_a_failover_no_number_means_anything_else(root: Root, tmp_path: Path) -> None:
+    """The failed machine went on after the backup: what clients saw there last is not known here. UIDVALIDITYs stay, and every
+    new number is above all that it can have given out; QRESYNC from any of its MODSEQs finds what is gone."""
+    root.use(fill)
+    root.use(lambda account: account.backup(tmp_path / "backup"))
+    saved = root.use(observe)
+
+    def go_on(account: Account) -> tuple[int, int]:
+        for number in range(3):
+            deliver(account, inbox(account), [f"lost{number}"])
+        return account.folder("INBOX").highest_modseq, account.create("new").uidvalidity
+
+    seen_modseq, seen_uidvalidity = root.use(go_on)
+    lost = root.use(observe)
+    root.lose_store()
+
+    def take_over(account: Account) -> None:
+        assert account.restore(tmp_path / "backup", failover=True).clean
+        changes = account.changes(inbox(account), seen_modseq)
+        assert not changes.complete
+        deliver(account, inbox(account), ["after"])
+        assert account.create("new").uidvalidity > seen_uidvalidity
+
+    root.use(take_over)
+    after = root.use(observe)
+    assert {name: seen.uidvalidity for name, seen in saved.items()} == {
+        name: seen.uidvalidity for name, seen in after.items() if name in saved
+    }
+    old, new = saved["INBOX"].messages, after["INBOX"].messages
+    assert {uid: new[uid] for uid in old} == old
+    [uid] = new.keys() - old.keys()
+    assert uid >= saved["INBOX"].uidnext + 1_000_000 > max(lost["INBOX"].messages)
+    assert root.use(lambda account: account.folder("INBOX").highest_modseq) > seen_modseq + 999_999_000
+    assert root.use(lambda account: account.repair(check=True)).clean
+
+
 def inodes(backup: Path) -> dict[str, int]:
     """Base name -> inode of each message of a backup."""
     return {path.name.partition(",")[0]: path.stat().st_ino for path in backup.rglob("cur/*")}

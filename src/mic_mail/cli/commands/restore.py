@@ -59,6 +59,14 @@ def restore(
             "The mailbox moves, nobody has used it since the backup: keep all numbers of its mail.",
         ),
     ] = False,
+    failover: Annotated[
+        bool,
+        option(
+            "--failover",
+            "Máy có hộp thư này đã hỏng sau khi sao lưu: giữ UIDVALIDITY, đánh số thư mới cao hơn hẳn.",
+            "The machine that had the mailbox has failed since the backup: keep UIDVALIDITYs, number far above.",
+        ),
+    ] = False,
     request: Annotated[
         int | None,
         option(
@@ -71,6 +79,8 @@ def restore(
     act: ExplainedAct,
 ) -> ResultRecord:
     here = act.here
+    if moved and failover:
+        raise BadInput(Text("Chỉ dùng một trong --moved và --failover.", "Use one of --moved and --failover."))
     mailbox = here.directory.mailbox(address)
     place = next((folder for folder in (source / mailbox.home, source) if os.path.exists(folder / "manifest.json")), None)
     if place is None:
@@ -78,7 +88,7 @@ def restore(
             Text(f"Không có bản sao lưu của {mailbox.address} trong “{source}”.", "The backup does not contain this mailbox.")
         )
     origin, source = act.origin, place.absolute()
-    with act.recorded(mailbox.address, source=str(source), replace=replace, moved=moved, request=request):
+    with act.recorded(mailbox.address, source=str(source), replace=replace, moved=moved, failover=failover, request=request):
         _must_be_its_own(here, origin, mailbox, place, request)
         if replace:  # what is set aside is easily deleted
             Holds(here.directory, here.store, here.clock).must_not_be_held(here.directory.entry(mailbox.mailbox_id))
@@ -86,7 +96,9 @@ def restore(
             put_back(here.config.server.data_dir, mailbox.mailbox_id, numbers_of(place)),
             progress_of(mailbox.address) as progress,
         ):
-            report = account_of(here, mailbox).restore(place, replace=replace, moved=moved, progress=progress)
+            report = account_of(here, mailbox).restore(
+                place, replace=replace, moved=moved, failover=failover, progress=progress
+            )
     row = row_of(COLUMNS, report, address=mailbox.address, findings=len(report.findings))
     return ResultRecord(COLUMNS, row)
 

@@ -4,7 +4,8 @@ A backup runs during normal use: it takes no lock, and opens each message like a
 in it. A restore puts the whole store in the place of the present one, which is kept as `<home>.replaced-<instant>`
 (swap_store.py); the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not mean
 other messages: numbering continues above the marks of the replaced store, or, where those are gone, every folder gets a new
-UIDVALIDITY. Where the backup is the last state of a mailbox that has moved, all numbers stay as they are.
+UIDVALIDITY. Where the backup is the last state of a mailbox that has moved, all numbers stay as they are. Where its machine has
+failed since, UIDVALIDITYs stay, and numbering continues far above the backup (`format.FAILOVER_UIDS`).
 """
 
 import contextlib
@@ -20,6 +21,9 @@ from mic_mail.durable_files import make_durable, replace_durably
 from mic_mail.errors import Text
 from mic_mail.storage.backup.files import copy_out, linked
 from mic_mail.storage.backup.format import (
+    FAILOVER_MODSEQS,
+    FAILOVER_UIDS,
+    FAILOVER_UIDVALIDITIES,
     MESSAGES,
     base_of,
     drop_what_is_not_copied,
@@ -108,7 +112,9 @@ def _copy_folder(
     make_durable(f"{path}/cur")
 
 
-def restore(store: LocalStore, source: Path, *, replace: bool, moved: bool, progress: Progress, ready: Ready) -> None:
+def restore(
+    store: LocalStore, source: Path, *, replace: bool, moved: bool, failover: bool, progress: Progress, ready: Ready
+) -> None:
     """Put the backup `source` in place of the account's store; only with `replace` where that holds mail."""
     messages = read_manifest(source)
     with translated("restore"):
@@ -136,7 +142,9 @@ def restore(store: LocalStore, source: Path, *, replace: bool, moved: bool, prog
             os.unlink(f"{staging}/manifest.json")
             os.makedirs(home, mode=FOLDER_MODE, exist_ok=True)
             with store.lock.held():
-                _set_numbers(store, AccountPaths(staging), store.paths, moved=moved)  # nobody gives out numbers any more
+                _set_numbers(
+                    store, AccountPaths(staging), store.paths, moved=moved, failover=failover
+                )  # nobody gives out numbers any more
                 must_not_be_frozen(store)
                 if is_on(store, Mark.HOLD):
                     replace_durably(AccountPaths(staging).mark(Mark.HOLD), b"")
@@ -174,8 +182,9 @@ def _copy_file(source: str, target: str) -> None:
         os.close(fd)
 
 
-def _set_numbers(store: LocalStore, staged: AccountPaths, live: AccountPaths, *, moved: bool) -> None:
+def _set_numbers(store: LocalStore, staged: AccountPaths, live: AccountPaths, *, moved: bool, failover: bool) -> None:
     """Make the restored index number above everything given out, and start a new epoch when opened, unless it has `moved`."""
+    now = store.clock.steady_us() // 1_000_000
     index = sqlite3.connect(staged.index, isolation_level=None)
     try:
         must_be_of_this_version(index)
@@ -189,15 +198,20 @@ def _set_numbers(store: LocalStore, staged: AccountPaths, live: AccountPaths, *,
         if known is not None:
             account.modseq_mark = max(account.modseq_mark, known.modseq_mark)
             account.uidvalidity_next = max(account.uidvalidity_next, known.uidvalidity_next)
+        if failover:
+            account.modseq_mark += FAILOVER_MODSEQS
+            account.uidvalidity_next = max(account.uidvalidity_next, now) + FAILOVER_UIDVALIDITIES
         marks = _live_marks(live) if known is not None else {}
         for folder in read_all_folders(index, store.account_id):
             sidecar = marks.get(folder.mailbox_id)
             if moved:
                 folder.uidnext_mark = max(folder.uidnext_mark, folder.uidnext)
+            elif failover:
+                folder.uidnext_mark = max(folder.uidnext_mark, folder.uidnext) + FAILOVER_UIDS
             elif sidecar is not None and sidecar.uidvalidity == folder.uidvalidity:
                 folder.uidnext_mark = max(folder.uidnext_mark, sidecar.uidnext_mark)
             else:
-                folder.uidvalidity = max(account.uidvalidity_next, store.clock.steady_us() // 1_000_000)
+                folder.uidvalidity = max(account.uidvalidity_next, now)
                 account.uidvalidity_next = folder.uidvalidity + 1
             write_folder(index, folder)
             if folder.deleted_at_us is None:

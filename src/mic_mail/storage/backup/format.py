@@ -28,6 +28,12 @@ from mic_mail.storage.index.rows import read_account, read_folders
 from mic_mail.storage.index.statements import SqlStatement, keyed_by
 from mic_mail.storage.maildir.maildir import FOLDER_MODE, AccountPaths
 
+FAILOVER_UIDS = 1_000_000
+"""So many messages may have come into one folder between a backup and the failure of its machine."""
+FAILOVER_MODSEQS = 1_000_000_000
+FAILOVER_UIDVALIDITIES = 100_000
+"""Likewise, so many changes of the mailbox, and so many new folders in it."""
+
 _VERSION = 1
 _M = schema.message.c
 _T = schema.tombstone.c

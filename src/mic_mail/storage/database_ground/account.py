@@ -200,11 +200,12 @@ class DatabaseAccount(AccountRules):
         *,
         replace: bool = False,
         moved: bool = False,
+        failover: bool = False,
         progress: Progress = lambda done, of: None,
         ready: Ready = lambda aside: None,
     ) -> RepairReport:
         current, resources = self._mailstore.find(self.ref), self._mailstore.resources
-        how = {"replace": replace, "moved": moved}
+        how = {"replace": replace, "moved": moved, "failover": failover}
         findings, modseq = restore(current, resources, self.ref, source, **how, progress=progress, ready=ready)
         self._mailstore.forget(self.ref)
         resources.texts_due.changed(self.ref.account_id, modseq)

@@ -22,7 +22,15 @@ from typing import Any
 from sqlalchemy import select
 
 from mic_mail.errors import Text
-from mic_mail.storage.backup.format import old_account, read_manifest, reading_backup, size_of
+from mic_mail.storage.backup.format import (
+    FAILOVER_MODSEQS,
+    FAILOVER_UIDS,
+    FAILOVER_UIDVALIDITIES,
+    old_account,
+    read_manifest,
+    reading_backup,
+    size_of,
+)
 from mic_mail.storage.changes.legal_hold import Mark
 from mic_mail.storage.changes.verify_rows import verify_rows
 from mic_mail.storage.database_ground import generations
@@ -68,6 +76,7 @@ class _Restored:
     shared: DatabaseResources
     modseq: int
     """The MODSEQ of all messages; 0: that of the backup."""
+    failover: bool = False
     findings: list[RepairFinding] = field(default_factory=list)
 
 
@@ -79,6 +88,7 @@ def restore(
     *,
     replace: bool,
     moved: bool,
+    failover: bool,
     progress: Progress,
     ready: Ready,
 ) -> tuple[list[RepairFinding], int]:
@@ -91,10 +101,11 @@ def restore(
             raise NotPermitted(_HAS_MAIL)
         backed_up = read_account(index, old_account(index))
         assert backed_up is not None
-        modseq = 0 if moved else max(backed_up.modseq, before.modseq + _MODSEQS_AHEAD if before else 0) + 1
+        backed_up_modseq = backed_up.modseq + (FAILOVER_MODSEQS if failover else 0)
+        modseq = 0 if moved else max(backed_up_modseq, before.modseq + _MODSEQS_AHEAD if before else 0) + 1
         with shared.database.transaction() as connection:
             number = generations.add(connection, ref.account_id, State.RESTORING, now_us)
-        restored = _Restored(number, ref, shared, modseq)
+        restored = _Restored(number, ref, shared, modseq, failover)
         try:
             steps = _steps(restored, index, old_account(index), AccountPaths(str(source)))
             for done, _ in enumerate(_write_in_batches(restored, steps), 1):
@@ -268,18 +279,23 @@ def _set_numbers(
 ) -> list[FolderRow]:
     """Give account and folders numbers above everything given out, unless the mailbox has moved; return the folders."""
     account.modseq_mark = NO_MODSEQ_MARK
+    now = restored.shared.clock.steady_us() // 1_000_000
     if before is not None:
         account.uidvalidity_next = max(account.uidvalidity_next, before.uidvalidity_next)
         account.folder_next = max(account.folder_next, before.folder_next)  # a session may have a folder of that number open
+    if restored.failover:
+        account.uidvalidity_next = max(account.uidvalidity_next, now) + FAILOVER_UIDVALIDITIES
     for folder in folders:
         folder.uidnext_mark, folder.directory = NO_UID_MARK, ""
         if not restored.modseq:
             continue
         known = replaced.get(folder.mailbox_id)
-        if known is not None and known.uidvalidity == folder.uidvalidity:
+        if restored.failover:
+            folder.uidnext = max(folder.uidnext, known.uidnext if known is not None else 0) + FAILOVER_UIDS
+        elif known is not None and known.uidvalidity == folder.uidvalidity:
             folder.uidnext = max(folder.uidnext, known.uidnext)
         else:
-            folder.uidvalidity = max(account.uidvalidity_next, restored.shared.clock.steady_us() // 1_000_000)
+            folder.uidvalidity = max(account.uidvalidity_next, now)
             account.uidvalidity_next = folder.uidvalidity + 1
         account.modseq = folder.highest_modseq = folder.expunge_floor = restored.modseq
     return folders
