@@ -5,6 +5,7 @@ They poll once a minute only, so a session in IDLE hears by hints what it hears.
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from protocol.dialog import Connection
 from protocol.imap_sessions import answer, sign_in
 from waiting import wait_for
 
-PEOPLE = ("dvbe", "ttlan", "nvb")
+PEOPLE = ("dvbe", "ttlan", "nvb", "bedv")
 """Each test has a mailbox of its own."""
 pytestmark = [pytest.mark.needs_tool("postgres"), pytest.mark.timeout(300)]
 
@@ -115,6 +116,38 @@ def test_a_suspension_by_a_command_at_one_server_ends_sessions_at_the_other(serv
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert (session.response() or b"").startswith(b"* BYE")
+
+
+def _noop(session: Connection) -> list[bytes]:
+    """What a session is told with NOOP, but for flags."""
+    session.send(b"n NOOP\r\n")
+    told = []
+    while (heard := session.response()) is not None and not heard.startswith(b"n "):
+        told.append(heard)
+    assert heard is not None
+    assert heard.startswith(b"n OK")
+    return [each for each in told if b" FETCH " not in each and not each.endswith(b" RECENT")]
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(1_000, marks=pytest.mark.slow), pytest.param(100_000, marks=pytest.mark.campaign)]
+)
+def test_what_one_server_has_answered_the_next_command_at_the_other_shows(servers: list[ProcessServer], rounds: int) -> None:
+    """OK here, then NOOP there, never misses. NOOP asks by itself: the poll comes once a minute, and nobody is in IDLE."""
+    sessions = [_selected(server, "bedv") for server in servers]
+    misses = 0
+    chance = random.Random(149)
+    for number in range(rounds):
+        here, there = chance.sample(sessions, 2)
+        if number % 2:
+            here.send(b"d UID STORE 1:* +FLAGS.SILENT (\\Deleted)\r\nx EXPUNGE\r\n")
+            assert answer(here, b"x").startswith(b"x OK")
+            wanted = [b"* 1 EXPUNGE"]
+        else:
+            _append(here)
+            wanted = [b"* 1 EXISTS"]
+        misses += _noop(there) != wanted
+    assert misses == 0
 
 
 def test_what_was_missed_is_looked_for(servers: list[ProcessServer], database: PostgresqlServer) -> None:

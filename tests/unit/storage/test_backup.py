@@ -10,6 +10,7 @@ import pytest
 
 from mic_mail.errors import BadInput
 from mic_mail.storage.backup.format import OfAnotherVersion, examine, numbers_of
+from mic_mail.storage.changes import maildir_record
 from mic_mail.storage.errors import NotPermitted
 from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import FLAGGED
@@ -72,6 +73,21 @@ def test_after_a_failover_no_number_means_anything_else(root: Root, tmp_path: Pa
     assert uid >= saved["INBOX"].uidnext + 1_000_000 > max(lost["INBOX"].messages)
     assert root.use(lambda account: account.folder("INBOX").highest_modseq) > seen_modseq + 999_999_000
     assert root.use(lambda account: account.repair(check=True)).clean
+
+
+def test_what_was_left_behind_by_a_move_proves_no_number(root: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It went to another machine and comes back from a backup: this one does not know which UIDs were given out there."""
+    monkeypatch.setattr(maildir_record, "MARK_STEP", 1)
+    root.use(fill)
+    root.use(lambda account: account.backup(tmp_path / "there"))
+    saved = root.use(observe)
+    other = Root(tmp_path / "other")
+    other.use(lambda account: account.restore(tmp_path / "there", moved=True))
+
+    other.use(lambda account: [deliver(account, inbox(account), [token]) for token in ("a", "b", "c")])
+    other.use(lambda account: account.backup(tmp_path / "back"))
+    root.use(lambda account: account.restore(tmp_path / "back", replace=True))
+    assert root.use(observe)["INBOX"].uidvalidity > saved["INBOX"].uidvalidity
 
 
 def inodes(backup: Path) -> dict[str, int]:

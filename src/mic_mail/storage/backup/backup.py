@@ -3,9 +3,10 @@
 A backup runs during normal use: it takes no lock, and opens each message like any reader. Messages expunged before it are not
 in it. A restore puts the whole store in the place of the present one, which is kept as `<home>.replaced-<instant>`
 (swap_store.py); the next opening starts a new epoch, so that clients ask again. UIDs given out since the backup must not mean
-other messages: numbering continues above the marks of the replaced store, or, where those are gone, every folder gets a new
-UIDVALIDITY. Where the backup is the last state of a mailbox that has moved, all numbers stay as they are. Where its machine has
-failed since, UIDVALIDITYs stay, and numbering continues far above the backup (`format.FAILOVER_UIDS`).
+other messages: numbering continues above the marks of the replaced store, or, where those are gone or older than the backup,
+every folder gets a new UIDVALIDITY. Where the backup is the last state of a mailbox that has moved, all numbers stay as they
+are. Where its machine has failed since, UIDVALIDITYs stay, and numbering continues far above the backup
+(`format.FAILOVER_UIDS`).
 """
 
 import contextlib
@@ -195,13 +196,16 @@ def _set_numbers(store: LocalStore, staged: AccountPaths, live: AccountPaths, *,
         account = read_account(index, store.account_id)
         assert account is not None
         known = AccountSidecar.read(live.maildir)
+        is_behind = (
+            known is not None and known.modseq_mark < account.modseq
+        )  # it was used elsewhere since: by whom is not known
         if known is not None:
             account.modseq_mark = max(account.modseq_mark, known.modseq_mark)
             account.uidvalidity_next = max(account.uidvalidity_next, known.uidvalidity_next)
         if failover:
             account.modseq_mark += FAILOVER_MODSEQS
             account.uidvalidity_next = max(account.uidvalidity_next, now) + FAILOVER_UIDVALIDITIES
-        marks = _live_marks(live) if known is not None else {}
+        marks = _live_marks(live) if known is not None and not is_behind else {}
         for folder in read_all_folders(index, store.account_id):
             sidecar = marks.get(folder.mailbox_id)
             if moved:

@@ -281,6 +281,8 @@ def _set_numbers(
     account.modseq_mark = NO_MODSEQ_MARK
     now = restored.shared.clock.steady_us() // 1_000_000
     if before is not None:
+        if before.modseq < account.modseq:  # it was used elsewhere since: what was given out there is not known
+            replaced = {}
         account.uidvalidity_next = max(account.uidvalidity_next, before.uidvalidity_next)
         account.folder_next = max(account.folder_next, before.folder_next)  # a session may have a folder of that number open
     if restored.failover:
