@@ -10,8 +10,9 @@ from addresses import parsed
 from harness import MailServer, config_for
 from mic_mail.clock import ManualClock
 from mic_mail.config.manual import write
-from mic_mail.quarantine.quarantine import Quarantine, QuarantineRecord, QuarantineState, Reason
+from mic_mail.quarantine.quarantine import QuarantineRecord, QuarantineState, Reason
 from mic_mail.queue.spool import SpoolEnvelope, SpoolTarget
+from mic_mail.services.mail_store import open_quarantine
 from mic_mail.storage.types import INBOX, AccountRef
 from regulation.console import Console
 
@@ -30,7 +31,7 @@ class QuarantineServer:
         self.people = {name: self.server.issue(name) for name in ("dvbe", "ttlan")}
         (folder / "mic-mail.toml").write_text(write(self.server.config))
         self.console = Console(folder)
-        self.quarantine = Quarantine(self.server.config.quarantine_dir)
+        self.quarantine = open_quarantine(self.server.config, self.server.running.context.store)
         self._numbers = iter(range(10**6))
 
     def keep(self, *names: str, reason: Reason = Reason.SPAM, sender: str = STRANGER, octets: bytes = MESSAGE) -> str:

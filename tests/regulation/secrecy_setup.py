@@ -14,7 +14,8 @@ from harness import MailServer
 from markings.documents import docx, zipped
 from mic_mail.cli.main import main
 from mic_mail.config.manual import write
-from mic_mail.quarantine.held_messages import HeldMessages, HeldRecord
+from mic_mail.quarantine.held_messages import HeldRecord
+from mic_mail.services.mail_store import open_held
 from population import PASSWORD
 
 STAMPED = docx(["BỘ THÔNG TIN VÀ TRUYỀN THÔNG", "Số: 12/BC-BTTTT", "TỐI MẬT", "Kính gửi: Lãnh đạo Bộ"])
@@ -67,7 +68,7 @@ def logged(server: MailServer, name: str) -> list[dict[str, object]]:
 
 
 def held(server: MailServer) -> list[HeldRecord]:
-    return list(HeldMessages(server.config.held_dir).records())
+    return list(open_held(server.config, server.running.context.store).records())
 
 
 def reference(answer: str) -> str:
