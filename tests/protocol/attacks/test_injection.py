@@ -1,6 +1,6 @@
 """What a client says comes back in answers, headers, logs and reports as words, never as a line, a field or a command.
 
-Weaknesses of others: expansions and shell letters in addresses (CVE-2019-10149 Exim, CVE-2020-7247 OpenSMTPD, CVE-2024-45519
+Weaknesses of others: expansions and shell letters in addresses (CVE-2019-10146 Exim, CVE-2020-7247 OpenSMTPD, CVE-2024-45519
 Zimbra), line ends in AUTH=, ENVID and ORCPT that reached a spool's header (CVE-2020-28021, 28026 Exim), tabs in passwords
 (CVE-2008-1218 Dovecot), answers that a name could split.
 """
