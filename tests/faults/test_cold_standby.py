@@ -6,7 +6,6 @@ What is lost is what came after the last whole backup began. No number that a cl
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ import pytest
 from faults.process_servers import Make
 from faults.processes.conftest import ADDRESS, message, sign_in, stored
 from harness import ProcessServer
-from mailboxes_in_database import new_database
 from mic_mail.config.manual import write
 from mic_mail.net.listeners import CannotListen
 from protocol.dialog import Connection
@@ -56,18 +54,11 @@ def _number(answers: list[bytes], code: bytes) -> int:
     return int(found)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        pytest.param(dict, id="files"),
-        pytest.param(lambda: {"storage": {"database": new_database()}}, id="database"),
-    ],
-)
 @pytest.mark.timeout(300)
-def test_the_standby_takes_over(serve_processes: Make, tmp_path: Path, settings: Callable[[], dict[str, object]]) -> None:
+def test_the_standby_takes_over(serve_processes: Make, tmp_path: Path) -> None:
     """Two backups arrive, the machine goes on and dies. At the standby all of the second is there under its numbers; a client
     that had seen more is told by QRESYNC that it is gone, and nothing new takes its UIDs."""
-    first = serve_processes(settings())
+    first = serve_processes()
     first.population.issue("dvbe")
     first.start()
     backups = tmp_path / "at the standby"
@@ -83,7 +74,7 @@ def test_the_standby_takes_over(serve_processes: Make, tmp_path: Path, settings:
     assert _number(seen, b"UIDNEXT") == 6
     first.kill()
 
-    second = serve_processes(settings())
+    second = serve_processes()
     second.population.close()
     for leftover in second.config.directory_dir.iterdir():
         leftover.unlink()
