@@ -41,10 +41,9 @@ def nodes(database: PostgresqlServer, serve_processes: Make) -> list[ProcessServ
         "limits": {"recipients_per_hour": 1_000_000, "recipients_per_day": 1_000_000, "messages_per_day": 1_000_000},
     }
     nodes = [serve_processes(settings) for _ in range(2)]
-    for node in nodes:
-        node.population.issue("dvbe", password=PASSWORD)
-        for person in PEOPLE:
-            node.population.issue(person)
+    nodes[0].population.issue("dvbe", password=PASSWORD)
+    for person in PEOPLE:
+        nodes[0].population.issue(person)
     return nodes
 
 
