@@ -104,7 +104,7 @@ def test_clause_14_3_no_question_to_the_directory_is_forgotten():
         "append_fact", "append_facts", "append_to", "set_quota", "hide_capabilities", "set_credential", "touch_activity",
     }  # fmt: skip
     about_the_whole = {
-        "clock", "must_be_current", "version", "newest_fact",
+        "clock", "must_be_current", "version", "newest_fact", "copy_into",
         "domains", "is_taken",  # the address book is everybody's (Reg. 2.6)
     }  # fmt: skip
     by_others = {"living_unit", "successor", "units_by_id"}  # made of what is narrowed

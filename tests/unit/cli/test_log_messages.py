@@ -65,9 +65,9 @@ OF_PEOPLE = {
 """Details of acts that are shown as they stand: names, numbers, days, and what somebody wrote."""
 
 IN_JSON_ALONE = {
-    "already", "answer", "digest", "dry_run", "expunged", "format", "found", "handover", "head", "hide", "keys", "lifted_by",
-    "message_ids", "moved", "now", "octets", "off", "only_held", "passed_on", "provisional", "replace", "same_person",
-    "sha256", "show", "skipped", "subjects", "sums", "trouble", "withdraw", "worked",
+    "already", "answer", "digest", "dry_run", "expunged", "failover", "format", "found", "handover", "head", "hide", "keys",
+    "lifted_by", "message_ids", "moved", "now", "octets", "off", "only_held", "passed_on", "provisional", "replace",
+    "same_person", "sha256", "show", "skipped", "subjects", "sums", "trouble", "withdraw", "worked",
 }  # fmt: skip
 """Details of acts that a sentence leaves out."""
 

@@ -33,7 +33,6 @@ from mic_mail.cli.options import Commands, argument, option
 from mic_mail.cli.output import Column, ResultTable, Row, spoken
 from mic_mail.cli.progress import progress_bar
 from mic_mail.directory.records import MailboxRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.durable_files import make_durable
 from mic_mail.errors import BadInput, Text, Trouble, in_ascii
 from mic_mail.i18n.os_errors import reason as system_reason
@@ -171,6 +170,8 @@ def _copy_directory(here: CliContext, target: Path) -> None:
     copied = target / "directory.sqlite"
     with _copying(Text("danh bạ", "The directory")):
         if here.config.directory_file is None:
+            from mic_mail.directory.repository import Directory
+
             with closing(Directory(f"sqlite:///{copied}", clock=here.clock)) as copy:
                 here.whole_directory.copy_into(copy)
         else:

@@ -19,9 +19,7 @@ from mic_mail.cli.directory_orders import CHANGES, ORDERS, RowNames, order_row
 from mic_mail.cli.options import Commands, JsonOption, ReasonOption, argument, option
 from mic_mail.cli.output import Column, ResultTable, row_of
 from mic_mail.cli.output_files import write_file
-from mic_mail.directory.preflight import trouble_with
 from mic_mail.directory.records import UnitRecord
-from mic_mail.directory.repository import Directory
 from mic_mail.documents import csv_writer
 from mic_mail.errors import Text, in_ascii
 from mic_mail.i18n.plurals import counted
@@ -136,6 +134,9 @@ def load(
     here: CliContext,
     file: Annotated[Path, argument("FILE", "directory.sqlite của bản sao lưu.", "directory.sqlite of a backup.")],
 ) -> Text:
+    from mic_mail.directory.preflight import trouble_with
+    from mic_mail.directory.repository import Directory
+
     url = f"sqlite:///{file}"
     trouble = trouble_with(url, thorough=True)
     if trouble is not None:
