@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-test run cluster-demo cluster-demo-stop cluster-runs test test-slow test-all campaigns markings fuzz licenses lint collect format bench bench-check lock clean
+.PHONY: setup setup-test run cluster-demo cluster-demo-stop test test-slow test-all campaigns markings fuzz licenses lint collect format bench bench-check lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -28,7 +28,7 @@ $(VENV)/.fuzz-ready: requirements-fuzz.lock $(VENV)/.test-ready
 run: setup
 	$(BIN)/mic-mail demo
 
-# Three machines on this one, each with etcd, PostgreSQL under Patroni and mic-mail, behind HAProxy: see docs/cluster.en.md.
+# Three machines on this one, each with etcd, PostgreSQL under Patroni and mic-mail, behind HAProxy.
 cluster-demo: setup-test
 	PYTHONPATH=tests $(BIN)/python -m cluster.demo
 

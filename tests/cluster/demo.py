@@ -50,7 +50,10 @@ class Mail(threading.Thread):
 
     def _is_accepted(self) -> bool:
         to = f"{PEOPLE[self.accepted % len(PEOPLE)]}@mic.gov.vn"
-        with contextlib.suppress(OSError, smtplib.SMTPException), smtplib.SMTP(self._front, PORTS_FROM + 25, timeout=30) as client:
+        with (
+            contextlib.suppress(OSError, smtplib.SMTPException),
+            smtplib.SMTP(self._front, PORTS_FROM + 25, timeout=30) as client,
+        ):
             client.sendmail("a@vnpt.example", [to], LETTER % (to.encode(), self.accepted, self.accepted))
             self.accepted += 1
             return True
@@ -63,7 +66,7 @@ def main() -> None:
         stop()
         return
     if lacking := programs.missing(*PROGRAMS):
-        sys.exit(f"Missing: {', '.join(lacking)}. Install the packages, and end the services that they start; no service is used here.")
+        sys.exit(f"Missing: {', '.join(lacking)}. Install the packages; the services that they start are not used.")
     if any(_processes()):
         sys.exit("A demonstration is running: make cluster-demo-stop")
     shutil.rmtree(FOLDER, ignore_errors=True)
@@ -128,7 +131,7 @@ def _explain(cluster: LocalCluster) -> None:
         found = {part.name: part.pids()[:1] for part in cluster.machine(number)}
         print("  " + "  ".join(f"{name} {pids[0] if pids else '-'}" for name, pids in found.items()))
     for node in cluster.nodes[:1]:
-        print(f"\nCommands: PGPASSFILE={cluster.passwords_file} mic-mail --config {node.file} cluster status")
+        print(f"\nCommands: PGPASSFILE={cluster.passwords_file} mic-mail --config {node.file} status")
     print(f"Configuration, data and logs: {cluster.folder}. Stop: Ctrl-C, or make cluster-demo-stop.\n", flush=True)
 
 

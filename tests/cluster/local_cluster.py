@@ -345,7 +345,10 @@ class LocalCluster:
                 assert self.ask(self.primary() or 1, statement) is not None, statement
 
     def _made_nodes(self) -> Iterator[Node]:
-        ports = {door: PORTS_FROM + port for door, port in zip(("smtp", "submission", "submissions", "imap", "imaps"), MAIL_PORTS, strict=True)}
+        ports = {
+            door: PORTS_FROM + port
+            for door, port in zip(("smtp", "submission", "submissions", "imap", "imaps"), MAIL_PORTS, strict=True)
+        }
         for number in MACHINES:
             folder = self.folder / f"node{number}"
             folder.mkdir(exist_ok=True)
