@@ -56,7 +56,8 @@ def assert_about_equal(
 def calls_of(run: Callable[[], Any]) -> int:
     """The number of calls, of Python functions and of built-in ones, that this thread makes in `run`.
 
-    Python 3.12 and newer make some fewer, since comprehensions are no functions there.
+    Python 3.12 and newer make some fewer, since comprehensions are no functions there. Garbage of earlier tests waits: its
+    finalizers would be counted.
     """
     count = 0
 
@@ -64,12 +65,15 @@ def calls_of(run: Callable[[], Any]) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()
     sys.setprofile(note)
     try:
         run()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return count
 
 
