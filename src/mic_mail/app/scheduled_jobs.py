@@ -91,7 +91,11 @@ def jobs_of(
         indexing = Indexing(context.store, context.runtime.snapshot, context.executors.io, context.log, context.clock)
         index = WhenChanged(indexing.run_once, context.store.change_marks, context.clock)
         jobs.append(index.job("index", ROUND_SECONDS))
-    return JobRunner(jobs, context.log, context.clock, is_on_duty=lambda: context.executors.io(context.duty.take))
+
+    async def is_on_duty() -> bool:
+        return context.duty.is_alone or await context.executors.io(context.duty.take)
+
+    return JobRunner(jobs, context.log, context.clock, is_on_duty=is_on_duty)
 
 
 def for_itself(context: ServerContext) -> list[Job]:

@@ -33,12 +33,17 @@ class DutyLock:
         self._asked_at = -ASKED_SECONDS
         self._turn = threading.Lock()
 
+    @property
+    def is_alone(self) -> bool:
+        """Return whether no other node can be on duty, so that nobody has to ask."""
+        return not self._is_shared
+
     def take(self) -> bool:
         """Go on duty unless another node is; return whether this one is now. Raise `DirectoryUnavailable`.
 
         Called before each act that one node shall do: a lock that is held is asked for again, as it goes with the connection.
         """
-        if not self._is_shared:
+        if self.is_alone:
             return True
         with self._turn:
             if self._session is not None and self._holds(self._session):
