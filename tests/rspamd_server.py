@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import programs
+from free_ports import free_ports
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 GREY, SOFT, MARKED, QUARANTINED = "wantgreylist", "wantsoftreject", "wantheader", "wantquarantine"
@@ -76,14 +77,6 @@ classifier "bayes" {{
   statfile {{ symbol = "BAYES_SPAM"; spam = true; }}
 }}
 """
-
-
-def free_ports(number: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [one.getsockname()[1] for one in taken]
-    for one in taken:
-        one.close()
-    return ports
 
 
 class Pretender:

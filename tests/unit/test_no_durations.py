@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-MEASURING = {"cost_growth.py", "faults/test_large_mailbox.py", "regulation/test_clause_4_1_flood.py"}
-"""The first compares costs with costs; the others print what they measure."""
+MEASURING = {"cluster/demo.py", "cost_growth.py", "faults/test_large_mailbox.py", "regulation/test_clause_4_1_flood.py"}
+"""`cost_growth` compares costs with costs; the others print what they measure."""
 CLOCKS = {"monotonic", "perf_counter", "process_time", "thread_time", "time"}
 CLOCKS |= {f"{name}_ns" for name in CLOCKS}
 ASKED = re.compile(r"monotonic|perf_counter|process_time|thread_time|time\.time|loop\S*\.time\(|ru_[us]time")

@@ -25,8 +25,6 @@ from mic_mail.policy.states import BEGINNING
 from mic_mail.policy.unit_mail.handover import running
 from mic_mail.process.send_counters import SendCounters, Sums
 from mic_mail.services.abuse.send_limits import DAY, HOUR, LimitUse, ceilings_of, uses
-from mic_mail.services.abuse.shared_counters import SharedCounters
-from mic_mail.services.mail_store import open_sent_amounts
 from mic_mail.services.mailboxes.explanation import Explanation, Side, explain
 from mic_mail.services.settings import lifecycle_settings
 from mic_mail.storage.errors import Unavailable
@@ -150,8 +148,12 @@ def _sent(here: CliContext, entry: Entry) -> dict[str, Cell]:
 
 def _sums(here: CliContext, entry: Entry) -> Sums:
     now = here.clock.now().timestamp()
-    amounts = open_sent_amounts(here.config)
-    if amounts is not None:
+    if here.config.storage.database is not None:
+        from mic_mail.services.abuse.shared_counters import SharedCounters
+        from mic_mail.services.mail_store import open_sent_amounts
+
+        amounts = open_sent_amounts(here.config)
+        assert amounts is not None
         with closing(SharedCounters(amounts)) as shared:
             return shared.read(entry.mailbox_id, now)
     with closing(SendCounters(here.config.sent_dir, None)) as counts:
