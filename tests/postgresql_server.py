@@ -19,7 +19,7 @@ from waiting import wait_for
 
 _USER = "nobody"
 """Whose processes they are where the tests run as root, as whom PostgreSQL refuses to run."""
-_SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB", "max_connections": "20"}
+_SETTINGS = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB", "max_connections": "100"}
 
 
 @dataclass
