@@ -59,9 +59,9 @@ def make_ready(config: Config) -> None:
         import mic_mail.storage.database_ground.mailstore
         import mic_mail.storage.index.postgresql.creation
     if is_postgresql(config.directory_url):
-        import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - likewise
+        import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - for the children to share
 
-        import mic_mail.directory.postgresql  # noqa: F401 - likewise
+        import mic_mail.directory.postgresql  # noqa: F401 - for the children to share
 
 
 def preload() -> None:

@@ -347,7 +347,7 @@ class Config(Section):
 
     @property
     def directory_url(self) -> str:
-        """Where the directory lies: with the mailboxes, if these lie in a database, so that all its servers have one."""
+        """Return the URL of the directory; with the mailboxes in a database it lies there, too, one for all servers."""
         return self.directory.url or self.storage.database or f"sqlite:///{self.directory_dir / 'directory.sqlite'}"
 
     @property

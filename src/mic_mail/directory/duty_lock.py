@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mic_mail.directory.postgresql import Session
 
 ASKED_SECONDS = 5.0
-"""Who is not on duty asks no more often than this."""
+"""The time between two questions of a node that is not on duty."""
 _DUTIES = 0x6D6D6474
 """The key of the advisory lock: "mmdt"."""
 
