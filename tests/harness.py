@@ -284,6 +284,10 @@ class ProcessServer:
         """Process ids of the workers that live now."""
         return [one["pid"] for one in self.status()["processes"] if one["name"].startswith("worker") and one["pid"]]
 
+    def indexed(self) -> int:
+        """How many messages the indexer has read since it began."""
+        return sum(one.get("indexed", 0) for one in self.status()["processes"])
+
     def connected(self, door: str, wanted: int) -> list[int]:
         """How many connections each worker has, once they have so many together."""
 

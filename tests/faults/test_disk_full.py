@@ -188,6 +188,7 @@ def test_a_full_disk_refuses_for_now_and_recovers(server: ProcessServer, disk: D
     person.append(reading)
     settled(server)
     assert person.refusals == []
+    wait_for(lambda: server.indexed() == 4)  # which takes blocks meanwhile and gives them back
     disk.leave(0)
     person.deliver(DVBE)
     person.deliver(DVBE, TTLAN)

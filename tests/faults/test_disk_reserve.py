@@ -77,12 +77,6 @@ def logged(server: ProcessServer) -> list[str]:
     return [event["event"] for event in server.events() if event["event"].startswith("reserve_")]
 
 
-def indexed(server: ProcessServer) -> int:
-    """Messages whose text has been read."""
-    return sum(one.get("indexed", 0) for one in server.status()["processes"])
-
-
-@pytest.mark.timeout(300)
 def open_indexes(server: ProcessServer) -> list[str]:
     """Those that any process of the server holds open."""
     found = []
@@ -93,6 +87,7 @@ def open_indexes(server: ProcessServer) -> list[str]:
     return [path for path in found if path.endswith("/index.sqlite")]
 
 
+@pytest.mark.timeout(300)
 def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> None:
     """STORE, EXPUNGE and MOVE by IMAP and DELE by POP3 work at 0 free blocks, in mailboxes whose indexes were closed.
 
@@ -102,7 +97,7 @@ def test_mail_is_removed_at_no_free_block(server: ProcessServer, disk: Disk) -> 
     wait_for(lambda: reserve.state is ReserveState.WHOLE)
     for address in (DVBE, TTLAN):
         assert [send(server, address, LARGE if number == 1 else message(f"m{number}")) for number in range(3)] == ["250"] * 3
-    wait_for(lambda: indexed(server) == 6)
+    wait_for(lambda: server.indexed() == 6)
     server.terminate()
     server.start()
     wait_for(lambda: reserve_status(server) == "whole")

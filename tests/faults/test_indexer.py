@@ -125,7 +125,7 @@ def test_mail_is_indexed_within_seconds(server: ProcessServer) -> None:
     for turn in range(1, 4):
         for number in range(10):
             assert session.append("INBOX", "", "", f"Subject: x\r\n\r\nhoa don {number}\r\n".encode())[0] == "OK"
-        wait_for(lambda turn=turn: indexer(server).get("indexed") == 10 * turn)  # type: ignore[misc]
+        wait_for(lambda turn=turn: server.indexed() == 10 * turn)  # type: ignore[misc]
         session.select("INBOX")
         assert session.search(None, "BODY", '"hoa don 7"')[1] == [b" ".join(b"%d" % (10 * each + 8) for each in range(turn))]
     session.logout()

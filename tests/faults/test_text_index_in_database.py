@@ -129,11 +129,6 @@ def _let_go(server: ProcessServer, url: str) -> None:
         account.index_text(Visited())
 
 
-def indexed(server: ProcessServer) -> int:
-    [one] = [one for one in server.status()["processes"] if one["name"] == "index"]
-    return int(one.get("indexed", 0))
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_servers_index_every_message_once(serve_processes: Make, url: str, ask: Callable[[str], int]) -> None:
@@ -143,16 +138,16 @@ def test_two_servers_index_every_message_once(serve_processes: Make, url: str, a
     clients = list(map(sign_in, servers))
     total = 0
     for server, client in zip(servers, clients, strict=True):
-        begun = indexed(server)
-        while indexed(server) == begun:
+        begun = server.indexed()
+        while server.indexed() == begun:
             append(client, total)
             total += 1
             wait_for(lambda total=total: ask(KNOWN) == total)
-            wait_for(lambda total=total: sum(map(indexed, servers)) == total)
+            wait_for(lambda total=total: sum(each.indexed() for each in servers) == total)
     for number in range(total, total + 20):
         append(clients[number % 2], number)
     wait_for(lambda: ask(KNOWN) == total + 20)
-    wait_for(lambda: sum(map(indexed, servers)) == total + 20)
+    wait_for(lambda: sum(each.indexed() for each in servers) == total + 20)
     [killed] = [one["pid"] for one in servers[1].status()["processes"] if one["name"] == "index"]
     append(clients[1], total + 20)
     os.kill(killed, signal.SIGKILL)
