@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without byte code each process of each server compiles all of it anew, and each pytest all tests: a third of `make test`.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup setup-test run cluster-demo cluster-demo-stop test test-slow test-all campaigns markings fuzz licenses lint collect format bench bench-check lock clean
+.PHONY: setup setup-test run cluster-demo cluster-demo-stop checked test test-slow test-all campaigns markings fuzz licenses lint collect format bench bench-check lock clean
 
 setup: $(VENV)/.run-ready
 setup-test: $(VENV)/.test-ready
@@ -64,20 +64,21 @@ collect: setup-test
 PROCESSORS := $(shell nproc 2>/dev/null || echo 2)
 SIDE_BY_SIDE := --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: setup-test
+# Once, however many of the targets below are asked for.
+checked: setup-test
 	$(MAKE) -j2 lint collect
+
+test: checked
 	$(BIN)/pytest -m "not slow and not campaign" --clauses -n $(shell expr $(PROCESSORS) + 2) $(SIDE_BY_SIDE)
 
 # What is slow fills the machine: no more of them than processors.
-test-slow: setup-test
-	$(MAKE) -j2 lint collect
+test-slow: checked
 	$(BIN)/pytest -m "slow and not campaign" -n $(PROCESSORS) $(SIDE_BY_SIDE)
 
 test-all: test test-slow
 
 # Many rounds, seeds and steps of what the tests above prove with few: by hand, see docs/development.md.
-campaigns: setup-test
-	$(MAKE) -j2 lint collect
+campaigns: checked
 	$(BIN)/pytest -m campaign -n $(PROCESSORS) $(SIDE_BY_SIDE)
 
 # How the check of markings (Reg. 4.1) does on our own labelled corpus: precision, recall, and every sample that it gets wrong.
