@@ -206,7 +206,7 @@ class Office:
         fresh = SignInService(
             runtime(self.config, ManualClock(self.clock.right), executors=context.executors, log=context.log),
             directory=context.directory, snapshot=context.directory.load_snapshot(),
-            decoy_key=b"x" * 32, digest_key=b"y" * 32, tell=lambda _: None,
+            decoy_key=b"x" * 32, digest_key=b"y" * 32, log_key=b"z" * 32, tell=lambda _: None,
         )  # fmt: skip
         return await answers(fresh)
 

@@ -3,6 +3,7 @@
 They poll once a minute only, so a session in IDLE hears by hints what it hears.
 """
 
+import base64
 import json
 import os
 import random
@@ -14,12 +15,14 @@ from collections.abc import Iterator
 import pytest
 
 from harness import ProcessServer, config_for, stopping
+from mic_mail.auth.password_hash import DECOY_KEY
+from population import PASSWORD
 from postgresql_server import PostgresqlServer, postgresql_server
 from protocol.dialog import Connection
 from protocol.imap_sessions import answer, sign_in
 from waiting import wait_for
 
-PEOPLE = ("dvbe", "ttlan", "nvb", "bedv")
+PEOPLE = ("dvbe", "ttlan", "nvb", "bedv", "lvc", "ptd")
 """Each test has a mailbox of its own."""
 pytestmark = [pytest.mark.needs_tool("postgres"), pytest.mark.timeout(300)]
 
@@ -37,8 +40,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, database: PostgresqlServer
     with stopping(made):
         for number in range(2):
             folder = tmp_path_factory.mktemp(f"hints{number}")
-            settings = {"process": {"workers": 2, "poll_seconds": 60}, "storage": {"database": url}}
+            settings = {
+                "process": {"workers": 2, "poll_seconds": 60},
+                "storage": {"database": url},
+                "auth": {"failures_per_mailbox": 4},
+            }
             server = ProcessServer(config_for(folder / "data", settings), folder)
+            (folder / "data" / DECOY_KEY).write_bytes(b"k" * 32)
             made.append(server)
             for name in PEOPLE if number == 0 else ():
                 server.population.issue(name)
@@ -118,6 +126,54 @@ def test_a_suspension_by_a_command_at_one_server_ends_sessions_at_the_other(serv
     assert (session.response() or b"").startswith(b"* BYE")
 
 
+def _signed_in(server: ProcessServer, name: str, password: str) -> bytes:
+    """The answer to a sign-in, which also an intruder's client might get."""
+    session = Connection(server, "imaps")
+    session.response()
+    session.send(f'l LOGIN {name}@mic.gov.vn "{password}"\r\n'.encode())
+    return answer(session, b"l")
+
+
+def _tell_all(here: ProcessServer, there: ProcessServer, name: str) -> None:
+    """Return once each process there has heard what was said here before."""
+    writer, idle = _selected(here, name), [_selected(there, name)]
+    while 0 in there.connected("imap", len(idle)):
+        idle.append(_selected(there, name))
+    for session in idle:
+        _idle(session)
+    _append(writer)
+    for session in idle:
+        while not (session.response() or b"").endswith(b" EXISTS"):
+            pass
+
+
+def test_wrong_passwords_at_one_server_count_at_the_other(servers: list[ProcessServer]) -> None:
+    """A guesser has as many attempts as one server allows, however many there are; a stale password counts once."""
+    here, there = servers
+    for number in range(3):
+        assert b"AUTHENTICATIONFAILED" in _signed_in(here, "lvc", f"wrong {number}")
+    _tell_all(here, there, "ptd")
+    for number in range(3):
+        assert b"AUTHENTICATIONFAILED" in _signed_in(there, "lvc", f"wrong {number}"), "the same ones"
+    assert b"AUTHENTICATIONFAILED" in _signed_in(there, "lvc", "wrong 3")
+    assert b"Too many" in _signed_in(there, "lvc", PASSWORD)
+    _tell_all(there, here, "ptd")
+    assert b"Too many" in _signed_in(here, "lvc", PASSWORD)
+
+
+def test_forged_hints_change_nothing(servers: list[ProcessServer], database: PostgresqlServer) -> None:
+    """Who may connect to the database can send hints, but say nothing of passwords; it is counted, for the administrator."""
+    here, there = servers
+    forged = json.dumps(["wrong", "ptd@mic.gov.vn", "127.0.0.1", "00"]).encode()
+    for number in range(10):
+        for kind in (b"W", b"w", b"?", b""):
+            text = base64.b64encode(kind + forged + b"%d" % number).decode()
+            database.psql(f"SELECT pg_notify('mic_mail_hints', 'nobody {text}')")
+    for server in servers:
+        server.wait_for(lambda state: [hints["unreadable"] for hints in _hints(state)] == [10])
+    _tell_all(here, there, "ptd")
+
+
 def _noop(session: Connection) -> list[bytes]:
     """What a session is told with NOOP, but for flags."""
     session.send(b"n NOOP\r\n")
@@ -130,7 +186,11 @@ def _noop(session: Connection) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "rounds", [pytest.param(1_000, marks=pytest.mark.slow), pytest.param(100_000, marks=pytest.mark.campaign)]
+    "rounds",
+    [
+        pytest.param(1_000, marks=pytest.mark.slow),
+        pytest.param(100_000, marks=[pytest.mark.campaign, pytest.mark.timeout(3_600)]),
+    ],
 )
 def test_what_one_server_has_answered_the_next_command_at_the_other_shows(servers: list[ProcessServer], rounds: int) -> None:
     """OK here, then NOOP there, never misses. NOOP asks by itself: the poll comes once a minute, and nobody is in IDLE."""

@@ -5,6 +5,7 @@ and ends what it has begun. The web process adds its pages (`app.web_process`), 
 """
 
 import asyncio
+import hmac
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -75,6 +76,8 @@ class ProcessContext:
         self.directory = Directory(config.directory_url, clock=clock)
         self.store = open_mail_store(config, clock, has_clients=has_clients, on_change=self._account_changed)
         self.secret = secret
+        self.common_secret = secret
+        """The same in all processes of all servers that have these mailboxes, once `open`."""
         self._tasks = BackgroundTasks()
 
     def _account_changed(self, account_id: int, modseq: int) -> None:
@@ -86,13 +89,17 @@ class ProcessContext:
         config = self.config
         await self.executors.io(begin_by_the_mark, config.state_dir, self.clock)
         await self.executors.io(self._prepare_directory)
+        decoy_key = await self.executors.io(load_secret, config.server.data_dir / DECOY_KEY)
+        if config.storage.database:
+            self.common_secret = hmac.digest(decoy_key, b"servers of one database", "sha256")
         self.access = SignInService(
             self.runtime,
             directory=self.directory,
             snapshot=await self.executors.io(self.directory.load_snapshot),
-            decoy_key=await self.executors.io(load_secret, config.server.data_dir / DECOY_KEY),
-            digest_key=self.secret,
-            tell=self.feed.send,
+            decoy_key=decoy_key,
+            digest_key=self.common_secret,
+            log_key=self.secret,
+            tell=self.feed.send_to_all_servers,
         )
         now = self.clock.steady_now().timestamp()
         self.access.remember(await self.executors.io(lambda: list(known_networks.load(config.state_dir, now))))
@@ -100,11 +107,11 @@ class ProcessContext:
         self.auto_suspend = AutoSuspend(self.runtime, self.access, self.directory, notify_others=self._notify_directory_changed)
         self.access.exposure = BreachedPasswordCheck(
             self.runtime,
-            key=self.secret,
+            key=self.common_secret,
             directory=self.directory,
             suspending=self.auto_suspend,
             changed=self._notify_directory_changed,
-            tell=self.feed.send,
+            tell=self.feed.send_to_all_servers,
         )
 
     def _prepare_directory(self) -> None:

@@ -5,6 +5,7 @@ In: a configuration, a clock, listening sockets. Out: a `Server` that follows re
 
 import asyncio
 import contextlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -171,7 +172,8 @@ def _open_bridge(context: ServerContext) -> "HintBridge | None":
         return None
     from mic_mail.process.hint_bridge import HintBridge
 
-    return HintBridge(context.config.run_dir, context.store.hints, context.executors)
+    key = hmac.digest(context.common_secret, b"hints", "sha256")
+    return HintBridge(context.config.run_dir, context.store.hints, context.executors, key=key)
 
 
 def _begin_sending(context: ServerContext) -> "SendingMail":

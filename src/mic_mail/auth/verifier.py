@@ -113,7 +113,7 @@ class PasswordVerifier:
         executors: HashExecutors,
         monotonic: Callable[[], float],
     ) -> None:
-        """Use `digest_key` for digests of passwords in memory; it is the same in all processes of a server."""
+        """Use `digest_key` for digests of passwords in memory; it is the same in all processes that broadcast to each other."""
         self._digest_key = digest_key
         self._throttle = throttle
         self._decoys = decoys

@@ -10,8 +10,8 @@ version when these files have changed, and every `VERSION_SECONDS`.
 Most changes interest no sibling, because most people are signed in at one worker only. Each process therefore lists the
 accounts that it watches in a file (`feed_sockets.Watchlist`), and is not woken for others.
 
-Broadcasts (`send`, `listen`) use the same sockets. They carry what siblings should know but can do without, such as a wrong
-password.
+Broadcasts (`send`, `send_to_all_servers`, `listen`) use the same sockets. They carry what siblings should know but can do
+without, such as a wrong password.
 
 Never here: what changed (subscribers ask the store), durable state, blocking sends. The socket of a process is
 `<run_dir>/feed.<name>`. Any program with access to the run_dir can send (`mic-mail mailbox suspend` does); only servers listen.
@@ -34,6 +34,7 @@ from mic_mail.process.feed_sockets import (
     DIRECTORY,
     HERE,
     PAIR,
+    WIDE_WORD,
     WORD,
     Peers,
 )
@@ -209,8 +210,12 @@ class Feed:
         """Broadcast a message that is not a change to every sibling. It may be lost and is never sent again."""
         self._send([WORD + word])
 
+    def send_to_all_servers(self, word: bytes) -> None:
+        """Broadcast a message as `send` does, also to the processes of other servers that have the same mailboxes."""
+        self._send([WIDE_WORD + word])
+
     def listen(self, callback: Callable[[bytes], None]) -> None:
-        """Call `callback(word)` on the loop for each broadcast of a sibling."""
+        """Call `callback(word)` on the loop for each broadcast of a sibling, or of another server to all."""
         self._listeners.append(callback)
 
     # Siblings
@@ -239,7 +244,7 @@ class Feed:
             if kind == ACCOUNTS and len(content) % PAIR.size == 0:
                 for account_id, modseq in PAIR.iter_unpack(content):
                     newest[account_id] = max(modseq, newest.get(account_id, 0))
-            elif kind == WORD:
+            elif kind in {WORD, WIDE_WORD}:
                 for listener in self._listeners:
                     listener(content)
             elif kind == HERE:

@@ -15,10 +15,11 @@ from mic_mail.process.file_traces import Traces
 
 PREFIX = "feed."
 """The first letters of the names of the sockets."""
-ACCOUNTS, DIRECTORY, CHECK_ALL, WORD, HERE = b"a", b"d", b"!", b"w", b"h"
+ACCOUNTS, DIRECTORY, CHECK_ALL, WORD, WIDE_WORD, HERE = b"a", b"d", b"!", b"w", b"W", b"h"
 """The kinds of datagrams, their first octet.
 
-Changed accounts, a changed directory, "check all", a broadcast, a socket that is new.
+Changed accounts, a changed directory, "check all", a broadcast to this server's processes, one to those of all servers that
+have the same mailboxes, a socket that is new.
 """
 PAIR = struct.Struct("<QQ")
 """Account id and MODSEQ: `ACCOUNTS` is followed by any number of them."""

@@ -2,9 +2,9 @@
 
 It belongs to one process of a server. In the feed it is one more process, which watches every account: what the others say
 there it sends on as hints (`storage.hints`), several together while earlier ones are on their way. What other servers say it
-says in the feed. That an account has changed is passed on, and that the directory has; broadcasts are of one server. A hint
-may be lost, and costs the time until the next poll then; after a time without a connection, or without the bridge, everyone
-checks everything.
+says in the feed. That an account has changed is passed on, that the directory has, and broadcasts to all servers, sealed
+(`sealed_broadcasts`); other broadcasts are of one server. A hint may be lost, and costs the time until the next poll then, or
+an extra attempt at a password; after a time without a connection, or without the bridge, everyone checks everything.
 
 Every few seconds it sends a hint to itself, so that it knows whether they arrive, and how late.
 """
@@ -18,7 +18,8 @@ from pathlib import Path
 from mic_mail.errors import MicMailError
 from mic_mail.process.background_tasks import BackgroundTasks
 from mic_mail.process.executors import Executors
-from mic_mail.process.feed_sockets import ACCOUNTS, CHECK_ALL, DATAGRAM_OCTETS, DIRECTORY, HERE, PAIR, Peers
+from mic_mail.process.feed_sockets import ACCOUNTS, CHECK_ALL, DATAGRAM_OCTETS, DIRECTORY, HERE, PAIR, WIDE_WORD, Peers
+from mic_mail.process.sealed_broadcasts import SealedBroadcasts
 from mic_mail.storage.errors import Unavailable
 from mic_mail.storage.hints import HINT_OCTETS, HintListener, Hints
 
@@ -30,6 +31,8 @@ SILENT_SECONDS = 15.0
 _ECHO = b"e"
 """The kind of hint that only its sender heeds."""
 _PAIRS_IN_HINT = (HINT_OCTETS - 1) // PAIR.size
+_MOST_WORDS = 1_000
+"""Broadcasts that wait while hints are on their way; further ones are lost."""
 _AT_ONCE = 256
 _AGAIN_SECONDS = 1.0
 
@@ -37,8 +40,10 @@ _AGAIN_SECONDS = 1.0
 class HintBridge:
     """One server's bridge. Create it in the running loop; it works until `close`."""
 
-    def __init__(self, run_dir: Path, hints: Hints, executors: Executors) -> None:
+    def __init__(self, run_dir: Path, hints: Hints, executors: Executors, *, key: bytes) -> None:
+        """`key` has 32 octets and is the same at all servers of these mailboxes: broadcasts are sealed with it."""
         self._hints = hints
+        self._sealed = SealedBroadcasts(key, kind=WIDE_WORD, most=HINT_OCTETS)
         self._executors = executors
         self._loop = asyncio.get_running_loop()
         self._peers = Peers(run_dir, NAME)
@@ -47,6 +52,8 @@ class HintBridge:
         """New MODSEQs to be sent, by account."""
         self._others: set[bytes] = {CHECK_ALL}
         """Other hints to be sent: `DIRECTORY`, `_ECHO`; `CHECK_ALL` after a time in which none were sent."""
+        self._words: list[bytes] = []
+        """Broadcasts to be sent."""
         self._is_sending = self._has_lost = False
         self._listener: HintListener | None = None
         self._lost: asyncio.Future[None] | None = None
@@ -54,7 +61,7 @@ class HintBridge:
         self._echo_sent_at = math.inf
         self._echoed_at = -math.inf
         self._echo_seconds = math.inf
-        self._sent = self._heard = self._unsent = 0
+        self._sent = self._heard = self._unsent = self._unreadable = 0
         self._socket = self._peers.listen()
         self._loop.add_reader(self._socket.fileno(), self._receive, self._socket)
         self._tasks.start(self._listen_for_ever())
@@ -71,6 +78,7 @@ class HintBridge:
                 "sent": self._sent,
                 "heard": self._heard,
                 "lost": self._unsent,
+                "unreadable": self._unreadable,
             }
         }
 
@@ -97,19 +105,30 @@ class HintBridge:
                 self._peers.refresh()
             elif kind == DIRECTORY:
                 self._others.add(DIRECTORY)
+            elif kind == WIDE_WORD:
+                self._add_word(content)
         self._send_soon()
 
+    def _add_word(self, word: bytes) -> None:
+        if len(self._words) < _MOST_WORDS and self._sealed.fits(word):
+            self._words.append(word)
+        else:
+            self._unsent += 1
+
     def _send_soon(self) -> None:
-        if (self._changed or self._others) and not self._is_sending:
+        if (self._changed or self._others or self._words) and not self._is_sending:
             self._is_sending = True
             self._tasks.start(self._send_all())
 
     async def _send_all(self) -> None:
         """Send until nothing is left: what comes meanwhile goes together."""
         try:
-            while self._changed or self._others:
+            while self._changed or self._others or self._words:
                 changed, self._changed = list(self._changed.items()), {}
-                hints, self._others = sorted(self._others | ({CHECK_ALL} if self._has_lost else set())), set()
+                words, self._words = self._words, []
+                hints = list(self._sealed.seal(words))
+                hints += sorted(self._others | ({CHECK_ALL} if self._has_lost else set()))
+                self._others = set()
                 for first in range(0, len(changed), _PAIRS_IN_HINT):
                     hints.append(ACCOUNTS + b"".join(PAIR.pack(*pair) for pair in changed[first : first + _PAIRS_IN_HINT]))
                 try:
@@ -183,8 +202,18 @@ class HintBridge:
                 _add_newest(newest, hint[1:])
             elif hint in {DIRECTORY, CHECK_ALL}:
                 self._peers.send([hint])
+            elif hint[:1] == WIDE_WORD:
+                self._pass_on_words(hint)
         if newest:
             self._peers.publish(newest)
+
+    def _pass_on_words(self, hint: bytes) -> None:
+        """Say in the feed what another server broadcasts; what was sealed with another key is only counted."""
+        words = self._sealed.open(hint)
+        if words is None:
+            self._unreadable += 1
+        else:
+            self._peers.send([WIDE_WORD + word for word in words])
 
 
 def _add_newest(newest: dict[int, int], pairs: bytes) -> None:

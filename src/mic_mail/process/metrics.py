@@ -119,7 +119,7 @@ class _Numbers:
             if (milliseconds := _number(hints.get("ms"))) is not None:
                 what = "How long the last hint took from this server to itself."
                 yield GaugeMetricFamily("mic_mail_hints_seconds", what, value=milliseconds / 1000)
-            for key in ("sent", "heard", "lost"):
+            for key in ("sent", "heard", "lost", "unreadable"):
                 count = _number(hints.get(key)) or 0.0
                 yield CounterMetricFamily(f"mic_mail_hints_{key}", f"Hints between servers that were {key}.", value=count)
 

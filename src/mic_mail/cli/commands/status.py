@@ -122,6 +122,13 @@ def _hints(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
                 "CẢNH BÁO: không nhận được tin báo của các máy chủ khác; thay đổi ở đó đến đây chậm đến hai giây.",
                 "ALARM: no hints from other servers arrive; changes there are seen here up to two seconds late.",
             )
+        if unreadable := hints.get("unreadable"):
+            yield Text(
+                f"CẢNH BÁO: không đọc được {unreadable} tin báo của máy chủ khác: tệp decoy.key ở đó khác. "
+                "Hãy chép một tệp đó đến mọi máy chủ.",
+                f"ALARM: {unreadable} hints of other servers could not be read: their decoy.key is another. "
+                "Copy one such file to all servers.",
+            )
 
 
 def _unread(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:

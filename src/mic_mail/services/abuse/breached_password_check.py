@@ -2,8 +2,8 @@
 
 By `auth.leaked_action` an event alone follows (`sign_in_anomalies` sends the notices), a fact that the password has to be
 changed, or a suspension, in force before the sign-in is answered. The list is searched once for each verified password;
-a SCRAM proof reveals no password and is not checked. Wrong passwords are sent to the other processes as marks under a
-key that ends with the server. Never stores a password.
+a SCRAM proof reveals no password and is not checked. Wrong passwords are sent to the other processes, of all servers that
+have the same mailboxes, as marks under a key of theirs. Never stores a password or a mark.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ class BreachedPasswordCheck:
         changed: Callable[[], object],
         tell: Callable[[bytes], None],
     ) -> None:
-        """`key` is the same in all processes of a server.
+        """`key` is the same in all processes that broadcast to each other.
 
         `changed` hints to them that the directory has changed; `tell` sends to their `on_message`.
         """

@@ -71,15 +71,16 @@ class SignInService(LiveDirectory):
         snapshot: Snapshot,
         decoy_key: bytes,
         digest_key: bytes,
+        log_key: bytes,
         tell: Callable[[bytes], None],
     ) -> None:
-        """`digest_key` marks passwords in memory and is the same in all processes of a server.
+        """`digest_key` marks passwords in memory and is the same in all processes of all servers that have these mailboxes.
 
-        `tell` sends to the `on_message` of the other processes.
+        `log_key` is that of the log's marks (`sign_in_log`). `tell` sends to the `on_message` of the other processes.
         """
         super().__init__(runtime, directory, snapshot)
         self._decoy_key = decoy_key
-        self._digest_key = digest_key
+        self._log_key = log_key
         self._throttle = SharedThrottle(tell)
         self.verifier = PasswordVerifier(
             digest_key,
@@ -101,7 +102,7 @@ class SignInService(LiveDirectory):
         config = self._runtime.config()
         auth = config.auth
         self.refusals = Refusals(config, self._runtime.clock)
-        self.signins = SignInLog(self._runtime.log, lambda: self._snapshot, key=self._digest_key)
+        self.signins = SignInLog(self._runtime.log, lambda: self._snapshot, key=self._log_key)
         if self.exposure is not None:
             self.exposure.apply_reload()
         self._throttle.configure(

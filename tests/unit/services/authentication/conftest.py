@@ -99,6 +99,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         snapshot=directory.load_snapshot(),
         decoy_key=b"k" * 32,
         digest_key=b"d" * 32,
+        log_key=b"l" * 32,
         tell=lambda word: None,
     )
     yield World(config, clock, directory, log, executors, access, parts, present)
