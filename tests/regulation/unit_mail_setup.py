@@ -14,8 +14,9 @@ from mic_mail.clock import HO_CHI_MINH, ManualClock, SystemClock
 from mic_mail.config.manual import write
 from mic_mail.log.maillog import MailLog
 from mic_mail.mime.imap_structure import answers_of
-from mic_mail.policy.calendar import at_time, local_day
+from mic_mail.policy.calendar import SATURDAY, WorkingDays, at_time, local_day
 from mic_mail.policy.facts import MailboxKind
+from mic_mail.services.operations.working_calendar import expected_year
 from mic_mail.storage.delivery import Delivery
 from mic_mail.storage.local_mailstore import Account
 from mic_mail.storage.types import AccountRef
@@ -25,7 +26,18 @@ from waiting import wait_for
 
 CNTT, DVBE, TTLAN = "cntt@mic.gov.vn", "dvbe@mic.gov.vn", "ttlan@mic.gov.vn"
 TODAY = local_day(SystemClock().now())
-MONDAY = TODAY - timedelta(days=TODAY.weekday() + 14)
+
+
+def _monday() -> date:
+    """The Monday of the last whole week but one; earlier where a holiday lies in the four weeks around it."""
+    calendar = WorkingDays.of(expected_year(TODAY.year + n)[0] for n in (-1, 0, 1))
+    monday = TODAY - timedelta(days=TODAY.weekday() + 14)
+    while any(calendar.is_rest(monday + timedelta(days=n)) != (n % 7 >= SATURDAY) for n in range(-7, 21)):
+        monday -= timedelta(days=7)
+    return monday
+
+
+MONDAY = _monday()
 SETTINGS = {"imap": {"idle_seconds": "12 h"}}
 
 
