@@ -51,6 +51,15 @@ class PostgresqlServer:
             self.process.wait(60)
             self.process = None
 
+    def pause(self) -> None:
+        """Stop its process that takes connections, as where a machine hangs; `resume` lets it go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def psql(self, script: str) -> str:
         """Run SQL, each statement by itself, up to the first that fails; return the rows, a line each, with tabs."""
         options = "-XAtq -v ON_ERROR_STOP=1 -U test postgres".split()
@@ -94,13 +103,18 @@ def _run(command: Sequence[str | Path], how: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def postgresql_server(**settings: str) -> Iterator[PostgresqlServer]:
-    """Make one with these settings beside its usual ones, and stop it in the end."""
+def postgresql_server(*, is_standby: bool = False, **settings: str) -> Iterator[PostgresqlServer]:
+    """Make one with these settings beside its usual ones, and stop it in the end.
+
+    `is_standby`: it only reads, until it is promoted. It follows nobody.
+    """
     programs = Path(need("postgres")).parent
     folder = Path(tempfile.mkdtemp(prefix="mic-mail-postgresql-"))
     server = PostgresqlServer(folder, programs, _how(folder))
     try:
         _run(["cp", "-a", _template() / "data", folder], {})
+        if is_standby:
+            (folder / "data" / "standby.signal").touch()
         server.start(**settings)
         yield server
     finally:

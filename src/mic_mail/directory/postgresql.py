@@ -12,7 +12,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from mic_mail import postgresql_url
+from mic_mail import postgresql_primary, postgresql_url
 from mic_mail.directory import revisions
 from mic_mail.errors import BadInput, Text
 
@@ -101,7 +101,7 @@ class _Connection(Session):
 
 
 def _connected(settings: dict[str, Any]) -> Session:
-    driver = _Connection.connect(**settings, autocommit=True)
+    driver = postgresql_primary.connect(_Connection, settings)
     try:
         ((process, _),) = driver.execute(_BEGIN_SESSION)
         if process != driver.info.backend_pid:

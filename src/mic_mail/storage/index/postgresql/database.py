@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from mic_mail import postgresql_url
+from mic_mail import postgresql_primary, postgresql_url
 from mic_mail.storage.errors import AccountGone, Busy, Overloaded, Unavailable
 from mic_mail.storage.index.postgresql.connection import PostgresqlConnection, PostgresqlCursor, require_no_pooler
 from mic_mail.storage.index.postgresql.failures import of_error
@@ -74,7 +74,7 @@ _MORE_MS = 100
 The time of a statement counts over all of its waits; he who is third in a row has two.
 """
 _MORE_PATIENCE = 2.0
-"""Seconds beyond his patience that anyone waits for a host, or for a server that does not answer: libpq waits no less."""
+"""Seconds beyond his patience that anyone waits for servers that do not answer: libpq waits no less."""
 _LOCK_MARKS = "SELECT CAST(pg_advisory_lock($1, $2) AS TEXT)"
 _UNLOCK_MARKS = "SELECT CAST(pg_advisory_unlock($1, $2) AS TEXT)"
 _ACCOUNTS = 0x6D6D6978
@@ -152,8 +152,8 @@ class Database:
     def changing(self, account_id: int, patience: float | None = None) -> Iterator[PostgresqlConnection]:
         """Hold an account: one transaction, durable at the end of the block, undone by any exception in it.
 
-        `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds. A server that does not answer
-        may take 2 s more for each host of the connection string.
+        `Unavailable` after the database's own `lock_seconds`, or `Busy` after `patience` seconds. Where no server
+        answers it may take 2 s more.
         """
         with self.changing_asked(account_id, lambda _: None, patience) as (connection, _):
             yield connection
@@ -305,12 +305,12 @@ class Database:
         return connection
 
     def driver(self, limit: float | None = None) -> psycopg.Connection[Any]:
-        """Open a connection of the driver's own, with the settings of all others; each host has `limit` seconds."""
+        """Open a connection of the driver's own, with the settings of all others, within `limit` seconds."""
         settings = self._settings
         if limit is not None:
             settings = settings | {"connect_timeout": min(int(limit), settings["connect_timeout"] or int(limit))}
         try:
-            return psycopg.connect(**settings, autocommit=True)
+            return postgresql_primary.connect(psycopg.Connection, settings)
         except psycopg.Error as error:
             failure = of_error(self.where, error)
         raise failure
