@@ -22,7 +22,7 @@ _PRIMARY = ("read-write", "primary")
 """Values of target_session_attrs that ask for it; with another, libpq looks for what it names."""
 _PER_HOST = ("host", "hostaddr", "port")
 _OF_LIBPQ = ("target_session_attrs", "load_balance_hosts")
-"""What libpq needs to choose a host."""
+"""Settings by which libpq would choose a host."""
 _TIMELINE = b"SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 """The timeline of a primary from the moment of its promotion; what its control file says may be older."""
 _IN: dict[int, int] = {pq.PollingStatus.READING: select.POLLIN, pq.PollingStatus.WRITING: select.POLLOUT}

@@ -22,6 +22,7 @@ from urllib.request import urlopen
 
 import programs
 from harness import BASE, ProcessServer, merged
+from mic_mail.auth.password_hash import DECOY_KEY
 from mic_mail.config.model import Config
 from waiting import wait_for
 
@@ -349,13 +350,16 @@ class LocalCluster:
             door: PORTS_FROM + port
             for door, port in zip(("smtp", "submission", "submissions", "imap", "imaps"), MAIL_PORTS, strict=True)
         }
+        decoy_key = secrets.token_bytes(32)
         for number in MACHINES:
             folder = self.folder / f"node{number}"
             folder.mkdir(exist_ok=True)
             own = tomllib.loads(self.filled("mic-mail.toml", number))
             listening = {"listen": {**ports, "doors": tuple(ports)}, "server": {"data_dir": folder / "data"}}
             settings = merged(merged(merged(BASE, listening), own), self._settings)
-            yield Node(f"node{number}", Config.model_validate(settings), folder)
+            node = Node(f"node{number}", Config.model_validate(settings), folder)
+            (folder / "data" / DECOY_KEY).write_bytes(decoy_key)
+            yield node
 
     def _logs(self) -> Path:
         return self.folder / "logs"

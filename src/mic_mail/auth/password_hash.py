@@ -191,7 +191,7 @@ def _make_secret(path: Path) -> bytes:
 
 
 class VerifiedCache:
-    """Recently verified passwords, as HMACs under a key of this server, or of all servers that have the same mailboxes.
+    """Recently verified passwords, as HMACs under a key that all servers of the same mailboxes have.
 
     The entries are lost when the process ends.
     """

@@ -1,4 +1,4 @@
-"""A sign-in throttle shared by all processes, also of other servers of the same mailboxes: each broadcasts what it counts.
+"""A sign-in throttle shared by all processes of all servers of the same mailboxes: each broadcasts what it counts.
 
 No process asks another before a password is checked: each decides by what it knows, immediately and also when it is the only
 one left. A lost broadcast gives an attacker one extra attempt from one process. Digests are the same in all processes, so one

@@ -1,9 +1,9 @@
-"""Broadcasts between the servers of the same mailboxes, sealed: who else hears a hint cannot read it, nor make one.
+"""Sealed broadcasts between the servers of the same mailboxes: nobody else can read one, nor make one.
 
 Hints travel through the database, where every role that may connect hears them and can send some. What broadcasts say, such as
 who has mistyped a password where, is no business of theirs; and a forged one could lock somebody out.
 
-In: broadcasts, and a key that all servers have. Out: hints of up to `HINT_OCTETS`, and from such a hint its broadcasts. Several
+In: broadcasts, and a key that all servers have. Out: hints of limited length, and from such a hint its broadcasts. Several
 go into one. Sealed by ChaCha20-Poly1305 (RFC 8439) with a random nonce each.
 """
 

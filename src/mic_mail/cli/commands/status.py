@@ -124,9 +124,9 @@ def _hints(processes: Iterable[Mapping[str, object]]) -> Iterator[Text]:
             )
         if unreadable := hints.get("unreadable"):
             yield Text(
-                f"CẢNH BÁO: không đọc được {unreadable} tin báo của máy chủ khác: tệp decoy.key ở đó khác. "
+                f"CẢNH BÁO: không đọc được {unreadable} tin báo của máy chủ khác, có lẽ vì tệp decoy.key ở đó khác. "
                 "Hãy chép một tệp đó đến mọi máy chủ.",
-                f"ALARM: {unreadable} hints of other servers could not be read: their decoy.key is another. "
+                f"ALARM: {unreadable} hints of other servers could not be read, probably as their decoy.key is another. "
                 "Copy one such file to all servers.",
             )
 
